@@ -1,0 +1,42 @@
+"""The classic convolutional networks for Keras 3, exact to their papers and open to every change.
+
+`import kerascnn` loads neither Keras nor TensorFlow: public names are resolved when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kerascnn.architecture import Architecture, Card, Preprocessing, Result
+    from kerascnn.registry import create, get, list_architectures, register
+    from kerascnn.space import Param, Range, Space
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Architecture": "kerascnn.architecture",
+    "Card": "kerascnn.architecture",
+    "Preprocessing": "kerascnn.architecture",
+    "Result": "kerascnn.architecture",
+    "Param": "kerascnn.space",
+    "Range": "kerascnn.space",
+    "Space": "kerascnn.space",
+    "create": "kerascnn.registry",
+    "get": "kerascnn.registry",
+    "list_architectures": "kerascnn.registry",
+    "register": "kerascnn.registry",
+}
+
+__all__ = [*_PUBLIC, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'kerascnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,376 @@
+"""Architecture and Card: with Space, all that the author of an architecture needs.
+
+An architecture is data and one function. `build` is a plain keyword-only functional builder that
+the variants of a family share; `config` is the variant's row of arguments. Everything that
+keras.applications repeats in every file (inputs, validation, head, pooling, activation, weights)
+is done here, once.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from kerascnn.errors import ArgumentError
+from kerascnn.space import Space
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerascnn.cost import Cost
+    from kerascnn.training.recipes import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How pixels become the network's input: `(pixel * scale - mean) / std`, channel by channel.
+
+    Attributes:
+        scale: factor on pixels in [0, 255], before the mean is subtracted.
+        mean, std: one value for each channel in `order`, or one for all channels.
+        order: "RGB" or "BGR", the order of the channels that the weights were trained with.
+    """
+
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    order: str = "RGB"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One published figure.
+
+    Attributes:
+        dataset, protocol, metric: such as "ILSVRC-2012 val", "10 crops", "top-1/top-5 error %".
+        value: the figure, or the figures that `metric` lists.
+        source: where it was read.
+    """
+
+    dataset: str
+    protocol: str
+    metric: str
+    value: float | tuple[float, ...]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What is known about a variant. Tests recompute everything that can be recomputed.
+
+    Attributes:
+        title, authors, year, link: the paper; `link` is a DOI or an arXiv id.
+        input_shape: native input `[height, width, channels]`.
+        classes: native number of classes.
+        params: exact number of trainable parameters at the native input and classes.
+        macs: multiply-adds of convolutions and dense layers for one image; biases, normalisation
+            and pooling excluded.
+        smallest_input: `(height, width)` of the smallest input with the variant's own arguments,
+            without the classifier.
+        preprocessing: what the network was trained with.
+        results: published results.
+        deviations: each difference from the paper, and why.
+    """
+
+    title: str
+    authors: str
+    year: int
+    link: str
+    input_shape: tuple[int, int, int]
+    classes: int
+    params: int | None
+    macs: int | None
+    smallest_input: tuple[int, int]
+    preprocessing: Preprocessing = Preprocessing()
+    results: tuple[Result, ...] = ()
+    deviations: tuple[str, ...] = ()
+
+
+_CALL = (
+    ("include_top", True),
+    ("weights", None),
+    ("input_tensor", None),
+    ("input_shape", None),
+    ("pooling", None),
+    ("classes", None),
+    ("classifier_activation", "softmax"),
+    ("name", None),
+)
+_POOLING = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Architecture:
+    """A named network: a family's builder, a row of arguments, a card and a space.
+
+    Calling it builds a flat functional `keras.Model` and has the signature of keras.applications,
+    plus the family's own keyword arguments, which `space` declares:
+
+        resnet18(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None,
+                 classes=None, classifier_activation="softmax", name=None, **family_arguments)
+
+    Attributes:
+        name: the name users type.
+        build: `build(inputs, *, ...) -> features`, the network without its classifier;
+            `inputs` and `features` are `[batch, height, width, channels]`.
+        head: `head(features, *, classes, ...) -> logits`, or a list of logits of which the first
+            is the main one. Default: global average pooling and one dense layer.
+        card: paper, exact counts, published results, deviations.
+        space: every keyword of `build` and `head` (except `classes`), declared once.
+        config: this variant's values where they differ from the family's defaults.
+        recipe: how `kerascnn train` trains it unless told otherwise.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    card: Card
+    space: Space = field(default_factory=Space)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    head: Callable[..., Any] | None = None
+    recipe: Recipe | None = None
+
+    def __post_init__(self) -> None:
+        declared = {param.name for param in self.space}
+        written = set(self._build_keywords) | set(self._head_keywords)
+        if declared != written:
+            raise ValueError(
+                f"{self.name}: the space must declare exactly the keyword-only arguments of build "
+                f"and head. Missing: {sorted(written - declared)}; "
+                f"unknown to both: {sorted(declared - written)}."
+            )
+        object.__setattr__(self, "space", self.space.with_defaults(self.config, owner=self.name))
+        object.__setattr__(self, "__doc__", self._doc())
+
+    @functools.cached_property
+    def _build_keywords(self) -> tuple[str, ...]:
+        return _keywords(self.build, self.name)
+
+    @functools.cached_property
+    def _head_keywords(self) -> tuple[str, ...]:
+        if self.head is None:
+            return ()
+        return tuple(k for k in _keywords(self.head, self.name) if k != "classes")
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """The signature that `help` and notebooks show, with this variant's defaults."""
+        kinds = inspect.Parameter
+        common = [kinds(n, kinds.POSITIONAL_OR_KEYWORD, default=d) for n, d in _CALL]
+        own = [kinds(p.name, kinds.KEYWORD_ONLY, default=p.default) for p in self.space]
+        return inspect.Signature(common + own)
+
+    def _doc(self) -> str:
+        lines = [
+            f"{self.card.title} ({self.card.authors}, {self.card.year}; {self.card.link}).",
+            "",
+        ]
+        lines += [f"{p.name}: {p.help} {p.expected().capitalize()}." for p in self.space]
+        return "\n".join(lines)
+
+    def variant(
+        self,
+        name: str,
+        *,
+        card: Card | None = None,
+        recipe: Recipe | None = None,
+        **config: Any,
+    ) -> Architecture:
+        """Another row of the same family: `resnet18.variant("resnet10", depths=(1, 1, 1, 1))`.
+
+        Args:
+            name: its name.
+            card: its card; without one, the paper's counts and results are left out.
+            recipe: its recipe; without one, this architecture's.
+            **config: arguments that differ from this architecture's.
+
+        Raises:
+            ArgumentError: an argument is unknown or illegal.
+        """
+        if card is None:
+            card = replace(self.card, params=None, macs=None, results=())
+        return replace(
+            self,
+            name=name,
+            card=card,
+            config={**self.config, **config},
+            recipe=recipe or self.recipe,
+        )
+
+    def __call__(
+        self,
+        include_top: bool = True,
+        weights: str | None = None,
+        input_tensor: Any = None,
+        input_shape: tuple[int | None, int | None, int] | None = None,
+        pooling: str | None = None,
+        classes: int | None = None,
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
+        name: str | None = None,
+        **arguments: Any,
+    ) -> keras.Model:
+        """Build the model.
+
+        Args:
+            include_top: whether to include the classifier.
+            weights: None for a random initialisation.
+            input_tensor: a Keras tensor `[batch, height, width, channels]` to build upon.
+            input_shape: `(height, width, channels)`; any number of channels. Default: the card's,
+                or `(None, None, channels)` without the classifier.
+            pooling: without the classifier: None for the feature map, "avg" or "max" for its
+                global average or maximum.
+            classes: number of classes; default: the card's.
+            classifier_activation: the activation on the logits; None returns logits.
+            name: the model's name; default: the architecture's.
+            **arguments: the family's own, see `space`.
+
+        Returns:
+            A flat functional `keras.Model`.
+
+        Raises:
+            ArgumentError: an argument is unknown or illegal; the message says what was expected.
+            InputSizeError: the input is too small; the message names the smallest legal size.
+        """
+        import keras
+
+        from kerascnn.cost import check_input
+
+        values = self.space.validate(arguments, owner=self.name)
+        self._check_call(include_top, weights, pooling)
+        classes = self._check_classes(classes)
+        inputs, sources = self._inputs(include_top, input_tensor, input_shape)
+        check_input(self, values, inputs.shape[1:], classes if include_top else None)
+        features = self.trunk(inputs, values)
+        if include_top:
+            logits = self.classifier(features, classes, values)
+            outputs = _activate(logits, classifier_activation)
+        elif pooling:
+            outputs = getattr(keras.layers, _POOLING[pooling])(name=f"{pooling}_pool")(features)
+        else:
+            outputs = features
+        return keras.Model(sources, outputs, name=name or self.name)
+
+    def _check_call(self, include_top: bool, weights: str | None, pooling: str | None) -> None:
+        if weights is not None:
+            raise ArgumentError(
+                f"{self.name}: weights must be None: no pretrained weights are available yet. "
+                f"Received: {weights!r}."
+            )
+        if pooling not in (None, *_POOLING):
+            raise ArgumentError(
+                f'{self.name}: pooling must be None, "avg" or "max". Received: {pooling!r}.'
+            )
+        if pooling and include_top:
+            raise ArgumentError(
+                f"{self.name}: pooling has an effect with include_top=False only. "
+                f"Received: pooling={pooling!r}, include_top=True."
+            )
+
+    def _check_classes(self, classes: int | None) -> int:
+        if classes is None:
+            return self.card.classes
+        if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
+            raise ArgumentError(
+                f"{self.name}: classes must be a positive integer. Received: {classes!r}."
+            )
+        return classes
+
+    def _inputs(
+        self, include_top: bool, input_tensor: Any, input_shape: tuple | None
+    ) -> tuple[Any, Any]:
+        """The tensor to build upon, and the model's inputs."""
+        import keras
+
+        if input_tensor is not None:
+            if not keras.backend.is_keras_tensor(input_tensor):
+                return (tensor := keras.Input(tensor=input_tensor)), tensor
+            if input_shape is not None and tuple(input_shape) != tuple(input_tensor.shape[1:]):
+                raise ArgumentError(
+                    f"{self.name}: input_shape {tuple(input_shape)} contradicts input_tensor, "
+                    f"whose shape is {tuple(input_tensor.shape[1:])}. Pass one of them."
+                )
+            self._check_shape(tuple(input_tensor.shape[1:]), include_top)
+            return input_tensor, keras.utils.get_source_inputs(input_tensor)
+        if input_shape is None:
+            native = self.card.input_shape
+            input_shape = native if include_top else (None, None, native[2])
+        inputs = keras.Input(self._check_shape(tuple(input_shape), include_top), name="input")
+        return inputs, inputs
+
+    def _check_shape(self, shape: tuple[Any, ...], include_top: bool) -> tuple[Any, ...]:
+        legal = len(shape) == 3 and all(
+            size is None or (isinstance(size, int) and not isinstance(size, bool) and size > 0)
+            for size in shape
+        )
+        if not legal or shape[2] is None:
+            raise ArgumentError(
+                f"{self.name}: input_shape must be (height, width, channels), positive integers; "
+                "height and width may be None without the classifier. "
+                f"Received: {shape!r}."
+            )
+        return shape
+
+    def trunk(self, inputs: Any, values: Mapping[str, Any]) -> Any:
+        """The feature map on `inputs`, with complete arguments as `space.validate` returns them."""
+        return self.build(inputs, **{k: values[k] for k in self._build_keywords})
+
+    def classifier(self, features: Any, classes: int, values: Mapping[str, Any]) -> Any:
+        """The logits on a feature map: one tensor, or a list whose first is the main one."""
+        from kerascnn.blocks import global_average_head
+
+        head = self.head or global_average_head
+        return head(features, classes=classes, **{k: values[k] for k in self._head_keywords})
+
+    def cost(
+        self,
+        input_shape: tuple[int, int, int] | None = None,
+        classes: int | None = None,
+        **arguments: Any,
+    ) -> Cost:
+        """Trainable parameters and MACs, exactly those of the built model, without building it.
+
+        Args:
+            input_shape: `(height, width, channels)`; default: the card's.
+            classes: number of classes; default: the card's.
+            **arguments: the family's own.
+
+        Raises:
+            ArgumentError, InputSizeError: the model can't be built.
+        """
+        from kerascnn.cost import check_input, cost
+
+        values = self.space.validate(arguments, owner=self.name)
+        shape = input_shape or self.card.input_shape
+        classes = self._check_classes(classes)
+        check_input(self, values, self._check_shape(tuple(shape), True), classes)
+        return cost(self, values, shape, classes)
+
+
+def _activate(logits: Any, activation: str | Callable[..., Any] | None) -> Any:
+    """The predictions of each logits tensor, in float32 under any mixed precision."""
+    import keras
+
+    if activation is None:
+        return logits
+    if not isinstance(logits, (list, tuple)):
+        return keras.layers.Activation(activation, dtype="float32", name="predictions")(logits)
+    names = ["predictions"] + [f"aux{i}_predictions" for i in range(1, len(logits))]
+    return [
+        keras.layers.Activation(activation, dtype="float32", name=name)(tensor)
+        for name, tensor in zip(names, logits)
+    ]
+
+
+def _keywords(function: Callable[..., Any], owner: str) -> tuple[str, ...]:
+    """The keyword-only arguments of a builder, which must be explicit and without defaults."""
+    parameters = list(inspect.signature(function).parameters.values())
+    keywords = [p for p in parameters[1:] if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    if len(keywords) != len(parameters) - 1 or any(p.default is not p.empty for p in keywords):
+        raise ValueError(
+            f"{owner}: {function.__name__} must take one tensor and then keyword-only arguments "
+            "without defaults (the space holds the defaults). "
+            f"Received: {inspect.signature(function)}."
+        )
+    return tuple(p.name for p in keywords)

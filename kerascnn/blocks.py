@@ -1,0 +1,151 @@
+"""The vocabulary the families are written in: thin functions over keras.layers.
+
+Each takes a feature map `[batch, height, width, channels]` and returns one, and has what the
+papers need and Keras lacks: symmetric padding at any stride, pooling that rounds up. Called with
+a `kerascnn.cost.Sketch` in place of a tensor they add up parameters and MACs and build nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import singledispatch
+from typing import Any
+
+from keras import layers
+
+Padding = int | str | Sequence[int]
+"""Zeros around the map: "valid", "same" (half the kernel on every side), an amount for every
+side, or (top, bottom, left, right)."""
+
+
+def sides(padding: Padding, kernel: int) -> tuple[int, int, int, int]:
+    """Zeros to add at the top, bottom, left and right.
+
+    "same" is the papers' and torch's: `(kernel - 1) // 2` on every side at every stride (an even
+    kernel gets one more at the bottom and right). TensorFlow's differs at stride 2: it puts the
+    odd zero at the bottom right, which shifts every feature map by half a pixel.
+    """
+    if padding == "valid":
+        return (0, 0, 0, 0)
+    if padding == "same":
+        before, after = (kernel - 1) // 2, kernel // 2
+        return (before, after, before, after)
+    if isinstance(padding, int):
+        return (padding, padding, padding, padding)
+    assert not isinstance(padding, str), padding
+    top, bottom, left, right = padding  # a list, where it comes from a saved model
+    return (top, bottom, left, right)
+
+
+@singledispatch
+def apply(x: Any, layer: Any) -> Any:
+    """Any other Keras layer with one input; `layer.macs(input_shape)` counts its multiply-adds."""
+    return layer(x)
+
+
+@singledispatch
+def conv(
+    x: Any,
+    filters: int,
+    kernel: int,
+    *,
+    name: str,
+    strides: int = 1,
+    padding: Padding = "same",
+    groups: int = 1,
+    use_bias: bool = True,
+) -> Any:
+    """Convolution with a square kernel and explicit, symmetric padding."""
+    top, bottom, left, right = sides(padding, kernel)
+    mode = "valid"
+    if strides == 1 and (top, bottom, left, right) == sides("same", kernel):
+        mode = "same"  # the same arithmetic, without a layer for the zeros
+    elif top or bottom or left or right:
+        x = layers.ZeroPadding2D(((top, bottom), (left, right)), name=f"{name}_pad")(x)
+    return layers.Conv2D(
+        filters, kernel, strides, mode, groups=groups, use_bias=use_bias, name=name
+    )(x)
+
+
+@singledispatch
+def batch_norm(x: Any, *, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> Any:
+    """Batch normalisation over all but the channels; `momentum` is the old average's share."""
+    return layers.BatchNormalization(epsilon=epsilon, momentum=momentum, name=name)(x)
+
+
+@singledispatch
+def activation(x: Any, kind: str | Callable[..., Any], *, name: str) -> Any:
+    """An element-wise non-linearity."""
+    return layers.Activation(kind, name=name)(x)
+
+
+@singledispatch
+def dropout(x: Any, rate: float, *, name: str) -> Any:
+    """Dropout; at rate 0 there is no layer."""
+    return layers.Dropout(rate, name=name)(x) if rate else x
+
+
+@singledispatch
+def max_pool(
+    x: Any,
+    size: int,
+    *,
+    name: str,
+    strides: int | None = None,
+    padding: Padding = "valid",
+    ceil: bool = False,
+) -> Any:
+    """Maximum over `size × size` windows; `ceil` rounds the number of windows up, as Caffe did."""
+    from kerascnn.layers import MaxPooling
+
+    strides = strides or size
+    if not ceil and padding == "valid":
+        return layers.MaxPooling2D(size, strides, name=name)(x)
+    return MaxPooling(size, strides, padding=sides(padding, size), ceil=ceil, name=name)(x)
+
+
+@singledispatch
+def avg_pool(x: Any, size: int, *, name: str, strides: int | None = None) -> Any:
+    """Average over `size × size` windows, without padding."""
+    return layers.AveragePooling2D(size, strides or size, name=name)(x)
+
+
+@singledispatch
+def global_avg_pool(x: Any, *, name: str = "avg_pool") -> Any:
+    """Average over the whole map: `[batch, channels]`."""
+    return layers.GlobalAveragePooling2D(name=name)(x)
+
+
+@singledispatch
+def flatten(x: Any, *, name: str = "flatten") -> Any:
+    """`[batch, height · width · channels]`."""
+    return layers.Flatten(name=name)(x)
+
+
+@singledispatch
+def dense(x: Any, units: int, *, name: str, use_bias: bool = True) -> Any:
+    """A fully connected layer without activation."""
+    return layers.Dense(units, use_bias=use_bias, name=name)(x)
+
+
+@singledispatch
+def logits(x: Any, classes: int, *, name: str = "logits") -> Any:
+    """The classifier's dense layer, in float32 under any mixed precision."""
+    return layers.Dense(classes, dtype="float32", name=name)(x)
+
+
+@singledispatch
+def add(x: Any, *others: Any, name: str) -> Any:
+    """Element-wise sum."""
+    return layers.Add(name=name)([x, *others])
+
+
+@singledispatch
+def concat(x: Any, *others: Any, name: str) -> Any:
+    """Maps one after the other along the channels."""
+    return layers.Concatenate(name=name)([x, *others])
+
+
+def global_average_head(x: Any, *, classes: int) -> Any:
+    """Global average pooling and one dense layer: the head unless an architecture has its own."""
+    return logits(global_avg_pool(x), classes)

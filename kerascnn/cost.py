@@ -1,0 +1,264 @@
+"""What an architecture costs, and whether it can be built at all, without building it.
+
+A builder is run with `Sketch` objects in place of tensors: the functions of `kerascnn.blocks` then
+do arithmetic on shapes. Milliseconds, where Keras takes a second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kerascnn import blocks
+from kerascnn.blocks import Padding, sides
+from kerascnn.errors import ArgumentError, InputSizeError
+from kerascnn.layers import pooled
+
+if TYPE_CHECKING:
+    from kerascnn.architecture import Architecture
+
+LARGEST_INPUT = 4096
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Trainable parameters, and multiply-adds of convolutions and dense layers for one image."""
+
+    params: int
+    macs: int
+
+
+@dataclass
+class Ledger:
+    """What the layers of one sketch have cost so far."""
+
+    params: int = 0
+    macs: int = 0
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A tensor's shape, `(None, height, width, channels)` or `(None, units)`, and the bill."""
+
+    shape: tuple[Any, ...]
+    ledger: Ledger = field(compare=False)
+
+    def after(self, *shape: int, params: int = 0, macs: int = 0) -> Sketch:
+        """The sketch of a layer's output, once its costs are noted."""
+        self.ledger.params += params
+        self.ledger.macs += macs
+        return Sketch((None, *shape), self.ledger)
+
+    def windows(
+        self, name: str, kernel: int, stride: int, padding: Padding, *, ceil: bool = False
+    ) -> tuple[int, int]:
+        """Height and width after sliding a window over the map.
+
+        Raises:
+            InputSizeError: the window is larger than the padded map, or the map can't be halved.
+        """
+        top, bottom, left, right = sides(padding, kernel)
+        sizes = []
+        for size, before, after in zip(self.shape[1:3], (top, left), (bottom, right)):
+            assert size is not None
+            count = pooled(size, kernel, stride, before, after, ceil=ceil)
+            if size + before + after < kernel or count < 1:
+                raise InputSizeError(
+                    f"{name}: a {kernel}×{kernel} window does not fit into a map of "
+                    f"{self.shape[1]}×{self.shape[2]}."
+                )
+            if stride > 1 and size < 2:
+                raise InputSizeError(f"{name}: a map of 1 pixel can't be halved once more.")
+            sizes.append(count)
+        return sizes[0], sizes[1]
+
+
+def cost(
+    architecture: Architecture, values: Mapping[str, Any], shape: tuple[int, int, int], classes: int
+) -> Cost:
+    """Parameters and MACs with complete, validated arguments."""
+    ledger = _run(architecture, values, shape, classes)
+    return Cost(ledger.params, ledger.macs)
+
+
+def _run(
+    architecture: Architecture,
+    values: Mapping[str, Any],
+    shape: tuple[int, int, int],
+    classes: int | None,
+) -> Ledger:
+    ledger = Ledger()
+    features = architecture.trunk(Sketch((None, *shape), ledger), values)
+    if classes is not None:
+        architecture.classifier(features, classes, values)
+    return ledger
+
+
+def check_input(
+    architecture: Architecture,
+    values: Mapping[str, Any],
+    shape: tuple[int | None, int | None, int],
+    classes: int | None,
+) -> None:
+    """Refuse an input that is too small; heights and widths of None are not checked.
+
+    Raises:
+        InputSizeError: the message names the smallest legal size and the layer that fails.
+    """
+    height, width, channels = shape
+    known = [size for size in (height, width) if size is not None]
+    if not known:
+        return
+    try:
+        _run(architecture, values, (height or max(known), width or max(known), channels), classes)
+    except InputSizeError as error:
+        least = smallest_input(architecture, values, channels, classes)
+        raise InputSizeError(
+            f"{architecture.name}: the input is too small for these arguments. {error} "
+            f"Smallest legal height and width: {least}×{least}. Received: {height}×{width}."
+        ) from None
+
+
+def smallest_input(
+    architecture: Architecture, values: Mapping[str, Any], channels: int, classes: int | None
+) -> int:
+    """The smallest legal side of a square input, in pixels.
+
+    Raises:
+        InputSizeError: even an input of `LARGEST_INPUT` pixels is too small.
+    """
+
+    def fits(side: int) -> bool:
+        try:
+            _run(architecture, values, (side, side, channels), classes)
+        except InputSizeError:
+            return False
+        return True
+
+    low, high = 0, 1  # `low` is too small; `high` grows until it fits
+    while not fits(high):
+        low, high = high, high * 2
+        if high > LARGEST_INPUT:
+            raise InputSizeError(
+                f"{architecture.name}: no input up to {LARGEST_INPUT} pixels is large enough for "
+                "these arguments; use smaller kernels or fewer stages."
+            )
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
+
+
+@blocks.apply.register
+def _(x: Sketch, layer: Any) -> Sketch:
+    shape = layer.compute_output_shape(x.shape)
+    if any(size is not None and size < 1 for size in shape):
+        raise InputSizeError(f"{layer.name}: a map of {x.shape[1]}×{x.shape[2]} is too small.")
+    layer.build(x.shape)
+    params = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
+    macs = layer.macs(x.shape) if hasattr(layer, "macs") else 0
+    return x.after(*shape[1:], params=params, macs=macs)
+
+
+@blocks.conv.register
+def _(
+    x: Sketch,
+    filters: int,
+    kernel: int,
+    *,
+    name: str,
+    strides: int = 1,
+    padding: Padding = "same",
+    groups: int = 1,
+    use_bias: bool = True,
+) -> Sketch:
+    height, width = x.windows(name, kernel, strides, padding)
+    channels = x.shape[3]
+    assert channels is not None
+    if channels % groups or filters % groups:
+        raise ArgumentError(
+            f"{name}: {groups} groups must divide the channels. "
+            f"Received: {channels} channels in, {filters} out."
+        )
+    kernels = kernel * kernel * (channels // groups) * filters
+    return x.after(
+        height,
+        width,
+        filters,
+        params=kernels + filters * use_bias,
+        macs=kernels * height * width,
+    )
+
+
+@blocks.batch_norm.register
+def _(x: Sketch, *, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> Sketch:
+    return x.after(*x.shape[1:], params=2 * x.shape[-1])
+
+
+@blocks.activation.register
+def _(x: Sketch, kind: Any, *, name: str) -> Sketch:
+    return x
+
+
+@blocks.dropout.register
+def _(x: Sketch, rate: float, *, name: str) -> Sketch:
+    return x
+
+
+@blocks.max_pool.register
+def _(
+    x: Sketch,
+    size: int,
+    *,
+    name: str,
+    strides: int | None = None,
+    padding: Padding = "valid",
+    ceil: bool = False,
+) -> Sketch:
+    return x.after(*x.windows(name, size, strides or size, padding, ceil=ceil), x.shape[3])
+
+
+@blocks.avg_pool.register
+def _(x: Sketch, size: int, *, name: str, strides: int | None = None) -> Sketch:
+    return x.after(*x.windows(name, size, strides or size, "valid"), x.shape[3])
+
+
+@blocks.global_avg_pool.register
+def _(x: Sketch, *, name: str = "avg_pool") -> Sketch:
+    return x.after(x.shape[3])
+
+
+@blocks.flatten.register
+def _(x: Sketch, *, name: str = "flatten") -> Sketch:
+    return x.after(x.shape[1] * x.shape[2] * x.shape[3])
+
+
+@blocks.dense.register
+def _(x: Sketch, units: int, *, name: str, use_bias: bool = True) -> Sketch:
+    kernels = x.shape[-1] * units
+    return x.after(units, params=kernels + units * use_bias, macs=kernels)
+
+
+@blocks.logits.register
+def _(x: Sketch, classes: int, *, name: str = "logits") -> Sketch:
+    return blocks.dense(x, classes, name=name)
+
+
+@blocks.add.register
+def _(x: Sketch, *others: Sketch, name: str) -> Sketch:
+    shapes = {tensor.shape for tensor in (x, *others)}
+    if len(shapes) > 1:
+        raise ArgumentError(f"{name}: maps of different shapes can't be added: {sorted(shapes)}.")
+    return x
+
+
+@blocks.concat.register
+def _(x: Sketch, *others: Sketch, name: str) -> Sketch:
+    maps = (x, *others)
+    if len({tensor.shape[1:-1] for tensor in maps}) > 1:
+        raise ArgumentError(
+            f"{name}: maps of different sizes can't be concatenated: {[m.shape for m in maps]}."
+        )
+    return x.after(*x.shape[1:-1], sum(tensor.shape[-1] for tensor in maps))

@@ -1,0 +1,49 @@
+"""The errors a user can meet: what was expected, what was received, what to do."""
+
+
+class KerascnnError(Exception):
+    """Base of all errors that kerascnn raises on purpose; the command line prints them plainly."""
+
+
+class UnknownNameError(KerascnnError, LookupError):
+    """No architecture, dataset or command has this name."""
+
+
+class DuplicateNameError(KerascnnError, ValueError):
+    """Two installed distributions, or a notebook and a distribution, claim one name."""
+
+
+class BrokenPluginError(KerascnnError, ImportError):
+    """An entry point was found, but importing it failed or gave an object of the wrong kind."""
+
+
+class NotInstalledError(KerascnnError, RuntimeError):
+    """kerascnn's own entry points are missing: its source tree is not installed."""
+
+
+class ArgumentError(KerascnnError, ValueError):
+    """An argument is unknown, of the wrong type, or outside its legal values."""
+
+
+class InputSizeError(ArgumentError):
+    """The input is too small for the network."""
+
+
+class DataError(KerascnnError, ValueError):
+    """A data set can't be found, read or used; the message names the file."""
+
+
+class StrategyError(KerascnnError, ValueError):
+    """A combination that tf.distribute can't run; the message names it."""
+
+
+class RunError(KerascnnError, ValueError):
+    """A run directory is missing, incomplete or belongs to something else."""
+
+
+class WeightsError(KerascnnError, ValueError):
+    """Weights can't be found, verified or matched with the model."""
+
+
+class TrainingError(KerascnnError, RuntimeError):
+    """Training can't go on, for example because the loss is not a number."""

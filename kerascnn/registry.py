@@ -1,0 +1,205 @@
+"""Finds architectures, datasets and commands through entry points, and imports none of them.
+
+Ours are declared in our own pyproject.toml like anyone's: one entry point for each name a user
+types. Listing names reads metadata only; `get` imports the one module behind the name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import functools
+import warnings
+from collections import defaultdict
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from kerascnn.errors import (
+    BrokenPluginError,
+    DuplicateNameError,
+    NotInstalledError,
+    UnknownNameError,
+)
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerascnn.architecture import Architecture
+
+ARCHITECTURES = "kerascnn.architectures"
+DATASETS = "kerascnn.datasets"
+COMMANDS = "kerascnn.commands"
+NOTEBOOK = "registered at run time"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name, and the distribution that offers it."""
+
+    name: str
+    target: str
+    provider: str
+    version: str
+    point: metadata.EntryPoint | None
+
+    @property
+    def origin(self) -> str:
+        """Distribution and version, as error messages name them."""
+        return f"{self.provider} {self.version}".strip()
+
+
+@functools.cache
+def _installed(group: str) -> dict[str, tuple[Entry, ...]]:
+    """All entries of a group, by name; more than one entry under a name is a conflict."""
+    found: dict[str, list[Entry]] = defaultdict(list)
+    for point in metadata.entry_points(group=group):
+        dist = point.dist
+        provider, version = (dist.name, dist.version) if dist else ("unknown distribution", "")
+        found[point.name].append(Entry(point.name, point.value, provider, version, point))
+    return {name: tuple(entries) for name, entries in sorted(found.items())}
+
+
+_registered: dict[str, Architecture] = {}
+
+
+def refresh() -> None:
+    """Forget what was found, so that a distribution installed since then is seen."""
+    _installed.cache_clear()
+
+
+def entries(group: str) -> dict[str, tuple[Entry, ...]]:
+    """Every name of a group with the entries that claim it, without importing any of them.
+
+    Raises:
+        NotInstalledError: not even kerascnn's own entry points were found.
+    """
+    found = dict(_installed(group))
+    if not _installed(ARCHITECTURES):
+        raise NotInstalledError(
+            "No entry points of kerascnn were found: it is imported from a source tree that is "
+            "not installed. Install it with `pip install kerascnn`, or `pip install -e .` in a "
+            "checkout."
+        )
+    if group == ARCHITECTURES:
+        for name, architecture in _registered.items():
+            target = f"{architecture.build.__module__}:{name}"
+            found[name] = (Entry(name, target, NOTEBOOK, "", None),)
+    return dict(sorted(found.items()))
+
+
+def load(group: str, name: str) -> Any:
+    """The object behind a name of a group.
+
+    Raises:
+        UnknownNameError: nobody offers the name; the nearest names are suggested.
+        DuplicateNameError: several distributions offer it.
+        BrokenPluginError: its import failed.
+    """
+    known = entries(group)
+    kind = group.rsplit(".", 1)[1].removesuffix("s")
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}?" if near else "See `kerascnn list`."
+        raise UnknownNameError(f"There is no {kind} {name!r}. {hint}")
+    if len(known[name]) > 1:
+        claims = " and ".join(entry.origin for entry in known[name])
+        raise DuplicateNameError(
+            f"The {kind} name {name!r} is claimed by {claims}. Uninstall one of them."
+        )
+    return _load_entry(known[name][0], kind)
+
+
+def _load_entry(entry: Entry, kind: str) -> Any:
+    if entry.point is None:
+        return _registered[entry.name]
+    try:
+        return entry.point.load()
+    except Exception as error:
+        raise BrokenPluginError(
+            f"The {kind} {entry.name!r} of {entry.origin} can't be imported from {entry.target}: "
+            f"{type(error).__name__}: {error}. Update or uninstall {entry.provider}."
+        ) from error
+
+
+def warn_broken(entry: Entry, cause: object) -> None:
+    """Warn that one plugin is unusable; everything else goes on."""
+    warnings.warn(
+        f"kerascnn plugin {entry.origin} is broken: {entry.name!r} ({entry.target}): {cause}",
+        stacklevel=3,
+    )
+
+
+def list_architectures(pattern: str = "*", provider: str | None = None) -> list[str]:
+    """Names of all installed and registered architectures, sorted; imports none of them.
+
+    Args:
+        pattern: shell wildcards, such as `"resnet*"`.
+        provider: only those that this distribution offers, such as `"kerascnn"`.
+    """
+    return [
+        name
+        for name, claims in entries(ARCHITECTURES).items()
+        if fnmatch.fnmatchcase(name, pattern)
+        and (provider is None or provider in {entry.provider for entry in claims})
+    ]
+
+
+def get(name: str) -> Architecture:
+    """The architecture of this name; imports the one module that defines it.
+
+    Raises:
+        UnknownNameError, DuplicateNameError, BrokenPluginError: see `load`.
+    """
+    from kerascnn.architecture import Architecture
+
+    found = load(ARCHITECTURES, name)
+    origin = entries(ARCHITECTURES)[name][0].origin
+    if not isinstance(found, Architecture):
+        raise BrokenPluginError(
+            f"The entry point {name!r} of {origin} must name a kerascnn.Architecture. "
+            f"Received: {type(found).__name__}."
+        )
+    if found.name != name:
+        raise BrokenPluginError(
+            f"The entry point {name!r} of {origin} gives an architecture that calls itself "
+            f"{found.name!r}; both names must be the same."
+        )
+    return found
+
+
+def create(name: str, **arguments: Any) -> keras.Model:
+    """Build the model of this name: `kerascnn.create("lenet5", classes=26, widths=(12, 32))`.
+
+    Args:
+        name: a name from `list_architectures()`.
+        **arguments: those of keras.applications and the family's own; see `Architecture`.
+    """
+    return get(name)(**arguments)
+
+
+def register(architecture: Architecture) -> Architecture:
+    """Add an architecture for this process, for example in a notebook.
+
+    Registering the same name again replaces what was registered before; a name that an installed
+    distribution offers is refused.
+
+    Raises:
+        TypeError: not an Architecture.
+        DuplicateNameError: an installed distribution already has the name.
+    """
+    from kerascnn.architecture import Architecture
+
+    if not isinstance(architecture, Architecture):
+        raise TypeError(
+            "kerascnn.register expects a kerascnn.Architecture. "
+            f"Received: {architecture!r} ({type(architecture).__name__})."
+        )
+    if architecture.name in _installed(ARCHITECTURES):
+        owner = _installed(ARCHITECTURES)[architecture.name][0].origin
+        raise DuplicateNameError(
+            f"The architecture name {architecture.name!r} is taken by {owner}; "
+            f'give yours another, for example with .variant("my_{architecture.name}").'
+        )
+    _registered[architecture.name] = architecture
+    return architecture

@@ -1,0 +1,324 @@
+"""One declaration of every argument of a family: defaults, validation, search space and help.
+
+A `Param` states an argument once. From it come the builder's defaults, the check of what a user
+passes and its error message, the scalar parameters a tuner sees, and the command line's help.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import numbers
+import operator
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kerascnn.errors import ArgumentError
+
+Rule = Callable[[Mapping[str, Any]], str | None]
+"""A condition over all arguments together: the reason why they are illegal, or None."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """An inclusive range of numbers; `step` and `log` say how a search walks through it."""
+
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"Range expects low <= high. Received: {self.low} > {self.high}.")
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, (int, float)) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+    def grid(self) -> tuple[float, ...] | None:
+        """The values a search visits, or None if the range is continuous."""
+        if self.log or (self.step is None and isinstance(self.low, float)):
+            return None
+        step = self.step or 1
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        return tuple(self.low + i * step for i in range(count))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Param:
+    """One argument of a family.
+
+    A tuple as default means one value per stage: the tuple's elements are checked, and searched,
+    one by one.
+
+    Attributes:
+        name: the keyword of the builder or head.
+        default: the paper's value.
+        search: the values or the range that a search tries; None: not searched.
+        legal: the values or the range that the builder accepts, at least as wide as `search`;
+            None: what `search` says, or anything of the default's type if that is None too.
+        when: `(name of an earlier argument, its values)` under which this one has an effect.
+        help: one line for the command line and the documentation.
+    """
+
+    name: str
+    default: Any
+    search: Range | tuple[Any, ...] | None = None
+    legal: Range | tuple[Any, ...] | None = None
+    when: tuple[str, tuple[Any, ...]] | None = None
+    help: str = ""
+
+    @property
+    def per_stage(self) -> bool:
+        """Whether the argument is a tuple with a value for each stage."""
+        return isinstance(self.default, tuple)
+
+    @property
+    def accepted(self) -> Range | tuple[Any, ...] | None:
+        """What the builder accepts, of a single value."""
+        return self.search if self.legal is None else self.legal
+
+    def expected(self) -> str:
+        """What the builder accepts, in words."""
+        example = self.default[0] if self.per_stage and self.default else self.default
+        kind = {bool: "True or False", int: "an integer", float: "a number", str: "a string"}.get(
+            type(example), type(example).__name__
+        )
+        if isinstance(self.accepted, Range):
+            kind = f"{kind} from {self.accepted}"
+        elif self.accepted is not None:
+            kind = "one of " + ", ".join(repr(value) for value in self.accepted)
+        return f"a sequence, each {kind}" if self.per_stage else kind
+
+    def check(self, value: Any, *, owner: str) -> Any:
+        """The value in the default's type.
+
+        Raises:
+            ArgumentError: it has another type or isn't legal.
+        """
+        try:
+            if not self.per_stage:
+                return self._check_one(value, self.default)
+            if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) or not value:
+                raise TypeError
+            return tuple(self._check_one(item, self.default[0]) for item in value)
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"{owner}: {self.name} must be {self.expected()}. Received: {value!r}."
+            ) from None
+
+    def _check_one(self, value: Any, like: Any) -> Any:
+        if isinstance(like, bool):
+            if not isinstance(value, bool):
+                raise TypeError
+        elif isinstance(like, int):
+            if isinstance(value, bool):
+                raise TypeError
+            value = operator.index(value)
+        elif isinstance(like, float):
+            if isinstance(value, bool) or not isinstance(value, numbers.Real):
+                raise TypeError
+            value = float(value)
+        elif not isinstance(value, type(like)):
+            raise TypeError
+        if self.accepted is not None and value not in self.accepted:
+            raise ValueError
+        return value
+
+    def elements(self) -> tuple[Param, ...]:
+        """Scalar parameters: itself, or one for each stage, named `widths_1`, `widths_2`..."""
+        if not self.per_stage:
+            return (self,)
+        return tuple(
+            replace(self, name=f"{self.name}_{index}", default=value)
+            for index, value in enumerate(self.default, start=1)
+        )
+
+    def searched_values(self) -> tuple[Any, ...] | None:
+        """The values a search visits for a scalar; None if they are a continuum."""
+        if self.search is None:
+            return (self.default,)
+        if isinstance(self.search, tuple):
+            return self.search
+        if isinstance(self.default, int):
+            return replace(self.search, step=self.search.step or 1, log=False).grid()
+        return self.search.grid()
+
+    def draw(self, rng: random.Random) -> Any:
+        """A random searched value of a scalar."""
+        values = self.searched_values()
+        if values is not None:
+            value = rng.choice(values)
+            return int(value) if type(self.default) is int else value
+        assert isinstance(self.search, Range)
+        low, high = self.search.low, self.search.high
+        if self.search.log:
+            return math.exp(rng.uniform(math.log(low), math.log(high)))
+        return rng.uniform(low, high)
+
+
+@dataclass(frozen=True)
+class Space:
+    """All arguments of a family, in the order of their declaration, and rules over them together.
+
+    Raises:
+        ValueError: a name is declared twice, a parent is declared after its child, or the
+            defaults are not legal.
+    """
+
+    params: tuple[Param, ...] = ()
+    rules: tuple[Rule, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for param in self.params:
+            if param.name in seen:
+                raise ValueError(f"{param.name!r} is declared twice in one Space.")
+            if param.when and param.when[0] not in seen:
+                raise ValueError(f"{param.name!r}: declare its parent {param.when[0]!r} before it.")
+            seen.add(param.name)
+        self.validate({}, owner="Space")
+
+    def __iter__(self) -> Iterator[Param]:
+        return iter(self.params)
+
+    def __getitem__(self, name: str) -> Param:
+        return next(param for param in self.params if param.name == name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(param.name == name for param in self.params)
+
+    def defaults(self) -> dict[str, Any]:
+        """The default of every argument."""
+        return {param.name: param.default for param in self.params}
+
+    def with_defaults(self, config: Mapping[str, Any], *, owner: str) -> Space:
+        """The same space with a variant's values as defaults.
+
+        Raises:
+            ArgumentError: a value is unknown or illegal.
+        """
+        values = self.validate(config, owner=owner)
+        return Space(tuple(replace(p, default=values[p.name]) for p in self.params), self.rules)
+
+    def validate(self, arguments: Mapping[str, Any], *, owner: str) -> dict[str, Any]:
+        """All arguments: those given, checked, and the defaults of the others.
+
+        Args:
+            arguments: what the user passed.
+            owner: whose arguments these are, for the message.
+
+        Raises:
+            ArgumentError: one is unknown or illegal, or a rule forbids the combination.
+        """
+        values = self.defaults()
+        for name, value in arguments.items():
+            if name not in values:
+                legal = ", ".join(sorted(values)) or "none"
+                raise ArgumentError(
+                    f"{owner} has no argument {name!r}. Its own arguments: {legal}."
+                )
+            values[name] = self[name].check(value, owner=owner)
+        if reason := self.broken_rule(values):
+            raise ArgumentError(f"{owner}: {reason}")
+        return values
+
+    def broken_rule(self, values: Mapping[str, Any]) -> str | None:
+        """Why the rules forbid these complete arguments, or None."""
+        return next((reason for rule in self.rules if (reason := rule(values))), None)
+
+    def scalars(self) -> tuple[Param, ...]:
+        """Every argument as scalar parameters, per-stage tuples taken apart."""
+        return tuple(element for param in self.params for element in param.elements())
+
+    def assemble(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments from scalar values (`widths_1`, ...); what is missing keeps its default."""
+        arguments: dict[str, Any] = {}
+        for param in self.params:
+            parts = tuple(values.get(e.name, e.default) for e in param.elements())
+            arguments[param.name] = parts if param.per_stage else parts[0]
+        return arguments
+
+    def narrow(
+        self,
+        *,
+        fix: Mapping[str, Any] | None = None,
+        choose: Mapping[str, Sequence[Any]] | None = None,
+        ranges: Mapping[str, tuple[float, float]] | None = None,
+    ) -> Space:
+        """The same space with a narrower search.
+
+        Args:
+            fix: name → the only value.
+            choose: name → the values to try.
+            ranges: name → (low, high) to search.
+
+        Raises:
+            ArgumentError: an unknown name, or values the builder does not accept.
+        """
+        fix, choose, ranges = fix or {}, choose or {}, ranges or {}
+        for name in [*fix, *choose, *ranges]:
+            if name not in self:
+                legal = ", ".join(p.name for p in self.params)
+                raise ArgumentError(f"The search has no parameter {name!r}. It has: {legal}.")
+        return Space(
+            tuple(_narrowed(p, fix=fix, choose=choose, ranges=ranges) for p in self.params),
+            self.rules,
+        )
+
+    def size(self) -> float:
+        """How many configurations a search could visit; infinite if a range is continuous."""
+        sizes = [param.searched_values() for param in self.scalars()]
+        return math.prod(math.inf if values is None else len(values) for values in sizes)
+
+    def sample(self, rng: random.Random) -> dict[str, Any]:
+        """Random arguments from the searched values; the rules may still forbid them."""
+        return self.assemble({param.name: param.draw(rng) for param in self.scalars()})
+
+    def fingerprint(self) -> str:
+        """A short hash that changes when the declaration does."""
+        declared = [
+            [p.name, p.default, repr(p.search), repr(p.accepted), p.when] for p in self.params
+        ]
+        return hashlib.sha256(json.dumps(declared).encode()).hexdigest()[:16]
+
+
+def _narrowed(
+    param: Param,
+    *,
+    fix: Mapping[str, Any],
+    choose: Mapping[str, Sequence[Any]],
+    ranges: Mapping[str, tuple[float, float]],
+) -> Param:
+    legal = param.accepted
+    if param.name in fix:
+        value = param.check(fix[param.name], owner="search")
+        return replace(param, default=value, search=None, legal=legal)
+    if param.name in choose:
+        probe = replace(param, default=param.default[0]) if param.per_stage else param
+        values = tuple(probe.check(value, owner="search") for value in choose[param.name])
+    elif param.name in ranges:
+        low, high = ranges[param.name]
+        probe = replace(param, default=param.default[0]) if param.per_stage else param
+        low, high = probe.check(low, owner="search"), probe.check(high, owner="search")
+        old = param.search if isinstance(param.search, Range) else Range(low, high)
+        searched = replace(old, low=low, high=high)
+        return replace(param, default=_moved(param.default, searched), search=searched, legal=legal)
+    else:
+        return param
+    return replace(param, default=_moved(param.default, values), search=values, legal=legal)
+
+
+def _moved(default: Any, searched: Range | tuple[Any, ...]) -> Any:
+    """The default, moved into the searched values where it lies outside of them."""
+    if isinstance(default, tuple):
+        return tuple(_moved(value, searched) for value in default)
+    if default in searched:
+        return default
+    return type(default)(searched.low) if isinstance(searched, Range) else searched[0]

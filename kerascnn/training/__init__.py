@@ -1,0 +1,1 @@
+"""Training: recipes, strategies, the run directory and its callbacks."""

@@ -1,0 +1,5 @@
+import kerascnn
+
+
+def test_version():
+    assert kerascnn.__version__
