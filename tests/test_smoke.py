@@ -1,5 +1,0 @@
-import kerascnn
-
-
-def test_version():
-    assert kerascnn.__version__
