@@ -54,6 +54,7 @@ def conv(
     padding: Padding = "same",
     groups: int = 1,
     use_bias: bool = True,
+    initializer: str = "glorot_uniform",
 ) -> Any:
     """Convolution with a square kernel and explicit, symmetric padding."""
     top, bottom, left, right = sides(padding, kernel)
@@ -63,7 +64,14 @@ def conv(
     elif top or bottom or left or right:
         x = layers.ZeroPadding2D(((top, bottom), (left, right)), name=f"{name}_pad")(x)
     return layers.Conv2D(
-        filters, kernel, strides, mode, groups=groups, use_bias=use_bias, name=name
+        filters,
+        kernel,
+        strides,
+        mode,
+        groups=groups,
+        use_bias=use_bias,
+        kernel_initializer=initializer,
+        name=name,
     )(x)
 
 
@@ -71,6 +79,23 @@ def conv(
 def batch_norm(x: Any, *, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> Any:
     """Batch normalisation over all but the channels; `momentum` is the old average's share."""
     return layers.BatchNormalization(epsilon=epsilon, momentum=momentum, name=name)(x)
+
+
+@singledispatch
+def lrn(
+    x: Any,
+    *,
+    name: str,
+    size: int = 5,
+    k: float = 2.0,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    divide_alpha: bool = False,
+) -> Any:
+    """Local response normalization across maps; see `kerascnn.layers`."""
+    from kerascnn.layers import LocalResponseNormalization
+
+    return LocalResponseNormalization(size, k, alpha, beta, divide_alpha=divide_alpha, name=name)(x)
 
 
 @singledispatch

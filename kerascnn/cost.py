@@ -173,6 +173,7 @@ def _(
     padding: Padding = "same",
     groups: int = 1,
     use_bias: bool = True,
+    initializer: str = "glorot_uniform",
 ) -> Sketch:
     height, width = x.windows(name, kernel, strides, padding)
     channels = x.shape[3]
@@ -195,6 +196,20 @@ def _(
 @blocks.batch_norm.register
 def _(x: Sketch, *, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> Sketch:
     return x.after(*x.shape[1:], params=2 * x.shape[-1])
+
+
+@blocks.lrn.register
+def _(
+    x: Sketch,
+    *,
+    name: str,
+    size: int = 5,
+    k: float = 2.0,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    divide_alpha: bool = False,
+) -> Sketch:
+    return x
 
 
 @blocks.activation.register

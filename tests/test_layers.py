@@ -1,0 +1,170 @@
+"""The shared layers against NumPy implementations of the published formulas."""
+
+import keras
+import numpy as np
+import pytest
+
+from kerascnn import blocks
+from kerascnn.cost import Ledger, Sketch
+from kerascnn.layers import LocalResponseNormalization, MaxPooling
+
+
+def random_maps(*shape, scale=10.0):
+    return np.random.default_rng(0).normal(0, scale, shape).astype("float32")
+
+
+def lrn_by_formula(a, *, size, k, alpha, beta):
+    """Krizhevsky et al. (2012), section 3.3, one map after the other, in float64."""
+    a = a.astype("float64")
+    b = np.empty_like(a)
+    maps = a.shape[-1]
+    for i in range(maps):
+        nearby = range(max(0, i - size // 2), min(maps - 1, i + (size - 1) // 2) + 1)
+        total = sum(a[..., j] ** 2 for j in nearby)
+        b[..., i] = a[..., i] / (k + alpha * total) ** beta
+    return b
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize(("k", "alpha", "beta"), [(2.0, 1e-4, 0.75), (1.0, 5e-2, 0.5)])
+def test_lrn_is_the_published_formula(size, k, alpha, beta):
+    """Odd and even neighbourhoods, and one wider than the maps are many."""
+    a = random_maps(2, 3, 4, 7)
+    got = LocalResponseNormalization(size, k, alpha, beta)(a)
+    expected = lrn_by_formula(a, size=size, k=k, alpha=alpha, beta=beta)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_lrn_divides_alpha_as_caffe_and_torch_do_when_asked():
+    a = random_maps(1, 2, 2, 16)
+    got = LocalResponseNormalization(5, 1.0, 0.1, divide_alpha=True)(a)
+    expected = lrn_by_formula(a, size=5, k=1.0, alpha=0.1 / 5, beta=0.75)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_lrn_gradient_is_that_of_the_formula():
+    """Training goes through the layer: automatic against finite differences, in float64."""
+    import tensorflow as tf
+
+    a = random_maps(1, 1, 1, 8, scale=3.0).astype("float64")
+    layer = LocalResponseNormalization(5, 1.0, 0.1, dtype="float64")
+    variable = tf.Variable(a)
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer(variable) * np.arange(8.0))
+    step, expected = 1e-6, np.empty(8)
+    for i in range(8):
+        moved = [a + sign * step * np.eye(8)[i] for sign in (1, -1)]
+        plus, minus = ((layer(x).numpy() * np.arange(8.0)).sum() for x in moved)
+        expected[i] = (plus - minus) / (2 * step)
+    np.testing.assert_allclose(tape.gradient(total, variable)[0, 0, 0], expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_lrn_squares_do_not_overflow_in_half_precision(policy):
+    """300² is infinite in float16, and the output would be 0."""
+    a = np.full((1, 1, 1, 6), 300.0, "float32")
+    got = LocalResponseNormalization(dtype=policy)(a)
+    assert keras.backend.standardize_dtype(got.dtype) == policy.removeprefix("mixed_")
+    expected = lrn_by_formula(a, size=5, k=2.0, alpha=1e-4, beta=0.75)
+    np.testing.assert_allclose(keras.ops.cast(got, "float32"), expected, rtol=1e-2)
+
+
+def test_lrn_keeps_unknown_sizes_and_its_arguments():
+    inputs = keras.Input((None, None, 5))
+    outputs = blocks.lrn(inputs, name="norm1", size=3, alpha=0.1, divide_alpha=True)
+    assert outputs.shape == (None, None, None, 5)
+    model = keras.Model(inputs, outputs)
+    twin = keras.Model.from_config(model.get_config())
+    a = random_maps(1, 3, 2, 5)
+    np.testing.assert_array_equal(model(a), twin(a))
+    expected = lrn_by_formula(a, size=3, k=2.0, alpha=0.1 / 3, beta=0.75)
+    np.testing.assert_allclose(twin(a), expected, rtol=1e-5)
+
+
+def test_lrn_costs_nothing_in_a_sketch():
+    ledger = Ledger()
+    assert blocks.lrn(Sketch((None, 5, 6, 7), ledger), name="norm1").shape == (None, 5, 6, 7)
+    assert (ledger.params, ledger.macs) == (0, 0)
+
+
+@pytest.mark.parametrize("arguments", [{"size": 0}, {"k": 0.0}])
+def test_lrn_refuses_what_could_divide_by_zero(arguments):
+    with pytest.raises(ValueError, match="must be positive"):
+        LocalResponseNormalization(**arguments)
+
+
+def pool_by_loops(x, window, stride, padding, ceil):
+    """Caffe's pooling: windows are clipped to the map, and one that starts beyond is left out."""
+    top, bottom, left, right = padding
+
+    def starts(size, before, after):
+        room = (size + before + after - window) / stride
+        count = int(np.ceil(room) if ceil else np.floor(room)) + 1
+        all_starts = [i * stride - before for i in range(count)]
+        return [start for start in all_starts if start < size]
+
+    def maximum(row, column):
+        rows = slice(max(row, 0), row + window)
+        return x[:, rows, max(column, 0) : column + window].max(axis=(1, 2))
+
+    columns = starts(x.shape[2], left, right)
+    rows = starts(x.shape[1], top, bottom)
+    return np.stack([np.stack([maximum(r, c) for c in columns], 1) for r in rows], 1)
+
+
+POOLINGS = [
+    (3, 2, (0, 0, 0, 0)),  # AlexNet, GoogLeNet
+    (3, 2, (1, 1, 1, 1)),  # ResNet; with ceil, even sizes need the clip
+    (2, 2, (0, 0, 0, 0)),
+    (2, 2, (1, 1, 1, 1)),
+    (3, 1, (1, 1, 1, 1)),  # the pooling branch of an inception module
+    (3, 3, (0, 1, 2, 0)),
+    (2, 3, (0, 0, 0, 0)),  # windows that do not touch
+]
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+@pytest.mark.parametrize(("window", "stride", "padding"), POOLINGS)
+def test_max_pooling_is_caffes(window, stride, padding, ceil):
+    """Values and shapes at odd and even sizes, known when the layer is built or not."""
+    layer = MaxPooling(window, stride, padding=padding, ceil=ceil)
+    for height, width in [(3, 4), (5, 6), (7, 8), (9, 10)]:
+        x = random_maps(2, height, width, 3)
+        expected = pool_by_loops(x, window, stride, padding, ceil)
+        np.testing.assert_array_equal(layer(x), expected)
+        assert layer.compute_output_shape(x.shape) == expected.shape
+        sketch = blocks.max_pool(
+            Sketch(x.shape, Ledger()),
+            window,
+            strides=stride,
+            padding=padding,
+            ceil=ceil,
+            name="pool",
+        )
+        assert sketch.shape[1:] == expected.shape[1:]
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+@pytest.mark.parametrize(("window", "stride", "padding"), POOLINGS)
+def test_max_pooling_of_unknown_sizes(window, stride, padding, ceil):
+    """A model for any input size must not add a window that sees padding only."""
+    inputs = keras.Input((None, None, 3))
+    outputs = blocks.max_pool(
+        inputs, window, strides=stride, padding=padding, ceil=ceil, name="pool"
+    )
+    assert outputs.shape == (None, None, None, 3)
+    model = keras.Model(inputs, outputs)
+    for height, width in [(3, 4), (5, 6), (7, 8), (9, 10)]:
+        x = random_maps(1, height, width, 3)
+        expected = pool_by_loops(x, window, stride, padding, ceil)
+        np.testing.assert_array_equal(model(x), expected)
+
+
+def test_max_pooling_padding_never_wins():
+    x = np.full((1, 3, 3, 1), -5.0, "float32")
+    assert np.all(np.array(MaxPooling(3, 2, padding="same", ceil=True)(x)) == -5.0)
+
+
+def test_max_pooling_refuses_windows_of_padding():
+    with pytest.raises(ValueError, match="less than pool_size"):
+        MaxPooling(2, 2, padding=2)
