@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerascnn.architecture import Architecture, Card, Preprocessing, Result
+    from kerascnn.profiling import profile
     from kerascnn.registry import create, get, list_architectures, register
     from kerascnn.space import Param, Range, Space
 
@@ -23,6 +24,7 @@ _PUBLIC = {
     "Param": "kerascnn.space",
     "Range": "kerascnn.space",
     "Space": "kerascnn.space",
+    "profile": "kerascnn.profiling",
     "create": "kerascnn.registry",
     "get": "kerascnn.registry",
     "list_architectures": "kerascnn.registry",

@@ -21,6 +21,10 @@ class NotInstalledError(KerascnnError, RuntimeError):
     """kerascnn's own entry points are missing: its source tree is not installed."""
 
 
+class IncompatibleKerasError(KerascnnError, ImportError):
+    """The installed Keras lacks an internal that kerascnn reads graphs through."""
+
+
 class ArgumentError(KerascnnError, ValueError):
     """An argument is unknown, of the wrong type, or outside its legal values."""
 

@@ -69,6 +69,8 @@ class TrainableSubsampling(keras.layers.Layer):
     `[batch, height, width, maps]` → `[batch, height // 2, width // 2, maps]`.
     """
 
+    pool_size = strides = 2  # read by kerascnn.profile
+
     def build(self, input_shape: tuple) -> None:
         """Create a coefficient and a bias for each map."""
         maps = (input_shape[-1],)

@@ -1,0 +1,134 @@
+"""Every private hook of Keras that kerascnn relies on, in one place, checked when imported.
+
+Keras has no public way to walk a functional graph call by call, nor to build a model whose
+variables have shapes and no values. Both live here, so that a new version of Keras breaks one
+file, with one clear message, and not the results.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from kerascnn.errors import ArgumentError, IncompatibleKerasError
+
+try:
+    from keras.src.backend.common import global_state
+    from keras.src.models.functional import Functional
+    from keras.src.ops.node import Node
+
+    _REQUIRED = (
+        (global_state, "get_global_attribute"),
+        (global_state, "set_global_attribute"),
+        (Node, "input_tensors"),
+        (Node, "output_tensors"),
+        (Functional, "inputs"),
+        (keras.KerasTensor, "shape"),
+    )
+    for _owner, _attribute in _REQUIRED:
+        getattr(_owner, _attribute)
+    with keras.StatelessScope(initialize_variables=False):
+        pass
+except (ImportError, AttributeError, TypeError) as error:
+    raise IncompatibleKerasError(
+        f"kerascnn reads the graph of Keras models through internals that Keras "
+        f"{keras.__version__} no longer has ({error}). Install a Keras that kerascnn declares: "
+        'pip install "keras>=3.15,<3.17".'
+    ) from error
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer or operation in a functional graph.
+
+    Attributes:
+        operation: the layer, the nested model, or the `keras.ops` operation.
+        inputs, outputs: its symbolic tensors.
+        node: Keras's record of the call.
+    """
+
+    operation: Any
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+    node: Any
+
+    def infer(self, known: dict[int, Any]) -> list[Any]:
+        """Outputs of other shapes: `known` maps each input's id to a KerasTensor of its shape."""
+        args, kwargs = self.node.arguments.fill_in(known)
+        return keras.tree.flatten(self.operation.compute_output_spec(*args, **kwargs))
+
+
+def functional(model: Any) -> Any:
+    """The functional graph of a model: itself, or the one inside a built Sequential.
+
+    Raises:
+        ArgumentError: it has none, or isn't built yet.
+    """
+    if isinstance(model, keras.Sequential) and model.built:
+        model = model._functional
+    if isinstance(model, Functional):
+        return model
+    way = "write it with keras.Model(inputs, outputs)"
+    if isinstance(model, keras.Sequential):
+        way = "build it first, with a keras.Input as its first element or by calling it on data"
+    raise ArgumentError(
+        f"{getattr(model, 'name', 'model')}: only a functional keras.Model has a graph that can "
+        f"be read; {way}. Received: {type(model).__name__}."
+    )
+
+
+def is_model(operation: Any) -> bool:
+    """Whether an operation of a graph is a model with a graph of its own."""
+    return isinstance(operation, (Functional, keras.Sequential))
+
+
+def calls(model: Any) -> list[Call]:
+    """Every call between a functional model's inputs and outputs, each after those it needs.
+
+    The order is that of a reader: a branch is finished before the next one begins, in the order
+    in which the merging layer lists them.
+    """
+    model = functional(model)
+    seen = {id(tensor) for tensor in model.inputs}
+    order: list[Call] = []
+    stack = [(tensor, False) for tensor in reversed(model.outputs)]
+    while stack:
+        tensor, ready = stack.pop()
+        if id(tensor) in seen:
+            continue
+        operation, index, _ = tensor._keras_history
+        node = operation._inbound_nodes[index]
+        if not ready:
+            stack.append((tensor, True))
+            stack += [(source, False) for source in reversed(node.input_tensors)]
+            continue
+        seen |= {id(output) for output in node.output_tensors}
+        order.append(Call(operation, tuple(node.input_tensors), tuple(node.output_tensors), node))
+    return order
+
+
+@contextlib.contextmanager
+def without_values() -> Iterator[None]:
+    """Models built inside have variables with shapes and without values: no memory, no time.
+
+    They can be looked at and thrown away, not run. Afterwards Keras's list of variables that wait
+    for a value, its counters of default layer names and the state of `random`, from which it draws
+    default seeds, are what they were: a real model built next is the same as without this.
+    """
+    waiting = list(global_state.get_global_attribute("uninitialized_variables") or ())
+    names = dict(global_state.get_global_attribute("object_name_uids") or {})
+    seeds = random.getstate()
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        random.setstate(seeds)
+        global_state.set_global_attribute("uninitialized_variables", waiting)
+        counters = collections.defaultdict(int, names)
+        global_state.set_global_attribute("object_name_uids", counters)
