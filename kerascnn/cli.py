@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from typer.core import TyperGroup
 
 from kerascnn import __version__, registry
@@ -35,10 +36,27 @@ class EntryPointGroup(TyperGroup):
         except UnknownNameError:
             return None
         except KerascnnError as error:
-            if ctx.resilient_parsing or len(sys.argv) < 2 or sys.argv[1] != cmd_name:
-                Console(stderr=True).print(f"[yellow]Warning:[/] {error}")
-                return None
-            raise
+            if not ctx.resilient_parsing:  # not while the shell completes
+                print_error("Warning", error, style="yellow")
+            return None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that was typed; if it is broken, that is an error, not a warning."""
+        if not ctx.resilient_parsing and args[0] in registry.entries(registry.COMMANDS):
+            _command(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def print_error(kind: str, error: object, *, style: str) -> None:
+    """Print "Warning: ..." or "Error: ..." on stderr; brackets in the message are no markup."""
+    Console(stderr=True, soft_wrap=True).print(
+        f"[{style}]{kind}:[/] {escape(str(error))}", highlight=False
+    )
+
+
+def complete_architecture(incomplete: str) -> list[str]:
+    """For `typer.Argument(autocompletion=...)`: the names that begin with what was typed."""
+    return [name for name in registry.list_architectures() if name.startswith(incomplete)]
 
 
 def _command(name: str) -> Any:
@@ -80,7 +98,7 @@ def _root(
 def main() -> None:
     """Run the command line; what a user did wrong is one message and exit status 1."""
     try:
-        app()
+        app(prog_name="kerascnn")
     except KerascnnError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {error}", highlight=False)
+        print_error("Error", error, style="bold red")
         sys.exit(1)

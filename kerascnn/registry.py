@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import functools
-import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 from importlib import metadata
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 ARCHITECTURES = "kerascnn.architectures"
 DATASETS = "kerascnn.datasets"
 COMMANDS = "kerascnn.commands"
+OURS = "kerascnn"
 NOTEBOOK = "registered at run time"
 
 
@@ -57,7 +57,10 @@ def _installed(group: str) -> dict[str, tuple[Entry, ...]]:
         dist = point.dist
         provider, version = (dist.name, dist.version) if dist else ("unknown distribution", "")
         found[point.name].append(Entry(point.name, point.value, provider, version, point))
-    return {name: tuple(entries) for name, entries in sorted(found.items())}
+    return {
+        name: tuple(sorted(claims, key=lambda entry: entry.origin))
+        for name, claims in sorted(found.items())
+    }
 
 
 _registered: dict[str, Architecture] = {}
@@ -75,7 +78,7 @@ def entries(group: str) -> dict[str, tuple[Entry, ...]]:
         NotInstalledError: not even kerascnn's own entry points were found.
     """
     found = dict(_installed(group))
-    if not _installed(ARCHITECTURES):
+    if not any(e.provider == OURS for claims in _installed(ARCHITECTURES).values() for e in claims):
         raise NotInstalledError(
             "No entry points of kerascnn were found: it is imported from a source tree that is "
             "not installed. Install it with `pip install kerascnn`, or `pip install -e .` in a "
@@ -94,7 +97,7 @@ def load(group: str, name: str) -> Any:
     Raises:
         UnknownNameError: nobody offers the name; the nearest names are suggested.
         DuplicateNameError: several distributions offer it.
-        BrokenPluginError: its import failed.
+        BrokenPluginError: its import failed, or gave something else than the group is for.
     """
     known = entries(group)
     kind = group.rsplit(".", 1)[1].removesuffix("s")
@@ -103,10 +106,7 @@ def load(group: str, name: str) -> Any:
         hint = f"Did you mean {' or '.join(near)}?" if near else "See `kerascnn list`."
         raise UnknownNameError(f"There is no {kind} {name!r}. {hint}")
     if len(known[name]) > 1:
-        claims = " and ".join(entry.origin for entry in known[name])
-        raise DuplicateNameError(
-            f"The {kind} name {name!r} is claimed by {claims}. Uninstall one of them."
-        )
+        raise DuplicateNameError(_conflict(kind, known[name]))
     return _load_entry(known[name][0], kind)
 
 
@@ -114,20 +114,49 @@ def _load_entry(entry: Entry, kind: str) -> Any:
     if entry.point is None:
         return _registered[entry.name]
     try:
-        return entry.point.load()
+        return open_point(entry.point)
     except Exception as error:
-        raise BrokenPluginError(
-            f"The {kind} {entry.name!r} of {entry.origin} can't be imported from {entry.target}: "
-            f"{type(error).__name__}: {error}. Update or uninstall {entry.provider}."
-        ) from error
+        raise BrokenPluginError(_broken(kind, entry, describe(error))) from error
 
 
-def warn_broken(entry: Entry, cause: object) -> None:
-    """Warn that one plugin is unusable; everything else goes on."""
-    warnings.warn(
-        f"kerascnn plugin {entry.origin} is broken: {entry.name!r} ({entry.target}): {cause}",
-        stacklevel=3,
+def open_point(point: metadata.EntryPoint) -> Any:
+    """The object behind an entry point.
+
+    Raises:
+        TypeError, ValueError: it is not what the group is for.
+        Exception: whatever the import raises.
+    """
+    found = point.load()
+    if point.group == ARCHITECTURES:
+        from kerascnn.architecture import Architecture
+
+        if not isinstance(found, Architecture):
+            raise TypeError(
+                f"it must be a kerascnn.Architecture. Received: {found!r} ({type(found).__name__})"
+            )
+        if found.name != point.name:
+            raise ValueError(
+                f"the architecture calls itself {found.name!r}, its entry point {point.name!r}; "
+                "both names must be the same"
+            )
+    return found
+
+
+def describe(error: Exception) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {error}"
+
+
+def _broken(kind: str, entry: Entry, cause: str) -> str:
+    return (
+        f"The {kind} {entry.name!r} of {entry.origin} is broken ({entry.target}): "
+        f"{cause.rstrip('.')}. Update or uninstall {entry.provider}."
     )
+
+
+def _conflict(kind: str, claims: tuple[Entry, ...]) -> str:
+    origins = " and ".join(entry.origin for entry in claims)
+    return f"The {kind} name {claims[0].name!r} is claimed by {origins}. Uninstall one of them."
 
 
 def list_architectures(pattern: str = "*", provider: str | None = None) -> list[str]:
@@ -145,27 +174,57 @@ def list_architectures(pattern: str = "*", provider: str | None = None) -> list[
     ]
 
 
+@dataclass(frozen=True)
+class Row:
+    """One line of `kerascnn list`.
+
+    Attributes:
+        entry: the name and who offers it.
+        status: "ok", "broken" (its import fails) or "conflict" (another offers the same name).
+        explanation: what is wrong, and with which distribution.
+    """
+
+    entry: Entry
+    status: str = "ok"
+    explanation: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """For JSON."""
+        entry = self.entry
+        names = {"name": entry.name, "provider": entry.provider, "version": entry.version}
+        return {**names, "status": self.status, "explanation": self.explanation}
+
+
+def survey(pattern: str = "*", provider: str | None = None) -> list[Row]:
+    """Architectures with their state of health; other packages' are tried in a child process.
+
+    Args:
+        pattern, provider: see `list_architectures`.
+    """
+    from kerascnn import health
+
+    known = entries(ARCHITECTURES)
+    claims = [claim for name in list_architectures(pattern, provider) for claim in known[name]]
+    foreign = [entry for entry in claims if entry.point and entry.provider != OURS]
+    causes = health.causes(foreign)
+    return [_row(entry, known[entry.name], causes.get(entry, health.OK)) for entry in claims]
+
+
+def _row(entry: Entry, claims: tuple[Entry, ...], cause: str) -> Row:
+    if len(claims) > 1:
+        return Row(entry, "conflict", _conflict("architecture", claims))
+    if cause:
+        return Row(entry, "broken", _broken("architecture", entry, cause))
+    return Row(entry)
+
+
 def get(name: str) -> Architecture:
     """The architecture of this name; imports the one module that defines it.
 
     Raises:
         UnknownNameError, DuplicateNameError, BrokenPluginError: see `load`.
     """
-    from kerascnn.architecture import Architecture
-
-    found = load(ARCHITECTURES, name)
-    origin = entries(ARCHITECTURES)[name][0].origin
-    if not isinstance(found, Architecture):
-        raise BrokenPluginError(
-            f"The entry point {name!r} of {origin} must name a kerascnn.Architecture. "
-            f"Received: {type(found).__name__}."
-        )
-    if found.name != name:
-        raise BrokenPluginError(
-            f"The entry point {name!r} of {origin} gives an architecture that calls itself "
-            f"{found.name!r}; both names must be the same."
-        )
-    return found
+    return load(ARCHITECTURES, name)
 
 
 def create(name: str, **arguments: Any) -> keras.Model:

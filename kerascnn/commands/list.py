@@ -1,4 +1,4 @@
-"""`kerascnn list`: names, without importing what is behind them."""
+"""`kerascnn list`: names, without loading what is behind them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,20 @@ def list_(
     provider: str | None = typer.Option(None, help="Only what this distribution offers."),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
-    """List the installed architectures."""
+    """List the installed architectures, and which of them can't be used."""
     from kerascnn import registry
+    from kerascnn.cli import print_error
 
-    names = registry.list_architectures(pattern, provider)
-    rows = [
-        {"name": name, "provider": entry.provider, "version": entry.version, "status": "ok"}
-        for name in names
-        for entry in registry.entries(registry.ARCHITECTURES)[name]
-    ]
+    rows = registry.survey(pattern, provider)
+    for explanation in dict.fromkeys(row.explanation for row in rows if row.status != "ok"):
+        print_error("Warning", explanation, style="yellow")
     if json:
-        typer.echo(json_.dumps(rows, indent=2))
+        typer.echo(json_.dumps([row.as_dict() for row in rows], indent=2))
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table("name", "from", "status", box=None)
     for row in rows:
-        table.add_row(row["name"], f"{row['provider']} {row['version']}", row["status"])
+        table.add_row(row.entry.name, row.entry.origin, row.status)
     Console().print(table)

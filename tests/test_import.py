@@ -1,0 +1,62 @@
+"""What must stay light: the import, the list, the help and the shell's completion."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"keras", "tensorflow", "torch", "jax", "matplotlib", "numpy", "PIL"}
+RUN = """
+import atexit, os, sys
+def report():
+    loaded = sorted(name for name in {heavy} if name in sys.modules)
+    print("LOADED", loaded, file=sys.stderr)
+atexit.register(report)
+{code}
+"""
+MAIN = "import kerascnn.cli; sys.argv = ['kerascnn', *{words}]; kerascnn.cli.main()"
+
+
+def fresh(code, **environment):
+    code = RUN.format(heavy=sorted(HEAVY), code=code)
+    env = {**os.environ, **environment}
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import kerascnn; kerascnn.list_architectures(); dir(kerascnn)",
+        "import kerascnn.architecture, kerascnn.space, kerascnn.errors",
+        MAIN.format(words=["list"]),
+        MAIN.format(words=["list", "--json"]),
+        MAIN.format(words=["--help"]),
+        MAIN.format(words=["list", "--help"]),
+        MAIN.format(words=["--version"]),
+        "import kerascnn; kerascnn.register",
+    ],
+)
+def test_it_loads_neither_keras_nor_tensorflow(code):
+    ended = fresh(code)
+    assert ended.returncode == 0, ended.stderr
+    assert "LOADED []" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("kerascnn li", "list"), ("kerascnn check lenet5_", "lenet5_1998")]
+)
+def test_shell_completion_is_light_and_knows_commands_and_names(typed, offered):
+    words = {"_KERASCNN_COMPLETE": "complete_bash", "COMP_WORDS": typed}
+    ended = fresh(MAIN.format(words=[]), COMP_CWORD=str(len(typed.split()) - 1), **words)
+    assert offered in ended.stdout.split()
+    assert "LOADED []" in ended.stderr
+
+
+def test_every_public_name_resolves():
+    import kerascnn
+
+    for name in kerascnn.__all__:
+        assert getattr(kerascnn, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = kerascnn.nonsense
