@@ -39,7 +39,8 @@ class Recipe:
         label_smoothing: the share of the target spread over all classes.
         clip_norm: largest global norm of the reduced gradient; None: no limit.
         augmentation: random changes of the training images.
-        loss: a Keras loss on logits; None: cross-entropy.
+        loss: a class of Keras losses on logits; None: cross-entropy.
+        auxiliary_weight: factor on the loss of each auxiliary head.
         source: where the recipe was published, or how it was found.
     """
 
@@ -55,4 +56,5 @@ class Recipe:
     clip_norm: float | None = None
     augmentation: Augmentation = Augmentation()
     loss: Callable[[], Any] | None = None
+    auxiliary_weight: float = 0.3
     source: str = ""

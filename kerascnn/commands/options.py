@@ -1,0 +1,62 @@
+"""Options that several commands share, from text to values."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from kerascnn.errors import ArgumentError
+
+
+def parse_shape(text: str | None) -> tuple[int, int, int] | None:
+    """`64x64x3` → `(64, 64, 3)`.
+
+    Raises:
+        ArgumentError: it isn't three positive integers.
+    """
+    if text is None:
+        return None
+    parts = text.lower().replace("×", "x").replace(",", "x").split("x")
+    if len(parts) != 3 or not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise ArgumentError(
+            f"--input-shape must be HEIGHTxWIDTHxCHANNELS, such as 64x64x3. Received: {text!r}."
+        )
+    height, width, channels = map(int, parts)
+    return height, width, channels
+
+
+def parse_arguments(name: str, assignments: list[str]) -> dict[str, Any]:
+    """`["widths=12,32", "pool=max"]` → `{"widths": (12, 32), "pool": "max"}`, checked.
+
+    Args:
+        name: the architecture whose arguments they are.
+        assignments: `argument=value` each; commas make a sequence.
+
+    Raises:
+        ArgumentError: an assignment has no `=`, or the architecture refuses it.
+    """
+    from kerascnn import registry
+
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key or not text:
+            raise ArgumentError(f"--set must be argument=value. Received: {assignment!r}.")
+        values[key] = _value(text)
+    if values:
+        space = registry.get(name).space
+        for key in values:
+            if key in space and space[key].per_stage and not isinstance(values[key], tuple):
+                values[key] = (values[key],)
+        space.validate(values, owner=name)
+    return values
+
+
+def _value(text: str) -> Any:
+    """A number, a boolean, a sequence of them, or the text itself."""
+    if "," in text:
+        return tuple(_value(part) for part in text.strip("()[]").split(",") if part)
+    try:
+        return ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,170 @@
+"""A run: the directory that training leaves behind, and what can be done with it.
+
+config.json     everything needed to do it again
+model.keras     the trained model, with its classifier activation
+metrics.json    final figures
+history.csv     one line for each epoch
+curves.png      the same as a picture
+tensorboard/    logs
+checkpoints/    the last two epochs, to resume from
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerascnn.architecture import Preprocessing
+from kerascnn.errors import RunError
+from kerascnn.training.config import preprocessing_from
+from kerascnn.training.files import write_text
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from kerascnn.data import Dataset
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory.
+
+    Attributes:
+        path: the directory.
+    """
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """The run in a directory.
+
+        Raises:
+            RunError: it isn't a run directory.
+        """
+        run = cls(Path(path))
+        if not run.path.is_dir():
+            raise RunError(f"There is no run directory {run.path}.")
+        if not (run.path / "config.json").is_file():
+            raise RunError(f"{run.path} is no run directory: it has no config.json.")
+        return run
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What was trained on what, and how."""
+        return self._json("config.json")
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The final figures; `test_error` is a share in [0, 1]."""
+        return self._json("metrics.json")
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One row for each epoch."""
+        return read_history(self.path / "history.csv")
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end."""
+        return (self.path / "metrics.json").is_file() and not self.metrics.get("interrupted")
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(
+                f"The run {self.path} has no {name}: training has not come to its end. "
+                f"Go on with `kerascnn train --resume {self.path}`."
+            ) from None
+        except ValueError as error:
+            raise RunError(f"{self.path / name} is damaged: {error}.") from None
+
+    def model(self) -> keras.Model:
+        """The trained model.
+
+        Raises:
+            RunError: training has not come to its end, or the file is damaged.
+        """
+        return load_model(self.path / "model.keras", self.config["architecture"])
+
+    def preprocessing(self) -> Preprocessing:
+        """What the model's input was made with."""
+        return preprocessing_from(self.config["preprocessing"])
+
+    def evaluate(
+        self, data: str | Dataset | None = None, *, batch_size: int = 256
+    ) -> dict[str, Any]:
+        """Loss and top-1 error on a test split, every image counted once.
+
+        Args:
+            data: a source or a Dataset; default: the data the run was trained on.
+            batch_size: images in one step; has no effect on the result.
+
+        Returns:
+            `{"data", "split", "images", "loss", "error"}`.
+        """
+        from kerascnn.training.inference import evaluate_run
+
+        return evaluate_run(self, data, batch_size=batch_size)
+
+    def predict(self, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
+        """Class probabilities `[batch, classes]` of images `[batch, height, width, channels]`.
+
+        Args:
+            images: pixels in [0, 255] of the network's size and channels, as the data pipeline
+                delivers them; preprocessing is done here.
+            batch_size: images in one step.
+        """
+        from kerascnn.training.inference import predict_run
+
+        return predict_run(self, images, batch_size=batch_size)
+
+
+def load_model(path: Path, architecture: dict[str, Any] | None) -> keras.Model:
+    """Load a .keras file after importing the layers its architecture defines.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    import keras
+
+    import kerascnn.layers  # noqa: F401  (registers our layers with Keras)
+    from kerascnn import registry
+
+    if architecture is not None:
+        registry.get(architecture["name"])
+    if not path.is_file():
+        raise RunError(
+            f"{path} is missing: training has not come to its end. "
+            f"Go on with `kerascnn train --resume {path.parent}`."
+        )
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:
+        raise RunError(f"{path} can't be loaded: {type(error).__name__}: {error}") from error
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write all epochs as CSV."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """All epochs; none if the file does not exist."""
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [
+            {k: int(v) if k == "epoch" else float(v) for k, v in row.items()}
+            for row in csv.DictReader(file)
+        ]

@@ -1,0 +1,154 @@
+"""Strategies by name, one object per process, and what a model needs before it runs under one.
+
+TensorFlow breaks when a process makes a second MirroredStrategy (every later step fails with a
+shape mismatch in the collective), so the object lives here and every run reuses it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascnn.errors import StrategyError
+
+_mirrored: dict[str, tf.distribute.Strategy] = {}
+
+
+def resolve(name: str = "auto") -> tf.distribute.Strategy:
+    """The strategy of a name.
+
+    Args:
+        name: "auto" (all visible GPUs if there are several, else no strategy), "none",
+            "mirrored" (all GPUs, or the one CPU), or "mirrored:N" (the first N GPUs; without a
+            GPU, N logical CPU devices, which are for tests and demonstrations).
+
+    Raises:
+        StrategyError: the name is unknown, there are too few devices, or this process already
+            uses another strategy.
+    """
+    kind, _, number = name.partition(":")
+    if kind not in ("auto", "none", "mirrored") or (number and kind != "mirrored"):
+        raise StrategyError(
+            f'strategy must be "auto", "none", "mirrored" or "mirrored:N". Received: {name!r}.'
+        )
+    if kind == "mirrored" and number and (not number.isdecimal() or int(number) < 1):
+        raise StrategyError(f"strategy mirrored:N needs a whole number N ≥ 1. Received: {name!r}.")
+    gpus = tf.config.list_physical_devices("GPU")
+    if kind == "none" or (kind == "auto" and len(gpus) < 2):
+        return tf.distribute.get_strategy()
+    return _shared(_devices(int(number) if number else max(1, len(gpus)), bool(gpus)))
+
+
+def _devices(count: int, on_gpus: bool) -> list[str]:
+    if on_gpus:
+        found = tf.config.list_logical_devices("GPU")
+        if len(found) < count:
+            raise StrategyError(
+                f"strategy mirrored:{count} needs {count} GPUs. "
+                f"Visible: {len(found)}. Use mirrored:{len(found)} or set CUDA_VISIBLE_DEVICES."
+            )
+        return [f"GPU:{index}" for index in range(count)]
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if count > 1 and not tf.config.get_logical_device_configuration(cpu):
+        try:
+            tf.config.set_logical_device_configuration(
+                cpu, [tf.config.LogicalDeviceConfiguration()] * count
+            )
+        except RuntimeError:
+            raise StrategyError(
+                f"strategy mirrored:{count} splits the CPU into {count} logical devices, which "
+                "must happen before TensorFlow is first used in the process. Restart Python and "
+                "train first, or use the command line."
+            ) from None
+    found = tf.config.list_logical_devices("CPU")
+    if len(found) < count:
+        raise StrategyError(
+            f"strategy mirrored:{count} needs {count} logical CPU devices, but this process was "
+            f"started with {len(found)}. Restart Python, or use mirrored:{len(found)}."
+        )
+    return [f"CPU:{index}" for index in range(count)]
+
+
+def _shared(devices: list[str]) -> tf.distribute.Strategy:
+    key = ",".join(devices)
+    if key not in _mirrored:
+        if _mirrored:
+            raise StrategyError(
+                "TensorFlow allows one MirroredStrategy in a process. This one already uses "
+                f"{next(iter(_mirrored))}. Received: {key}. Start another process."
+            )
+        # The default all-reduce of CPUs can't run inside a loop of steps; NCCL can.
+        on_cpu = devices[0].startswith("CPU")
+        reduce = tf.distribute.HierarchicalCopyAllReduce() if on_cpu and len(devices) > 1 else None
+        _mirrored[key] = tf.distribute.MirroredStrategy(devices, cross_device_ops=reduce)
+    return _mirrored[key]
+
+
+def describe(strategy: tf.distribute.Strategy) -> str:
+    """Such as "MirroredStrategy on 2 CPUs" or "one GPU"."""
+    if isinstance(strategy, tf.distribute.MirroredStrategy):
+        devices = strategy.extended.worker_devices
+        kind = "GPU" if "GPU" in devices[0] else "CPU"
+        return f"MirroredStrategy on {len(devices)} {kind}{'s' if len(devices) > 1 else ''}"
+    return "one GPU" if tf.config.list_physical_devices("GPU") else "the CPU"
+
+
+def under(model: keras.Model, strategy: tf.distribute.Strategy) -> keras.Model:
+    """The model with its variables on all replicas: itself, or a copy made in the scope.
+
+    Raises:
+        StrategyError: the model has layers that can't be copied.
+    """
+    if not isinstance(strategy, tf.distribute.MirroredStrategy):
+        return model
+    if all(isinstance(v.value, tf.distribute.DistributedValues) for v in model.variables):
+        return model
+    with strategy.scope():
+        try:
+            copy = keras.models.clone_model(model)
+        except Exception as error:
+            raise StrategyError(
+                "The model was built outside of the strategy's scope and can't be copied into it "
+                f"({type(error).__name__}: {error}). Pass the name of an architecture, or build "
+                "the model inside `kerascnn.training.strategies.resolve(...).scope()`."
+            ) from error
+        copy.set_weights(model.get_weights())
+    return copy
+
+
+def make_replicas_agree(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
+    """Give replicas common normalization statistics, and random layers different seeds.
+
+    Stock Keras keeps one set of moving statistics for each replica and saves the first only, and
+    draws the same dropout mask on every replica.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+        generator = getattr(layer, "seed_generator", None)
+        if isinstance(generator, keras.random.SeedGenerator):
+            generator.next = _replica_seeds(generator)
+
+
+def as_single_device(model: keras.Model) -> None:
+    """Undo what only makes sense under a strategy, so that the saved model loads anywhere."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = False
+
+
+def _replica_seeds(generator: keras.random.SeedGenerator) -> Any:
+    """`generator.next` with the replica's number folded into the seed; replica 0 is unchanged."""
+    stock = type(generator).next
+
+    def folded(ordered: bool = True) -> Any:
+        seed = stock(generator, ordered)
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group if context is not None else 0
+        return tf.stack([seed[0] + tf.cast(replica, seed.dtype) * 1_000_003, seed[1]])
+
+    return folded

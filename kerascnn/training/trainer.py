@@ -1,0 +1,522 @@
+"""From a name and a data source to a run directory, and on from where a run stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+
+from kerascnn import registry
+from kerascnn.architecture import Architecture, Preprocessing
+from kerascnn.data import Dataset, Split
+from kerascnn.errors import ArgumentError, DataError, RunError, StrategyError, TrainingError
+from kerascnn.training import checkpoints, strategies
+from kerascnn.training.augmentation import augment
+from kerascnn.training.config import (
+    default_path,
+    git_state,
+    plain,
+    recipe_from,
+    versions,
+)
+from kerascnn.training.engine import Engine, Totals
+from kerascnn.training.files import replacing, write_json, write_text
+from kerascnn.training.inference import load_for, preprocess_with, readable_errors, scores_of
+from kerascnn.training.optimizers import make_loss, make_optimizer
+from kerascnn.training.progress import Progress
+from kerascnn.training.recipes import Recipe
+from kerascnn.training.run import Run, write_history
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
+# How long Python leaves the device alone: short enough for a live display, long enough to be free.
+SECONDS_A_CALL = 0.25
+
+
+def train(
+    network: str | Architecture | keras.Model,
+    data: str | Dataset,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    recipe: Recipe | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    strategy: str = "auto",
+    precision: str = "float32",
+    jit: bool | None = None,
+    seed: int = 0,
+    run: str | Path | None = None,
+    overwrite: bool = False,
+    skip_corrupt: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    console: Console | None = None,
+) -> Run:
+    """Train a network and leave a run directory.
+
+    Args:
+        network: an architecture's name, an Architecture, or a functional keras.Model with one
+            output of class scores (or several, the main one first).
+        data: a source such as "mnist5k" or "folder:PATH" (see `kerascnn.data.load`), or a Dataset.
+        arguments: the architecture's own arguments, such as `{"widths": (12, 32)}`.
+        input_shape: `(height, width, channels)`; default: the architecture's native one. Images
+            of another shape are padded, resized or converted, with a note.
+        recipe: how to train; default: the architecture's.
+        epochs, batch_size, learning_rate: replace the recipe's.
+        strategy: "auto", "none", "mirrored" or "mirrored:N".
+        precision: "float32", "mixed_bfloat16", "mixed_float16" or "float64".
+        jit: compile the step with XLA; default: on a single GPU only, as it is slower on CPUs.
+        seed: of the weights, the order of the data, dropout and augmentation.
+        run: the run directory; default: `runs/NAME-DATA-TIME`.
+        overwrite: whether an earlier run in that directory may be deleted.
+        skip_corrupt: leave unreadable images out instead of stopping.
+        callbacks: further Keras callbacks; their batch methods are called every few steps.
+        console: where messages and progress go; default: standard output. `Console(quiet=True)`
+            is silent.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ArgumentError, DataError, StrategyError, RunError: see their messages.
+        TrainingError: the loss is not finite.
+        KeyboardInterrupt: after the model has been saved, if the user interrupts.
+    """
+    architecture = registry.get(network) if isinstance(network, str) else network
+    values = dict(arguments or {})
+    if isinstance(architecture, Architecture):
+        name, model_json = architecture.name, None
+        architecture.space.validate(values, owner=name)
+        shape: Any = tuple(input_shape or architecture.card.input_shape)
+        preprocessing = architecture.card.preprocessing
+        recipe = recipe or architecture.recipe or Recipe()
+    else:
+        if values or input_shape:
+            raise ArgumentError(
+                "arguments and input_shape belong to an architecture; the keras.Model you pass "
+                "is built already."
+            )
+        name, model_json = architecture.name, architecture.to_json()
+        shape = tuple(architecture.input_shape[1:])
+        preprocessing = Preprocessing()
+        recipe = recipe or Recipe()
+    recipe = dataclasses.replace(
+        recipe,
+        epochs=recipe.epochs if epochs is None else epochs,
+        batch_size=recipe.batch_size if batch_size is None else batch_size,
+        learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
+    )
+    _check_settings(recipe, precision)
+    source = data if isinstance(data, str) else data.name
+    path = Path(run) if run else default_path(name, source)
+    console = console or Console()
+    strategies.resolve(strategy)  # before the data pipeline starts TensorFlow's devices
+    dataset = load_for(data, shape, seed, skip_corrupt, console.print)
+    config = {
+        "kerascnn_run": 1,
+        "name": name,
+        "architecture": None if model_json else {"name": name, "arguments": values},
+        "input_shape": list(dataset.image_shape),
+        "classes": dataset.classes,
+        "class_names": list(dataset.class_names),
+        "preprocessing": plain(preprocessing),
+        "data": {
+            "source": source,
+            "fingerprint": dataset.fingerprint,
+            "skip_corrupt": skip_corrupt,
+            "sizes": {k: getattr(dataset, k).size for k in ("train", "validation", "test")},
+        },
+        "recipe": plain(recipe),
+        "strategy": strategy,
+        "precision": precision,
+        "jit": jit,
+        "seed": seed,
+        "versions": versions(),
+        "git": git_state(),
+        "command": sys.argv,
+        "created": datetime.now().isoformat(timespec="seconds"),
+    }
+    _prepare_directory(path, overwrite)
+    if model_json:
+        write_text(path / "model.json", model_json)
+    write_json(path / "config.json", config)
+    return _execute(
+        Run(path), network=architecture, dataset=dataset, callbacks=callbacks, console=console
+    )
+
+
+def resume(
+    path: str | Path,
+    *,
+    data: Dataset | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    console: Console | None = None,
+) -> Run:
+    """Go on with a run from its last completed epoch, bit for bit as if it had not stopped.
+
+    Args:
+        path: the run directory.
+        data: the Dataset, if the run was started with one that no source names.
+        callbacks: further Keras callbacks.
+        console: where messages and progress go.
+
+    Raises:
+        RunError: no run directory, the data has changed since, or the run is finished.
+    """
+    run = Run.open(path)
+    config = run.config
+    console = console or Console()
+    if run.finished:
+        raise RunError(
+            f"The run {run.path} is finished after {config['recipe']['epochs']} epochs. "
+            "Start a new one with `kerascnn train`."
+        )
+    strategies.resolve(config["strategy"])
+    stored = config["data"]
+    dataset = load_for(
+        data or stored["source"],
+        tuple(config["input_shape"]),
+        config["seed"],
+        stored["skip_corrupt"],
+        console.print,
+    )
+    if dataset.fingerprint != stored["fingerprint"]:
+        raise RunError(
+            f"The data {stored['source']} has changed since the run {run.path} was started, so it "
+            "can't go on as if it had not stopped. Start a new run."
+        )
+    network: Any
+    if config["architecture"] is None:
+        network = keras.models.model_from_json((run.path / "model.json").read_text("utf-8"))
+    else:
+        network = registry.get(config["architecture"]["name"])
+    return _execute(run, network=network, dataset=dataset, callbacks=callbacks, console=console)
+
+
+def _execute(
+    run: Run,
+    *,
+    network: Architecture | keras.Model,
+    dataset: Dataset,
+    callbacks: Sequence[keras.callbacks.Callback],
+    console: Console,
+) -> Run:
+    """Train as the run's config says, from its last checkpoint if it has one."""
+    config = run.config
+    recipe = recipe_from(config["recipe"])
+    strategy = strategies.resolve(config["strategy"])
+    batch_size = _global_batch(recipe.batch_size, dataset.train.size, strategy, console.print)
+    steps = dataset.train.size // batch_size
+    if left := dataset.train.size % batch_size:
+        console.print(
+            f"Each epoch trains on {steps * batch_size:,} of {dataset.train.size:,} images: the "
+            f"last {left} of its order don't fill a batch of {batch_size}."
+        )
+    keras.utils.set_random_seed(config["seed"])
+    with _precision(config["precision"], strategy), strategy.scope():
+        model = _build(network, config, strategy)
+        scores, is_logits = scores_of(model)
+        optimizer = make_optimizer(recipe, steps, scores, config["precision"])
+        loss = make_loss(recipe, dataset.classes, from_logits=is_logits)
+        scores.compile(optimizer=optimizer)
+    strategies.make_replicas_agree(scores, strategy)
+    with _precision(config["precision"], strategy):
+        trainer = _Trainer(
+            run=run,
+            config=config,
+            recipe=recipe,
+            dataset=dataset,
+            model=model,
+            scores=scores,
+            optimizer=optimizer,
+            strategy=strategy,
+            batch_size=batch_size,
+            steps=steps,
+            engine=Engine(
+                scores,
+                strategy=strategy,
+                loss=loss,
+                loss_weights=(1.0, *[recipe.auxiliary_weight] * (len(scores.outputs) - 1)),
+                optimizer=optimizer,
+                clip_norm=recipe.clip_norm,
+                jit=_use_jit(config["jit"], strategy),
+            ),
+            console=console,
+        )
+        trainer.fit(callbacks)
+    return run
+
+
+@dataclasses.dataclass
+class _Trainer:
+    """One training in progress."""
+
+    run: Run
+    config: dict[str, Any]
+    recipe: Recipe
+    dataset: Dataset
+    model: keras.Model
+    scores: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    strategy: tf.distribute.Strategy
+    batch_size: int
+    steps: int
+    engine: Engine
+    console: Console
+
+    def fit(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """Train to the last epoch, evaluate on the test split, save."""
+        directory = self.run.path / "checkpoints"
+        first = checkpoints.restore(directory, self.scores, self.optimizer)
+        if first:
+            self.console.print(f"Going on after epoch {first} of {self.recipe.epochs}.")
+        else:
+            checkpoints.save(directory, 0, self.scores, self.optimizer)
+        rows = self.run.history[:first]
+        chain = self._callbacks(callbacks, first, rows)
+        chain.on_train_begin()
+        try:
+            with readable_errors():
+                self._epochs(first, rows, chain)
+                metrics = self._finish(rows)
+        except KeyboardInterrupt:
+            done = len(rows)
+            self._save({"interrupted": True, "epochs": done})
+            self.console.print(
+                f"Interrupted after {done} complete epochs. The model as it is was saved in "
+                f"{self.run.path}. Go on with `kerascnn train --resume {self.run.path}`."
+            )
+            raise
+        chain.on_train_end({k: v for k, v in metrics.items() if isinstance(v, float)})
+
+    def _epochs(
+        self, first: int, rows: list[dict[str, float]], chain: keras.callbacks.CallbackList
+    ) -> None:
+        batches = iter(self.engine.distribute(self._training_batches(first)))
+        validation = self._repeated(self.dataset.validation)
+        for epoch in range(first, self.recipe.epochs):
+            chain.on_epoch_begin(epoch)
+            started = time.perf_counter()
+            totals = self._one_epoch(epoch, batches, chain)
+            seconds = time.perf_counter() - started
+            row = {
+                "epoch": epoch + 1,
+                "loss": totals.mean_loss,
+                "error": totals.error,
+                "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
+                "images_per_second": totals.images / seconds,
+                "seconds": seconds,
+            }
+            if validation is not None:
+                found = self.engine.evaluate(*validation)
+                row |= {"val_loss": found.mean_loss, "val_error": found.error}
+            rows.append(row)
+            # The history first: a crash in between leaves a line too many, which resuming drops.
+            write_history(self.run.path / "history.csv", rows)
+            checkpoints.save(self.run.path / "checkpoints", epoch + 1, self.scores, self.optimizer)
+            chain.on_epoch_end(epoch, {k: v for k, v in row.items() if k != "epoch"})
+            if self.scores.stop_training:
+                break
+
+    def _one_epoch(
+        self, epoch: int, batches: Iterator[Any], chain: keras.callbacks.CallbackList
+    ) -> Totals:
+        """All steps of an epoch, in calls of about `SECONDS_A_CALL`."""
+        totals, done, count = Totals(), 0, 1
+        while done < self.steps:
+            chain.on_train_batch_begin(done)
+            started = time.perf_counter()
+            new = self.engine.train(batches, min(count, self.steps - done))
+            if new.bad_step >= 0:
+                self._stop_for_bad_loss(epoch, done + new.bad_step)
+            totals += new
+            done += min(count, self.steps - done)
+            each = (time.perf_counter() - started) / count
+            count = max(1, min(4 * count, int(SECONDS_A_CALL / each)))
+            chain.on_train_batch_end(done - 1, {"loss": totals.mean_loss, "error": totals.error})
+            if self.scores.stop_training:
+                break
+        return totals
+
+    def _stop_for_bad_loss(self, epoch: int, step: int) -> None:
+        rate = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
+        raise TrainingError(
+            f"The loss is not a number at step {step + 1} of epoch {epoch + 1}, with a learning "
+            f"rate of {rate:.3g}. Try a tenth of it (--learning-rate {rate / 10:.3g}), a limit on "
+            f"the gradient (--clip-norm 1), or a longer warm-up. The state before this epoch is in "
+            f"{self.run.path / 'checkpoints'}."
+        )
+
+    def _training_batches(self, first: int) -> tf.data.Dataset:
+        seed, augmentation = self.config["seed"], self.recipe.augmentation
+        prepare = preprocess_with(self.config["preprocessing"])
+
+        def ready(images: Any, labels: Any, index: Any, epoch: Any) -> tuple[Any, Any]:
+            changed = augment(images, index, epoch, seed=seed, augmentation=augmentation)
+            return prepare(changed), labels
+
+        return self.dataset.train.batches(
+            self.batch_size,
+            seed=seed,
+            first_epoch=first,
+            epochs=self.recipe.epochs,
+            drop_remainder=True,
+            with_index=True,
+        ).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _repeated(self, split: Split) -> tuple[Iterator[Any], int] | None:
+        """An endless iterator over a split, and the steps of one pass; None if it is empty.
+
+        A new iterator for each epoch would cost half a second under a strategy.
+        """
+        if not split.size:
+            return None
+        batch = _evaluation_batch(self.batch_size)
+        prepare = preprocess_with(self.config["preprocessing"])
+        batches = split.batches(batch, epochs=None).map(lambda x, y: (prepare(x), y))
+        return iter(self.engine.distribute(batches)), math.ceil(split.size / batch)
+
+    def _finish(self, rows: list[dict[str, float]]) -> dict[str, Any]:
+        metrics: dict[str, Any] = {
+            "epochs": len(rows),
+            "train_seconds": sum(row["seconds"] for row in rows),
+            "trainable_params": int(sum(np.prod(v.shape) for v in self.model.trainable_variables)),
+        }
+        if rows:
+            metrics |= {k: v for k, v in rows[-1].items() if "loss" in k or "error" in k}
+        test = self._repeated(self.dataset.test)
+        if test is not None:
+            found = self.engine.evaluate(*test)
+            metrics |= {"test_loss": found.mean_loss, "test_error": found.error}
+        self._save(metrics)
+        return metrics
+
+    def _save(self, metrics: dict[str, Any]) -> None:
+        strategies.as_single_device(self.scores)
+        with replacing(self.run.path / "model.keras") as temporary:
+            self.model.save(temporary)
+        write_json(self.run.path / "metrics.json", metrics)
+
+    def _callbacks(
+        self,
+        extra: Sequence[keras.callbacks.Callback],
+        first: int,
+        rows: list[dict[str, float]],
+    ) -> keras.callbacks.CallbackList:
+        progress = Progress(
+            epochs=self.recipe.epochs,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            console=self.console,
+            first_epoch=first,
+        )
+        return keras.callbacks.CallbackList([progress, *extra], model=self.scores)
+
+
+@contextlib.contextmanager
+def _precision(name: str, strategy: tf.distribute.Strategy) -> Iterator[None]:
+    if name == "mixed_float16" and strategy.num_replicas_in_sync > 1:
+        raise StrategyError(
+            "precision mixed_float16 can't be combined with several replicas: the check for "
+            "overflow sees the first replica only, and one overflow on another destroys the "
+            "weights. Use mixed_bfloat16."
+        )
+    before, floatx = keras.config.dtype_policy(), keras.config.floatx()
+    try:
+        if name == "float64":
+            keras.config.set_floatx("float64")
+        keras.config.set_dtype_policy(name)
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(before)
+
+
+def _build(
+    network: Architecture | keras.Model, config: dict[str, Any], strategy: tf.distribute.Strategy
+) -> keras.Model:
+    if isinstance(network, keras.Model):
+        if network.outputs[0].shape[-1] != config["classes"]:
+            raise ArgumentError(
+                f"The data has {config['classes']} classes. Received a model whose output is "
+                f"{network.outputs[0].shape}."
+            )
+        return strategies.under(network, strategy)
+    values = tupled(config["architecture"]["arguments"])
+    return network(input_shape=tuple(config["input_shape"]), classes=config["classes"], **values)
+
+
+def _check_settings(recipe: Recipe, precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise ArgumentError(
+            f"precision must be one of {', '.join(PRECISIONS)}. Received: {precision!r}."
+        )
+    for name in ("epochs", "batch_size", "learning_rate"):
+        if getattr(recipe, name) <= 0:
+            raise ArgumentError(f"{name} must be positive. Received: {getattr(recipe, name)!r}.")
+
+
+def _global_batch(
+    wanted: int, images: int, strategy: tf.distribute.Strategy, say: Callable[[str], None]
+) -> int:
+    """The largest batch up to `wanted` that all replicas share equally."""
+    replicas = strategy.num_replicas_in_sync
+    batch = min(wanted, images) // replicas * replicas
+    if not batch:
+        raise DataError(
+            f"{images} training images can't be shared between {replicas} replicas. "
+            "Use --strategy none."
+        )
+    if batch != wanted:
+        why = f"{images} training images" if images < wanted else f"{replicas} replicas"
+        say(f"The global batch is {batch} instead of {wanted}, because of {why}.")
+    return batch
+
+
+def _evaluation_batch(training_batch: int) -> int:
+    """Without gradients there is room for twice as many images."""
+    return 2 * training_batch
+
+
+def _use_jit(wanted: bool | None, strategy: tf.distribute.Strategy) -> bool:
+    distributed = isinstance(strategy, tf.distribute.MirroredStrategy)
+    if wanted and distributed:
+        raise StrategyError(
+            "XLA (jit) can't be combined with MirroredStrategy: the compiled step would need "
+            "variables of another device. Use jit with --strategy none."
+        )
+    if wanted is None:
+        return bool(tf.config.list_physical_devices("GPU")) and not distributed
+    return wanted
+
+
+def _prepare_directory(path: Path, overwrite: bool) -> None:
+    """Make an empty directory; delete an earlier run only when told to.
+
+    Raises:
+        RunError: the directory holds something.
+    """
+    if path.is_dir() and any(path.iterdir()):
+        if not (path / "config.json").is_file():
+            raise RunError(f"{path} is not empty and no run directory. Choose another with --run.")
+        if not overwrite:
+            raise RunError(
+                f"{path} holds an earlier run. Choose another directory with --run, go on with "
+                f"`kerascnn train --resume {path}`, or pass --overwrite."
+            )
+        shutil.rmtree(path)
+    elif path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file; --run needs a directory.")
+    path.mkdir(parents=True, exist_ok=True)
