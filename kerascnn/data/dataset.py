@@ -1,0 +1,210 @@
+"""Dataset and Split: labelled images as `tf.data` pipelines whose order can be resumed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerascnn.data.images import Shape, workers
+from kerascnn.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Split:
+    """Labelled images for training, validation or test.
+
+    Attributes:
+        labels: int32 `[size]`.
+        image_shape: `(height, width, channels)`.
+    """
+
+    def __init__(self, labels: np.ndarray, image_shape: Shape) -> None:
+        self.labels = np.ascontiguousarray(labels, "int32")
+        self.image_shape = image_shape
+
+    @property
+    def size(self) -> int:
+        """Number of examples."""
+        return len(self.labels)
+
+    def example(self, index: int) -> tuple[np.ndarray, int]:
+        """One image, uint8 `[height, width, channels]`, and its label.
+
+        Raises:
+            DataError: its file can't be read.
+        """
+        return self._image(index), int(self.labels[index])
+
+    def steps(self, batch_size: int, *, drop_remainder: bool = False) -> int:
+        """Batches in one epoch."""
+        return self.size // batch_size if drop_remainder else -(-self.size // batch_size)
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        first_epoch: int = 0,
+        epochs: int | None = 1,
+        drop_remainder: bool = False,
+        with_index: bool = False,
+    ) -> tf.data.Dataset:
+        """Images uint8 `[batch, height, width, channels]` in 0..255 and labels int32 `[batch]`.
+
+        The epochs `first_epoch` to `epochs - 1` follow each other in one iterator; no batch spans
+        two epochs. The order of an epoch is a pure function of `seed` and its number, so that
+        a pipeline that starts at epoch k goes on exactly as one that has passed k epochs.
+
+        Args:
+            batch_size: examples in a batch; the last of an epoch may be smaller.
+            seed: of the order; None: the natural one.
+            first_epoch, epochs: first epoch, and the one before which to stop; None: never.
+            drop_remainder: drop the examples that don't fill a batch, after the epoch's shuffle.
+            with_index: add each image's position in the split and its epoch, int64 `[batch]`
+                each, for random changes that are a function of seed, image and epoch.
+
+        Raises:
+            ArgumentError: no batch would ever come.
+        """
+        import tensorflow as tf
+
+        self._check(batch_size, drop_remainder)
+        steps = self.steps(batch_size, drop_remainder=drop_remainder)
+        last = first_epoch if not steps else tf.int64.max if epochs is None else epochs
+        shape = [batch_size if drop_remainder else None]
+
+        def order(epoch: Any) -> Any:
+            index = tf.range(self.size, dtype=tf.int64)
+            if seed is not None:
+                key = tf.stack([tf.constant(seed % 2**63, tf.int64), epoch])
+                index = tf.random.experimental.stateless_shuffle(index, key, alg="philox")
+
+            def batch(step: Any) -> tuple[Any, Any]:
+                part = index[step * batch_size : (step + 1) * batch_size]
+                return tf.ensure_shape(part, shape), epoch
+
+            return tf.data.Dataset.range(steps).map(batch)
+
+        fetch = self._fetch()
+        with tf.device("CPU:0"):
+            labels = tf.constant(self.labels)
+
+        def load(index: Any, epoch: Any) -> tuple[Any, ...]:
+            images = tf.ensure_shape(fetch(index), [*shape, *self.image_shape])
+            known = (images, tf.gather(labels, index))
+            return (*known, index, tf.fill(tf.shape(index), epoch)) if with_index else known
+
+        data = tf.data.Dataset.range(first_epoch, last).flat_map(order)
+        data = data.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        endless = epochs is None and steps
+        count = tf.data.INFINITE_CARDINALITY if endless else steps * max(0, last - first_epoch)
+        data = data.apply(tf.data.experimental.assert_cardinality(count))
+        return data.prefetch(tf.data.AUTOTUNE)
+
+    def _check(self, batch_size: int, drop_remainder: bool) -> None:
+        if batch_size < 1:
+            raise ArgumentError(f"batch_size must be at least 1. Received: {batch_size}.")
+        if drop_remainder and 0 < self.size < batch_size:
+            raise ArgumentError(
+                f"With drop_remainder a batch must not be larger than the {self.size} images. "
+                f"Received: batch_size={batch_size}."
+            )
+
+    def _image(self, index: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def _fetch(self) -> Callable[[Any], Any]:
+        """A TensorFlow function from positions, int64 `[batch]`, to their images."""
+        raise NotImplementedError
+
+
+class ArraySplit(Split):
+    """Images in memory, uint8 `[n, height, width, channels]`, gathered a whole batch at a time."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        height, width, channels = images.shape[1:]
+        super().__init__(labels, (height, width, channels))
+        self.images = images
+
+    def _image(self, index: int) -> np.ndarray:
+        return self.images[index].copy()
+
+    def _fetch(self) -> Callable[[Any], Any]:
+        import tensorflow as tf
+
+        # Without the device TensorFlow would put the whole set into the memory of the first GPU.
+        with tf.device("CPU:0"):
+            images = tf.constant(self.images)
+        return lambda index: tf.gather(images, index)
+
+
+class ReadSplit(Split):
+    """Images that `read(position) -> uint8 [height, width, channels]` brings when needed.
+
+    A batch is one call from TensorFlow; its images are read in parallel by `images.workers`.
+    """
+
+    def __init__(
+        self, read: Callable[[int], np.ndarray], labels: np.ndarray, image_shape: Shape
+    ) -> None:
+        super().__init__(labels, image_shape)
+        self._read = read
+
+    def _image(self, index: int) -> np.ndarray:
+        return self._read(index)
+
+    def _fetch(self) -> Callable[[Any], Any]:
+        import tensorflow as tf
+
+        def read(index: np.ndarray) -> np.ndarray:
+            images = np.empty((len(index), *self.image_shape), "uint8")
+            for position, image in enumerate(workers().map(self._read, index.tolist())):
+                images[position] = image
+            return images
+
+        return lambda index: tf.numpy_function(read, [index], tf.uint8, stateful=False)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """Labelled images for training, validation and test, and what is known of them.
+
+    Attributes:
+        name: the source as the user typed it.
+        classes, class_names: their number and names, in the order of the labels.
+        image_shape: `(height, width, channels)` as delivered.
+        licence: under which the data may be used, as far as known.
+        notes: every conversion made.
+        left_out: "file: reason" for each file that was left out.
+        fingerprint: SHA-256 over all that decides what is delivered: pixels, or names, sizes and
+            times of files; labels, split and shape.
+        train, validation, test: the splits, each may be empty.
+    """
+
+    name: str
+    classes: int
+    class_names: tuple[str, ...]
+    image_shape: Shape
+    licence: str
+    notes: tuple[str, ...]
+    left_out: tuple[str, ...]
+    fingerprint: str
+    train: Split
+    validation: Split
+    test: Split
+
+
+def explain(error: BaseException) -> str | None:
+    """The message of the DataError behind an error of TensorFlow, if there is one.
+
+    What is raised while a pipeline reads an image reaches the training loop as a
+    `tf.errors.OpError` that holds a traceback in its text.
+    """
+    found = re.search(r"\bDataError: ([^\n]+)", str(error))
+    return found.group(1).strip() if found else None

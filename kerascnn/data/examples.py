@@ -1,0 +1,189 @@
+"""What a source of data hands over: labelled images as they are stored, and what is known of them.
+
+All that the author of another source needs. An entry point of the group `kerascnn.datasets` names
+a `Source`; the name is what users type, with what follows its colon as the argument:
+
+    [project.entry-points."kerascnn.datasets"]
+    svhn = "my_package:SVHN"
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerascnn.data import images as pixels
+from kerascnn.data.images import Shape
+
+if TYPE_CHECKING:
+    from kerascnn.data.dataset import Split
+
+# Arrays that take more room than this in the network's size are adapted image by image, each time.
+ADAPT_LIMIT = 2**30
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """Images in memory.
+
+    Attributes:
+        images: uint8 `[n, height, width, channels]`.
+        labels: integers `[n]`.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def shape(self) -> Shape:
+        """`(height, width, channels)`."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    def take(self, index: np.ndarray) -> Arrays:
+        """The examples at these positions."""
+        return Arrays(self.images[index], self.labels[index])
+
+    def keys(self) -> Iterable[bytes]:
+        """A name for each example, which decides on which side of a split it falls."""
+        return (str(position).encode() for position in range(len(self.labels)))
+
+    def digest(self, update: Callable[[Any], None]) -> None:
+        """Feed everything that decides what is delivered into a hash: pixels and labels."""
+        update(repr(self.images.shape).encode())
+        update(np.ascontiguousarray(self.images))
+        update(np.ascontiguousarray(self.labels, "int32"))
+
+    def deliver(self, shape: Shape) -> tuple[Split, tuple[str, ...]]:
+        """The examples in the network's size, and a note for each conversion.
+
+        They are adapted once and kept, or at each use if they would take too much memory.
+        """
+        from kerascnn.data.dataset import ArraySplit, ReadSplit
+
+        if self.shape == shape:
+            return ArraySplit(self.images, self.labels), ()
+        first, changes = pixels.fit(self.images[:1], shape)
+        size = "×".join(map(str, self.shape))
+        notes = tuple(f"{size} images are {change}." for change in changes)
+        if len(self.labels) * first.nbytes > ADAPT_LIMIT:
+            return ReadSplit(self._fitted(shape), self.labels, shape), notes
+        adapted = np.empty((len(self.labels), *shape), "uint8")
+        starts = range(0, len(adapted), 256)
+
+        def fill(start: int) -> None:
+            part = slice(start, start + 256)
+            adapted[part] = pixels.fit(self.images[part], shape)[0]
+
+        list(pixels.workers().map(fill, starts))
+        return ArraySplit(adapted, self.labels), notes
+
+    def _fitted(self, shape: Shape) -> Callable[[int], np.ndarray]:
+        return lambda position: pixels.fit(self.images[position : position + 1], shape)[0][0]
+
+
+@dataclass(frozen=True, eq=False)
+class Files:
+    """Image files, read when they are needed.
+
+    Attributes:
+        root: the folder that `paths` start from.
+        paths: `[n]`, the files' names as bytes: far smaller than a list of strings.
+        stamps: int64 `[n, 2]`, size in bytes and time of the last change in nanoseconds.
+        labels: integers `[n]`.
+        shape: `(height, width, channels)` to deliver when the user asks for no other.
+    """
+
+    root: str
+    paths: np.ndarray
+    stamps: np.ndarray
+    labels: np.ndarray
+    shape: Shape
+
+    def path(self, position: int) -> str:
+        """The file of one example."""
+        return os.path.join(self.root, os.fsdecode(self.paths[position]))
+
+    def take(self, index: np.ndarray) -> Files:
+        """The examples at these positions."""
+        return Files(
+            self.root, self.paths[index], self.stamps[index], self.labels[index], self.shape
+        )
+
+    def keys(self) -> Iterable[bytes]:
+        """File names: adding a file moves no other from one side of a split to the other."""
+        return self.paths.tolist()
+
+    def digest(self, update: Callable[[Any], None]) -> None:
+        """Names, sizes and times of the files, not their content."""
+        update(b"\0".join(self.paths.tolist()))
+        update(np.ascontiguousarray(self.stamps))
+        update(np.ascontiguousarray(self.labels, "int32"))
+
+    def deliver(self, shape: Shape) -> tuple[Split, tuple[str, ...]]:
+        """Read and adapted at each use."""
+        from kerascnn.data.dataset import ReadSplit
+
+        def image(position: int) -> np.ndarray:
+            return pixels.read(self.path(position), shape)[0]
+
+        return ReadSplit(image, self.labels, shape), ()
+
+
+Examples = Arrays | Files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What a source found.
+
+    Attributes:
+        class_names: one for each label, in the order of the labels.
+        splits: the examples of "train", and of "validation" and "test" where the source has
+            them; where it hasn't, a share of the training examples is taken.
+        split_seed: seed of those shares; None: the user's.
+        licence: under which the data may be used, as far as known.
+        notes: what the user should know, in whole sentences.
+        left_out: "file: reason" for each file that was left out.
+    """
+
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Examples]
+    split_seed: int | None = None
+    licence: str = "not stated"
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a source is told beside its argument; most sources need nothing of it.
+
+    Attributes:
+        input_shape: `(height, width, channels)` that will be delivered; None: the source's own.
+        skip_corrupt: leave unreadable images out instead of raising.
+        echo: where to say that something takes long.
+    """
+
+    input_shape: Shape | None = None
+    skip_corrupt: bool = False
+    echo: Callable[[str], None] = field(default=lambda line: None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A source of data by name.
+
+    Attributes:
+        read: `read(argument, options) -> Contents`; raises DataError.
+        argument: what has to follow the name and a colon, such as "PATH"; "": nothing may.
+        help: one line.
+    """
+
+    read: Callable[[str, Options], Contents]
+    argument: str = ""
+    help: str = ""

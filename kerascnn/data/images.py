@@ -1,0 +1,189 @@
+"""Image files to pixels, and pixels to the network's size and channels.
+
+Pillow reads the files, not TensorFlow: `tf.io.decode_*` ignores the EXIF orientation, drops the
+alpha channel so that hidden colours show, and refuses TIFF and many BMP files. Pillow decodes and
+resizes outside of Python's lock, so that threads use all cores. The same code adapts arrays, so an
+image is the same from a file and from an archive.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from kerascnn.errors import DataError
+
+Shape = tuple[int, int, int]
+
+# A target that is larger by at most this many pixels on each axis, both sides together, is reached
+# by padding, as the paper takes MNIST's 28×28 to 32×32; every other size by resizing.
+PAD_LIMIT = 8
+
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+)
+
+_HIGH_BYTE = 257  # 65535 / 255: from 16 bits to 8
+
+
+@functools.cache
+def workers() -> ThreadPoolExecutor:
+    """The threads that read images, one for each core; made at the first use."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kerascnn-images")
+
+
+def read(path: str | os.PathLike[str], shape: Shape) -> tuple[np.ndarray, tuple[str, ...]]:
+    """An image file as the network takes it, and what was changed on the way.
+
+    Args:
+        path: an image file; of an animation the first frame is read.
+        shape: `(height, width, channels)` wanted, see `fit`.
+
+    Returns:
+        uint8 `[height, width, channels]`, and a phrase for each conversion.
+
+    Raises:
+        DataError: the file can't be read; the message names it.
+    """
+    pixels, changes = decode(path, 2 * max(shape[:2]))
+    fitted, more = fit(pixels[None], shape)
+    return fitted[0], changes + more
+
+
+def decode(
+    path: str | os.PathLike[str], enough: int | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The pixels of a file, uint8 `[height, width, 1 or 3]`, upright, and what was changed.
+
+    Args:
+        path: an image file.
+        enough: a side in pixels; a JPEG that is more than twice as large is decoded at a half, a
+            quarter or an eighth of its size, which is several times faster.
+
+    Raises:
+        DataError: the file can't be read; the message names it.
+    """
+    try:
+        with Image.open(path) as image:
+            if enough:
+                image.draft(None, (enough, enough))
+            image.load()
+            return _pixels(image)
+    except Exception as error:  # decoders of damaged files raise anything, SyntaxError included
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{os.fspath(path)} can't be read as an image: {reason}") from error
+
+
+def _pixels(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+    changes: list[str] = []
+    image = _upright(image, changes)
+    if image.mode.startswith("I;16") or image.mode == "I":
+        return _eight_bits(image), (*changes, "reduced from 16 bits to 8")
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of unknown range")
+    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    if image.has_transparency_data:
+        image = _on_white(image.convert("RGBA"), changes)
+    elif image.mode not in ("1", "P", mode):
+        changes.append(f"converted from {image.mode} to {mode}")
+    pixels = np.asarray(image.convert(mode))
+    return pixels if mode == "RGB" else pixels[..., None], tuple(changes)
+
+
+def _upright(image: Image.Image, changes: list[str]) -> Image.Image:
+    try:
+        turned = ImageOps.exif_transpose(image)
+    except Exception:  # damaged metadata doesn't make the pixels unreadable
+        return image
+    if image.getexif().get(0x0112, 1) != 1:
+        changes.append("turned upright as its EXIF orientation says")
+    return turned
+
+
+def _eight_bits(image: Image.Image) -> np.ndarray:
+    wide = np.asarray(image).astype("int64")
+    if wide.min() < 0 or wide.max() > 65535:
+        raise ValueError("its pixels are 32-bit integers of unknown range")
+    return ((wide + _HIGH_BYTE // 2) // _HIGH_BYTE).astype("uint8")[..., None]
+
+
+def _on_white(image: Image.Image, changes: list[str]) -> Image.Image:
+    if image.getchannel("A").getextrema()[0] == 255:
+        return image
+    changes.append("transparent, laid on white")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+
+
+def fit(images: np.ndarray, shape: Shape) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Images of another size or number of channels, as the network takes them.
+
+    A target larger by at most `PAD_LIMIT` pixels on each axis is reached with zeros around the
+    image. Otherwise the image is scaled to cover the target, keeping its aspect ratio (bilinear,
+    antialiased), and the middle is taken. One channel is repeated; three become their luminance
+    (ITU-R 601).
+
+    Args:
+        images: uint8 `[n, height, width, channels]`.
+        shape: `(height, width, channels)` wanted.
+
+    Returns:
+        uint8 `[n, *shape]`, and a phrase for each conversion.
+
+    Raises:
+        DataError: no rule leads from these channels to those.
+    """
+    channels, target = images.shape[3], shape[2]
+    changes: list[str] = []
+    if channels == 3 and target == 1:
+        images = _luminance(images)
+        changes.append("converted from colour to grey")
+    if images.shape[1:3] != shape[:2]:
+        images = _sized(images, shape[0], shape[1], changes)
+    if channels == 1 and target != 1:
+        images = np.repeat(images, target, axis=3)
+        changes.append(f"grey repeated to {target} channels")
+    if images.shape[3] != target:
+        raise DataError(
+            f"Images with {channels} channels can't be converted to {target}: one channel is "
+            "repeated, three become one, everything else is left to you. Expected images "
+            f"[n, height, width, channels]. Received: {list(images.shape)}."
+        )
+    return images, tuple(changes)
+
+
+def _luminance(images: np.ndarray) -> np.ndarray:
+    """Pillow's integer arithmetic, so that arrays and files agree."""
+    weighted = images @ np.array([19595, 38470, 7471], "uint32")
+    return ((weighted + 0x8000) >> 16).astype("uint8")[..., None]
+
+
+def _sized(images: np.ndarray, height: int, width: int, changes: list[str]) -> np.ndarray:
+    rows, columns = height - images.shape[1], width - images.shape[2]
+    if 0 <= rows <= PAD_LIMIT and 0 <= columns <= PAD_LIMIT:
+        changes.append(f"padded with zeros to {height}×{width}")
+        around = ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2))
+        return np.pad(images, ((0, 0), *around, (0, 0)))
+    changes.append(f"resized to {height}×{width}")
+    return np.stack([_cover(image, height, width) for image in images])
+
+
+def _cover(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Scaled to cover the target; the middle of it."""
+    scale = max(height / image.shape[0], width / image.shape[1])
+    left, top = (image.shape[1] - width / scale) / 2, (image.shape[0] - height / scale) / 2
+    box = (left, top, left + width / scale, top + height / scale)
+
+    def resize(pixels: np.ndarray) -> Any:
+        return Image.fromarray(pixels).resize(
+            (width, height), Image.Resampling.BILINEAR, box, reducing_gap=2.0
+        )
+
+    if image.shape[2] == 3:
+        return np.asarray(resize(image))
+    planes = [np.asarray(resize(image[..., channel])) for channel in range(image.shape[2])]
+    return np.stack(planes, axis=-1)
