@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from kerascnn import blocks
 from kerascnn.blocks import Padding, sides
-from kerascnn.errors import ArgumentError, InputSizeError
+from kerascnn.errors import ArgumentError, InputSizeError, KerascnnError
+from kerascnn.keras_internals import without_values
 from kerascnn.layers import pooled
 
 if TYPE_CHECKING:
@@ -89,11 +90,55 @@ def _run(
     shape: tuple[int, int, int],
     classes: int | None,
 ) -> Ledger:
+    """The bill of the trunk and, unless `classes` is None, of the classifier."""
     ledger = Ledger()
-    features = architecture.trunk(Sketch((None, *shape), ledger), values)
-    if classes is not None:
-        architecture.classifier(features, classes, values)
-    return ledger
+    try:
+        with without_values():  # layers that aren't blocks are made, and built to be counted
+            _network(architecture, values, Sketch((None, *shape), ledger), classes)
+    except KerascnnError:
+        raise
+    except Exception:
+        # A plugin's builder may use keras.layers directly, which fails on a sketch in any way it
+        # likes. What is wrong with the builder itself goes wrong in the real build again.
+        pass
+    else:
+        return ledger
+    return _run_keras(architecture, values, shape, classes)
+
+
+def _network(
+    architecture: Architecture, values: Mapping[str, Any], inputs: Any, classes: int | None
+) -> Any:
+    features = architecture.trunk(inputs, values)
+    return features if classes is None else architecture.classifier(features, classes, values)
+
+
+def _run_keras(
+    architecture: Architecture,
+    values: Mapping[str, Any],
+    shape: tuple[int, int, int],
+    classes: int | None,
+) -> Ledger:
+    """The same from a real Keras graph, built without values for its weights."""
+    import keras
+
+    from kerascnn.profiling import profile
+
+    try:
+        with without_values():
+            inputs = keras.Input(shape, name="input")
+            model = keras.Model(inputs, _network(architecture, values, inputs, classes))
+    except ValueError as error:
+        # Keras's error for a window that doesn't fit is like any other: ask a larger input.
+        if min(shape[:2]) >= LARGEST_INPUT:
+            raise
+        _run_keras(architecture, values, (LARGEST_INPUT, LARGEST_INPUT, shape[2]), classes)
+        raise InputSizeError(str(error).partition("\n")[0]) from error
+    profiled = profile(model)
+    for layer in profiled.layers:
+        if min(layer.output_shape, default=1) < 1:
+            raise InputSizeError(f"{layer.name}: the map is empty.")
+    return Ledger(profiled.params, profiled.macs)
 
 
 def check_input(

@@ -449,21 +449,21 @@ def _geometry(layer: Any, shape: Shape) -> dict[str, Any] | None:
 
     Read from attributes named as Keras's: `kernel_size` or `pool_size`, `strides`,
     `dilation_rate`, and `padding`, which may also be the numbers of `kerascnn.blocks.Padding`. A
-    layer of one's own that has them is understood too.
+    layer of one's own that has them is understood too; with `strides` alone it skips pixels.
     """
     if isinstance(layer, (layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)):
         amounts = layer.padding if isinstance(layer.padding[0], tuple) else (layer.padding,)
         one = (1,) * len(amounts)
         return {"kernel": one, "strides": one, "dilation": one, "padding": tuple(amounts)}
-    size = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     sizes = _spatial(layer, shape)
-    if size is None or not sizes:
+    size = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+    if not sizes or (size is None and not hasattr(layer, "strides")):
         return None
 
     def axes(value: Any) -> tuple[int, ...]:
         return tuple(value) if isinstance(value, (list, tuple)) else (value,) * len(sizes)
 
-    kernel, dilation = axes(size), axes(getattr(layer, "dilation_rate", 1))
+    kernel, dilation = axes(size or 1), axes(getattr(layer, "dilation_rate", 1))
     strides = axes(getattr(layer, "strides", None) or 1)
     extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
     padding = getattr(layer, "padding", "valid")

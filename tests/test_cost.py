@@ -1,0 +1,120 @@
+"""Costs are those of the built model, also where a builder can't be sketched."""
+
+import random
+
+import keras
+import pytest
+from keras import layers
+
+import kerascnn
+from kerascnn import blocks
+from kerascnn.errors import ArgumentError, InputSizeError
+from kerascnn.keras_internals import without_values
+
+CARD = kerascnn.Card(
+    title="Test",
+    authors="Nobody",
+    year=2000,
+    link="doi:10.0/0",
+    input_shape=(32, 32, 3),
+    classes=7,
+    params=None,
+    macs=None,
+    smallest_input=(7, 7),
+)
+SPACE = kerascnn.Space((kerascnn.Param(name="width", default=8, legal=kerascnn.Range(1, 64)),))
+
+
+def with_blocks(x, *, width):
+    x = blocks.conv(x, width, 5, strides=2, padding="valid", name="conv1")
+    x = blocks.activation(blocks.batch_norm(x, name="bn1"), "relu", name="relu1")
+    y = blocks.conv(x, width, 3, groups=2, use_bias=False, name="conv2")
+    return blocks.max_pool(blocks.add(x, y, name="add"), 2, name="pool")
+
+
+def with_layers(x, *, width):
+    """The same network as a plugin's author would write it who knows Keras only."""
+    x = layers.Conv2D(width, 5, 2, name="conv1")(x)
+    x = layers.ReLU(name="relu1")(layers.BatchNormalization(name="bn1")(x))
+    y = layers.Conv2D(width, 3, padding="same", groups=2, use_bias=False, name="conv2")(x)
+    return layers.MaxPooling2D(name="pool")(x + y)
+
+
+def architecture(build, **changes):
+    fields = {"name": "test", "build": build, "card": CARD, "space": SPACE}
+    return kerascnn.Architecture(**(fields | changes))
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (33, 57, 1), (7, 7, 3)])
+@pytest.mark.parametrize("width", [8, 26])
+def test_plain_keras_layers_cost_what_blocks_cost(shape, width):
+    raw = architecture(with_layers)
+    cost = raw.cost(shape, width=width)
+    assert cost == architecture(with_blocks).cost(shape, width=width)
+    model = raw(input_shape=shape, width=width)
+    assert cost.params == sum(w.size for w in map(keras.ops.convert_to_numpy, _trainable(model)))
+
+
+def _trainable(model):
+    return [variable.value for variable in model.trainable_variables]
+
+
+@pytest.mark.parametrize("build", [with_blocks, with_layers])
+def test_a_small_input_is_refused_with_the_smallest_legal_one(build):
+    net = architecture(build)
+    with pytest.raises(InputSizeError, match=r"Smallest legal height and width: 7×7\. Received: 6"):
+        net(input_shape=(6, 6, 3))
+    with pytest.raises(InputSizeError, match="7×7"):
+        net.cost((4, 4, 3))
+    assert net(input_shape=(7, 7, 3)).output_shape == (None, 7)
+
+
+def test_a_window_that_leaves_nothing_is_refused():
+    """Keras pools a single pixel to an empty map without an error."""
+
+    def build(x, *, width):
+        for _ in range(3):
+            x = layers.Conv2D(width, 1, 2)(layers.Cropping2D(1)(x))
+        return x
+
+    with pytest.raises(InputSizeError, match="Smallest legal"):
+        architecture(build)(input_shape=(8, 8, 3))
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, AttributeError, KeyError])
+def test_an_error_of_the_builder_is_its_own(error):
+    def build(x, *, width):
+        raise error("the plugin's mistake")
+
+    net = architecture(build)
+    with pytest.raises(error, match="the plugin's mistake"):
+        net.cost()
+    with pytest.raises(error, match="the plugin's mistake"):
+        net()
+
+
+def test_groups_that_do_not_divide_are_refused_before_anything_is_built():
+    with pytest.raises(ArgumentError, match="2 groups must divide"):
+        architecture(with_blocks).cost(width=7)
+
+
+def test_counting_leaves_no_trace():
+    """Default names, default seeds and Keras's waiting variables are as if nothing had been."""
+    net = architecture(lambda x, *, width: layers.Conv2D(width, 3)(x))
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(1)
+    seeds = random.getstate()
+    net.cost()
+    assert hash(random.getstate()) == hash(seeds)
+    assert layers.Conv2D(4, 3).name == "conv2d"
+    real = layers.Dense(3)
+    real.build((None, 2))
+    assert real.kernel.value is not None
+
+
+def test_without_values_allocates_nothing():
+    """4 TiB of weights would be noticed."""
+    with without_values():
+        inputs = keras.Input((2**20,))
+        model = keras.Model(inputs, layers.Dense(2**20)(inputs))
+    assert kerascnn.profile(model).params == 2**40 + 2**20
