@@ -159,6 +159,35 @@ class LocalResponseNormalization(keras.layers.Layer):
 _HALF = ("float16", "bfloat16")
 
 
+@keras.saving.register_keras_serializable("kerascnn")
+class PaddedIdentity(keras.layers.Layer):
+    """Shortcut A: every `strides`-th pixel, and zeros as the maps beyond the input's.
+
+    Input `[batch, height, width, channels]`; output
+    `[batch, ceil(height / strides), ceil(width / strides), filters]`.
+    """
+
+    def __init__(self, filters: int, strides: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.strides = strides
+
+    def call(self, inputs: Any) -> Any:
+        """Sub-sample and pad."""
+        missing = self.filters - inputs.shape[-1]
+        x = inputs[:, :: self.strides, :: self.strides, :]
+        return ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, missing)))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[batch, height, width, channels]` of the output."""
+        batch, *sides, _ = input_shape
+        return (batch, *(s if s is None else -(-s // self.strides) for s in sides), self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "filters": self.filters, "strides": self.strides}
+
+
 def pooled(size: int, window: int, stride: int, before: int, after: int, *, ceil: bool) -> int:
     """How many windows fit into `size` pixels with padding before and after."""
     room = size + before + after - window

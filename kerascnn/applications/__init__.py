@@ -7,9 +7,59 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerascnn.applications.lenet import LeNet5, LeNet5_1998
+    from kerascnn.applications.resnet import (
+        Plain18,
+        Plain20CIFAR,
+        Plain34,
+        Plain56CIFAR,
+        ResNet18,
+        ResNet20CIFAR,
+        ResNet32CIFAR,
+        ResNet34,
+        ResNet44CIFAR,
+        ResNet50,
+        ResNet56CIFAR,
+        ResNet101,
+        ResNet110CIFAR,
+        ResNet152,
+        ResNet1202CIFAR,
+    )
+    from kerascnn.applications.resnet_v2 import (
+        ResNet50V2,
+        ResNet101V2,
+        ResNet152V2,
+        ResNet164V2CIFAR,
+        ResNet200V2,
+        ResNet1001V2CIFAR,
+    )
 
 _MODULES = {
     "lenet": ("LeNet5", "LeNet5_1998"),
+    "resnet": (
+        "ResNet18",
+        "ResNet34",
+        "ResNet50",
+        "ResNet101",
+        "ResNet152",
+        "Plain18",
+        "Plain34",
+        "ResNet20CIFAR",
+        "ResNet32CIFAR",
+        "ResNet44CIFAR",
+        "ResNet56CIFAR",
+        "ResNet110CIFAR",
+        "ResNet1202CIFAR",
+        "Plain20CIFAR",
+        "Plain56CIFAR",
+    ),
+    "resnet_v2": (
+        "ResNet50V2",
+        "ResNet101V2",
+        "ResNet152V2",
+        "ResNet200V2",
+        "ResNet164V2CIFAR",
+        "ResNet1001V2CIFAR",
+    ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -1,0 +1,250 @@
+"""ResNet with pre-activation: identity mappings (He, Zhang, Ren, Sun, 2016).
+
+Normalization and non-linearity move in front of each convolution, and nothing follows the
+addition: the signal, forwards and backwards, passes through the shortcuts unchanged from any unit
+to any other. This made 1001 layers trainable, and better than fewer.
+
+The paper keeps the stride in the first 1×1 convolution of version 1; `stride_in` is "3x3" for
+ImageNet here, as in the authors' ResNet-200 (fb.resnet.torch), and "1x1" for CIFAR, as in theirs.
+
+keras.applications' ResNet50V2, 101V2 and 152V2 differ in four ways that arguments give:
+`first_activation="unit", stem_pool="keras", stride_at="last", use_bias=True`, and its
+normalization with `bn_epsilon=1.001e-5, bn_momentum=0.99`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from kerascnn import blocks
+from kerascnn.applications.common import (
+    ACTIVATION,
+    BN_EPSILON,
+    BN_MOMENTUM,
+    CIFAR,
+    HEAD_DROPOUT,
+    STEM,
+    ConvUnit,
+    equal_lengths,
+    imagenet_result,
+    pool_stem,
+    pooled_head,
+)
+from kerascnn.applications.resnet import CARD as RESNET_CARD
+from kerascnn.applications.resnet import (
+    CIFAR_RECIPE,
+    CIFAR_STEM,
+    IMAGENET_RECIPE,
+    STAGES,
+    maps_never_shrink,
+)
+from kerascnn.architecture import Architecture, Result
+from kerascnn.layers import PaddedIdentity
+from kerascnn.space import Param, Space
+
+
+def build(
+    x: Any,
+    *,
+    depths: tuple[int, ...],
+    widths: tuple[int, ...],
+    kernels: tuple[int, ...],
+    block: str,
+    bottleneck_ratio: int,
+    stride_in: str,
+    stride_at: str,
+    shortcut: str,
+    first_activation: str,
+    stem_width: int,
+    stem_kernel: int,
+    stem_stride: int,
+    stem_pool: str,
+    activation: str,
+    use_bias: bool,
+    bn_epsilon: float,
+    bn_momentum: float,
+) -> Any:
+    """A stem, stages of pre-activation units, and a last normalization and non-linearity."""
+    unit = ConvUnit(use_bias=False, epsilon=bn_epsilon, momentum=bn_momentum, activation=activation)
+
+    def basic(x: Any, width: int, kernel: int, strides: int, name: str) -> Any:
+        """Two k×k convolutions; normalization and non-linearity precede the first already."""
+        x = unit(x, width, kernel, strides=strides, name=f"{name}_1")
+        return unit.conv(x, width, kernel, name=f"{name}_2", use_bias=use_bias)
+
+    def bottleneck(x: Any, width: int, kernel: int, strides: int, name: str) -> Any:
+        """One k×k convolution between a reducing and a restoring 1×1."""
+        first, second = (strides, 1) if stride_in == "1x1" else (1, strides)
+        x = unit(x, width, 1, strides=first, name=f"{name}_1")
+        x = unit(x, width, kernel, strides=second, name=f"{name}_2")
+        return unit.conv(x, width * bottleneck_ratio, 1, name=f"{name}_3", use_bias=use_bias)
+
+    def shortcut_to(branch: Any, x: Any, pre: Any, strides: int, name: str) -> Any:
+        """The input in the shape of the branch's output; projections see it pre-activated."""
+        filters = branch.shape[-1]
+        if filters == x.shape[-1] and shortcut != "C":
+            if strides == 1:
+                return x
+            if shortcut == "B":
+                return blocks.max_pool(x, 1, strides=strides, name=f"{name}_0_pool")
+        if shortcut == "A":
+            return blocks.apply(pre, PaddedIdentity(filters, strides, name=f"{name}_0_identity"))
+        return unit.conv(pre, filters, 1, strides=strides, name=f"{name}_0", use_bias=use_bias)
+
+    residual = bottleneck if block == "bottleneck" else basic
+    x = unit.conv(x, stem_width, stem_kernel, strides=stem_stride, name="conv1", use_bias=use_bias)
+    activated = first_activation == "stem"
+    if activated:
+        x = unit.norm_act(x, name="conv1")
+    x = pool_stem(x, stem_pool)
+    for stage, (depth, width, kernel) in enumerate(zip(depths, widths, kernels), start=2):
+        halves = stage > 2 if stride_at == "first" else stage < len(depths) + 1
+        where = 1 if stride_at == "first" else depth
+        for number in range(1, depth + 1):
+            name = f"conv{stage}_block{number}"
+            strides = 2 if halves and number == where else 1
+            pre = x if activated else unit.norm_act(x, name=f"{name}_preact")
+            activated = False
+            branch = residual(pre, width, kernel, strides, name)
+            x = blocks.add(shortcut_to(branch, x, pre, strides, name), branch, name=f"{name}_out")
+    return unit.norm_act(x, name="post")
+
+
+SPACE = Space(
+    (
+        *STAGES,
+        Param(
+            name="stride_at",
+            default="first",
+            legal=("first", "last"),
+            help="The unit of a stage that halves the map: its first, or as in keras.applications "
+            "the last of the stage before.",
+        ),
+        Param(
+            name="shortcut",
+            default="B",
+            search=("A", "B", "C"),
+            help="A: padded identity; B: projections where the shape changes; C: projections only.",
+        ),
+        Param(
+            name="first_activation",
+            default="stem",
+            legal=("stem", "unit"),
+            help="Before pooling and shared by the first unit's two paths, or inside of that unit.",
+        ),
+        *STEM,
+        ACTIVATION,
+        Param(
+            name="use_bias",
+            default=False,
+            help="Biases in the convolutions that no normalization follows.",
+        ),
+        BN_EPSILON,
+        BN_MOMENTUM,
+        HEAD_DROPOUT,
+    ),
+    rules=(equal_lengths("depths", "widths", "kernels"), maps_never_shrink),
+)
+CARD = replace(
+    RESNET_CARD,
+    title="Identity Mappings in Deep Residual Networks",
+    year=2016,
+    link="arXiv:1603.05027",
+    deviations=(
+        "The stride is in the 3×3 convolution as in fb.resnet.torch; in the paper as in version 1: "
+        'stride_in="1x1".',
+        "Weights of keras.applications expect pixels in [-1, 1].",
+    ),
+)
+
+
+def imagenet(
+    name: str, depths: tuple[int, ...], *results: Result, params: int, macs: int
+) -> Architecture:
+    """The bottleneck networks of version 1, and one of 200 layers."""
+    return Architecture(
+        name=name,
+        build=build,
+        head=pooled_head,
+        space=SPACE,
+        config={"depths": depths, "block": "bottleneck", "stride_in": "3x3"},
+        card=replace(CARD, params=params, macs=macs, results=results),
+        recipe=IMAGENET_RECIPE,
+    )
+
+
+def cifar(name: str, units: int, *results: Result, params: int, macs: int) -> Architecture:
+    """9n + 2 layers: n bottleneck units in each stage."""
+    return Architecture(
+        name=name,
+        build=build,
+        head=pooled_head,
+        space=SPACE,
+        config={**CIFAR_STEM, "depths": (units,) * 3, "block": "bottleneck", "stride_in": "1x1"},
+        card=replace(
+            CARD,
+            input_shape=(32, 32, 3),
+            classes=10,
+            params=params,
+            macs=macs,
+            smallest_input=(3, 3),
+            preprocessing=CIFAR,
+            results=results,
+            deviations=(),
+        ),
+        recipe=CIFAR_RECIPE,
+    )
+
+
+def cifar_result(classes: int, error: float, protocol: str = "median of 5 runs") -> Result:
+    """From table 4."""
+    return Result(
+        dataset=f"CIFAR-{classes} test",
+        protocol=protocol,
+        metric="error %",
+        value=error,
+        source=CARD.link,
+    )
+
+
+CROP_320 = "320 crop"
+ResNet50V2 = imagenet("resnet50v2", (3, 4, 6, 3), params=25_549_352, macs=4_089_184_256)
+ResNet101V2 = imagenet("resnet101v2", (3, 4, 23, 3), params=44_541_480, macs=7_801_405_440)
+ResNet152V2 = imagenet(
+    "resnet152v2",
+    (3, 8, 36, 3),
+    imagenet_result((21.1, 5.5), CROP_320, CARD.link),
+    params=60_185_128,
+    macs=11_513_626_624,
+)
+ResNet200V2 = imagenet(
+    "resnet200v2",
+    (3, 24, 36, 3),
+    imagenet_result((20.7, 5.3), CROP_320, CARD.link),
+    imagenet_result((20.1, 4.8), f"{CROP_320}, aspect augmentation in training", CARD.link),
+    imagenet_result((21.66, 5.79), "224 crop", "fb.resnet.torch"),
+    params=64_666_152,
+    macs=15_007_481_856,
+)
+ResNet164V2CIFAR = cifar(
+    "resnet164v2_cifar",
+    18,
+    cifar_result(10, 5.46),
+    cifar_result(100, 24.33),
+    params=1_703_258,
+    macs=244_500_992,
+)
+ResNet1001V2CIFAR = cifar(
+    "resnet1001v2_cifar",
+    111,
+    cifar_result(10, 4.92),
+    cifar_result(10, 4.62, "median of 5 runs, batches of 64"),
+    cifar_result(100, 22.71),
+    params=10_327_706,
+    macs=1_487_849_984,
+)
+
+_TinyResNetV2 = ResNet50V2.variant(
+    "_tiny_resnet_v2", depths=(1, 1), widths=(4, 8), kernels=(3, 3), stem_width=4, stem_kernel=3
+)
