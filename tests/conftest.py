@@ -24,11 +24,9 @@ def facts():
 @pytest.fixture(scope="session")
 def two_devices():
     """One MirroredStrategy over two logical CPUs, shared: a second strategy object breaks fit."""
-    import tensorflow as tf
+    from kerascnn.training import strategies
 
-    cpus = tf.config.list_logical_devices("CPU")
-    assert len(cpus) == 2, "conftest makes two logical CPUs before TensorFlow starts"
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return strategies.resolve("mirrored:2")
 
 
 def pytest_configure(config):

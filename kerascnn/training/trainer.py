@@ -29,6 +29,7 @@ from kerascnn.training.config import (
     git_state,
     plain,
     recipe_from,
+    tupled,
     versions,
 )
 from kerascnn.training.engine import Engine, Totals

@@ -1,0 +1,119 @@
+"""The loop gives the same weights on one device and on two, whatever Keras does under a strategy."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from kerascnn.training import strategies
+from kerascnn.training.engine import Engine
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(67, 8, 8, 3))
+LABELS = RNG.integers(0, 5, size=67).astype("int32")
+
+
+@pytest.fixture
+def float64():
+    keras.config.set_floatx("float64")
+    yield
+    keras.config.set_floatx("float32")
+
+
+def cross_entropy(labels, logits):
+    return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+
+def two_headed():
+    """BatchNorm, L2 and an auxiliary head: all that is easily counted twice."""
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(6, 3, kernel_regularizer=keras.regularizers.L2(0.01))(inputs)
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, [layers.Dense(5, name="main")(x), layers.Dense(5, name="aux")(x)])
+
+
+def engine_for(strategy, clip_norm=None, optimizer=lambda: keras.optimizers.SGD(0.1, momentum=0.9)):
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        model = two_headed()
+        made = optimizer()
+        made.build(model.trainable_variables)
+    strategies.make_replicas_agree(model, strategy)
+    return Engine(
+        model,
+        strategy=strategy,
+        loss=cross_entropy,
+        loss_weights=(1.0, 0.3),
+        optimizer=made,
+        clip_norm=clip_norm,
+    )
+
+
+def batches(engine, count=67, *, repeat=False):
+    dataset = tf.data.Dataset.from_tensor_slices((IMAGES[:count], LABELS[:count]))
+    dataset = dataset.repeat().batch(16, drop_remainder=True) if repeat else dataset.batch(16)
+    return iter(engine.distribute(dataset))
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.05])
+def test_twenty_steps_on_two_replicas_equal_one_device(float64, two_devices, clip_norm):
+    """The gradient, its clipping and the statistics are those of the global batch."""
+    weights = []
+    for strategy in (tf.distribute.get_strategy(), two_devices):
+        engine = engine_for(strategy, clip_norm)
+        iterator = batches(engine, repeat=True)
+        engine.train(iterator, 1)
+        engine.train(iterator, 19)
+        weights.append(engine.model.get_weights())
+    initial = engine_for(tf.distribute.get_strategy()).model.get_weights()
+    for one, two in zip(*weights, strict=True):
+        np.testing.assert_allclose(two, one, rtol=0, atol=1e-10)
+    moved = [np.abs(one - start).max() for one, start in zip(weights[0], initial)]
+    assert max(moved) > 0.01, "training changed the weights"
+
+
+def test_clipping_limits_the_update_of_the_global_batch(float64, two_devices):
+    """Stock Keras clips each replica, which lets the sum exceed the limit."""
+    engine = engine_for(two_devices, 0.01, optimizer=lambda: keras.optimizers.SGD(1.0))
+    before = [v.numpy() for v in engine.model.trainable_variables]
+    engine.train(batches(engine, repeat=True), 1)
+    after = [v.numpy() for v in engine.model.trainable_variables]
+    norm = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(after, before)))
+    assert norm == pytest.approx(0.01, rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [67, 17, 1])
+def test_evaluation_counts_every_example_once(two_devices, count):
+    """Also where the last batch, or the first, leaves a replica without an example."""
+    for strategy in (tf.distribute.get_strategy(), two_devices):
+        engine = engine_for(strategy)
+        found = engine.evaluate(batches(engine, count), -(-count // 16))
+        main, aux = engine.model(IMAGES[:count].astype("float32"), training=False)
+        labels = LABELS[:count]
+        expected = cross_entropy(labels, main) + 0.3 * cross_entropy(labels, aux)
+        assert found.images == count
+        assert found.correct == np.sum(np.argmax(main, -1) == labels)
+        assert found.loss == pytest.approx(float(np.sum(expected)), rel=1e-4)
+
+
+def test_replicas_draw_different_dropout_masks(two_devices):
+    """Stock Keras draws one mask for all replicas, half the randomness that was asked for."""
+    with two_devices.scope():
+        inputs = keras.Input((64,))
+        model = keras.Model(inputs, layers.Dropout(0.5, seed=3)(inputs))
+    strategies.make_replicas_agree(model, two_devices)
+    ones = tf.ones((4, 64))
+    run = tf.function(lambda: two_devices.run(lambda: model(ones, training=True)))
+    first, second = two_devices.experimental_local_results(run())
+    assert np.any(first.numpy() != second.numpy())
+
+
+def test_a_loss_that_is_not_finite_is_reported_with_its_step():
+    """The step's number within the call, so that the message can name it."""
+    engine = engine_for(tf.distribute.get_strategy())
+    images = np.array(IMAGES[:64], "float32")
+    images[35] = np.nan
+    dataset = tf.data.Dataset.from_tensor_slices((images, LABELS[:64])).batch(16)
+    assert engine.train(iter(dataset), 4).bad_step == 2
