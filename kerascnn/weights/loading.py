@@ -1,0 +1,297 @@
+"""Puts named arrays into a model: all of them or none, and says what became of each.
+
+Everything is checked before the first assignment. What may differ from the model is small and
+always reported: the number of classes, the number of input channels, biases that batch
+normalization absorbs, and a classifier that the model doesn't have.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kerascnn.errors import ArgumentError, WeightsError
+from kerascnn.weights.readers import Checkpoint, open_checkpoint
+from kerascnn.weights.rules import KERAS_EPSILON, Arrays, Canonical, convert
+
+SOURCES = ("kerascnn", "torchvision", "timm", "keras_applications")
+
+_CLASSIFIER = re.compile(r"logits|aux\d+_logits")
+"""Layers whose number of outputs is the number of classes."""
+_HEAD = re.compile(r"logits|aux\d+_.+|fc\d+")
+"""Layers that a model without its top, or without auxiliary classifiers, doesn't have."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `load` did. All names are `layer/variable` of the model, but for `unused`.
+
+    Attributes:
+        origin: the file or mapping.
+        loaded: taken over as they were.
+        adapted: changed to fit, and how.
+        initial: left at their initial values: the classifier for another number of classes.
+        unused: what the source has for layers of the head that the model doesn't have.
+    """
+
+    origin: str
+    loaded: tuple[str, ...]
+    adapted: Mapping[str, str]
+    initial: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.loaded) + len(self.adapted)} arrays loaded from {self.origin}."]
+        ways: dict[str, list[str]] = {}
+        for name, how in self.adapted.items():
+            ways.setdefault(how, []).append(name)
+        lines += [f"Adapted: {_some(names)}: {how}." for how, names in ways.items()]
+        if self.initial:
+            lines.append(f"Left at their initial values: {_some(self.initial)}.")
+        if self.unused:
+            lines.append(f"Not needed by this model: {_some(self.unused)}.")
+        return "\n".join(lines)
+
+
+def _some(names: Any, most: int = 4) -> str:
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def load(model: Any, weights: Any, *, source: str | None = None, verbose: bool = True) -> Report:
+    """Load weights of ours, torchvision, timm or keras.applications into a model.
+
+    Args:
+        model: a built functional model of kerascnn.
+        weights: a path (.keras, .weights.h5, .h5, .safetensors, .npz, .pth, .pt), a mapping of
+            names to arrays, or another `keras.Model`. Torch names have dots, ours slashes.
+        source: who made them: "kerascnn", "torchvision", "timm" or "keras_applications"; None:
+            found out from the names.
+        verbose: print the report to stderr if anything was adapted or left out.
+
+    Returns:
+        What was loaded, adapted, left at its initial value, and not needed.
+
+    Raises:
+        WeightsError: the file can't be read, or the weights don't fit; the model is unchanged.
+        ArgumentError: `source` is unknown.
+    """
+    if source not in (None, *SOURCES):
+        raise ArgumentError(
+            f"source must be None or one of {', '.join(SOURCES)}. Received: {source!r}."
+        )
+    checkpoint = open_checkpoint(weights)
+    _check_layout(checkpoint, source)
+    canonical = convert(checkpoint)
+    if source == "keras_applications" and canonical.epsilon is None:
+        canonical = Canonical(canonical.tensors, KERAS_EPSILON, canonical.theirs)
+    return assign(model, canonical, checkpoint.origin, verbose=verbose)
+
+
+def _check_layout(checkpoint: Checkpoint, source: str | None) -> None:
+    layout = {"torchvision": "torch", "timm": "torch"}.get(source or "", "keras")
+    if source is not None and layout != checkpoint.layout:
+        raise WeightsError(
+            f"{checkpoint.origin}: source={source!r} expects names such as "
+            f"{'layer1.0.conv1.weight' if layout == 'torch' else 'conv2_block1_1_conv/kernel'}. "
+            f"Received: {_some(checkpoint.tensors)}."
+        )
+
+
+def assign(model: Any, canonical: Canonical, origin: str, *, verbose: bool = True) -> Report:
+    """Check canonical weights against a model, adapt what may be adapted, then assign them all.
+
+    Raises:
+        WeightsError: they don't fit; the message lists names and shapes.
+    """
+    plan = _Plan(model, canonical, origin)
+    report = plan.report()
+    for name, array in plan.tensors.items():
+        plan.variables[name].assign(np.asarray(array, "float32"))
+    if verbose and (report.adapted or report.initial):
+        print(report, file=sys.stderr)
+    return report
+
+
+class _Plan:
+    """What goes where; built step by step, each step noting what it changed."""
+
+    def __init__(self, model: Any, canonical: Canonical, origin: str) -> None:
+        self.model = model
+        self.origin = origin
+        self.variables = {
+            f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.weights
+        }
+        for layer in model.layers:  # random states are no weights
+            for generator in getattr(layer, "_seed_generators", ()):
+                self.variables.pop(f"{layer.name}/{generator.state.name}", None)
+        self.tensors: Arrays = dict(canonical.tensors)
+        self.theirs = canonical.theirs
+        self.adapted: dict[str, str] = {}
+        self.initial: list[str] = []
+        self._number_to_name()
+        self.unused = self._take_unused_head()
+        self._fold_biases()
+        self._shift_epsilon(canonical.epsilon)
+        self._fit_input_channels()
+        self._leave_classifier()
+        self._check()
+
+    def report(self) -> Report:
+        loaded = tuple(name for name in self.tensors if name not in self.adapted)
+        return Report(self.origin, loaded, self.adapted, tuple(self.initial), tuple(self.unused))
+
+    def _number_to_name(self) -> None:
+        """Variables that the file only numbers, of layers whose kind the rules don't know."""
+        for layer in self.model.layers:
+            for number, variable in enumerate(layer.weights):
+                if (name := f"{layer.name}/{number}") in self.tensors:
+                    self.tensors[f"{layer.name}/{variable.name}"] = self.tensors.pop(name)
+
+    def _take_unused_head(self) -> list[str]:
+        layers = {layer.name for layer in self.model.layers}
+        unused = [
+            name
+            for name in self.tensors
+            if (layer := name.rpartition("/")[0]) not in layers and _HEAD.fullmatch(layer)
+        ]
+        for name in unused:
+            del self.tensors[name]
+        return [self._their(name) for name in unused]
+
+    def _fold_biases(self) -> None:
+        """`BN(x + bias)` is `BN(x)` with the bias taken off the mean: exact, also in training."""
+        follower = _normalization_after(self.model)
+        for name in [name for name in self.tensors if name.endswith("/bias")]:
+            layer = name.removesuffix("/bias")
+            if name in self.variables or f"{layer}/kernel" not in self.variables:
+                continue
+            mean = f"{follower.get(layer)}/moving_mean"
+            if mean in self.tensors:
+                self.tensors[mean] = self.tensors[mean] - self.tensors.pop(name)
+                self.adapted[mean] = "the convolution's bias taken off it"
+
+    def _shift_epsilon(self, epsilon: float | Mapping[str, float] | None) -> None:
+        """Batch normalization with another epsilon: the difference goes into the variance."""
+        if epsilon is None:
+            return
+        for layer in self.model.layers:
+            name = f"{layer.name}/moving_variance"
+            if name not in self.tensors or not hasattr(layer, "epsilon"):
+                continue
+            theirs = epsilon if isinstance(epsilon, float) else epsilon.get(layer.name)
+            if theirs is not None and theirs != layer.epsilon:
+                shifted = self.tensors[name].astype("float64") + (theirs - layer.epsilon)
+                self.tensors[name] = np.maximum(shifted, 0).astype("float32")
+                self.adapted[name] = f"epsilon {theirs:g} instead of {layer.epsilon:g} added to it"
+
+    def _fit_input_channels(self) -> None:
+        """The first convolution on another number of channels than it was trained on."""
+        first = next((n for n, v in self.variables.items() if len(v.shape) == 4), None)
+        if first is None or first not in self.tensors:
+            return
+        kernel, shape = self.tensors[first], tuple(self.variables[first].shape)
+        theirs, ours = kernel.shape[2] if kernel.ndim == 4 else 0, shape[2]
+        if kernel.shape == shape or (*kernel.shape[:2], ours, *kernel.shape[3:]) != shape:
+            return
+        if ours == 1:
+            self.tensors[first] = kernel.sum(axis=2, keepdims=True)
+            self.adapted[first] = f"summed over its {theirs} input channels"
+        else:
+            copies = -(-ours // theirs)
+            tiled = np.tile(kernel, (1, 1, copies, 1))[:, :, :ours]
+            self.tensors[first] = tiled * np.float32(theirs / ours)
+            self.adapted[first] = (
+                f"its {theirs} input channels tiled to {ours} and scaled by {theirs}/{ours}"
+            )
+
+    def _leave_classifier(self) -> None:
+        """A classifier for another number of classes keeps its initial values."""
+        for layer in self.model.layers:
+            kernel = f"{layer.name}/kernel"
+            if not _CLASSIFIER.fullmatch(layer.name) or kernel not in self.tensors:
+                continue
+            theirs, ours = self.tensors[kernel].shape, tuple(self.variables[kernel].shape)
+            if theirs[:-1] == ours[:-1] and theirs[-1] != ours[-1]:
+                names = [n for n in self.variables if n.startswith(f"{layer.name}/")]
+                self.initial += names
+                for name in names:
+                    self.tensors.pop(name, None)
+
+    def _check(self) -> None:
+        expected = [name for name in self.variables if name not in self.initial]
+        missing = [name for name in expected if name not in self.tensors]
+        extra = [name for name in self.tensors if name not in self.variables]
+        wrong = [
+            name
+            for name in expected
+            if name in self.tensors and self.tensors[name].shape != tuple(self.shape(name))
+        ]
+        if not (missing or extra or wrong):
+            return
+        lines = [
+            f"{self.origin} doesn't fit {self.model.name}; nothing was loaded.",
+            *_listed("Not in the weights", [self._missing(name, extra) for name in missing]),
+            *_listed("Not in the model", [self._extra(name) for name in extra]),
+            *_listed("Of another shape", [self._wrong(name) for name in wrong]),
+            *self._advice(missing, wrong),
+        ]
+        raise WeightsError("\n".join(lines))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a variable of the model."""
+        return tuple(self.variables[name].shape)
+
+    def _their(self, name: str) -> str:
+        return self.theirs.get(name, name)
+
+    def _missing(self, name: str, extra: list[str]) -> str:
+        near = difflib.get_close_matches(name, extra, n=2, cutoff=0.5)
+        hint = f"; nearest: {', '.join(map(self._extra, near))}" if near else ""
+        return f"{name} {self.shape(name)}{hint}"
+
+    def _extra(self, name: str) -> str:
+        theirs = self._their(name)
+        ours = "" if theirs == name else f" (here {name})"
+        return f"{theirs}{ours} {self.tensors[name].shape}"
+
+    def _wrong(self, name: str) -> str:
+        return f"{name} must be {self.shape(name)}. Received: {self._extra(name)}"
+
+    def _advice(self, missing: list[str], wrong: list[str]) -> list[str]:
+        dense = [n for n in wrong if self.tensors[n].ndim == 2 and len(self.shape(n)) == 2]
+        if dense and len(wrong) == 1:
+            return [
+                f"{dense[0]} reads a flattened feature map, so it fits the input size it was "
+                "trained with only. Use that input_shape, or include_top=False."
+            ]
+        if missing and all(_HEAD.fullmatch(name.rpartition("/")[0]) for name in missing):
+            return ["The weights have no classifier. Build the model with include_top=False."]
+        return []
+
+
+def _listed(title: str, items: list[str], most: int = 8) -> list[str]:
+    if not items:
+        return []
+    more = [f"  ... and {len(items) - most} more"] if len(items) > most else []
+    return [f"{title}:", *(f"  {item}" for item in items[:most]), *more]
+
+
+def _normalization_after(model: Any) -> dict[str, str]:
+    """The batch normalization that reads a layer's output, by the layer's name."""
+    from kerascnn.keras_internals import calls
+
+    makers: dict[int, str] = {}
+    after: dict[str, str] = {}
+    for call in calls(model):
+        if hasattr(call.operation, "moving_mean"):
+            after[makers.get(id(call.inputs[0]), "")] = call.operation.name
+        makers |= {id(output): call.operation.name for output in call.outputs}
+    return after

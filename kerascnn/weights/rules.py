@@ -1,0 +1,327 @@
+"""Foreign names and layouts to ours, by rules: `layer1.0.bn2.weight` to `conv2_block1_2_bn/gamma`.
+
+The result of `convert` is canonical: `layer/variable` with our layer names, convolution kernels
+`[height, width, in, out]`, dense kernels `[in, out]`, and the inputs of the first dense layer
+after a feature map in the order height, width, channels. It depends on the file alone.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kerascnn.errors import WeightsError
+from kerascnn.weights.readers import Checkpoint
+
+Arrays = dict[str, np.ndarray]
+Modules = Mapping[str, Arrays]
+"""A torch state dict by module: `{"conv1": {"weight": ...}, ...}`."""
+
+KERAS_EPSILON = 1.001e-5
+"""Of the batch normalization in keras.applications' ResNet and DenseNet."""
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """Weights under our names and in our layouts.
+
+    Attributes:
+        tensors: arrays by `layer/variable`.
+        epsilon: of the batch normalization: one number, one for each layer, or unknown.
+        theirs: what each array was called, where it was called something else.
+    """
+
+    tensors: Arrays
+    epsilon: float | Mapping[str, float] | None
+    theirs: Mapping[str, str]
+
+
+def convert(checkpoint: Checkpoint) -> Canonical:
+    """Our names and layouts for the arrays of a checkpoint.
+
+    Raises:
+        WeightsError: the names belong to none of the families known here.
+    """
+    if checkpoint.layout == "torch":
+        return _from_torch(checkpoint)
+    return _from_keras(checkpoint)
+
+
+# --- PyTorch: torchvision's and timm's names -----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Family:
+    """The names of one family of torch models.
+
+    Attributes:
+        renames: patterns over a whole module name, and our name made of the groups, which are
+            passed as integers where they are digits.
+        flattened: a pattern over the dense modules that follow a flattened feature map, and the
+            convolution that made the map.
+        epsilon: of its batch normalization.
+    """
+
+    renames: Sequence[tuple[str, Callable[..., str]]]
+    flattened: tuple[str, str] | None = None
+    epsilon: float = 1e-5
+
+    def rename(self, module: str) -> str | None:
+        """Our layer's name, or None if no rule knows the module."""
+        for pattern, ours in self.renames:
+            if match := re.fullmatch(pattern, module):
+                return ours(*(int(g) if g.isdigit() else g for g in match.groups()))
+        return None
+
+    def understand(self, modules: Modules) -> Understood:
+        """All modules that the rules know."""
+        names = {module: self.rename(module) for module in modules}
+        pattern, conv = self.flattened or ("", "")
+        return Understood(
+            names={module: layer for module, layer in names.items() if layer is not None},
+            flattened={
+                m: match.expand(conv) for m in modules if (match := re.fullmatch(pattern, m))
+            },
+            epsilon=self.epsilon,
+        )
+
+
+@dataclass(frozen=True)
+class Understood:
+    """Our layer for each module; the convolution before each flattening; the epsilon."""
+
+    names: dict[str, str]
+    flattened: dict[str, str]
+    epsilon: float
+
+
+def _stem(unit: str) -> str:
+    return {"conv1": "conv1_7x7_s2", "conv2": "conv2_3x3_reduce", "conv3": "conv2_3x3"}[unit]
+
+
+# The branches of an inception module, in the order of figure 2b.
+_BRANCHES = {
+    "branch1": "1x1",
+    "branch2.0": "3x3_reduce",
+    "branch2.1": "3x3",
+    "branch3.0": "5x5_reduce",
+    "branch3.1": "5x5",
+    "branch4.1": "pool_proj",
+}
+_PART = {"conv": "_conv", "bn": "_bn"}
+
+FAMILIES: Mapping[str, Family] = {
+    "resnet": Family(
+        (
+            (r"conv1", lambda: "conv1_conv"),
+            (r"bn1", lambda: "conv1_bn"),
+            (
+                r"layer(\d+)\.(\d+)\.(conv|bn)(\d)",
+                lambda s, b, part, k: f"conv{s + 1}_block{b + 1}_{k}_{part}",
+            ),
+            (r"layer(\d+)\.(\d+)\.downsample\.0", lambda s, b: f"conv{s + 1}_block{b + 1}_0_conv"),
+            (r"layer(\d+)\.(\d+)\.downsample\.1", lambda s, b: f"conv{s + 1}_block{b + 1}_0_bn"),
+            (r"fc", lambda: "logits"),
+        )
+    ),
+    "densenet": Family(
+        (
+            (r"features\.conv0", lambda: "conv1_conv"),
+            (r"features\.norm0", lambda: "conv1_bn"),
+            # Checkpoints from before torchvision 0.2 say "norm.1" for "norm1".
+            (
+                r"features\.denseblock(\d+)\.denselayer(\d+)\.norm\.?(\d)",
+                lambda s, b, k: f"conv{s + 1}_block{b}_{k - 1}_bn",
+            ),
+            (
+                r"features\.denseblock(\d+)\.denselayer(\d+)\.conv\.?(\d)",
+                lambda s, b, k: f"conv{s + 1}_block{b}_{k}_conv",
+            ),
+            (
+                r"features\.transition(\d+)\.(norm|conv)",
+                lambda s, part: f"pool{s + 1}_{'bn' if part == 'norm' else 'conv'}",
+            ),
+            (r"features\.norm5", lambda: "bn"),
+            (r"classifier", lambda: "logits"),
+        )
+    ),
+    "googlenet": Family(
+        (
+            (r"(conv[123])\.(conv|bn)", lambda unit, part: _stem(unit) + _PART[part]),
+            (
+                r"inception(\d[a-e])\.(branch\d(?:\.\d)?)\.(conv|bn)",
+                lambda module, b, part: f"inception_{module}_{_BRANCHES[b]}{_PART[part]}",
+            ),
+            (r"aux(\d)\.conv\.(conv|bn)", lambda n, part: f"aux{n}_conv{_PART[part]}"),
+            (r"aux(\d)\.fc1", lambda n: f"aux{n}_fc"),
+            (r"aux(\d)\.fc2", lambda n: f"aux{n}_logits"),
+            (r"fc", lambda: "logits"),
+        ),
+        flattened=(r"aux(\d)\.fc1", r"aux\1.conv.conv"),
+        epsilon=1e-3,
+    ),
+}
+
+
+def _from_torch(checkpoint: Checkpoint) -> Canonical:
+    modules: dict[str, Arrays] = defaultdict(dict)
+    for name, array in checkpoint.tensors.items():
+        module, _, leaf = name.rpartition(".")
+        if leaf != "num_batches_tracked":
+            modules[module][leaf] = array
+    understood = _understand(modules, checkpoint.origin)
+    tensors: Arrays = {}
+    theirs: dict[str, str] = {}
+    for module, layer in understood.names.items():
+        conv = understood.flattened.get(module)
+        channels = modules[conv]["weight"].shape[0] if conv in modules else 1
+        kind = _kind(modules[module], module, checkpoint.origin)
+        for leaf, array in modules[module].items():
+            if leaf not in _VARIABLES[kind]:
+                raise WeightsError(f"{checkpoint.origin}: {module} has an unknown {leaf!r}.")
+            target = f"{layer}/{_VARIABLES[kind][leaf]}"
+            theirs[target] = f"{module}.{leaf}"
+            tensors[target] = _to_keras(array, kind, channels) if leaf == "weight" else array
+    return Canonical(tensors, understood.epsilon, theirs)
+
+
+_VARIABLES = {
+    "conv": {"weight": "kernel", "bias": "bias"},
+    "dense": {"weight": "kernel", "bias": "bias"},
+    "norm": {
+        "weight": "gamma",
+        "bias": "beta",
+        "running_mean": "moving_mean",
+        "running_var": "moving_variance",
+    },
+}
+
+
+def _kind(leaves: Arrays, module: str, origin: str) -> str:
+    if "running_mean" in leaves:
+        return "norm"
+    rank = leaves["weight"].ndim if "weight" in leaves else 0
+    if rank == 4 and not re.fullmatch(r"pre_logits\.fc\d", module):
+        return "conv"
+    if rank in (2, 4):
+        return "dense"
+    raise WeightsError(f"{origin}: {module} is neither a convolution, dense nor normalization.")
+
+
+def _to_keras(weight: np.ndarray, kind: str, channels: int) -> np.ndarray:
+    if kind == "conv":
+        return weight.transpose(2, 3, 1, 0)  # [out, in, h, w] to [h, w, in, out]
+    if kind == "norm":
+        return weight
+    units = weight.shape[0]
+    if weight.ndim == 2:
+        side = math.isqrt(weight.shape[1] // channels)
+        if side * side * channels != weight.shape[1]:
+            side, channels = 1, weight.shape[1]
+        weight = weight.reshape(units, channels, side, side)
+    # Torch flattens channels, height, width; Keras height, width, channels.
+    return weight.transpose(2, 3, 1, 0).reshape(-1, units)
+
+
+def _understand(modules: Modules, origin: str) -> Understood:
+    if all(re.fullmatch(_NUMBERED, module) for module in modules):
+        return _numbered(modules, origin)
+    found = [family.understand(modules) for family in FAMILIES.values()]
+    best = max(found, key=lambda understood: len(understood.names))
+    unknown = [module for module in modules if module not in best.names]
+    if not unknown:
+        return best
+    raise WeightsError(
+        f"{origin}: these names belong to none of the known torch models ({', '.join(FAMILIES)}, "
+        f"vgg, alexnet): {', '.join(unknown[:10])}{' ...' if len(unknown) > 10 else ''}. "
+        "Rename them to layer/variable and pass the mapping."
+    )
+
+
+_NUMBERED = r"features\.\d+|classifier\.\d+|pre_logits\.fc\d|head\.fc"
+
+
+def _numbered(modules: Modules, origin: str) -> Understood:
+    """AlexNet and VGG number their layers, and count those without parameters too.
+
+    Where the numbers grow by more than a convolution, its normalization and its activation take,
+    there was a pooling layer: a new block begins. timm names VGG's dense layers and makes
+    convolutions of the first two.
+    """
+    trunk = sorted((m for m in modules if m.startswith("features.")), key=_number)
+    convs = [m for m in trunk if modules[m]["weight"].ndim == 4]
+    if not convs or trunk[0] != convs[0]:
+        raise WeightsError(f"{origin}: a convolution must come first. Received: {trunk[:3]}.")
+    alexnet = modules[convs[0]]["weight"].shape[-1] == 11
+    step = 2 if convs == trunk else 3
+    names: dict[str, str] = {}
+    block, number, before = 1, 0, convs[0]
+    for module in trunk:
+        if module not in convs:
+            names[module] = f"{names[before]}_bn"
+            continue
+        if _number(module) - _number(before) > step:
+            block, number = block + 1, 0
+        before, number = module, number + 1
+        names[module] = f"conv{len(names) + 1}" if alexnet else f"block{block}_conv{number}"
+    head = sorted((m for m in modules if m not in names), key=lambda m: (m[0] == "h", _number(m)))
+    names |= {module: f"fc{n}" for n, module in enumerate(head, start=6 if alexnet else 1)}
+    if head:
+        names[head[-1]] = "logits"
+    return Understood(names, dict.fromkeys(head[:1], convs[-1]), epsilon=1e-5)
+
+
+def _number(module: str) -> int:
+    digits = re.search(r"\d+$", module)
+    return int(digits[0]) if digits else 0
+
+
+# --- Keras: our own files and keras.applications -------------------------------------------------
+
+
+def _from_keras(checkpoint: Checkpoint) -> Canonical:
+    layers: dict[str, Arrays] = defaultdict(dict)
+    for name, array in checkpoint.tensors.items():
+        layer, _, variable = name.rpartition("/")
+        layers[layer][variable] = array
+    names = {layer: layer for layer in layers}
+    if "logits" not in layers and (classifier := _classifier(layers)):
+        names[classifier] = "logits"
+    tensors: Arrays = {}
+    theirs: dict[str, str] = {}
+    for layer, variables in layers.items():
+        for variable, array in _named(variables).items():
+            tensors[f"{names[layer]}/{variable}"] = array
+            theirs[f"{names[layer]}/{variable}"] = f"{layer}/{variable}"
+    epsilon = checkpoint.epsilon
+    if epsilon is None and checkpoint.legacy:
+        epsilon = KERAS_EPSILON
+    return Canonical(tensors, epsilon, theirs)
+
+
+def _classifier(layers: Mapping[str, Arrays]) -> str | None:
+    """keras.applications called it predictions, probs or fc1000: it is the last dense layer."""
+    if "predictions" in layers:
+        return "predictions"
+    dense = [name for name, arrays in layers.items() if any(a.ndim == 2 for a in arrays.values())]
+    last = dense[-1] if dense else None
+    return last if last in ("probs", "fc1000") else None
+
+
+def _named(variables: Mapping[str, Any]) -> Arrays:
+    """The variables of one layer by name; files number them, in the order of their creation."""
+    if not all(name.isdigit() for name in variables):
+        return dict(variables)
+    arrays = [variables[number] for number in sorted(variables, key=int)]
+    ranks = [array.ndim for array in arrays]
+    if ranks == [1, 1, 1, 1]:
+        return dict(zip(("gamma", "beta", "moving_mean", "moving_variance"), arrays))
+    if len(ranks) <= 2 and ranks[0] >= 2 and ranks[1:] in ([], [1]):
+        return dict(zip(("kernel", "bias"), arrays))
+    return dict(variables)
