@@ -14,6 +14,8 @@ from typing import Any
 
 from keras import layers
 
+from kerascnn.errors import ArgumentError
+
 # Keras follows a graph by recursion, one call for each layer in a row: DenseNet-264 has a thousand,
 # ResNet-1202 three thousand six hundred, and Python's limit is one thousand.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
@@ -60,15 +62,19 @@ def conv(
     groups: int = 1,
     use_bias: bool = True,
     initializer: str = "glorot_uniform",
+    dtype: str | None = None,
 ) -> Any:
     """Convolution with a square kernel and explicit, symmetric padding."""
+    from kerascnn.layers import GroupedConv2D
+
     top, bottom, left, right = sides(padding, kernel)
     mode = "valid"
     if strides == 1 and (top, bottom, left, right) == sides("same", kernel):
         mode = "same"  # the same arithmetic, without a layer for the zeros
     elif top or bottom or left or right:
         x = layers.ZeroPadding2D(((top, bottom), (left, right)), name=f"{name}_pad")(x)
-    return layers.Conv2D(
+    kind = layers.Conv2D if groups == 1 else GroupedConv2D
+    return kind(
         filters,
         kernel,
         strides,
@@ -76,6 +82,7 @@ def conv(
         groups=groups,
         use_bias=use_bias,
         kernel_initializer=initializer,
+        dtype=dtype,
         name=name,
     )(x)
 
@@ -104,9 +111,11 @@ def lrn(
 
 
 @singledispatch
-def activation(x: Any, kind: str | Callable[..., Any], *, name: str) -> Any:
+def activation(
+    x: Any, kind: str | Callable[..., Any], *, name: str, dtype: str | None = None
+) -> Any:
     """An element-wise non-linearity."""
-    return layers.Activation(kind, name=name)(x)
+    return layers.Activation(kind, dtype=dtype, name=name)(x)
 
 
 @singledispatch
@@ -135,20 +144,59 @@ def max_pool(
 
 
 @singledispatch
-def avg_pool(x: Any, size: int, *, name: str, strides: int | None = None) -> Any:
-    """Average over `size × size` windows, without padding."""
-    return layers.AveragePooling2D(size, strides or size, name=name)(x)
+def avg_pool(
+    x: Any,
+    size: int,
+    *,
+    name: str,
+    strides: int | None = None,
+    padding: Padding = "valid",
+    ceil: bool = False,
+) -> Any:
+    """Average over `size × size` windows; zeros of the padding count, as in Caffe and torch."""
+    from kerascnn.layers import AveragePooling
+
+    strides = strides or size
+    if not ceil and padding == "valid":
+        return layers.AveragePooling2D(size, strides, name=name)(x)
+    return AveragePooling(size, strides, padding=sides(padding, size), ceil=ceil, name=name)(x)
+
+
+def pool(
+    x: Any, kind: str, size: int, *, name: str, strides: int | None = None, ceil: bool = False
+) -> Any:
+    """Pooling of a kind that is an argument: "max" or "avg"."""
+    pooling = {"max": max_pool, "avg": avg_pool}[kind]
+    return pooling(x, size, name=name, strides=strides, ceil=ceil)
 
 
 @singledispatch
-def global_avg_pool(x: Any, *, name: str = "avg_pool") -> Any:
+def grid_pool(x: Any, grid: int, *, name: str) -> Any:
+    """Average over `grid × grid` equal parts of a map of any size; torch calls it adaptive."""
+    if x.shape[1:3] == (grid, grid):
+        return x
+    return layers.AdaptiveAveragePooling2D((grid, grid), name=name)(x)
+
+
+@singledispatch
+def global_avg_pool(x: Any, *, name: str = "avg_pool", dtype: str | None = None) -> Any:
     """Average over the whole map: `[batch, channels]`."""
-    return layers.GlobalAveragePooling2D(name=name)(x)
+    return layers.GlobalAveragePooling2D(dtype=dtype, name=name)(x)
 
 
 @singledispatch
 def flatten(x: Any, *, name: str = "flatten") -> Any:
-    """`[batch, height · width · channels]`."""
+    """`[batch, height · width · channels]`.
+
+    Raises:
+        ArgumentError: the map's size isn't known, so neither is the number of units.
+    """
+    if None in x.shape[1:]:
+        raise ArgumentError(
+            f"{name}: the dense layers behind it need a known input size. Pass "
+            "input_shape=(height, width, channels), or include_top=False. "
+            f"Received a map of shape {tuple(x.shape[1:])}."
+        )
     return layers.Flatten(name=name)(x)
 
 
@@ -174,6 +222,59 @@ def add(x: Any, *others: Any, name: str) -> Any:
 def concat(x: Any, *others: Any, name: str) -> Any:
     """Maps one after the other along the channels."""
     return layers.Concatenate(name=name)([x, *others])
+
+
+def conv_unit(
+    x: Any,
+    filters: int,
+    kernel: int,
+    *,
+    name: str,
+    activation_kind: str,
+    norm: str = "none",
+    order: str = "conv-bn-act",
+    strides: int = 1,
+    padding: Padding = "same",
+    groups: int = 1,
+) -> Any:
+    """A convolution with bias and its non-linearity, with batch normalization if `norm` says so.
+
+    `order` puts the normalization before the non-linearity, "conv-bn-act", or behind it.
+    """
+    x = conv(x, filters, kernel, name=name, strides=strides, padding=padding, groups=groups)
+    if norm == "batch" and order == "conv-bn-act":
+        x = batch_norm(x, name=f"{name}_bn")
+    x = activation(x, activation_kind, name=f"{name}_{activation_kind}")
+    if norm == "batch" and order == "conv-act-bn":
+        x = batch_norm(x, name=f"{name}_bn")
+    return x
+
+
+def dense_head(
+    x: Any,
+    classes: int,
+    *,
+    hidden: Sequence[int],
+    activation_kind: str,
+    dropout_rate: float,
+    grid: int = 0,
+    first: int = 1,
+    dropout_before: bool = False,
+) -> Any:
+    """Hidden dense layers, fc1, fc2, ... (the number of the first is `first`), and the classifier.
+
+    Dropout follows each hidden layer, or precedes it if `dropout_before`. `grid` pools a map of
+    any size to `grid × grid` first, so that the dense layers don't depend on the input's size.
+    """
+    x = flatten(grid_pool(x, grid, name="grid_pool") if grid else x)
+    for number, units in enumerate(hidden, start=first):
+        if dropout_before:
+            x = dropout(x, dropout_rate, name=f"fc{number}_dropout")
+        x = dense(x, units, name=f"fc{number}")
+        x = activation(x, activation_kind, name=f"fc{number}_{activation_kind}")
+        if not dropout_before:
+            x = dropout(x, dropout_rate, name=f"fc{number}_dropout")
+    return logits(x, classes)
 
 
 def global_average_head(x: Any, *, classes: int) -> Any:

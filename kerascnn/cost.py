@@ -219,6 +219,7 @@ def _(
     groups: int = 1,
     use_bias: bool = True,
     initializer: str = "glorot_uniform",
+    dtype: str | None = None,
 ) -> Sketch:
     height, width = x.windows(name, kernel, strides, padding)
     channels = x.shape[3]
@@ -258,7 +259,7 @@ def _(
 
 
 @blocks.activation.register
-def _(x: Sketch, kind: Any, *, name: str) -> Sketch:
+def _(x: Sketch, kind: Any, *, name: str, dtype: str | None = None) -> Sketch:
     return x
 
 
@@ -281,12 +282,25 @@ def _(
 
 
 @blocks.avg_pool.register
-def _(x: Sketch, size: int, *, name: str, strides: int | None = None) -> Sketch:
-    return x.after(*x.windows(name, size, strides or size, "valid"), x.shape[3])
+def _(
+    x: Sketch,
+    size: int,
+    *,
+    name: str,
+    strides: int | None = None,
+    padding: Padding = "valid",
+    ceil: bool = False,
+) -> Sketch:
+    return x.after(*x.windows(name, size, strides or size, padding, ceil=ceil), x.shape[3])
+
+
+@blocks.grid_pool.register
+def _(x: Sketch, grid: int, *, name: str) -> Sketch:
+    return x.after(grid, grid, x.shape[3])
 
 
 @blocks.global_avg_pool.register
-def _(x: Sketch, *, name: str = "avg_pool") -> Sketch:
+def _(x: Sketch, *, name: str = "avg_pool", dtype: str | None = None) -> Sketch:
     return x.after(x.shape[3])
 
 

@@ -11,13 +11,11 @@ from keras import ops
 from kerascnn.blocks import Padding, sides
 
 
-@keras.saving.register_keras_serializable("kerascnn")
-class MaxPooling(keras.layers.Layer):
-    """Max pooling with explicit padding, and with Caffe's rounding up if asked.
+class Pooling(keras.layers.Layer):
+    """Windows with explicit padding, and with Caffe's rounding up if asked.
 
-    Padding never wins a maximum. With `ceil=True` the last window may reach beyond the map by up
-    to `strides - 1`; a window that would start in the right or bottom padding is left out, as in
-    Caffe and torch.
+    With `ceil=True` the last window may reach beyond the map by up to `strides - 1`; a window that
+    would start in the right or bottom padding is left out, as in Caffe and torch.
 
     Args:
         pool_size, strides: side and step of the square window.
@@ -50,18 +48,13 @@ class MaxPooling(keras.layers.Layer):
                 f"Received: padding={self.padding}, pool_size={pool_size}."
             )
 
-    def call(self, inputs: Any) -> Any:
-        """Pool `[batch, height, width, channels]`."""
+    def overhang(self, input_shape: tuple) -> tuple[int, int]:
+        """Rows and columns beyond the padding that rounding up needs, at the bottom and right."""
         top, bottom, left, right = self.padding
-        rows = (top, bottom + self._overhang(inputs.shape[1], top, bottom))
-        columns = (left, right + self._overhang(inputs.shape[2], left, right))
-        if any((*rows, *columns)):
-            lowest = float("-inf")
-            inputs = ops.pad(inputs, ((0, 0), rows, columns, (0, 0)), constant_values=lowest)
-        return ops.max_pool(inputs, self.pool_size, self.strides, padding="valid")
+        height, width = input_shape[1:3]
+        return self._beyond(height, top, bottom), self._beyond(width, left, right)
 
-    def _overhang(self, size: int | None, before: int, after: int) -> int:
-        """Rows beyond the padding that rounding up needs."""
+    def _beyond(self, size: int | None, before: int, after: int) -> int:
         if not self.ceil:
             return 0
         if size is None:
@@ -85,6 +78,65 @@ class MaxPooling(keras.layers.Layer):
         """The constructor's arguments."""
         own = {k: getattr(self, k) for k in ("pool_size", "strides", "padding", "ceil")}
         return {**super().get_config(), **own}
+
+
+def _framed(x: Any, frame: tuple[int, int, int, int], value: float) -> Any:
+    """The maps with rows and columns of one value at the top, bottom, left and right."""
+    top, bottom, left, right = frame
+    if not any(frame):
+        return x
+    return ops.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=value)
+
+
+@keras.saving.register_keras_serializable("kerascnn")
+class MaxPooling(Pooling):
+    """The largest of each window; padding never wins. See `Pooling`."""
+
+    def call(self, inputs: Any) -> Any:
+        """Pool `[batch, height, width, channels]`."""
+        top, bottom, left, right = self.padding
+        rows, columns = self.overhang(inputs.shape)
+        frame = (top, bottom + rows, left, right + columns)
+        inputs = _framed(inputs, frame, float("-inf"))
+        return ops.max_pool(inputs, self.pool_size, self.strides, padding="valid")
+
+
+@keras.saving.register_keras_serializable("kerascnn")
+class AveragePooling(Pooling):
+    """The average of each window, as in Caffe and torch. See `Pooling`.
+
+    The zeros of the padding count; what rounding up adds beyond them doesn't.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Pool `[batch, height, width, channels]`."""
+        rows, columns = self.overhang(inputs.shape)
+        beyond = (0, rows, 0, columns)
+        inputs = _framed(inputs, self.padding, 0.0)
+        means = self._average(_framed(inputs, beyond, 0.0))
+        if not any(beyond):
+            return means
+        counted = ops.ones_like(inputs[:1, :, :, :1])
+        return means / self._average(_framed(counted, beyond, 0.0))
+
+    def _average(self, x: Any) -> Any:
+        return ops.average_pool(x, self.pool_size, self.strides, padding="valid")
+
+
+@keras.saving.register_keras_serializable("kerascnn")
+class GroupedConv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` with its groups convolved one by one.
+
+    Same arguments, same weights, same result. On CPUs the gradient of TensorFlow's own grouped
+    convolution takes 5 to 35 times as long as that of its parts.
+    """
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """Convolve each group of `[batch, height, width, channels]` with its kernels."""
+        sources = ops.split(inputs, self.groups, axis=-1)
+        kernels = ops.split(kernel, self.groups, axis=-1)
+        convolve = super().convolution_op
+        return ops.concatenate([convolve(x, k) for x, k in zip(sources, kernels)], axis=-1)
 
 
 @keras.saving.register_keras_serializable("kerascnn")

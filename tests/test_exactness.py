@@ -45,6 +45,7 @@ AS_RELEASED = dict.fromkeys(("resnet50", "resnet101", "resnet152"), {"stem_pool"
 
 KINDS = {
     "Conv2D": "conv",
+    "GroupedConv2D": "conv",
     "TableConv2D": "conv_table",
     "Dense": "fc",
     "BatchNormalization": "bn",

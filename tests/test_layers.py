@@ -6,7 +6,8 @@ import pytest
 
 from kerascnn import blocks
 from kerascnn.cost import Ledger, Sketch
-from kerascnn.layers import LocalResponseNormalization, MaxPooling
+from kerascnn.errors import ArgumentError
+from kerascnn.layers import AveragePooling, GroupedConv2D, LocalResponseNormalization, MaxPooling
 
 
 def random_maps(*shape, scale=10.0):
@@ -93,9 +94,10 @@ def test_lrn_refuses_what_could_divide_by_zero(arguments):
         LocalResponseNormalization(**arguments)
 
 
-def pool_by_loops(x, window, stride, padding, ceil):
+def pool_by_loops(x, window, stride, padding, ceil, kind="max"):
     """Caffe's pooling: windows are clipped to the map, and one that starts beyond is left out."""
     top, bottom, left, right = padding
+    height, width = x.shape[1:3]
 
     def starts(size, before, after):
         room = (size + before + after - window) / stride
@@ -103,15 +105,21 @@ def pool_by_loops(x, window, stride, padding, ceil):
         all_starts = [i * stride - before for i in range(count)]
         return [start for start in all_starts if start < size]
 
-    def maximum(row, column):
-        rows = slice(max(row, 0), row + window)
-        return x[:, rows, max(column, 0) : column + window].max(axis=(1, 2))
+    def pooled(row, column):
+        cut = x[:, max(row, 0) : row + window, max(column, 0) : column + window]
+        if kind == "max":
+            return cut.max(axis=(1, 2))
+        rows = min(row + window, height + bottom) - row  # zeros of the padding count
+        columns = min(column + window, width + right) - column
+        return cut.sum(axis=(1, 2)) / (rows * columns)
 
-    columns = starts(x.shape[2], left, right)
-    rows = starts(x.shape[1], top, bottom)
-    return np.stack([np.stack([maximum(r, c) for c in columns], 1) for r in rows], 1)
+    columns = starts(width, left, right)
+    return np.stack(
+        [np.stack([pooled(r, c) for c in columns], 1) for r in starts(height, top, bottom)], 1
+    )
 
 
+SIZES = [(3, 4), (5, 6), (7, 8), (9, 10)]
 POOLINGS = [
     (3, 2, (0, 0, 0, 0)),  # AlexNet, GoogLeNet
     (3, 2, (1, 1, 1, 1)),  # ResNet; with ceil, even sizes need the clip
@@ -121,50 +129,92 @@ POOLINGS = [
     (3, 3, (0, 1, 2, 0)),
     (2, 3, (0, 0, 0, 0)),  # windows that do not touch
 ]
+KINDS = {"max": (MaxPooling, blocks.max_pool), "avg": (AveragePooling, blocks.avg_pool)}
+pooling_cases = pytest.mark.parametrize(
+    ("kind", "window", "stride", "padding", "ceil"),
+    [(k, *case, ceil) for k in KINDS for case in POOLINGS for ceil in (False, True)],
+)
 
 
-@pytest.mark.parametrize("ceil", [False, True])
-@pytest.mark.parametrize(("window", "stride", "padding"), POOLINGS)
-def test_max_pooling_is_caffes(window, stride, padding, ceil):
-    """Values and shapes at odd and even sizes, known when the layer is built or not."""
-    layer = MaxPooling(window, stride, padding=padding, ceil=ceil)
-    for height, width in [(3, 4), (5, 6), (7, 8), (9, 10)]:
+@pooling_cases
+def test_pooling_is_caffes(kind, window, stride, padding, ceil):
+    """Values and shapes at odd and even sizes that are known when the layer is built."""
+    layer_class, block = KINDS[kind]
+    layer = layer_class(window, stride, padding=padding, ceil=ceil)
+    for height, width in SIZES:
         x = random_maps(2, height, width, 3)
-        expected = pool_by_loops(x, window, stride, padding, ceil)
-        np.testing.assert_array_equal(layer(x), expected)
+        expected = pool_by_loops(x, window, stride, padding, ceil, kind)
+        np.testing.assert_allclose(layer(x), expected, rtol=1e-4, atol=1e-5)
         assert layer.compute_output_shape(x.shape) == expected.shape
-        sketch = blocks.max_pool(
-            Sketch(x.shape, Ledger()),
-            window,
-            strides=stride,
-            padding=padding,
-            ceil=ceil,
-            name="pool",
-        )
+        sketch = Sketch(x.shape, Ledger())
+        sketch = block(sketch, window, strides=stride, padding=padding, ceil=ceil, name="pool")
         assert sketch.shape[1:] == expected.shape[1:]
 
 
-@pytest.mark.parametrize("ceil", [False, True])
-@pytest.mark.parametrize(("window", "stride", "padding"), POOLINGS)
-def test_max_pooling_of_unknown_sizes(window, stride, padding, ceil):
+@pooling_cases
+def test_pooling_of_unknown_sizes(kind, window, stride, padding, ceil):
     """A model for any input size must not add a window that sees padding only."""
+    block = KINDS[kind][1]
     inputs = keras.Input((None, None, 3))
-    outputs = blocks.max_pool(
-        inputs, window, strides=stride, padding=padding, ceil=ceil, name="pool"
-    )
+    outputs = block(inputs, window, strides=stride, padding=padding, ceil=ceil, name="pool")
     assert outputs.shape == (None, None, None, 3)
     model = keras.Model(inputs, outputs)
-    for height, width in [(3, 4), (5, 6), (7, 8), (9, 10)]:
+    for height, width in SIZES:
         x = random_maps(1, height, width, 3)
-        expected = pool_by_loops(x, window, stride, padding, ceil)
-        np.testing.assert_array_equal(model(x), expected)
+        expected = pool_by_loops(x, window, stride, padding, ceil, kind)
+        np.testing.assert_allclose(model(x), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_max_pooling_padding_never_wins():
+def test_padding_never_wins_a_maximum():
     x = np.full((1, 3, 3, 1), -5.0, "float32")
     assert np.all(np.array(MaxPooling(3, 2, padding="same", ceil=True)(x)) == -5.0)
 
 
-def test_max_pooling_refuses_windows_of_padding():
+@pytest.mark.parametrize("layer", [MaxPooling, AveragePooling])
+def test_pooling_refuses_windows_of_padding(layer):
     with pytest.raises(ValueError, match="less than pool_size"):
-        MaxPooling(2, 2, padding=2)
+        layer(2, 2, padding=2)
+
+
+@pytest.mark.parametrize("grid", [2, 3, 7])
+def test_grid_pool_averages_equal_parts(grid):
+    """torch's adaptive pooling: part i covers floor(i·n/grid) to ceil((i+1)·n/grid)."""
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, blocks.grid_pool(inputs, grid, name="grid_pool"))
+    for height, width in SIZES:
+        x = random_maps(2, height, width, 3)
+        rows, columns = (
+            [slice(i * n // grid, -(-(i + 1) * n // grid)) for i in range(grid)]
+            for n in (height, width)
+        )
+        expected = [[x[:, r, c].mean(axis=(1, 2)) for c in columns] for r in rows]
+        expected = np.array(expected).transpose(2, 0, 1, 3)
+        np.testing.assert_allclose(model(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("strides", "padding"), [(1, "same"), (2, "valid")])
+def test_grouped_convolution_is_keras(strides, padding):
+    """Same weights, output and gradients as Keras's layer, and no other configuration."""
+    import tensorflow as tf
+
+    ours = GroupedConv2D(6, 3, strides, padding, groups=2)
+    theirs = keras.layers.Conv2D(6, 3, strides, padding, groups=2)
+    x = tf.Variable(random_maps(2, 7, 8, 4, scale=1.0))
+    ours.build(x.shape)
+    theirs.build(x.shape)
+    ours.set_weights([w + 0.1 for w in theirs.get_weights()])
+    theirs.set_weights(ours.get_weights())
+    found = []
+    for layer in (ours, theirs):
+        with tf.GradientTape() as tape:
+            y = layer(x)
+            loss = tf.reduce_sum(y * y)
+        found.append([y, *tape.gradient(loss, [x, layer.kernel.value, layer.bias.value])])
+    for mine, reference in zip(*found):
+        np.testing.assert_allclose(mine, reference, rtol=1e-3, atol=1e-4)
+    assert {**ours.get_config(), "name": ""} == {**theirs.get_config(), "name": ""}
+
+
+def test_flatten_of_an_unknown_size_says_what_to_do():
+    with pytest.raises(ArgumentError, match=r"include_top=False"):
+        blocks.flatten(keras.Input((None, 4, 3)))
