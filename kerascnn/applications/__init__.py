@@ -6,6 +6,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kerascnn.applications.densenet import (
+        DenseNet40K12CIFAR,
+        DenseNet100K12CIFAR,
+        DenseNet100K24CIFAR,
+        DenseNet121,
+        DenseNet161,
+        DenseNet169,
+        DenseNet201,
+        DenseNet264,
+        DenseNetBC100K12CIFAR,
+        DenseNetBC190K40CIFAR,
+        DenseNetBC250K24CIFAR,
+    )
     from kerascnn.applications.lenet import LeNet5, LeNet5_1998
     from kerascnn.applications.resnet import (
         Plain18,
@@ -59,6 +72,19 @@ _MODULES = {
         "ResNet200V2",
         "ResNet164V2CIFAR",
         "ResNet1001V2CIFAR",
+    ),
+    "densenet": (
+        "DenseNet121",
+        "DenseNet161",
+        "DenseNet169",
+        "DenseNet201",
+        "DenseNet264",
+        "DenseNet40K12CIFAR",
+        "DenseNet100K12CIFAR",
+        "DenseNet100K24CIFAR",
+        "DenseNetBC100K12CIFAR",
+        "DenseNetBC190K40CIFAR",
+        "DenseNetBC250K24CIFAR",
     ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -114,7 +114,7 @@ BN_MOMENTUM = Param(
     legal=Range(0.0, 1.0),
     help="The old average's share in the running statistics (0.99 in keras.applications).",
 )
-HEAD_DROPOUT = Param(
+DROPOUT = Param(
     name="dropout",
     default=0.0,
     search=Range(0.0, 0.5),

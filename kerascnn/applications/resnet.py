@@ -27,7 +27,7 @@ from kerascnn.applications.common import (
     BN_EPSILON,
     BN_MOMENTUM,
     CIFAR,
-    HEAD_DROPOUT,
+    DROPOUT,
     IMAGENET,
     ORDER,
     STEM,
@@ -186,7 +186,7 @@ SPACE = Space(
         USE_BIAS,
         BN_EPSILON,
         BN_MOMENTUM,
-        HEAD_DROPOUT,
+        DROPOUT,
     ),
     rules=(equal_lengths("depths", "widths", "kernels"), maps_never_shrink),
 )

@@ -23,7 +23,7 @@ from kerascnn.applications.common import (
     BN_EPSILON,
     BN_MOMENTUM,
     CIFAR,
-    HEAD_DROPOUT,
+    DROPOUT,
     STEM,
     ConvUnit,
     equal_lengths,
@@ -142,7 +142,7 @@ SPACE = Space(
         ),
         BN_EPSILON,
         BN_MOMENTUM,
-        HEAD_DROPOUT,
+        DROPOUT,
     ),
     rules=(equal_lengths("depths", "widths", "kernels"), maps_never_shrink),
 )
