@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerascnn.architecture import Architecture, Card, Preprocessing, Result
+    from kerascnn.features import convolutionalize, endpoints, feature_extractor
     from kerascnn.profiling import profile
     from kerascnn.registry import create, get, list_architectures, register
     from kerascnn.space import Param, Range, Space
@@ -25,6 +26,9 @@ _PUBLIC = {
     "Range": "kerascnn.space",
     "Space": "kerascnn.space",
     "profile": "kerascnn.profiling",
+    "endpoints": "kerascnn.features",
+    "feature_extractor": "kerascnn.features",
+    "convolutionalize": "kerascnn.features",
     "create": "kerascnn.registry",
     "get": "kerascnn.registry",
     "list_architectures": "kerascnn.registry",

@@ -58,10 +58,14 @@ class Call:
     outputs: tuple[Any, ...]
     node: Any
 
+    def repeat(self, operation: Any, known: dict[int, Any]) -> list[Any]:
+        """The outputs of another layer called in the same way; `known`: input's id → tensor."""
+        args, kwargs = self.node.arguments.fill_in(known)
+        return keras.tree.flatten(operation(*args, **kwargs))
+
     def infer(self, known: dict[int, Any]) -> list[Any]:
         """Outputs of other shapes: `known` maps each input's id to a KerasTensor of its shape."""
-        args, kwargs = self.node.arguments.fill_in(known)
-        return keras.tree.flatten(self.operation.compute_output_spec(*args, **kwargs))
+        return self.repeat(self.operation.compute_output_spec, known)
 
 
 def functional(model: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 import math
@@ -107,6 +108,8 @@ class LayerProfile:
         other_params: those that aren't trained, such as BatchNorm's moving statistics.
         macs: multiply-adds of convolutions and dense layers; None where they aren't known.
         activation_bytes: size of the outputs.
+        stride: distance between neighbouring units in input pixels, for each spatial axis; None
+            for vectors.
         receptive_field: None where a unit sees the whole image, or it isn't known.
     """
 
@@ -124,6 +127,7 @@ class LayerProfile:
     other_params: int = 0
     macs: int | None = 0
     activation_bytes: int = 0
+    stride: tuple[float, ...] | None = None
     receptive_field: ReceptiveField | None = None
 
     @property
@@ -294,11 +298,16 @@ def _input_shapes(graph: Any, given: Any) -> list[Shape]:
 
 @dataclass(frozen=True)
 class _Value:
-    """A tensor with known sizes: the call it comes from, and what its units see."""
+    """A tensor with known sizes: the call it comes from, and what its units see.
+
+    `local` is the field without what comes in through vectors, as in squeeze-and-excitation: it
+    keeps the stride where `field` is None because a unit sees the whole image.
+    """
 
     tensor: Any
     source: str
     field: ReceptiveField | None
+    local: ReceptiveField | None
 
     @property
     def shape(self) -> Shape:
@@ -325,10 +334,11 @@ class _Walk:
                 kind="Input",
                 output_shapes=(shape,),
                 activation_bytes=_bytes(known),
+                stride=field.stride if field else None,
                 receptive_field=field,
             )
         )
-        return _Value(known, name, field)
+        return _Value(known, name, field, field)
 
     def model(self, graph: Any, values: dict[int, _Value], prefix: str) -> dict[int, _Value]:
         """Walk through a model whose inputs have these values."""
@@ -350,10 +360,15 @@ class _Walk:
         name = self._name(prefix + layer.name)
         outputs = _known_outputs(call, inputs)
         if not inputs:  # a constant: nothing of the image is seen
-            return [_Value(tensor, name, None) for tensor in outputs]
+            return [_Value(tensor, name, None, None) for tensor in outputs]
         shape, out_shape = inputs[0].shape, tuple(outputs[0].shape[1:])
         window = _geometry(layer, shape)
-        field = _field(layer, inputs, out_shape, window)
+        local = _union(value.local for value in inputs if value.local)
+        local = local and _through(layer, local, inputs[0].shape, out_shape, window)
+        seen = None
+        if local and all(value.field for value in inputs):
+            seen = _union(value.field for value in inputs)
+            seen = seen and _through(layer, seen, inputs[0].shape, out_shape, window)
         first = id(layer) not in self.counted
         self.counted.add(id(layer))
         self.rows.append(
@@ -369,10 +384,11 @@ class _Walk:
                 other_params=_count(layer, "non_trainable_weights") if first else 0,
                 macs=_macs(layer, shape, out_shape),
                 activation_bytes=sum(map(_bytes, outputs)),
-                receptive_field=field,
+                stride=local.stride if local else None,
+                receptive_field=seen,
             )
         )
-        return [_Value(tensor, name, field) for tensor in outputs]
+        return [_Value(tensor, name, seen, local) for tensor in outputs]
 
     def _name(self, name: str) -> str:
         self.calls[name] += 1
@@ -483,13 +499,21 @@ def _same(size: int, window: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _field(
-    layer: Any, inputs: list[_Value], out_shape: Shape, window: dict[str, Any] | None
+def _union(fields: Iterable[ReceptiveField | None]) -> ReceptiveField | None:
+    """The field of maps that are added or concatenated; None without any, or if they clash."""
+    found = list(fields)
+    return functools.reduce(lambda a, b: a | b if a and b else None, found) if found else None
+
+
+def _through(
+    layer: Any,
+    field: ReceptiveField,
+    shape: Shape,
+    out_shape: Shape,
+    window: dict[str, Any] | None,
 ) -> ReceptiveField | None:
-    field = inputs[0].field
-    for value in inputs[1:]:
-        field = field | value.field if field and value.field else None
-    if field is None or isinstance(layer, _GLOBAL):
+    """The field behind a layer; None where each unit sees everything, or it isn't known."""
+    if isinstance(layer, _GLOBAL):
         return None
     axes = len(field.size)
     if isinstance(layer, (layers.Cropping1D, layers.Cropping2D, layers.Cropping3D)):
@@ -501,7 +525,7 @@ def _field(
         return field.through([Window(reach, Fraction(1, n), reach - 1) for n in factors])
     if window is None:
         # Element-wise, or along the channels; a map of another size was made in an unknown way.
-        same = _spatial(layer, out_shape) == _spatial(layer, inputs[0].shape)
+        same = _spatial(layer, out_shape) == _spatial(layer, shape)
         return field if same and len(out_shape) == axes + 1 else None
     spans = [(k - 1) * d + 1 for k, d in zip(window["kernel"], window["dilation"])]
     rows = zip(spans, window["strides"], window["padding"])

@@ -1,0 +1,282 @@
+"""Named feature maps, feature extractors, and networks whose dense head slides over the map.
+
+All of it is read off the graph and its layers' names, so it works as well on a model that was
+saved and loaded, on one without its classifier, and on keras.applications' models.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from kerascnn.errors import ArgumentError
+from kerascnn.keras_internals import calls, functional
+from kerascnn.profiling import LayerProfile, Profile, ReceptiveField, profile
+
+# Where a model leaves its input size open, any size will do that every network accepts.
+ANY_SIZE = 512
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A feature map that others build upon.
+
+    Attributes:
+        layer: the name of the layer that produces it.
+        stride: input pixels between neighbouring units.
+        channels: number of maps.
+        receptive_field: None where a unit sees the whole image.
+    """
+
+    layer: str
+    stride: int
+    channels: int
+    receptive_field: ReceptiveField | None
+
+
+def endpoints(model: keras.Model) -> dict[str, Endpoint]:
+    """The maps `C1`, `C2`, ... and the pooling layers `pool1`, ... of a network.
+
+    `Ck` is the last map of stride 2^k, through which everything behind it is computed: ResNet-50's
+    C4 is `conv4_block6_out`, VGG-16's `block5_conv3`. A pooling layer is called `poolN` after the
+    number in its name, so that VGG-16's `pool4` is `block4_pool`, also of stride 16.
+
+    Args:
+        model: a functional model; its main output is the first one.
+
+    Raises:
+        ArgumentError: the model has no graph.
+    """
+    measured = profile(model, _open_sizes(model))
+    trunk = [layer for layer in _bottlenecks(measured) if _is_map(layer)]
+    found: dict[str, Endpoint] = {}
+    deepest = 1
+    for layer in trunk:
+        stride = _stride(layer)
+        if stride < deepest:  # a decoder begins
+            break
+        deepest = stride
+        if stride > 1 and math.log2(stride).is_integer() and layer.kind not in _NO_FEATURES:
+            found[f"C{int(math.log2(stride))}"] = _endpoint(layer)
+    pools = {_pool_name(layer.name): _endpoint(layer) for layer in trunk if _halves(model, layer)}
+    return found | pools
+
+
+# They change no value, or only where the map ends.
+_NO_FEATURES = {"ZeroPadding2D", "Cropping2D", "Dropout", "SpatialDropout2D", "Identity"}
+
+
+def _open_sizes(model: Any) -> list[tuple[Any, ...]]:
+    shapes = [tensor.shape[1:] for tensor in functional(model).inputs]
+    return [tuple(ANY_SIZE if size is None else size for size in shape) for shape in shapes]
+
+
+def _bottlenecks(measured: Profile) -> list[LayerProfile]:
+    """The calls that every path from the input to the first output goes through, in order."""
+    rows = {layer.name: layer for layer in measured.layers}
+    needed, stack = set(), [measured.outputs[0]]
+    while stack:
+        name = stack.pop()
+        if name not in needed:
+            needed.add(name)
+            stack += rows[name].inputs
+    order = [layer for layer in measured.layers if layer.name in needed]
+    place = {layer.name: index for index, layer in enumerate(order)}
+    last_reader = {place[name]: place[layer.name] for layer in order for name in layer.inputs}
+    found, reach = [], 0
+    for index, layer in enumerate(order):
+        if reach <= index:  # no call reads past this one
+            found.append(layer)
+        reach = max(reach, last_reader.get(index, 0))
+    return found
+
+
+def _is_map(layer: LayerProfile) -> bool:
+    """Whether units lie on a grid of whole input pixels, equal in height and width."""
+    stride = layer.stride
+    return bool(
+        stride and len(stride) == 2 and stride[0] == stride[1] and float(stride[0]).is_integer()
+    )
+
+
+def _stride(layer: LayerProfile) -> int:
+    assert layer.stride is not None
+    return int(layer.stride[0])
+
+
+def _endpoint(layer: LayerProfile) -> Endpoint:
+    return Endpoint(layer.name, _stride(layer), layer.output_shape[-1], layer.receptive_field)
+
+
+def _halves(model: Any, layer: LayerProfile) -> bool:
+    """Whether it is a pooling layer with a stride."""
+    if "/" in layer.name or layer.kind == "Input" or not layer.strides or max(layer.strides) < 2:
+        return False
+    return hasattr(functional(model).get_layer(layer.name.partition("#")[0]), "pool_size")
+
+
+def _pool_name(layer: str) -> str:
+    match = re.search(r"(?:block(\d+)_pool|pool(\d+)(?:_pool)?)$", layer)
+    return f"pool{match[1] or match[2]}" if match else layer
+
+
+def feature_extractor(model: keras.Model, names: str | Sequence[str]) -> keras.Model:
+    """A model with the same input and weights whose outputs are feature maps.
+
+    Args:
+        model: a functional model.
+        names: endpoints such as "C3", or layer names. A string gives one output, a sequence a
+            list of outputs in its order.
+
+    Raises:
+        ArgumentError: a name is unknown; the message lists the legal ones.
+    """
+    known = endpoints(model)
+    graph = functional(model)
+    tensors = {call.operation.name: call.outputs[0] for call in calls(graph)}
+    legal = known.keys() | tensors.keys()
+
+    def tensor(name: str) -> Any:
+        layer = known[name].layer if name in known else name
+        if layer not in tensors:
+            raise ArgumentError(
+                f"{model.name} has no feature map {name!r}. Endpoints: {', '.join(known)}; or the "
+                f"name of one of its {len(legal) - len(known)} layers, such as "
+                f"{', '.join(list(tensors)[-3:])}. Received: {names!r}."
+            )
+        return tensors[layer]
+
+    outputs = tensor(names) if isinstance(names, str) else [tensor(name) for name in names]
+    return keras.Model(_single(graph.inputs), outputs, name=f"{model.name}_features")
+
+
+def convolutionalize(model: keras.Model) -> keras.Model:
+    """The same network with its dense head written as convolutions, for inputs of any size.
+
+    The first dense layer behind a flattened map of height h and width w becomes a valid h×w
+    convolution, the following ones 1×1 convolutions. Global average (or maximum) pooling becomes
+    pooling over windows of the native map's size at every position. So `[batch, height, width,
+    classes]` comes out, 1×1 at the native size with the model's own outputs, larger at larger
+    inputs: at each position the scores of the window of native size that begins there (up to what
+    padding does at borders). A softmax runs over the channels.
+
+    Args:
+        model: a functional model with a classifier, built at a known size. Left as it is: the
+            result has its own copy of the weights and the same layer names.
+
+    Raises:
+        ArgumentError: there is no head, the native size is unknown, or the head has layers that
+            can't slide.
+    """
+    graph = functional(model)
+    copies: dict[int, Any] = {}
+    tensors = {id(tensor): _any_size(tensor) for tensor in graph.inputs}
+    inputs = list(tensors.values())
+    # What is a vector in the model and a map here → how much of the map the vector was made of.
+    windows: dict[int, tuple[int, int]] = {}
+    for call in calls(graph):
+        layer, source = call.operation, call.inputs[0]
+        window = windows.get(id(source))
+        if isinstance(layer, layers.Flatten):
+            outputs = [tensors[id(source)]]
+            window = window or _native_size(model, source)
+        else:
+            if id(layer) not in copies:
+                copies[id(layer)] = _counterpart(model, layer, source, window)
+            outputs = call.repeat(copies[id(layer)], tensors)
+            if isinstance(layer, _GLOBAL_POOLING) or (window and isinstance(layer, layers.Dense)):
+                window = (1, 1)
+        tensors |= {id(old): new for old, new in zip(call.outputs, outputs)}
+        if window:
+            windows |= {id(old): window for old in call.outputs}
+    if not windows:
+        raise ArgumentError(
+            f"{model.name} has no head to turn into convolutions: it neither flattens its map nor "
+            "pools all of it. Build it with include_top=True."
+        )
+    for call in calls(graph):
+        if copy := copies.get(id(call.operation)):
+            for old, new in zip(call.operation.weights, copy.weights):
+                new.assign(ops.reshape(old, new.shape))  # flattening is row by row, as kernels are
+    outputs = [tensors[id(tensor)] for tensor in graph.outputs]
+    return keras.Model(_single(inputs), _single(outputs), name=model.name)
+
+
+def _single(tensors: list[Any]) -> Any:
+    return tensors[0] if len(tensors) == 1 else tensors
+
+
+_GLOBAL_POOLING = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
+_POINTWISE = (
+    layers.Activation,
+    layers.ReLU,
+    layers.LeakyReLU,
+    layers.ELU,
+    layers.Softmax,
+    layers.Dropout,
+    layers.Identity,
+)
+
+
+def _any_size(tensor: Any) -> Any:
+    return keras.Input((None, None, tensor.shape[-1]), dtype=tensor.dtype, name=tensor.name)
+
+
+def _native_size(model: Any, tensor: Any) -> tuple[int, int]:
+    height, width = tensor.shape[1:3]
+    if height is None or width is None:
+        raise ArgumentError(
+            f"{model.name}: its input size is open, so its head has no window of its own. Build it "
+            "with an input_shape such as (224, 224, 3)."
+        )
+    return height, width
+
+
+def _counterpart(model: Any, layer: Any, source: Any, window: tuple[int, int] | None) -> Any:
+    """The layer that does on maps what `layer` does; `window` is None in front of the head."""
+    if isinstance(layer, _GLOBAL_POOLING):
+        average = isinstance(layer, layers.GlobalAveragePooling2D)
+        pooling = layers.AveragePooling2D if average else layers.MaxPooling2D
+        size = _native_size(model, source)
+        return pooling(size, 1, name=layer.name, dtype=layer.dtype_policy)
+    if window and isinstance(layer, layers.Dense):
+        return _convolution(layer, window)
+    per_channel = isinstance(layer, layers.BatchNormalization) and window == (1, 1)
+    if window is None or per_channel or isinstance(layer, _POINTWISE):
+        if isinstance(layer, keras.Model):
+            raise ArgumentError(
+                f"{model.name}: the nested model {layer.name} can't be taken apart; "
+                "convolutionalize expects a flat graph, as kerascnn builds it."
+            )
+        return type(layer).from_config(layer.get_config()) if _is_layer(layer) else layer
+    raise ArgumentError(
+        f"{model.name}: {layer.name} ({type(layer).__name__}) can't slide over a map; behind the "
+        "flattened or pooled map convolutionalize expects dense layers, activations, dropout, and "
+        "batch normalization behind a dense layer."
+    )
+
+
+def _is_layer(operation: Any) -> bool:
+    return isinstance(operation, keras.Layer)  # else an operation of keras.ops, without state
+
+
+def _convolution(dense: Any, window: tuple[int, int]) -> Any:
+    shared = (
+        *("name", "trainable", "dtype", "activation", "use_bias", "kernel_initializer"),
+        *("bias_initializer", "kernel_regularizer", "bias_regularizer", "activity_regularizer"),
+        *("kernel_constraint", "bias_constraint"),
+    )
+    config = dense.get_config()
+    return layers.Conv2D.from_config(
+        {
+            "filters": dense.units,
+            "kernel_size": window,
+            **{key: config[key] for key in shared if key in config},
+        }
+    )

@@ -1,0 +1,178 @@
+"""Endpoints, feature extractors and sliding heads, on our networks and keras.applications'."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import kerascnn
+from kerascnn.errors import ArgumentError
+from kerascnn.keras_internals import without_values
+
+# Name → layer, stride, channels, as the papers that build on these backbones use them: FCN reads
+# pool3 and pool4 of VGG, Faster R-CNN block5_conv3; Mask R-CNN and FPN read ResNet's C2 to C5.
+EXPECTED = {
+    "VGG16": {
+        "C1": ("block2_conv2", 2, 128),
+        "C3": ("block4_conv3", 8, 512),
+        "C4": ("block5_conv3", 16, 512),
+        "C5": ("block5_pool", 32, 512),
+        "pool3": ("block3_pool", 8, 256),
+        "pool4": ("block4_pool", 16, 512),
+        "pool5": ("block5_pool", 32, 512),
+    },
+    "ResNet50": {
+        "C1": ("conv1_relu", 2, 64),
+        "C2": ("conv2_block3_out", 4, 256),
+        "C3": ("conv3_block4_out", 8, 512),
+        "C4": ("conv4_block6_out", 16, 1024),
+        "C5": ("conv5_block3_out", 32, 2048),
+        "pool1": ("pool1_pool", 4, 64),
+    },
+    "DenseNet121": {"C4": ("pool4_conv", 16, 512), "C5": ("relu", 32, 1024)},
+    "InceptionV3": {"C3": ("mixed2", 8, 288), "C4": ("mixed7", 16, 768)},
+    # Squeeze-and-excitation: each unit sees the whole image, the stride is known nevertheless.
+    "EfficientNetB0": {"C2": ("block3a_expand_activation", 4, 144)},
+}
+
+
+@pytest.mark.parametrize("include_top", [True, False])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_endpoints_of_keras_applications(name, include_top):
+    with without_values():
+        model = getattr(keras.applications, name)(weights=None, include_top=include_top)
+    found = kerascnn.endpoints(model)
+    for key, expected in EXPECTED[name].items():
+        assert (found[key].layer, found[key].stride, found[key].channels) == expected
+    assert next(iter(found)) == "C1"
+
+
+def test_an_endpoint_is_no_tensor_that_a_shortcut_goes_around():
+    """ResNet v1.5 reduces in its 3×3: two layers of the next block still have the old stride."""
+    x = inputs = keras.Input((32, 32, 4))
+    x = layers.Conv2D(4, 3, 2, padding="same", name="stem")(x)
+    y = layers.Conv2D(4, 1, name="reduce")(x)
+    y = layers.Conv2D(8, 3, 2, padding="same", name="conv")(y)
+    x = layers.Add(name="add")([y, layers.Conv2D(8, 1, 2, name="shortcut")(x)])
+    found = kerascnn.endpoints(keras.Model(inputs, x))
+    assert {name: end.layer for name, end in found.items()} == {"C1": "stem", "C2": "add"}
+
+
+def test_endpoints_survive_saving(tmp_path):
+    model = kerascnn.create("lenet5")
+    before = kerascnn.endpoints(model)
+    assert {k: v.layer for k, v in before.items()} == {
+        "C1": "conv2_tanh",
+        "C2": "pool2",
+        "pool1": "pool1",
+        "pool2": "pool2",
+    }
+    model.save(tmp_path / "model.keras")
+    assert kerascnn.endpoints(keras.models.load_model(tmp_path / "model.keras")) == before
+
+
+def test_feature_extractor_gives_the_maps_in_the_order_asked_for():
+    model = kerascnn.create("lenet5")
+    image = np.random.default_rng(0).random((2, 32, 32, 1), "float32")
+    maps = kerascnn.feature_extractor(model, ["C2", "conv1", "C1"])(image)
+    assert [tuple(m.shape[1:]) for m in maps] == [(5, 5, 16), (28, 28, 6), (10, 10, 16)]
+    assert np.array_equal(maps[1], model.get_layer("conv1")(image))
+    single = kerascnn.feature_extractor(model, "predictions")(image)
+    assert np.allclose(single, model(image))
+    with pytest.raises(ArgumentError, match=r"'C7'.*Endpoints: C1, C2, pool1, pool2"):
+        kerascnn.feature_extractor(model, ["C1", "C7"])
+
+
+def small_vgg():
+    with_dropout = [layers.Dropout(0.5), layers.Dense(12, "relu"), layers.BatchNormalization()]
+    return keras.Sequential(
+        [
+            keras.Input((20, 28, 3)),
+            layers.Conv2D(6, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            *with_dropout,
+            layers.Dense(5),
+            layers.Softmax(),
+        ],
+        name="small_vgg",
+    )
+
+
+def small_resnet(pooling):
+    x = inputs = keras.Input((18, 14, 2))
+    x = layers.Conv2D(4, 3, 2, name="a")(x)
+    x = x + layers.Conv2D(4, 3, padding="same", name="b")(x) * 0.5
+    logits = layers.Dense(5)(pooling()(x))
+    return keras.Model(inputs, [logits, layers.Dense(2)(layers.Flatten()(x))])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        small_vgg,
+        lambda: small_resnet(layers.GlobalAveragePooling2D),
+        lambda: small_resnet(layers.GlobalMaxPooling2D),
+        lambda: kerascnn.create("lenet5", dropout=0.5),
+    ],
+)
+def test_a_sliding_network_scores_each_window_as_the_network_does(make):
+    """At the native size the same numbers; at a larger one, those of each window cut out."""
+    keras.utils.set_random_seed(3)
+    model = make()
+    sliding = kerascnn.convolutionalize(model)
+    _, height, width, channels = model.inputs[0].shape
+    random = np.random.default_rng(1)
+    image = random.random((2, height + 8, width + 12, channels), "float32")
+    native = _list(model(image[:, :height, :width]))
+    moved = _list(sliding(image[:, :height, :width]))
+    for ours, theirs in zip(moved, native):
+        assert ours.shape == (2, 1, 1, theirs.shape[1])
+        assert np.allclose(ours[:, 0, 0], theirs, atol=1e-6)
+    scores = _list(sliding(image))[0]
+    assert scores.shape[1] > 1
+    assert scores.shape[2] > scores.shape[1]
+    if make is small_vgg:  # without padding, a window knows nothing of what is around it
+        for row, column in ((0, 3), (2, 1)):
+            window = image[:, 2 * row :, 2 * column :][:, :height, :width]
+            assert np.allclose(scores[:, row, column], model(window), atol=1e-6)
+        assert np.allclose(np.sum(scores, -1), 1, atol=1e-5)
+
+
+def _list(outputs):
+    return outputs if isinstance(outputs, list) else [outputs]
+
+
+def test_a_sliding_network_has_its_own_weights():
+    model = kerascnn.create("lenet5")
+    sliding = kerascnn.convolutionalize(model)
+    assert sliding.count_params() == model.count_params()
+    assert [w.path for w in sliding.weights] == [w.path for w in model.weights]
+    before = model.get_layer("conv1").kernel.numpy()
+    sliding.get_layer("conv1").kernel.assign(before + 1)
+    assert np.array_equal(model.get_layer("conv1").kernel, before)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: kerascnn.create("lenet5", include_top=False), "no head"),
+        (lambda: kerascnn.create("lenet5_1998"), r"logits \(RadialBasis\)"),
+        (
+            lambda: kerascnn.create("lenet5", include_top=False, pooling="avg"),
+            "input size is open",
+        ),
+    ],
+)
+def test_what_cannot_slide_is_refused(model, message):
+    with pytest.raises(ArgumentError, match=message):
+        kerascnn.convolutionalize(model())
+
+
+@pytest.mark.slow
+def test_vgg16_slides():
+    model = keras.applications.VGG16(weights=None, input_shape=(64, 64, 3), classes=10)
+    sliding = kerascnn.convolutionalize(model)
+    image = np.random.default_rng(0).random((1, 64, 64, 3), "float32") * 255
+    assert np.allclose(sliding(image)[:, 0, 0], model(image), atol=1e-6)
+    assert sliding.compute_output_shape((1, 128, 96, 3)) == (1, 3, 2, 10)
