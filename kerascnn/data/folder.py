@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -48,6 +49,7 @@ def _folder(root: str, options: Options) -> Contents:
         for split, folder in parts.items()
     }
     shape = options.input_shape or _common_shape(found["train"])
+    found = {split: replace(files, shape=shape) for split, files in found.items()}
     notes: list[str] = []
     left_out: list[str] = []
     if strays:
@@ -55,7 +57,7 @@ def _folder(root: str, options: Options) -> Contents:
     if options.skip_corrupt or sum(len(files.labels) for files in found.values()) <= VERIFY_LIMIT:
         changes: Counter[str] = Counter()
         for split, files in found.items():
-            found[split] = _verified(files, shape, changes, left_out, options)
+            found[split] = _verified(files, changes, left_out, options)
         _refuse_empty(root, found["train"], class_names)
         notes += [f"{count} images are {change}." for change, count in changes.most_common()]
     else:
@@ -170,9 +172,7 @@ def _common_shape(files: Files) -> Shape:
     return height, width, max(shape[2] for shape in seen)
 
 
-def _verified(
-    files: Files, shape: Shape, changes: Counter[str], left_out: list[str], options: Options
-) -> Files:
+def _verified(files: Files, changes: Counter[str], left_out: list[str], options: Options) -> Files:
     """The readable files; counts what is changed in them.
 
     Raises:
@@ -184,7 +184,7 @@ def _verified(
 
     def check(position: int) -> tuple[tuple[str, ...], str]:
         try:
-            return images.read(files.path(position), shape)[1], ""
+            return images.read(files.path(position), files.shape)[1], ""
         except DataError as error:
             return (), str(error)
 

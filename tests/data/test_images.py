@@ -1,0 +1,191 @@
+"""Files of every kind come out as a person sees them, in the size the network takes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from kerascnn.data import images
+from kerascnn.errors import DataError
+
+RNG = np.random.default_rng(0)
+COLOUR = RNG.integers(0, 256, (6, 4, 3), "uint8")
+# What a viewer does with each EXIF orientation (EXIF 2.3, 4.6.4 A).
+UPRIGHT = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a.transpose(1, 0, 2), 2),
+    8: np.rot90,
+}
+
+
+def save(path, image, **options):
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_exif_orientation(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels, changes = images.decode(save(tmp_path / "a.png", COLOUR, exif=exif))
+    np.testing.assert_array_equal(pixels, UPRIGHT[orientation](COLOUR))
+    assert bool(changes) == (orientation != 1)
+
+
+def test_exif_orientation_of_a_large_jpeg_that_is_decoded_smaller(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    top_white = np.zeros((800, 1600, 3), "uint8")
+    top_white[:400] = 255
+    path = save(tmp_path / "a.jpg", top_white, exif=exif)
+    pixels, _ = images.read(path, (64, 32, 3))
+    assert pixels[:, 20:].mean() > 250
+    assert pixels[:, :12].mean() < 5
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "gif"])
+def test_lossless_formats_keep_every_pixel(tmp_path, suffix):
+    grey = RNG.integers(0, 256, (9, 7), "uint8")
+    pixels, changes = images.decode(save(tmp_path / f"a.{suffix}", grey))
+    np.testing.assert_array_equal(images.fit(pixels[None], (9, 7, 1))[0][0, ..., 0], grey)
+    assert changes == ()
+
+
+def test_cmyk_jpeg(tmp_path):
+    red = Image.new("RGB", (16, 16), (255, 0, 0)).convert("CMYK")
+    pixels, changes = images.decode(save(tmp_path / "a.jpg", red, quality=100))
+    np.testing.assert_allclose(pixels, np.broadcast_to([255, 0, 0], (16, 16, 3)), atol=6)
+    assert changes == ("converted from CMYK to RGB",)
+
+
+def test_palette(tmp_path):
+    image = Image.new("P", (3, 1))
+    image.putpalette([9, 8, 7, 100, 110, 120, 255, 0, 0])
+    image.putdata([2, 0, 1])
+    pixels, _ = images.decode(save(tmp_path / "a.png", image))
+    assert pixels.tolist() == [[[255, 0, 0], [9, 8, 7], [100, 110, 120]]]
+
+
+def test_transparent_pixels_show_white_not_their_hidden_colour(tmp_path):
+    rgba = np.array([[[10, 20, 30, 0], [10, 20, 30, 255], [10, 20, 30, 51]]], "uint8")
+    pixels, changes = images.decode(save(tmp_path / "a.png", rgba))
+    blended = [round(0.2 * value + 0.8 * 255) for value in (10, 20, 30)]
+    np.testing.assert_allclose(pixels[0], [[255] * 3, [10, 20, 30], blended], atol=1)
+    assert changes == ("transparent, laid on white",)
+
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([0, 0, 0, 50, 60, 70])
+    palette.putdata([0, 1])
+    path = save(tmp_path / "p.png", palette, transparency=0)
+    assert images.decode(path)[0].tolist() == [[[255] * 3, [50, 60, 70]]]
+
+
+def test_an_opaque_alpha_channel_changes_nothing(tmp_path):
+    opaque = np.dstack([COLOUR, np.full((6, 4), 255, "uint8")])
+    pixels, changes = images.decode(save(tmp_path / "a.png", opaque))
+    np.testing.assert_array_equal(pixels, COLOUR)
+    assert changes == ()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path, suffix):
+    wide = np.array([[0, 256, 32768, 65535]], "uint16")
+    pixels, changes = images.decode(save(tmp_path / f"a.{suffix}", wide))
+    assert pixels[..., 0].tolist() == [[0, 1, 128, 255]]
+    assert changes == ("reduced from 16 bits to 8",)
+
+
+def test_one_bit(tmp_path):
+    image = Image.new("1", (2, 1))
+    image.putpixel((1, 0), 1)
+    assert images.decode(save(tmp_path / "a.png", image))[0].tolist() == [[[0], [255]]]
+
+
+def test_first_frame_of_an_animation(tmp_path):
+    frames = [Image.new("L", (4, 4), value) for value in (50, 200)]
+    path = save(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
+    assert set(images.decode(path)[0].ravel().tolist()) == {50}
+
+
+def test_unusable_pixels_and_damaged_files_name_the_file(tmp_path):
+    save(tmp_path / "float.tif", np.zeros((2, 2), "float32"))
+    (tmp_path / "text.png").write_text("not an image")
+    (tmp_path / "empty.jpg").touch()
+    whole = save(tmp_path / "whole.jpg", RNG.integers(0, 256, (64, 64, 3), "uint8")).read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    for name in ("float.tif", "text.png", "empty.jpg", "cut.jpg", "missing.png"):
+        with pytest.raises(DataError, match=rf"{name} can't be read as an image: \S+") as raised:
+            images.decode(tmp_path / name)
+        assert "\n" not in str(raised.value)
+
+
+def test_mnist_is_padded_as_in_the_paper():
+    digits = RNG.integers(1, 256, (3, 28, 28, 1), "uint8")
+    padded, changes = images.fit(digits, (32, 32, 1))
+    np.testing.assert_array_equal(padded[:, 2:30, 2:30], digits)
+    assert padded.sum(dtype=int) == digits.sum(dtype=int)
+    assert changes == ("padded with zeros to 32×32",)
+
+
+@pytest.mark.parametrize(
+    ("size", "padded"), [((32, 32), True), ((24, 31), True), ((23, 32), False), ((33, 32), False)]
+)
+def test_padding_or_resizing(size, padded):
+    fitted, changes = images.fit(np.full((1, *size, 1), 7, "uint8"), (32, 32, 1))
+    assert fitted.shape == (1, 32, 32, 1)
+    assert any("resized" in change for change in changes) == (not padded)
+    assert (fitted == 7).sum() == (size[0] * size[1] if padded else 32 * 32)
+
+
+def test_resizing_agrees_with_tensorflow():
+    image = RNG.integers(0, 256, (1, 60, 80, 3), "uint8")
+    ours = images.fit(image, (30, 40, 3))[0]
+    theirs = tf.image.resize(image, (30, 40), "bilinear", antialias=True)
+    np.testing.assert_allclose(ours, theirs, atol=1.01)
+
+
+def test_resizing_any_number_of_channels_treats_each_alike():
+    image = RNG.integers(0, 256, (2, 60, 80, 3), "uint8")
+    five = np.concatenate([image, image[..., :2]], axis=-1)
+    fitted = images.fit(five, (30, 40, 5))[0]
+    np.testing.assert_array_equal(fitted[..., :3], images.fit(image, (30, 40, 3))[0])
+    np.testing.assert_array_equal(fitted[..., 3:], fitted[..., :2])
+
+
+def test_resizing_keeps_the_aspect_ratio_and_the_middle():
+    wide = np.zeros((1, 64, 128, 1), "uint8")
+    wide[:, :, 32:96] = 255
+    middle = images.fit(wide, (32, 32, 1))[0]
+    assert (middle[:, :, 1:-1] == 255).all()  # antialiasing mixes at the edges
+    assert (middle > 200).all()
+
+
+def test_colour_to_grey_and_back():
+    image = RNG.integers(0, 256, (2, 8, 8, 3), "uint8")
+    grey, changes = images.fit(image, (8, 8, 1))
+    np.testing.assert_allclose(grey[..., 0], image @ [0.299, 0.587, 0.114], atol=0.51)
+    assert changes == ("converted from colour to grey",)
+    repeated, changes = images.fit(grey, (8, 8, 3))
+    np.testing.assert_array_equal(repeated, np.concatenate([grey] * 3, axis=-1))
+    assert changes == ("grey repeated to 3 channels",)
+
+
+def test_channels_without_a_rule_are_refused():
+    with pytest.raises(DataError, match=r"4 channels can't be converted to 3.*\[1, 8, 8, 4\]"):
+        images.fit(np.zeros((1, 8, 8, 4), "uint8"), (8, 8, 3))
+
+
+def test_a_large_jpeg_decoded_smaller_looks_the_same(tmp_path):
+    ramp = np.linspace(0, 255, 1200).astype("uint8")
+    image = np.stack(np.broadcast_arrays(ramp, ramp[:, None], ramp[::-1]), axis=-1)
+    path = save(tmp_path / "a.jpg", image, quality=95)
+    fast = images.read(path, (64, 64, 3))[0]
+    slow = images.fit(images.decode(path)[0][None], (64, 64, 3))[0][0]
+    np.testing.assert_allclose(fast.astype(int), slow, atol=4)
+    assert images.decode(path, 128)[0].shape == (150, 150, 3)
