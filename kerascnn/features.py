@@ -201,7 +201,7 @@ def convolutionalize(model: keras.Model) -> keras.Model:
             "pools all of it. Build it with include_top=True."
         )
     for call in calls(graph):
-        if copy := copies.get(id(call.operation)):
+        if _is_layer(call.operation) and (copy := copies.get(id(call.operation))):
             for old, new in zip(call.operation.weights, copy.weights):
                 new.assign(ops.reshape(old, new.shape))  # flattening is row by row, as kernels are
     outputs = [tensors[id(tensor)] for tensor in graph.outputs]
