@@ -1,0 +1,122 @@
+"""`weights="imagenet"` and `weights="PATH"`: fetch, verify, convert, keep, load."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerascnn.errors import WeightsError
+from kerascnn.weights import download
+from kerascnn.weights.loading import Report, load
+from kerascnn.weights.readers import EPSILON, open_checkpoint
+from kerascnn.weights.rules import convert
+from kerascnn.weights.sources import Source, find
+
+if TYPE_CHECKING:
+    from kerascnn.architecture import Architecture
+
+HUB_FILE = "model.safetensors"
+
+
+def load_into(
+    model: Any,
+    architecture: Architecture,
+    weights: str | os.PathLike[str],
+    arguments: Mapping[str, Any],
+    *,
+    include_top: bool,
+) -> Report:
+    """Load what `weights` names: "imagenet", "imagenet:PUBLISHER" or a file.
+
+    Args:
+        model: the built model.
+        architecture: whose model it is.
+        weights: what to load.
+        arguments: the complete arguments the model was built with.
+        include_top: whether it has its classifier.
+
+    Raises:
+        WeightsError: no such weights, they can't be fetched, or they don't fit.
+    """
+    name = os.fspath(weights)
+    if name.partition(":")[0] == "imagenet":
+        source = find(architecture.name, name, arguments)
+        with download.folder("weights") as (folder, lasting):
+            return load(model, _converted(source, include_top, folder, lasting))
+    if not Path(name).expanduser().is_file():
+        raise WeightsError(
+            f'{architecture.name}: weights must be None, "imagenet" or a file. '
+            f"There is no file {name!r}."
+        )
+    return load(model, name)
+
+
+def _converted(source: Source, include_top: bool, folder: Path, lasting: bool) -> Path:
+    """The published weights as a file in our names and layouts, from the cache if they are there.
+
+    The cache keeps this file alone: the downloaded one is deleted once it is converted.
+    """
+    kind = "top" if include_top or not source.no_top else "no_top"
+    target = folder / f"{source.architecture}-{source.publisher}-{kind}.npz"
+    if target.exists():
+        return target
+    downloads = folder / "downloads" / target.stem
+    original = _fetch(source, kind, downloads)
+    canonical = convert(open_checkpoint(original))
+    tensors = dict(canonical.tensors)
+    if isinstance(canonical.epsilon, float):
+        tensors[EPSILON] = np.array(canonical.epsilon)
+    handle, unfinished = tempfile.mkstemp(dir=folder, suffix=".npz")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **tensors)  # type: ignore[arg-type]
+        os.replace(unfinished, target)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+    shutil.rmtree(downloads)
+    return target
+
+
+def _fetch(source: Source, kind: str, folder: Path) -> Path:
+    if "://" not in source.file:
+        return _from_hub(source.file, folder)
+    no_top = kind == "no_top"
+    url = source.no_top if no_top else source.file
+    digest = source.no_top_digest if no_top else source.digest
+    return download.fetch(url, folder / url.rpartition("/")[2], digest=digest)
+
+
+def _from_hub(repository: str, folder: Path) -> Path:
+    """A repository's model.safetensors; the hub's entity tag is the file's SHA-256."""
+    try:
+        import huggingface_hub
+        import safetensors  # noqa: F401
+    except ImportError:
+        raise WeightsError(
+            f"The weights {repository} are on the Hugging Face hub. To fetch and read them: "
+            'pip install "kerascnn[weights]".'
+        ) from None
+    endpoint = os.environ.get("HF_ENDPOINT")
+    url = huggingface_hub.hf_hub_url(repository, HUB_FILE, endpoint=endpoint)
+    try:
+        tag = huggingface_hub.get_hf_file_metadata(url, endpoint=endpoint).etag or ""
+        path = Path(
+            huggingface_hub.hf_hub_download(
+                repository, HUB_FILE, local_dir=folder, endpoint=endpoint
+            )
+        )
+    except Exception as error:  # the client's errors have changed class with its major versions
+        raise WeightsError(
+            f"{url} can't be fetched: {error}. Try again, or download the file elsewhere and pass "
+            "its path as weights."
+        ) from error
+    if len(tag) == 64:
+        download.check(path, f"sha256:{tag}", url)
+    return path

@@ -1,0 +1,406 @@
+"""`weights="imagenet"` and files, against a local server with the publishers' layout.
+
+The networks are tiny, the publishers' table has rows for them, and everything else is the real
+thing: HTTP, the hub's client, hashes, conversion, the cache.
+"""
+
+import hashlib
+import http.server
+import inspect
+import json
+import re
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from kerascnn import weights
+from kerascnn.applications.resnet import ResNet50
+from kerascnn.errors import WeightsError
+from kerascnn.weights import download, imagenet, sources
+from kerascnn.weights.sources import Source
+
+# A ResNet small enough to be sent a hundred times, under a name of its own.
+TINY = ResNet50.variant(
+    "tiny",
+    depths=(1, 1),
+    widths=(4, 8),
+    kernels=(3, 3),
+    stem_width=4,
+    stem_kernel=3,
+    stride_in="3x3",
+)
+SHAPE = (32, 32, 3)
+KERAS = "https://storage.googleapis.com/tiny/tiny.h5"
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Files by path; `faults` says what to do wrong, once for each entry."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files, self.faults, self.requests = {}, [], []
+        self.hub = set()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        path, server = self.path.partition("?")[0].removeprefix("/"), self.server
+        server.requests.append((self.command, path, self.headers.get("Range")))
+        content = server.files.get(path)
+        if content is None:
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start = int((self.headers.get("Range") or "bytes=0-")[6:].partition("-")[0])
+        fault = server.faults.pop(0) if server.faults and self.command == "GET" else None
+        if fault == "ignore range":
+            start = 0
+        body = content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Accept-Ranges", "bytes")
+        if start:
+            total = len(content)
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+        if path in server.hub:
+            digest = hashlib.sha256(content).hexdigest()
+            self.send_header("ETag", f'"{server.wrong_tag or digest}"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        self.wfile.write(body[: len(body) // 2] if fault == "interrupt" else body)
+        if fault == "interrupt":
+            self.close_connection = True
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    server = Server()
+    server.wrong_tag = None
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    monkeypatch.setenv("KERASCNN_MIRROR", server.url)
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("KERASCNN_CACHE", str(tmp_path / "cache"))
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A tiny network with random weights, statistics included."""
+    model = TINY(input_shape=SHAPE)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.1, 1, w.shape) for w in model.get_weights()])
+    return model
+
+
+def legacy_h5(model, path):
+    """A weight file as keras.applications publishes them."""
+    with h5py.File(path, "w") as file:
+        layers = [layer for layer in model.layers if layer.weights]
+        names = {layer.name: layer.name.replace("logits", "predictions") for layer in layers}
+        file.attrs["layer_names"] = [name.encode() for name in names.values()]
+        for layer in layers:
+            group = file.create_group(names[layer.name])
+            group.attrs["weight_names"] = [f"{v.name}:0".encode() for v in layer.weights]
+            for variable in layer.weights:
+                group[f"{variable.name}:0"] = np.asarray(variable)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def keras_file(server, trained, tmp_path, monkeypatch):
+    content = legacy_h5(trained, tmp_path / "served.h5")
+    server.files["storage.googleapis.com/tiny/tiny.h5"] = content
+    row = Source(
+        architecture="tiny",
+        publisher="keras",
+        file=KERAS,
+        digest=f"md5:{hashlib.md5(content).hexdigest()}",
+        requires={"stride_in": "3x3"},
+    )
+    monkeypatch.setattr(sources, "SOURCES", (row,))
+    return content
+
+
+def same(model, other, rtol=1e-6):
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol)
+
+
+def fetched(server):
+    return [path for method, path, _ in server.requests if method == "GET"]
+
+
+def test_fetches_converts_and_keeps(server, keras_file, trained, tmp_path):
+    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+    same(TINY(input_shape=SHAPE, weights="imagenet:keras"), trained)
+    assert len(fetched(server)) == 1, "the second time it comes from the cache"
+    kept = [p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+    assert kept == ["tiny-keras-top.npz"]
+
+
+@pytest.mark.parametrize("fault", ["interrupt", "ignore range"])
+def test_goes_on_after_an_interruption(server, keras_file, trained, fault):
+    server.faults = ["interrupt", fault]
+    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+    ranges = [r for _, _, r in server.requests]
+    half = len(keras_file) // 2
+    assert ranges[:2] == [None, f"bytes={half}-"]
+
+
+def test_goes_on_in_the_next_process(server, keras_file, trained, monkeypatch):
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    server.faults = ["interrupt"]
+    with pytest.raises(WeightsError, match="What has arrived is kept"):
+        TINY(input_shape=SHAPE, weights="imagenet")
+    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+    assert server.requests[-1][2] == f"bytes={len(keras_file) // 2}-"
+
+
+def test_refuses_what_stays_truncated(server, keras_file):
+    server.faults = ["interrupt"] * 3
+    with pytest.raises(WeightsError, match="tried 3 times"):
+        TINY(input_shape=SHAPE, weights="imagenet")
+
+
+def test_refuses_a_wrong_hash_and_deletes_the_file(server, keras_file, trained, tmp_path):
+    path = "storage.googleapis.com/tiny/tiny.h5"
+    server.files[path] = keras_file[:-1] + b"x"
+    with pytest.raises(WeightsError, match=r"md5 must be .* Received"):
+        TINY(input_shape=SHAPE, weights="imagenet")
+    assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+    server.files[path] = keras_file
+    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+
+
+def test_says_that_a_file_is_gone(server, keras_file):
+    server.files.clear()
+    with pytest.raises(WeightsError, match="404"):
+        TINY(input_shape=SHAPE, weights="imagenet")
+
+
+def test_says_that_there_is_no_network(server, keras_file, monkeypatch):
+    monkeypatch.setenv("KERASCNN_MIRROR", "http://127.0.0.1:9")
+    with pytest.raises(WeightsError, match=r"refused.*pass its path as weights"):
+        TINY(input_shape=SHAPE, weights="imagenet")
+
+
+def test_works_without_a_writable_cache(server, keras_file, trained, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KERASCNN_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.warns(UserWarning, match="KERASCNN_CACHE"):
+        model = TINY(input_shape=SHAPE, weights="imagenet")
+    same(model, trained)
+
+
+def test_no_top(server, keras_file, trained, tmp_path, monkeypatch):
+    """keras.applications publishes smaller files without the classifier."""
+    bare = keras.Model(trained.input, trained.get_layer("conv3_block1_out").output)
+    content = legacy_h5(bare, tmp_path / "no_top.h5")
+    server.files["storage.googleapis.com/tiny/no_top.h5"] = content
+    row = replace(
+        sources.SOURCES[0],
+        no_top=KERAS.replace("tiny.h5", "no_top.h5"),
+        no_top_digest=f"md5:{hashlib.md5(content).hexdigest()}",
+    )
+    monkeypatch.setattr(sources, "SOURCES", (row,))
+    same(TINY(include_top=False, weights="imagenet"), bare)
+    assert fetched(server) == ["storage.googleapis.com/tiny/no_top.h5"]
+
+
+# --- the Hugging Face hub ------------------------------------------------------------------------
+
+HUB = "someone/tiny.tv_in1k/resolve/main/model.safetensors"
+
+
+def torch_names(model):
+    """The state dict that torch would have: the reverse of the importer's rules."""
+    names = {"kernel": "weight", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean"}
+    names |= {"bias": "bias", "moving_variance": "running_var"}
+    state = {}
+    for layer in model.layers:
+        module = layer.name.replace("logits", "fc")
+        module = re.sub(r"^conv1_conv$", "conv1", re.sub(r"^conv1_bn$", "bn1", module))
+        if match := re.fullmatch(r"conv(\d)_block(\d)_(\d)_(conv|bn)", module):
+            stage, block, k, part = match.groups()
+            leaf = f"{part}{k}" if k != "0" else f"downsample.{'01'[part == 'bn']}"
+            module = f"layer{int(stage) - 1}.{int(block) - 1}.{leaf}"
+        for variable in layer.weights:
+            array = np.asarray(variable)
+            array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+            state[f"{module}.{names[variable.name]}"] = np.ascontiguousarray(array)
+    return state
+
+
+@pytest.fixture
+def hub_file(server, trained, monkeypatch):
+    pytest.importorskip("huggingface_hub", reason="pip install kerascnn[weights]")
+    from safetensors.numpy import save
+
+    server.files[HUB] = save(torch_names(trained))
+    server.hub.add(HUB)
+    row = Source(architecture="tiny", publisher="torchvision", file="someone/tiny.tv_in1k")
+    monkeypatch.setattr(sources, "SOURCES", (row,))
+
+
+def test_fetches_from_the_hub(server, hub_file, trained, tmp_path):
+    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+    assert fetched(server).count(HUB) == 1
+    kept = [p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+    assert kept == ["tiny-torchvision-top.npz"]
+
+
+def test_the_hub_goes_on_after_an_interruption(server, hub_file, trained):
+    server.faults = ["interrupt"]
+    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+    assert fetched(server).count(HUB) == 2
+
+
+def test_checks_the_hubs_hash(server, hub_file):
+    server.wrong_tag = "0" * 64
+    with pytest.raises(WeightsError, match="sha256 must be 000"):
+        TINY(input_shape=SHAPE, weights="imagenet")
+
+
+def test_says_that_the_hub_cannot_be_reached(server, hub_file, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(WeightsError, match=r"tiny\.tv_in1k.*can't be fetched"):
+        TINY(input_shape=SHAPE, weights="imagenet")
+
+
+# --- surgery, files and messages -----------------------------------------------------------------
+
+
+def test_another_number_of_classes_keeps_everything_else(server, keras_file, trained, capsys):
+    model = TINY(input_shape=SHAPE, weights="imagenet", classes=5)
+    for layer in trained.layers:
+        if layer.name != "logits":
+            for a, b in zip(layer.get_weights(), model.get_layer(layer.name).get_weights()):
+                np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert "logits/kernel, logits/bias" in capsys.readouterr().err
+
+
+def test_another_number_of_channels(tmp_path, trained):
+    trained.save(tmp_path / "rgb.keras")
+    path = str(tmp_path / "rgb.keras")
+    gray = np.random.default_rng(1).random((2, *SHAPE[:2], 1)).astype("float32")
+    rgb = trained.predict_on_batch(np.repeat(gray, 3, axis=-1))
+    one = TINY(input_shape=(*SHAPE[:2], 1), weights=path)
+    np.testing.assert_allclose(one.predict_on_batch(gray), rgb, rtol=1e-4, atol=1e-7)
+    # Every channel the same: five channels must see what three saw.
+    five = TINY(input_shape=(*SHAPE[:2], 6), weights=path)
+    many = five.predict_on_batch(np.repeat(gray, 6, axis=-1))
+    np.testing.assert_allclose(many, rgb, rtol=1e-4, atol=1e-7)
+
+
+def test_another_input_size(tmp_path, trained):
+    trained.save_weights(tmp_path / "a.weights.h5")
+    model = TINY(input_shape=(45, 61, 3), weights=tmp_path / "a.weights.h5")
+    same(model, trained)
+
+
+def test_arguments_that_change_the_network_are_refused(server, keras_file):
+    with pytest.raises(WeightsError, match="imagenet:keras needs stride_in='3x3'"):
+        TINY(input_shape=SHAPE, weights="imagenet", stride_in="1x1")
+    assert not server.requests
+
+
+def test_says_which_weights_there_are(server, keras_file):
+    other = TINY.variant("other")
+    with pytest.raises(WeightsError, match=r"published for other\. There are some for: tiny"):
+        other(weights="imagenet")
+    with pytest.raises(WeightsError, match=r"one of 'imagenet:keras'\. Received: 'imagenet:timm'"):
+        TINY(weights="imagenet:timm")
+    with pytest.raises(WeightsError, match=r'must be None, "imagenet" or a file'):
+        TINY(weights="imagnet")
+
+
+def test_the_table_agrees_with_keras():
+    """Addresses and hashes are keras.applications' own."""
+    from keras.src.applications import densenet, resnet, vgg16, vgg19
+
+    code = "".join(inspect.getsource(module) for module in (densenet, resnet, vgg16, vgg19))
+    code = re.sub(r'"\s*\n\s*f?"', "", code)
+    rows = [row for row in sources.SOURCES if row.publisher == "keras"]
+    assert len(rows) == 11
+    for row in rows:
+        for url, digest in ((row.file, row.digest), (row.no_top, row.no_top_digest)):
+            folder, _, name = url.removeprefix(sources.KERAS_URL).rpartition("/")
+            assert digest.removeprefix("md5:") in code
+            assert f"{sources.KERAS_URL}{folder}/" in code
+            assert name.removeprefix(row.architecture) in code
+
+
+def test_the_table_names_architectures_and_legal_arguments():
+    import kerascnn
+
+    for row in sources.SOURCES:
+        space = kerascnn.get(row.architecture).space
+        space.validate(row.requires, owner=row.architecture)
+        assert (
+            weights.preprocessing(row.architecture, row.name, **row.requires) == row.preprocessing
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("vgg16", "vgg16"),
+        ("resnet50", "resnet"),
+        ("resnet50v2", "resnet_v2"),
+        ("densenet121", "densenet"),
+    ],
+)
+def test_preprocessing_is_keras_applications(name, module):
+    from kerascnn.preprocessing import preprocess
+
+    row = next(r for r in sources.SOURCES if (r.architecture, r.publisher) == (name, "keras"))
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 8, 8, 3)).astype("float32")
+    theirs = getattr(keras.applications, module).preprocess_input(pixels.copy())
+    np.testing.assert_allclose(preprocess(pixels, row.preprocessing), theirs, atol=1e-4)
+
+
+def test_decode_predictions(server, monkeypatch):
+    names = {str(k): [f"n{k:08}", f"class {k}"] for k in range(1000)}
+    content = json.dumps(names).encode()
+    server.files[
+        "storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json"
+    ] = content
+    monkeypatch.setattr(imagenet, "CLASSES_DIGEST", f"md5:{hashlib.md5(content).hexdigest()}")
+    imagenet.class_names.cache_clear()
+    scores = np.zeros((2, 1000), "float32")
+    scores[0, 7], scores[0, 9], scores[1, 999] = 0.5, 0.75, 1
+    first, second = weights.decode_predictions(scores, top=2)
+    assert first == [("n00000009", "class 9", 0.75), ("n00000007", "class 7", 0.5)]
+    assert second[0] == ("n00000999", "class 999", 1.0)
+    imagenet.class_names.cache_clear()
+
+
+def test_the_class_names_hash_is_kerass():
+    from keras.src.applications import imagenet_utils
+
+    code = inspect.getsource(imagenet_utils)
+    assert imagenet.CLASSES_DIGEST.removeprefix("md5:") in code
+    assert Path(imagenet.CLASSES_URL).name in code
