@@ -163,11 +163,18 @@ def avg_pool(
 
 
 def pool(
-    x: Any, kind: str, size: int, *, name: str, strides: int | None = None, ceil: bool = False
+    x: Any,
+    kind: str,
+    size: int,
+    *,
+    name: str,
+    strides: int | None = None,
+    padding: Padding = "valid",
+    ceil: bool = False,
 ) -> Any:
     """Pooling of a kind that is an argument: "max" or "avg"."""
     pooling = {"max": max_pool, "avg": avg_pool}[kind]
-    return pooling(x, size, name=name, strides=strides, ceil=ceil)
+    return pooling(x, size, name=name, strides=strides, padding=padding, ceil=ceil)
 
 
 @singledispatch
@@ -224,30 +231,13 @@ def concat(x: Any, *others: Any, name: str) -> Any:
     return layers.Concatenate(name=name)([x, *others])
 
 
-def conv_unit(
-    x: Any,
-    filters: int,
-    kernel: int,
-    *,
-    name: str,
-    activation_kind: str,
-    norm: str = "none",
-    order: str = "conv-bn-act",
-    strides: int = 1,
-    padding: Padding = "same",
-    groups: int = 1,
-) -> Any:
-    """A convolution with bias and its non-linearity, with batch normalization if `norm` says so.
+@singledispatch
+def tensor_at(x: Any, name: str) -> Any:
+    """The output of the layer `name`, which `add` or `concat` has made on the way to `x`."""
+    import keras
 
-    `order` puts the normalization before the non-linearity, "conv-bn-act", or behind it.
-    """
-    x = conv(x, filters, kernel, name=name, strides=strides, padding=padding, groups=groups)
-    if norm == "batch" and order == "conv-bn-act":
-        x = batch_norm(x, name=f"{name}_bn")
-    x = activation(x, activation_kind, name=f"{name}_{activation_kind}")
-    if norm == "batch" and order == "conv-act-bn":
-        x = batch_norm(x, name=f"{name}_bn")
-    return x
+    sources = keras.utils.get_source_inputs(x)
+    return keras.Model(sources, x, name="trunk").get_layer(name).output
 
 
 def dense_head(
@@ -255,7 +245,7 @@ def dense_head(
     classes: int,
     *,
     hidden: Sequence[int],
-    activation_kind: str,
+    activation_name: str,
     dropout_rate: float,
     grid: int = 0,
     first: int = 1,
@@ -271,7 +261,7 @@ def dense_head(
         if dropout_before:
             x = dropout(x, dropout_rate, name=f"fc{number}_dropout")
         x = dense(x, units, name=f"fc{number}")
-        x = activation(x, activation_kind, name=f"fc{number}_{activation_kind}")
+        x = activation(x, activation_name, name=f"fc{number}_{activation_name}")
         if not dropout_before:
             x = dropout(x, dropout_rate, name=f"fc{number}_dropout")
     return logits(x, classes)

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kerascnn.applications.alexnet import AlexNet, AlexNetOWT
     from kerascnn.applications.densenet import (
         DenseNet40K12CIFAR,
         DenseNet100K12CIFAR,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         DenseNetBC250K24CIFAR,
     )
     from kerascnn.applications.lenet import LeNet5, LeNet5_1998
+    from kerascnn.applications.nin import NiN, NiNCIFAR10
     from kerascnn.applications.resnet import (
         Plain18,
         Plain20CIFAR,
@@ -45,8 +47,36 @@ if TYPE_CHECKING:
         ResNet200V2,
         ResNet1001V2CIFAR,
     )
+    from kerascnn.applications.vgg import (
+        VGG11,
+        VGG11BN,
+        VGG11LRN,
+        VGG13,
+        VGG13BN,
+        VGG16,
+        VGG16BN,
+        VGG16C,
+        VGG19,
+        VGG19BN,
+    )
+    from kerascnn.applications.zfnet import ZFNet
 
 _MODULES = {
+    "alexnet": ("AlexNet", "AlexNetOWT"),
+    "nin": ("NiN", "NiNCIFAR10"),
+    "vgg": (
+        "VGG11",
+        "VGG11BN",
+        "VGG11LRN",
+        "VGG13",
+        "VGG13BN",
+        "VGG16",
+        "VGG16BN",
+        "VGG16C",
+        "VGG19",
+        "VGG19BN",
+    ),
+    "zfnet": ("ZFNet",),
     "lenet": ("LeNet5", "LeNet5_1998"),
     "resnet": (
         "ResNet18",

@@ -1,0 +1,259 @@
+"""AlexNet: deep convolutional networks on ImageNet (Krizhevsky, Sutskever, Hinton, 2012).
+
+The network that won ILSVRC-2012 by ten points and ended the age of hand-made features. It brought
+ReLU in place of tanh, training on GPUs, dropout in the dense layers, pooling windows that overlap,
+and local response normalization (LRN).
+
+`AlexNet` is the paper's: two towers of half the maps, one on each GPU, that see each other in
+conv3 and the dense layers only. They are `groups=2` in conv2, conv4 and conv5. The paper's 224
+pixels give 55 only as in the authors' code, which rounds the number of windows up: they hang over
+the right and bottom border by up to three pixels, here a padding of zeros, right at every size.
+
+`AlexNetOWT` is the single tower of "One weird trick" (Krizhevsky, 2014) as torchvision has it:
+no LRN, padding on all sides, dropout before the dense layers, and a 6×6 grid at any input size.
+
+Deviations: see the cards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from kerascnn import blocks
+from kerascnn.applications import plain
+from kerascnn.applications.common import ACTIVATION, IMAGENET, imagenet_result, torchvision
+from kerascnn.architecture import Architecture, Card, Result
+from kerascnn.space import Param, Range, Space
+from kerascnn.training.recipes import Augmentation, Recipe
+
+# Section 3.3 has n=5, alpha=1e-4, beta=0.75 and k=2. The authors' code and Caffe divide alpha by
+# n, and Caffe's model leaves k at 1: weights trained with one convention need that one.
+LRN: dict[str, dict[str, Any]] = {
+    "paper": {"k": 2.0, "divide_alpha": False},
+    "cuda-convnet": {"k": 2.0, "divide_alpha": True},
+    "caffe": {"k": 1.0, "divide_alpha": True},
+}
+
+
+def build(
+    x: Any,
+    *,
+    widths: tuple[int, ...],
+    stem_kernel: int,
+    stem_stride: int,
+    kernels: tuple[int, ...],
+    groups: int,
+    norm: str,
+    lrn: str,
+    order: str,
+    activation: str,
+    pool: str,
+    pool_size: int,
+) -> Any:
+    """Section 3.5, figure 2. The second, fourth and fifth layer see their own tower only."""
+
+    unit = plain.Unit(activation, norm, order)
+
+    def normalized(x: Any, number: int) -> Any:
+        return blocks.lrn(x, name=f"norm{number}", **LRN[lrn]) if norm == "lrn" else x
+
+    def pooled(x: Any, number: int) -> Any:
+        return blocks.pool(x, pool, pool_size, strides=2, ceil=True, name=f"pool{number}")
+
+    overhang = (0, stem_stride - 1, 0, stem_stride - 1)
+    x = unit(x, widths[0], stem_kernel, strides=stem_stride, padding=overhang, name="conv1")  # 55
+    x = pooled(normalized(x, 1), 1)  # 27
+    x = unit(x, widths[1], kernels[0], groups=groups, name="conv2")
+    x = pooled(normalized(x, 2), 2)  # 13
+    x = unit(x, widths[2], kernels[1], name="conv3")
+    x = unit(x, widths[3], kernels[2], groups=groups, name="conv4")
+    x = unit(x, widths[4], kernels[3], groups=groups, name="conv5")
+    return pooled(x, 5)  # 6×6×256
+
+
+def build_owt(
+    x: Any,
+    *,
+    widths: tuple[int, ...],
+    stem_kernel: int,
+    stem_stride: int,
+    kernels: tuple[int, ...],
+    norm: str,
+    order: str,
+    activation: str,
+    pool: str,
+    pool_size: int,
+) -> Any:
+    """One tower; the first convolution is padded so that its map has 55×55 at any kernel."""
+    unit = plain.Unit(activation, norm, order)
+
+    def pooled(x: Any, number: int) -> Any:
+        return blocks.pool(x, pool, pool_size, strides=2, name=f"pool{number}")
+
+    padding = max(0, (stem_kernel - 7) // 2)
+    x = unit(x, widths[0], stem_kernel, strides=stem_stride, padding=padding, name="conv1")  # 55
+    x = pooled(x, 1)  # 27
+    x = unit(x, widths[1], kernels[0], name="conv2")
+    x = pooled(x, 2)  # 13
+    x = unit(x, widths[2], kernels[1], name="conv3")
+    x = unit(x, widths[3], kernels[2], name="conv4")
+    x = unit(x, widths[4], kernels[3], name="conv5")
+    return pooled(x, 5)  # 6×6×256
+
+
+def head_owt(
+    x: Any, *, classes: int, hidden: tuple[int, ...], activation: str, dropout: float, grid: int
+) -> Any:
+    """The map averaged to a grid, then dropout before fc6 and fc7, and the classifier."""
+    return blocks.dense_head(
+        x,
+        classes,
+        hidden=hidden,
+        activation_name=activation,
+        dropout_rate=dropout,
+        grid=grid,
+        first=6,
+        dropout_before=True,
+    )
+
+
+def divisible(values: Mapping[str, Any]) -> str | None:
+    """Each tower needs a whole number of maps in every layer."""
+    groups, widths = values["groups"], values["widths"]
+    if all(width % groups == 0 for width in widths):
+        return None
+    return f"groups must divide every one of widths. Received: groups={groups}, widths={widths}."
+
+
+_FIVE = plain.lengths(widths=5, kernels=4)
+_COMMON = (
+    plain.STEM_KERNEL,
+    plain.STEM_STRIDE,
+    plain.KERNELS,
+    ACTIVATION,
+    plain.POOL,
+    plain.POOL_SIZE,
+    plain.HIDDEN,
+    plain.HIDDEN_DROPOUT,
+)
+
+RECIPE = Recipe(
+    optimizer="sgd",
+    learning_rate=0.01,
+    momentum=0.9,
+    weight_decay=5e-4,
+    warmup_epochs=1.0,
+    batch_size=128,
+    epochs=90,
+    clip_norm=1.0,
+    augmentation=Augmentation(shift=0.07, flip=True),
+    source="section 5: optimizer, batch and epochs; warm-up, cosine and clipping are ours",
+)
+
+AlexNet = Architecture(
+    name="alexnet",
+    build=build,
+    head=plain.fc6_head,
+    space=Space(
+        (
+            replace(plain.WIDTHS, default=(96, 256, 384, 384, 256)),
+            *_COMMON,
+            Param(
+                name="groups",
+                default=2,
+                search=(1, 2),
+                legal=Range(1, 64),
+                help="Towers that conv2, conv4 and conv5 are split into.",
+            ),
+            plain.LRN_NORM,
+            Param(
+                name="lrn",
+                default="paper",
+                legal=tuple(LRN),
+                when=("norm", ("lrn",)),
+                help="Whose constants: Caffe's and the authors' code divide alpha by the size.",
+            ),
+            plain.NORM_ORDER,
+            plain.GRID,
+        ),
+        rules=(_FIVE, divisible),
+    ),
+    card=Card(
+        title="ImageNet Classification with Deep Convolutional Neural Networks",
+        authors="Krizhevsky, Sutskever, Hinton",
+        year=2012,
+        link="doi:10.1145/3065386",
+        input_shape=(224, 224, 3),
+        classes=1000,
+        params=60_965_224,
+        macs=724_406_816,
+        smallest_input=(52, 52),
+        preprocessing=plain.MEAN_RGB,
+        results=(
+            imagenet_result((40.7, 18.2), "1 network, 10 crops", "Zeiler & Fergus, table 2"),
+            imagenet_result((38.1, 16.4), "5 networks", "Zeiler & Fergus, table 2"),
+            Result(
+                dataset="ILSVRC-2010 test",
+                protocol="1 network, 10 crops",
+                metric="top-1/top-5 error %",
+                value=(37.5, 17.0),
+                source="table 1",
+            ),
+            Result(
+                dataset="ILSVRC-2012 test",
+                protocol="7 networks, two of them pre-trained on ImageNet 2011",
+                metric="top-5 error %",
+                value=15.3,
+                source="table 2",
+            ),
+        ),
+        deviations=(
+            "Weights start as Glorot's; the paper draws them from N(0, 0.01) and starts the biases "
+            "of conv2, conv4, conv5, fc6 and fc7 at 1.",
+            "The mean colour is subtracted, not the mean image; no PCA noise on colours.",
+        ),
+    ),
+    recipe=RECIPE,
+)
+
+AlexNetOWT = Architecture(
+    name="alexnet_owt",
+    build=build_owt,
+    head=head_owt,
+    space=Space(
+        (
+            replace(plain.WIDTHS, default=(64, 192, 384, 256, 256)),
+            *_COMMON,
+            plain.NORM,
+            plain.NORM_ORDER,
+            replace(plain.GRID, default=6),
+        ),
+        rules=(_FIVE,),
+    ),
+    card=Card(
+        title="One weird trick for parallelizing convolutional neural networks",
+        authors="Krizhevsky",
+        year=2014,
+        link="arXiv:1404.5997",
+        input_shape=(224, 224, 3),
+        classes=1000,
+        params=61_100_840,
+        macs=714_188_480,
+        smallest_input=(63, 63),
+        preprocessing=IMAGENET,
+        results=(torchvision(43.478, 20.934),),
+        deviations=(
+            "torchvision's form, not the paper's: conv4 has 256 maps, and dropout precedes fc6 "
+            "and fc7.",
+            "Weights start as Glorot's; torchvision's as He's, uniform with a = √5.",
+        ),
+    ),
+    recipe=replace(RECIPE, source="the recipe of alexnet"),
+)
+
+_TinyAlexNet = AlexNet.variant("_tiny_alexnet", widths=(8, 16, 24, 24, 16), hidden=(32, 32))
+_TinyAlexNetOWT = AlexNetOWT.variant(
+    "_tiny_alexnet_owt", widths=(8, 16, 24, 16, 16), hidden=(32, 32), grid=2
+)

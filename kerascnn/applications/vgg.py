@@ -1,0 +1,263 @@
+"""VGG: very deep convolutional networks (Simonyan, Zisserman, 2014).
+
+Depth by the simplest means: two 3×3 convolutions see as much as one of 5×5 and three as much as
+one of 7×7, with fewer parameters and more non-linearities. Every block halves the map and, up to
+512, doubles the maps. The result of 16 and 19 layers was the standard trunk for years.
+
+Configurations of table 1: `VGG11` is A, `VGG11LRN` is A-LRN, `VGG13` B, `VGG16C` C (1×1
+convolutions at the end of blocks 3 to 5), `VGG16` D and `VGG19` E. The forms with batch
+normalization are torchvision's: the convolutions keep their biases, and the last map is averaged
+to 7×7 at any input size.
+
+Layers have the names of keras.applications, which leaves out the paper's dropout; `dropout=0.0`
+gives its graph. Deviations: see the cards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from kerascnn import blocks
+from kerascnn.applications import plain
+from kerascnn.applications.common import (
+    ACTIVATION,
+    IMAGENET,
+    equal_lengths,
+    imagenet_result,
+    torchvision,
+)
+from kerascnn.architecture import Architecture, Card, Preprocessing, Result
+from kerascnn.space import Param, Range, Space
+from kerascnn.training.recipes import Augmentation, Recipe
+
+
+def build(
+    x: Any,
+    *,
+    depths: tuple[int, ...],
+    widths: tuple[int, ...],
+    kernel: int,
+    pointwise_blocks: int,
+    norm: str,
+    order: str,
+    activation: str,
+    pool: str,
+) -> Any:
+    """Table 1: blocks of convolutions that keep the size, each followed by 2×2 pooling."""
+    unit = plain.Unit(activation, norm, order)
+    for block, (depth, width) in enumerate(zip(depths, widths), start=1):
+        pointwise = block > len(depths) - pointwise_blocks
+        for number in range(1, depth + 1):
+            side = 1 if pointwise and number == depth else kernel
+            x = unit(x, width, side, name=f"block{block}_conv{number}")
+            if norm == "lrn" and block == number == 1:
+                x = blocks.lrn(x, name="block1_lrn")  # after the first convolution only
+        x = blocks.pool(x, pool, 2, name=f"block{block}_pool")  # 112, 56, 28, 14, 7
+    return x
+
+
+def head(
+    x: Any, *, classes: int, hidden: tuple[int, ...], activation: str, dropout: float, grid: int
+) -> Any:
+    """fc1 and fc2 with dropout behind each (section 3.1), and the classifier."""
+    return blocks.dense_head(
+        x, classes, hidden=hidden, activation_name=activation, dropout_rate=dropout, grid=grid
+    )
+
+
+def pointwise_exist(values: Mapping[str, Any]) -> str | None:
+    """There can't be more blocks with a 1×1 convolution than blocks."""
+    count, depths = values["pointwise_blocks"], values["depths"]
+    if count <= len(depths):
+        return None
+    return (
+        f"pointwise_blocks must be at most the number of blocks, {len(depths)}. Received: {count}."
+    )
+
+
+RECIPE = Recipe(
+    optimizer="adamw",
+    learning_rate=1e-4,
+    warmup_epochs=2.0,
+    weight_decay=5e-4,
+    batch_size=128,
+    epochs=60,
+    clip_norm=1.0,
+    augmentation=Augmentation(shift=0.07, flip=True),
+    source="ours, for training from scratch; section 3.1 has SGD with 0.01, momentum 0.9, batches "
+    "of 256 and decay 5e-4, and starts the deeper networks from the trained layers of A",
+)
+
+
+def _card(
+    params: int,
+    macs: int,
+    *results: Result,
+    preprocessing: Preprocessing = plain.MEAN_BGR,
+    deviations: tuple[str, ...] = (),
+) -> Card:
+    return Card(
+        title="Very Deep Convolutional Networks for Large-Scale Image Recognition",
+        authors="Simonyan, Zisserman",
+        year=2014,
+        link="arXiv:1409.1556",
+        input_shape=(224, 224, 3),
+        classes=1000,
+        params=params,
+        macs=macs,
+        smallest_input=(32, 32),
+        preprocessing=preprocessing,
+        results=results,
+        deviations=(
+            *deviations,
+            "Weights start as Glorot's, which the paper found sufficient after its submission.",
+        ),
+    )
+
+
+def _dense(top1: float, top5: float, scales: str, table: int = 3) -> Result:
+    """A result of sections 4.1 to 4.3: the network slides over whole images of a shorter side."""
+    return imagenet_result((top1, top5), f"dense, {scales}", f"table {table}")
+
+
+_256, _384, _JITTER = "S=Q=256", "S=Q=384", "S=[256;512], Q=384"
+_MULTI = "S=[256;512], Q=256, 384 and 512"
+
+VGG11 = Architecture(
+    name="vgg11",
+    build=build,
+    head=head,
+    space=Space(
+        (
+            Param(
+                name="depths",
+                default=(1, 1, 2, 2, 2),
+                search=(1, 2, 3, 4),
+                legal=Range(1, 64),
+                help="Convolutions of each block.",
+            ),
+            replace(plain.WIDTHS, default=(64, 128, 256, 512, 512), help="Filters of each block."),
+            Param(
+                name="kernel",
+                default=3,
+                search=(3, 5),
+                legal=Range(1, 15),
+                help="Side of the convolutions.",
+            ),
+            Param(
+                name="pointwise_blocks",
+                default=0,
+                search=(0, 1, 2, 3),
+                legal=Range(0, 64),
+                help="In so many of the last blocks the last convolution is 1×1 (C: 3).",
+            ),
+            replace(
+                plain.LRN_NORM,
+                default="none",
+                help="Batch normalization with every convolution, local response normalization "
+                "after the first, or none.",
+            ),
+            plain.NORM_ORDER,
+            ACTIVATION,
+            plain.POOL,
+            plain.HIDDEN,
+            plain.HIDDEN_DROPOUT,
+            plain.GRID,
+        ),
+        rules=(equal_lengths("depths", "widths"), pointwise_exist),
+    ),
+    card=_card(132_863_336, 7_609_090_048, _dense(29.6, 10.4, _256), torchvision(30.98, 11.372)),
+    recipe=RECIPE,
+)
+
+VGG11LRN = VGG11.variant(
+    "vgg11_lrn",
+    card=_card(132_863_336, 7_609_090_048, _dense(29.7, 10.5, _256)),
+    norm="lrn",
+)
+
+VGG13 = VGG11.variant(
+    "vgg13",
+    card=_card(
+        133_047_848,
+        11_308_466_176,
+        _dense(28.7, 9.9, _256),
+        _dense(28.2, 9.6, "S=256, Q=224, 256 and 288", table=4),
+        torchvision(30.072, 10.754),
+    ),
+    depths=(2, 2, 2, 2, 2),
+)
+
+VGG16 = VGG11.variant(
+    "vgg16",
+    card=_card(
+        138_357_544,
+        15_470_264_320,
+        _dense(27.0, 8.8, _256),
+        _dense(26.8, 8.7, _384),
+        _dense(25.6, 8.1, _JITTER),
+        _dense(24.8, 7.5, _MULTI, table=4),
+        imagenet_result((24.4, 7.2), "dense and multi-crop", "table 5"),
+        imagenet_result((28.07, 9.33), "10 crops", "He et al., arXiv:1512.03385, table 3"),
+        torchvision(28.408, 9.618),
+    ),
+    depths=(2, 2, 3, 3, 3),
+)
+
+VGG16C = VGG16.variant(
+    "vgg16_c",
+    card=_card(
+        133_638_952,
+        11_770_888_192,
+        _dense(28.1, 9.4, _256),
+        _dense(28.1, 9.3, _384),
+        _dense(27.3, 8.8, _JITTER),
+        _dense(26.3, 8.2, _MULTI, table=4),
+    ),
+    pointwise_blocks=3,
+)
+
+VGG19 = VGG11.variant(
+    "vgg19",
+    card=_card(
+        143_667_240,
+        19_632_062_464,
+        _dense(27.3, 9.0, _256),
+        _dense(26.9, 8.7, _384),
+        _dense(25.5, 8.0, _JITTER),
+        _dense(24.8, 7.5, _MULTI, table=4),
+        imagenet_result((24.4, 7.1), "dense and multi-crop", "table 5"),
+        torchvision(27.624, 9.124),
+    ),
+    depths=(2, 2, 4, 4, 4),
+)
+
+
+def _with_batch_norm(plain: Architecture, params: int, top1: float, top5: float) -> Architecture:
+    """torchvision's form: batch normalization before each ReLU, and a 7×7 grid before fc1."""
+    assert plain.card.macs is not None
+    return plain.variant(
+        f"{plain.name}_bn",
+        card=_card(
+            params,
+            plain.card.macs,
+            torchvision(top1, top5),
+            preprocessing=IMAGENET,
+            deviations=("Batch normalization isn't in the paper; this is torchvision's form.",),
+        ),
+        recipe=replace(
+            RECIPE, learning_rate=1e-3, source="ours; torchvision's is that of the paper"
+        ),
+        norm="batch",
+        grid=7,
+    )
+
+
+VGG11BN = _with_batch_norm(VGG11, 132_868_840, 29.63, 10.19)
+VGG13BN = _with_batch_norm(VGG13, 133_053_736, 28.414, 9.626)
+VGG16BN = _with_batch_norm(VGG16, 138_365_992, 26.64, 8.484)
+VGG19BN = _with_batch_norm(VGG19, 143_678_248, 25.782, 8.158)
+
+_TinyVGG = VGG11.variant("_tiny_vgg", widths=(4, 8, 8, 16, 16), hidden=(16, 16))

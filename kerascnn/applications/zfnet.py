@@ -1,0 +1,132 @@
+"""ZFNet: visualizing and understanding convolutional networks (Zeiler, Fergus, 2013).
+
+The paper looked into AlexNet by projecting activations back to pixels (the deconvnet) and found
+dead and aliased filters in the first layers. A smaller first kernel, 7×7 in place of 11×11, and a
+stride of 2 in place of 4 in both of the first two convolutions repaired them and won ILSVRC-2013.
+The layers between are dense: no towers.
+
+The maps are figure 3's, 110-55-26-13-6: a padding of 1 at conv1, none at conv2, pooling that
+rounds up.
+
+Deviations: see the card.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from kerascnn import blocks
+from kerascnn.applications import plain
+from kerascnn.applications.common import ACTIVATION, imagenet_result
+from kerascnn.architecture import Architecture, Card, Result
+from kerascnn.space import Space
+from kerascnn.training.recipes import Augmentation, Recipe
+
+
+def build(
+    x: Any,
+    *,
+    widths: tuple[int, ...],
+    stem_kernel: int,
+    stem_stride: int,
+    kernels: tuple[int, ...],
+    norm: str,
+    order: str,
+    activation: str,
+    pool: str,
+    pool_size: int,
+) -> Any:
+    """Figure 3. Pooling comes before the normalization across maps, unlike in AlexNet."""
+
+    unit = plain.Unit(activation, norm, order)
+
+    def pooled(x: Any, number: int) -> Any:
+        return blocks.pool(x, pool, pool_size, strides=2, ceil=True, name=f"pool{number}")
+
+    def normalized(x: Any, number: int) -> Any:
+        return blocks.lrn(x, name=f"norm{number}") if norm == "lrn" else x
+
+    # Paddings of 1 and 0, as in the paper, and as much more as a larger kernel needs.
+    pads = [max(0, (kernel - 5) // 2) for kernel in (stem_kernel, kernels[0])]
+    x = unit(x, widths[0], stem_kernel, strides=stem_stride, padding=pads[0], name="conv1")  # 110
+    x = normalized(pooled(x, 1), 1)  # 55
+    x = unit(x, widths[1], kernels[0], strides=2, padding=pads[1], name="conv2")  # 26
+    x = normalized(pooled(x, 2), 2)  # 13
+    x = unit(x, widths[2], kernels[1], name="conv3")
+    x = unit(x, widths[3], kernels[2], name="conv4")
+    x = unit(x, widths[4], kernels[3], name="conv5")
+    return pooled(x, 5)  # 6×6×256
+
+
+ZFNet = Architecture(
+    name="zfnet",
+    build=build,
+    head=plain.fc6_head,
+    space=Space(
+        (
+            replace(plain.WIDTHS, default=(96, 256, 384, 384, 256)),
+            replace(plain.STEM_KERNEL, default=7),
+            replace(plain.STEM_STRIDE, default=2),
+            plain.KERNELS,
+            plain.LRN_NORM,
+            plain.NORM_ORDER,
+            ACTIVATION,
+            plain.POOL,
+            plain.POOL_SIZE,
+            plain.HIDDEN,
+            plain.HIDDEN_DROPOUT,
+            plain.GRID,
+        ),
+        rules=(plain.lengths(widths=5, kernels=4),),
+    ),
+    card=Card(
+        title="Visualizing and Understanding Convolutional Networks",
+        authors="Zeiler, Fergus",
+        year=2013,
+        link="arXiv:1311.2901",
+        input_shape=(224, 224, 3),
+        classes=1000,
+        params=62_357_608,
+        macs=1_168_032_896,
+        smallest_input=(63, 63),
+        preprocessing=plain.MEAN_RGB,
+        results=(
+            imagenet_result((38.4, 16.5), "1 network, 10 crops", "table 2"),
+            imagenet_result((36.7, 15.3), "5 networks, 10 crops", "table 2"),
+            imagenet_result(
+                (37.5, 16.0), "1 network, layers 3 to 5 of 512, 1024 and 512 maps", "table 2"
+            ),
+            imagenet_result((36.0, 14.7), "6 networks", "table 2"),
+            Result(
+                dataset="ILSVRC-2012 test",
+                protocol="6 networks",
+                metric="top-5 error %",
+                value=14.8,
+                source="table 2",
+            ),
+        ),
+        deviations=(
+            "The paper gives no constants for its contrast normalization across maps: AlexNet's "
+            "are used. Caffe's ports normalize within each map, before pooling.",
+            "The paper renormalizes filters of an RMS above 0.1 during training; the recipe "
+            "does not.",
+            "Weights start as Glorot's, where the paper starts all of them at 0.01.",
+            "The mean colour is subtracted, not the mean image.",
+        ),
+    ),
+    recipe=Recipe(
+        optimizer="sgd",
+        learning_rate=0.01,
+        momentum=0.9,
+        warmup_epochs=1.0,
+        weight_decay=5e-4,
+        batch_size=128,
+        epochs=70,
+        clip_norm=1.0,
+        augmentation=Augmentation(shift=0.07, flip=True),
+        source="section 3: optimizer, batch and epochs; decay, warm-up, cosine, clipping are ours",
+    ),
+)
+
+_TinyZFNet = ZFNet.variant("_tiny_zfnet", widths=(8, 16, 24, 24, 16), hidden=(32, 32))
