@@ -215,7 +215,10 @@ class Architecture:
 
         Args:
             include_top: whether to include the classifier.
-            weights: None for a random initialisation.
+            weights: None for a random initialisation; "imagenet", or one publisher's as in
+                "imagenet:keras", for published weights (`kerascnn.weights.SOURCES`); or a file.
+                A classifier for another number of classes keeps its random initialisation, and
+                the first convolution is adapted to the number of channels.
             input_tensor: a Keras tensor `[batch, height, width, channels]` to build upon.
             input_shape: `(height, width, channels)`; any number of channels. Default: the card's,
                 or `(None, None, channels)` without the classifier.
@@ -232,13 +235,14 @@ class Architecture:
         Raises:
             ArgumentError: an argument is unknown or illegal; the message says what was expected.
             InputSizeError: the input is too small; the message names the smallest legal size.
+            WeightsError: there are no such weights, or they don't fit.
         """
         import keras
 
         from kerascnn.cost import check_input
 
         values = self.space.validate(arguments, owner=self.name)
-        self._check_call(include_top, weights, pooling)
+        self._check_call(include_top, pooling)
         classes = self._check_classes(classes)
         inputs, sources = self._inputs(include_top, input_tensor, input_shape)
         check_input(self, values, inputs.shape[1:], classes if include_top else None)
@@ -250,14 +254,14 @@ class Architecture:
             outputs = getattr(keras.layers, _POOLING[pooling])(name=f"{pooling}_pool")(features)
         else:
             outputs = features
-        return keras.Model(sources, outputs, name=name or self.name)
-
-    def _check_call(self, include_top: bool, weights: str | None, pooling: str | None) -> None:
+        model = keras.Model(sources, outputs, name=name or self.name)
         if weights is not None:
-            raise ArgumentError(
-                f"{self.name}: weights must be None: no pretrained weights are available yet. "
-                f"Received: {weights!r}."
-            )
+            from kerascnn.weights.pretrained import load_into
+
+            load_into(model, self, weights, values, include_top=include_top)
+        return model
+
+    def _check_call(self, include_top: bool, pooling: str | None) -> None:
         if pooling not in (None, *_POOLING):
             raise ArgumentError(
                 f'{self.name}: pooling must be None, "avg" or "max". Received: {pooling!r}.'
@@ -292,7 +296,8 @@ class Architecture:
                     f"whose shape is {tuple(input_tensor.shape[1:])}. Pass one of them."
                 )
             self._check_shape(tuple(input_tensor.shape[1:]), include_top)
-            return input_tensor, keras.utils.get_source_inputs(input_tensor)
+            sources = keras.utils.get_source_inputs(input_tensor)
+            return input_tensor, sources[0] if len(sources) == 1 else sources
         if input_shape is None:
             native = self.card.input_shape
             input_shape = native if include_top else (None, None, native[2])
