@@ -6,6 +6,7 @@ that imports nothing heavy at the top: `kerascnn --help` and shell completion im
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -97,6 +98,8 @@ def _root(
 
 def main() -> None:
     """Run the command line; what a user did wrong is one message and exit status 1."""
+    # TensorFlow greets with a page of messages about CPU features and absent GPUs.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app(prog_name="kerascnn")
     except KerascnnError as error:

@@ -15,13 +15,12 @@ from kerascnn.training.recipes import Augmentation
 
 
 def augment(images: Any, index: Any, epoch: Any, *, seed: int, augmentation: Augmentation) -> Any:
-    """One rotation, zoom, shift and flip for each image, in a single resampling.
+    """Rotation, zoom, shear, shift and flip for each image, in a single resampling.
 
     Args:
         images: `[batch, height, width, channels]`, uint8 or float; pixels that come from outside
             are 0.
-        index: int64 `[batch]`, each image's number in its split.
-        epoch: int64 scalar.
+        index, epoch: int64 `[batch]`, each image's number in its split, and its epoch.
         seed: the run's seed.
         augmentation: the largest changes.
 
@@ -29,27 +28,25 @@ def augment(images: Any, index: Any, epoch: Any, *, seed: int, augmentation: Aug
         float32 images of the same shape.
     """
     images = tf.cast(images, tf.float32)
-    a = augmentation
-    if not (a.shift or a.rotation or a.zoom or a.flip):
+    if augmentation == Augmentation():
         return images
     height, width = (tf.cast(n, tf.float32) for n in tf.unstack(tf.shape(images)[1:3]))
-    draws = [_uniform(index, epoch, seed, stream) for stream in range(5)]
-    angle = draws[0] * (a.rotation * math.pi / 180)
-    scale = 1 / (1 + draws[1] * a.zoom)
-    mirror = tf.where(draws[4] > 0, -1.0, 1.0) if a.flip else tf.ones_like(scale)
-    # The transform maps a pixel of the output to its place in the input, around the centre.
-    cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
-    x, y = (width - 1) / 2, (height - 1) / 2
-    right, down = draws[2] * a.shift * width, draws[3] * a.shift * height
-    zero = tf.zeros_like(cos)
-    transforms = tf.stack(
-        [
-            *(cos * mirror, -sin, x - cos * mirror * x + sin * y + right),
-            *(sin * mirror, cos, y - sin * mirror * x - cos * y + down),
-            *(zero, zero),
-        ],
-        axis=1,
+    turn, grow, right, down, slant, mirror = (
+        _uniform(index, epoch, seed, stream) for stream in range(6)
     )
+    angle = turn * (augmentation.rotation * math.pi / 180)
+    scale = 1 / (1 + grow * augmentation.zoom)
+    slant *= augmentation.shear
+    mirrored = tf.where(mirror > 0, -1.0, 1.0) if augmentation.flip else tf.ones_like(scale)
+    # Output pixel → input pixel: mirror, then shear, then turn and scale, all around the centre.
+    cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
+    xx, xy = cos * mirrored, cos * slant - sin
+    yx, yy = sin * mirrored, sin * slant + cos
+    x, y = (width - 1) / 2, (height - 1) / 2
+    dx = x - xx * x - xy * y + right * augmentation.shift * width
+    dy = y - yx * x - yy * y + down * augmentation.shift * height
+    zero = tf.zeros_like(xx)
+    transforms = tf.stack([xx, xy, dx, yx, yy, dy, zero, zero], axis=1)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=transforms,

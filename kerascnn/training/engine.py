@@ -49,7 +49,7 @@ class Totals:
     @property
     def error(self) -> float:
         """Share of images with a wrong top-1 prediction, in [0, 1]."""
-        return 1 - self.correct / self.images if self.images else float("nan")
+        return (self.images - self.correct) / self.images if self.images else float("nan")
 
 
 class Engine:

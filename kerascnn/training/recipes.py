@@ -15,12 +15,14 @@ class Augmentation:
         shift: largest shift, as a fraction of the image's side.
         rotation: largest rotation, in degrees.
         zoom: largest change of size, as a fraction.
+        shear: largest horizontal shear, as a fraction of the height.
         flip: whether to mirror left and right.
     """
 
     shift: float = 0.0
     rotation: float = 0.0
     zoom: float = 0.0
+    shear: float = 0.0
     flip: bool = False
 
 

@@ -1,0 +1,267 @@
+"""A run from the first epoch to the last, interrupted, killed, resumed and refused."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+
+import kerascnn
+from kerascnn.errors import ArgumentError, RunError, StrategyError, TrainingError
+from kerascnn.training import trainer
+from kerascnn.training.recipes import Augmentation, Recipe
+from kerascnn.training.run import Run
+
+# Dropout and augmentation are in it, because their random states are what resuming forgets.
+RECIPE = Recipe(
+    optimizer="adam",
+    batch_size=500,
+    epochs=3,
+    augmentation=Augmentation(shift=0.1, rotation=10),
+)
+SMALL = {"widths": (2, 4), "hidden": (16,), "dropout": 0.3}
+
+
+@pytest.fixture
+def quiet():
+    return Console(quiet=True)
+
+
+def small_run(path, console, **options):
+    settings = {"arguments": SMALL, "recipe": RECIPE, **options}
+    return trainer.train("lenet5", "mnist5k", run=path, console=console, **settings)
+
+
+def final_state(run):
+    """Every variable of the last checkpoint, the optimizer's and the generators' included."""
+    newest = sorted((run.path / "checkpoints").glob("*.npz"))[-1]
+    assert newest.stem == "epoch-00003"
+    with np.load(newest) as file:
+        return {key: file[key] for key in file.files}
+
+
+def assert_same_state(one, two):
+    assert one.keys() == two.keys()
+    assert any("seed_generator" in key for key in one)
+    for key in one:
+        np.testing.assert_array_equal(one[key], two[key], err_msg=key)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An uninterrupted run, and what it printed."""
+    console = Console(record=True, width=120, file=open(os.devnull, "w"))
+    return small_run(tmp_path_factory.mktemp("runs") / "whole", console), console.export_text()
+
+
+def test_the_run_directory_holds_what_it_promises(finished):
+    run, _ = finished
+    for name in ("config.json", "model.keras", "metrics.json", "history.csv", "curves.png"):
+        assert (run.path / name).stat().st_size > 0, name
+    assert any((run.path / "tensorboard").rglob("events.*"))
+    checkpoints = sorted(p.name for p in (run.path / "checkpoints").iterdir())
+    assert checkpoints == ["epoch-00002.npz", "epoch-00003.npz"]
+    assert [row["epoch"] for row in run.history] == [1, 2, 3]
+    assert run.history[-1]["loss"] < run.history[0]["loss"]
+    assert run.finished
+
+
+def test_the_config_is_enough_to_do_it_again(finished, tmp_path, quiet):
+    """Bit for bit, from config.json alone."""
+    run, _ = finished
+    config = run.config
+    again = trainer.train(
+        config["name"],
+        config["data"]["source"],
+        arguments=trainer.tupled(config["architecture"]["arguments"]),
+        recipe=trainer.recipe_from(config["recipe"]),
+        strategy=config["strategy"],
+        seed=config["seed"],
+        run=tmp_path / "again",
+        console=quiet,
+    )
+    assert_same_state(final_state(run), final_state(again))
+    assert set(config["versions"]) >= {"kerascnn", "keras", "tensorflow", "numpy", "python"}
+
+
+def test_every_conversion_and_remainder_is_said_once(finished):
+    _, printed = finished
+    assert printed.count("padded") == 1
+    assert "don't fill a batch" not in printed, "3,500 images are 7 batches of 500"
+
+
+def test_the_saved_model_gives_the_reported_test_error(finished):
+    """Read back from disk, in inference mode, each of the 1,000 test images once."""
+    run, _ = finished
+    found = run.evaluate()
+    assert found["images"] == 1000
+    assert found["error"] == pytest.approx(run.metrics["test_error"], abs=1e-9)
+    assert found["loss"] == pytest.approx(run.metrics["test_loss"], rel=1e-5)
+    dataset = kerascnn.data.load("mnist5k", input_shape=(32, 32, 1), echo=None)
+    images, labels = next(dataset.test.batches(1000).as_numpy_iterator())
+    probabilities = run.predict(images)
+    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
+    assert np.mean(probabilities.argmax(-1) != labels) == pytest.approx(found["error"], abs=1e-9)
+
+
+def test_an_interrupted_run_resumes_bit_for_bit(finished, tmp_path, quiet):
+    """Ctrl-C in the second epoch: the model is saved, and resuming repeats that epoch."""
+
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.epoch == 1 and batch > 2:
+                raise KeyboardInterrupt
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
+
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        small_run(path, quiet, callbacks=[Interrupt()])
+    assert Run.open(path).metrics["interrupted"]
+    assert not Run.open(path).finished
+    assert Run.open(path).model().output_shape == (None, 10)
+    resumed = trainer.resume(path, console=quiet)
+    assert_same_state(final_state(resumed), final_state(finished[0]))
+    assert [row["epoch"] for row in resumed.history] == [1, 2, 3]
+    with pytest.raises(RunError, match="is finished"):
+        trainer.resume(path, console=quiet)
+
+
+def test_a_killed_process_resumes_bit_for_bit(finished, tmp_path):
+    """A real process, SIGKILL at a random moment after its first epoch."""
+    path = tmp_path / "run"
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    command = [sys.executable, str(script), str(path)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (path / "checkpoints" / "epoch-00001.npz").exists():
+        assert child.poll() is None, "the child ended before its first epoch did"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    time.sleep(random.uniform(0, 0.4))
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL, "it was to be killed before its end"
+    assert json.loads((path / "config.json").read_text())["name"] == "lenet5"
+    done = subprocess.run(
+        [sys.executable, "-m", "kerascnn", "train", "--resume", str(path), "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["epochs"] == 3
+    assert_same_state(final_state(Run.open(path)), final_state(finished[0]))
+
+
+CHILD = f"""
+import sys, time, keras
+from kerascnn.training import trainer
+from kerascnn.training.recipes import Augmentation, Recipe
+
+class Slow(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.05)
+
+trainer.train("lenet5", "mnist5k", arguments={SMALL!r}, recipe={RECIPE!r}, run=sys.argv[1],
+              callbacks=[Slow()])
+"""
+
+
+def test_two_replicas_resume_bit_for_bit(two_devices, tmp_path, quiet):
+    """Each replica's dropout goes on where it was."""
+    whole = small_run(tmp_path / "whole", quiet, strategy="mirrored:2")
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        small_run(tmp_path / "part", quiet, strategy="mirrored:2", callbacks=[Stop()])
+    part = trainer.resume(tmp_path / "part", console=quiet)
+    assert_same_state(final_state(whole), final_state(part))
+    assert part.evaluate()["error"] == pytest.approx(part.metrics["test_error"], abs=1e-9)
+
+
+def test_data_that_changed_is_refused_on_resume(finished, tmp_path, quiet):
+    run, _ = finished
+    path = tmp_path / "run"
+    config = run.config
+    config["data"]["fingerprint"] = "0" * 64
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match="has changed since"):
+        trainer.resume(path, console=quiet)
+
+
+def test_a_loss_that_is_not_a_number_stops_with_a_hint(tmp_path, quiet):
+    with pytest.raises(TrainingError, match=r"step \d+ of epoch 1, with a learning rate of") as e:
+        wild = Recipe(optimizer="sgd", learning_rate=1e30, schedule="constant", batch_size=500)
+        small_run(tmp_path / "run", quiet, recipe=wild)
+    assert "--clip-norm" in str(e.value)
+
+
+def test_a_users_model_with_a_softmax_trains_like_logits(tmp_path, quiet, two_devices):
+    """Built outside of any scope, trained on two replicas."""
+    inputs = keras.Input((28, 28, 1))
+    x = keras.layers.Conv2D(4, 5, strides=4, activation="relu")(inputs)
+    x = keras.layers.BatchNormalization()(x)
+    outputs = keras.layers.Dense(10, activation="softmax")(keras.layers.Flatten()(x))
+    model = keras.Model(inputs, outputs, name="mine")
+    run = trainer.train(
+        model,
+        "mnist5k",
+        recipe=Recipe(optimizer="adam", learning_rate=0.01, batch_size=250, epochs=2),
+        strategy="mirrored:2",
+        run=tmp_path / "run",
+        console=quiet,
+    )
+    assert run.metrics["test_error"] < 0.3
+    assert not any(getattr(layer, "synchronized", False) for layer in run.model().layers)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"arguments": {"width": 3}}, ArgumentError, "has no argument 'width'"),
+        ({"precision": "float8"}, ArgumentError, "precision must be one of"),
+        ({"epochs": 0}, ArgumentError, "epochs must be positive"),
+        ({"strategy": "mirrored:2", "jit": True}, StrategyError, "XLA .* can't be combined"),
+        (
+            {"strategy": "mirrored:2", "precision": "mixed_float16"},
+            StrategyError,
+            "mixed_float16 can't be combined",
+        ),
+    ],
+)
+def test_what_can_not_work_is_refused_by_name(
+    tmp_path, quiet, two_devices, options, error, message
+):
+    with pytest.raises(error, match=message):
+        small_run(tmp_path / "run", quiet, **options)
+
+
+def test_an_earlier_run_is_not_deleted_unasked(finished, tmp_path, quiet):
+    run, _ = finished
+    with pytest.raises(RunError, match="holds an earlier run"):
+        small_run(run.path, quiet)
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunError, match="not empty and no run directory"):
+        small_run(tmp_path, quiet, overwrite=True)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_learns(tmp_path, quiet, precision):
+    run = small_run(tmp_path / "run", quiet, precision=precision, learning_rate=0.01)
+    assert run.metrics["test_error"] < 0.6
+    assert run.model().get_layer("logits").compute_dtype == "float32"
