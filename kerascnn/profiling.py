@@ -39,13 +39,14 @@ class Window:
 
     Attributes:
         size: extent in input pixels, dilation included.
-        stride: step in input pixels; below 1 where the layer enlarges the map.
-        before: zeros in front of the first pixel.
+        stride: step in input pixels; below 1 where the layer enlarges the map. Its units then
+            read from different places between two pixels: size and before hold for all of them.
+        before: how far the first unit's window begins in front of the first pixel.
     """
 
-    size: int
+    size: Fraction
     stride: Fraction
-    before: int
+    before: Fraction
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,14 @@ class ReceptiveField:
 
     def through(self, windows: Sequence[Window]) -> ReceptiveField:
         """The field of a unit behind a layer with these windows."""
-        strides = [Fraction(s) for s in self.stride]
-        sizes = [n + (w.size - 1) * s for n, w, s in zip(self.size, windows, strides)]
-        starts = [n - w.before * s for n, w, s in zip(self.start, windows, strides)]
-        return ReceptiveField(
-            tuple(math.ceil(size) for size in sizes),
-            tuple(_number(s * w.stride) for s, w in zip(strides, windows)),
-            tuple(math.floor(start) for start in starts),
-        )
+        axes = []
+        for size, stride, start, window in zip(self.size, self.stride, self.start, windows):
+            step = Fraction(stride)
+            first = start - window.before * step
+            end = math.ceil(first + size + (window.size - 1) * step)
+            axes.append((end - math.floor(first), _number(step * window.stride), math.floor(first)))
+        sizes, strides, starts = zip(*axes)
+        return ReceptiveField(sizes, strides, starts)
 
     def __or__(self, other: ReceptiveField) -> ReceptiveField | None:
         """The union, where maps are added or concatenated; None if their strides differ."""
@@ -518,27 +519,39 @@ def _through(
     axes = len(field.size)
     if isinstance(layer, (layers.Cropping1D, layers.Cropping2D, layers.Cropping3D)):
         cropped = layer.cropping if axes > 1 else (layer.cropping,)
-        return field.through([Window(1, Fraction(1), -before) for before, _ in cropped])
+        return field.through([_plain(1, 1, -before) for before, _ in cropped])
     if isinstance(layer, (layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D)):
         factors = layer.size if axes > 1 else (layer.size,)
-        reach = 1 if getattr(layer, "interpolation", "nearest") == "nearest" else 2
-        return field.through([Window(reach, Fraction(1, n), reach - 1) for n in factors])
+        nearest = getattr(layer, "interpolation", "nearest") == "nearest"
+        return field.through([_enlarged(factor, nearest) for factor in factors])
     if window is None:
         # Element-wise, or along the channels; a map of another size was made in an unknown way.
         same = _spatial(layer, out_shape) == _spatial(layer, shape)
         return field if same and len(out_shape) == axes + 1 else None
     spans = [(k - 1) * d + 1 for k, d in zip(window["kernel"], window["dilation"])]
-    rows = zip(spans, window["strides"], window["padding"])
+    rows = list(zip(spans, window["strides"], window["padding"]))
     if isinstance(layer, _TRANSPOSED):
         return field.through([_transposed(k, s, layer.padding) for k, s, _ in rows])
-    return field.through([Window(k, Fraction(s), before) for k, s, (before, _) in rows])
+    return field.through([_plain(k, s, before) for k, s, (before, _) in rows])
+
+
+def _plain(size: int, stride: int, before: int) -> Window:
+    return Window(Fraction(size), Fraction(stride), Fraction(before))
 
 
 def _transposed(kernel: int, stride: int, padding: str) -> Window:
-    """Output unit `o` reads the inputs from `(o + before - kernel + 1) / stride`, rounded up."""
+    """Unit `u` reads the pixels from `(u + before - kernel + 1) / stride` up, `kernel / stride`."""
     before = max(kernel - stride, 0) // 2 if padding == "same" else 0
-    first = -(-(before - kernel + 1) // stride)
-    return Window(-(-kernel // stride), Fraction(1, stride), -first)
+    reach = Fraction(kernel - 1, stride)
+    return Window(1 + reach, Fraction(1, stride), reach - Fraction(before, stride))
+
+
+def _enlarged(factor: int, nearest: bool) -> Window:
+    """Unit `u` reads pixel `u // factor`, or the two around `(u + 1/2) / factor - 1/2`."""
+    step = Fraction(1, factor)
+    if nearest:
+        return Window(2 - step, step, 1 - step)
+    return Window(3 - step, step, Fraction(3, 2) - step)
 
 
 def _number(value: Fraction) -> float:
