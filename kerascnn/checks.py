@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 CLASSES = 7
 BATCH = 4
 TOLERANCE = 1e-4  # of the largest output, between two ways to compute the same in float32
-DEEP = 200  # layers; `quick` leaves out the slow checks of deeper networks
+# Beyond these numbers of layers `quick` leaves out what is slow: XLA, files, other precisions, two
+# replicas; then everything that runs the network.
+DEEP, VERY_DEEP = 100, 700
 POINTS = 3  # random points of the search space
 # A point of the search space beyond these is counted, not run.
 LARGEST_PARAMS, LARGEST_MACS, LARGEST_DEPTH = 20_000_000, 500_000_000, 400
@@ -46,7 +48,7 @@ class SkipCheck(Exception):  # noqa: N818 - no error: what the check needs isn't
 
 Check = Callable[["Case"], None]
 _checks: dict[str, Check] = {}
-_slow: set[str] = set()
+_quick_limit: dict[str, int] = {}
 
 
 def check(function: Check) -> Check:
@@ -55,10 +57,14 @@ def check(function: Check) -> Check:
     return function
 
 
-def slow(function: Check) -> Check:
-    """Leave a check out for deep networks when the suite is run with `quick=True`."""
-    _slow.add(function.__name__.removeprefix("check_"))
-    return function
+def quick_up_to(layers: int) -> Callable[[Check], Check]:
+    """Leave a check out for networks with more layers when the suite is run with `quick=True`."""
+
+    def limited(function: Check) -> Check:
+        _quick_limit[function.__name__.removeprefix("check_")] = layers
+        return function
+
+    return limited
 
 
 def names() -> list[str]:
@@ -85,6 +91,21 @@ class Case:
     def model(self) -> keras.Model:
         """The network that most checks look at: small input, few classes, logits."""
         return self.build()
+
+    @functools.cached_property
+    def outline(self) -> keras.Model:
+        """The same network without values."""
+        return self.build(values=False)
+
+    @functools.cached_property
+    def another(self) -> keras.Model:
+        """A second build of the same, without values."""
+        return self.build(values=False, fresh=True)
+
+    @property
+    def layers(self) -> int:
+        """How many layers it has."""
+        return len(self.outline.layers)
 
     def build(self, *, values: bool = True, fresh: bool = False, **arguments: Any) -> keras.Model:
         """A model, the same one for the same arguments.
@@ -127,6 +148,7 @@ class Case:
 
 
 @check
+@quick_up_to(VERY_DEEP)
 def check_channels(case: Case) -> None:
     """Any number of channels: 1 and 4 give the same features as the native number."""
     for channels in (1, 4):
@@ -136,6 +158,7 @@ def check_channels(case: Case) -> None:
 
 
 @check
+@quick_up_to(VERY_DEEP)
 def check_odd_sizes(case: Case) -> None:
     """Odd and oblong inputs, 123×123 too, run, and give the size that `cost` reckons with."""
     from kerascnn.cost import Ledger, Sketch
@@ -150,6 +173,7 @@ def check_odd_sizes(case: Case) -> None:
 
 
 @check
+@quick_up_to(VERY_DEEP)
 def check_last_dimension(case: Case) -> None:
     """Without the classifier the number of feature maps is known, at unknown sizes too."""
     expected = (None, None, None, _last_dimension(case))
@@ -157,6 +181,7 @@ def check_last_dimension(case: Case) -> None:
 
 
 @check
+@quick_up_to(VERY_DEEP)
 def check_pooling(case: Case) -> None:
     """pooling="avg" and "max" are the mean and the maximum of the feature map."""
     from keras import ops
@@ -182,24 +207,25 @@ def check_input_tensor(case: Case) -> None:
     _same("inputs", [x.name for x in model.inputs], ["theirs"])
     theirs = {"theirs", "rescaled_by_them"}
     mine = [layer.name for layer in model.layers if layer.name not in theirs]
-    _same("layers", mine, _layer_names(case.model)[1:])
+    _same("layers", mine, _layer_names(case.outline)[1:])
 
 
 @check
 def check_classifier_activation(case: Case) -> None:
     """The activation is one layer after the logits, on each output, and None leaves them out."""
     softmax = case.build(values=False, classifier_activation="softmax")
-    added = [x for x in softmax.layers if x.name not in _layer_names(case.model)]
-    _same("layers for the activation", len(added), len(case.model.outputs))
+    added = [x for x in softmax.layers if x.name not in _layer_names(case.outline)]
+    _same("layers for the activation", len(added), len(case.outline.outputs))
     for layer in added:
         _same(f"activation of {layer.name}", layer.activation.__name__, "softmax")
         _same(f"dtype of {layer.name}", layer.compute_dtype, "float32")
-    for model in (softmax, case.model):
+    for model in (softmax, case.outline):
         for output in model.outputs:
             _same("the output", output.shape, (None, CLASSES))
 
 
 @check
+@quick_up_to(DEEP)
 def check_serialization(case: Case) -> None:
     """A model made anew from its configuration, with the same weights, gives the same outputs."""
     copy = type(case.model).from_config(case.model.get_config())
@@ -210,9 +236,9 @@ def check_serialization(case: Case) -> None:
 @check
 def check_layer_names(case: Case) -> None:
     """Names are unique and the same in every build: weights and endpoints are found by them."""
-    found = _layer_names(case.model)
+    found = _layer_names(case.outline)
     _same("repeated layer names", sorted({n for n in found if found.count(n) > 1}), [])
-    _same("layer names of a second build", _layer_names(case.build(values=False)), found)
+    _same("layer names of a second build", _layer_names(case.another), found)
 
 
 @check
@@ -220,19 +246,20 @@ def check_flat_graph(case: Case) -> None:
     """No model inside the model: Grad-CAM, feature extraction and surgery reach every layer."""
     from kerascnn.keras_internals import is_model
 
-    _same("models inside", [x.name for x in case.model.layers if is_model(x)], [])
+    _same("models inside", [x.name for x in case.outline.layers if is_model(x)], [])
 
 
 @check
 def check_builds_share_nothing(case: Case) -> None:
     """Two builds have no layer and no variable in common."""
-    one, two = case.model, case.build(values=False)
+    one, two = case.outline, case.another
     _same("layers in both", {id(x) for x in one.layers} & {id(x) for x in two.layers}, set())
     shared = {id(v) for v in one.variables} & {id(v) for v in two.variables}
     _same("variables in both", shared, set())
 
 
 @check
+@quick_up_to(VERY_DEEP)
 def check_gradients(case: Case) -> None:
     """Every trainable variable receives a gradient that is finite and not all zero."""
     import tensorflow as tf
@@ -249,26 +276,28 @@ def check_gradients(case: Case) -> None:
 
 
 @check
+@quick_up_to(VERY_DEEP)
 def check_float32(case: Case) -> None:
     """Finite float32 logits, in training and in inference."""
     _finite_logits(case.model, case.images())
 
 
 @check
-@slow
+@quick_up_to(DEEP)
 def check_mixed_float16(case: Case) -> None:
     """mixed_float16: the layers compute in float16, the logits are finite and float32."""
     _mixed(case, "mixed_float16")
 
 
 @check
+@quick_up_to(DEEP)
 def check_mixed_bfloat16(case: Case) -> None:
     """mixed_bfloat16: the layers compute in bfloat16, the logits are finite and float32."""
     _mixed(case, "mixed_bfloat16")
 
 
 @check
-@slow
+@quick_up_to(DEEP)
 def check_xla(case: Case) -> None:
     """Compiled by XLA, the model gives the outputs of eager execution."""
     import tensorflow as tf
@@ -278,7 +307,7 @@ def check_xla(case: Case) -> None:
 
 
 @check
-@slow
+@quick_up_to(DEEP)
 def check_keras_file(case: Case) -> None:
     """Saved to .keras and loaded, without custom_objects, the model gives the same outputs."""
     import keras
@@ -291,7 +320,7 @@ def check_keras_file(case: Case) -> None:
 
 
 @check
-@slow
+@quick_up_to(DEEP)
 def check_saved_model(case: Case) -> None:
     """Exported as a SavedModel and loaded by TensorFlow alone, it gives the same outputs."""
     import tensorflow as tf
@@ -322,7 +351,7 @@ def check_card(case: Case) -> None:
 @check
 def check_cost(case: Case) -> None:
     """`cost` is exact: it gives the built model's parameters and multiply-adds."""
-    _check_cost(case.architecture, case.model, {})
+    _check_cost(case.architecture, case.outline, {})
 
 
 @check
@@ -340,29 +369,26 @@ def check_smallest_input(case: Case) -> None:
 
 
 @check
+@quick_up_to(VERY_DEEP)
 def check_endpoints(case: Case) -> None:
-    """Each named endpoint has the stride and the channels it promises, on a real input."""
-    try:
-        from kerascnn.features import endpoints
-    except ImportError:
-        raise SkipCheck("this version of kerascnn has no endpoints") from None
+    """Each named endpoint has the stride and the channels it promises, on real inputs."""
     import keras
 
-    least = _smallest_trunk(case)
+    from kerascnn.features import endpoints
+
     trunk = _before_pooling(case.trunk(1, "avg"))
-    found = endpoints(trunk)
-    assert found, "no endpoints"
-    side = max(least, 64)
-    extractor = keras.Model(
-        trunk.inputs, [trunk.get_layer(point.layer).output for point in found.values()]
-    )
-    maps = _as_list(extractor(case.images(side, side, 1)[:1]))
-    for (name, point), map_ in zip(found.items(), maps):
-        _same(f"{name}: channels", map_.shape[-1], point.channels)
-        # Valid windows and rounding take a few pixels from side / stride.
-        assert side / map_.shape[1] >= point.stride * 0.5, f"{name}: stride {point.stride}"
-    last = _as_list(trunk(case.images(side, side, 1)[:1]))[0]
-    _same("channels of the last endpoint", maps[-1].shape[-1], last.shape[-1])
+    points = endpoints(trunk)
+    if not points:
+        raise SkipCheck("no map is halved, so there is no endpoint")
+    maps = keras.Model(trunk.input, [trunk.get_layer(p.layer).output for p in points.values()])
+    largest = max(point.stride for point in points.values())
+    side = max(_smallest_trunk(case), 2 * largest)
+    small = _as_list(maps(case.images(side, side, 1)[:1]))
+    large = _as_list(maps(case.images(side + largest, side, 1)[:1]))
+    for (name, point), one, other in zip(points.items(), small, large, strict=True):
+        _same(f"{name}: channels", one.shape[-1], point.channels)
+        more = other.shape[1] - one.shape[1]
+        _same(f"{name}: rows for {largest} more pixels", more, largest // point.stride)
 
 
 @check
@@ -390,7 +416,7 @@ def check_space_corners(case: Case) -> None:
 
 
 @check
-@slow
+@quick_up_to(DEEP)
 def check_space_points(case: Case) -> None:
     """The lowest and the highest corner and random points build, count right, and run."""
     space = case.architecture.space
@@ -414,7 +440,7 @@ def check_space_points(case: Case) -> None:
 
 
 @check
-@slow
+@quick_up_to(DEEP)
 def check_mirrored_strategy(case: Case) -> None:
     """A training step on two replicas changes the weights, and to the same on both."""
     import tensorflow as tf
@@ -491,7 +517,7 @@ def _before_pooling(model: keras.Model) -> keras.Model:
     """The feature map of a model that ends with a global pooling layer."""
     import keras
 
-    return keras.Model(model.inputs, model.layers[-1].input)
+    return keras.Model(model.input, model.layers[-1].input)
 
 
 def _last_dimension(case: Case) -> int:
@@ -621,8 +647,7 @@ def run_checks(
         architecture: a name from `list_architectures()`, or the architecture itself.
         expected_failures: check → the reason why it is expected to fail; one that passes
             nevertheless has failed.
-        quick: leave out the slow checks (XLA, files, two replicas) of networks with more than
-            `DEEP` layers.
+        quick: leave out the slow checks of deep networks; see `DEEP`.
 
     Raises:
         ArgumentError: a name in `expected_failures` is no check.
@@ -635,7 +660,7 @@ def run_checks(
         if name in expected and status != "skipped":
             failed = status == "failed"
             status = "expected failure" if failed else "failed"
-            reason = expected[name] if failed else f"passes, but was expected to fail: {reason}"
+            reason = ("" if failed else "passes, but was expected to fail: ") + expected[name]
         seconds = time.perf_counter() - start
         yield Outcome(case.architecture.name, name, status, reason, seconds)
 
@@ -660,8 +685,9 @@ def run_check(name: str, case: Case, *, quick: bool = False) -> None:
     """
     import keras
 
-    if quick and name in _slow and len(case.model.layers) > DEEP:
-        raise SkipCheck(f"slow, and the network has more than {DEEP} layers")
+    limit = _quick_limit.get(name)
+    if quick and limit is not None and case.layers > limit:
+        raise SkipCheck(f"slow, and the network has more than {limit} layers")
     keras.utils.set_random_seed(0)
     _checks[name](case)
 
