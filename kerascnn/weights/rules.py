@@ -101,10 +101,7 @@ class Understood:
     epsilon: float
 
 
-def _stem(unit: str) -> str:
-    return {"conv1": "conv1_7x7_s2", "conv2": "conv2_3x3_reduce", "conv3": "conv2_3x3"}[unit]
-
-
+_STEM = {"conv1": "conv1", "conv2": "conv2_reduce", "conv3": "conv2"}
 # The branches of an inception module, in the order of figure 2b.
 _BRANCHES = {
     "branch1": "1x1",
@@ -114,7 +111,7 @@ _BRANCHES = {
     "branch3.1": "5x5",
     "branch4.1": "pool_proj",
 }
-_PART = {"conv": "_conv", "bn": "_bn"}
+_PART = {"conv": "", "bn": "_bn"}
 
 FAMILIES: Mapping[str, Family] = {
     "resnet": Family(
@@ -153,7 +150,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "googlenet": Family(
         (
-            (r"(conv[123])\.(conv|bn)", lambda unit, part: _stem(unit) + _PART[part]),
+            (r"(conv[123])\.(conv|bn)", lambda unit, part: _STEM[unit] + _PART[part]),
             (
                 r"inception(\d[a-e])\.(branch\d(?:\.\d)?)\.(conv|bn)",
                 lambda module, b, part: f"inception_{module}_{_BRANCHES[b]}{_PART[part]}",
