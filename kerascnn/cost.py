@@ -33,10 +33,11 @@ class Cost:
 
 @dataclass
 class Ledger:
-    """What the layers of one sketch have cost so far."""
+    """What the layers of one sketch have cost so far, and the outputs of those that join maps."""
 
     params: int = 0
     macs: int = 0
+    joints: dict[str, Sketch] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -325,6 +326,7 @@ def _(x: Sketch, *others: Sketch, name: str) -> Sketch:
     shapes = {tensor.shape for tensor in (x, *others)}
     if len(shapes) > 1:
         raise ArgumentError(f"{name}: maps of different shapes can't be added: {sorted(shapes)}.")
+    x.ledger.joints[name] = x
     return x
 
 
@@ -335,4 +337,11 @@ def _(x: Sketch, *others: Sketch, name: str) -> Sketch:
         raise ArgumentError(
             f"{name}: maps of different sizes can't be concatenated: {[m.shape for m in maps]}."
         )
-    return x.after(*x.shape[1:-1], sum(tensor.shape[-1] for tensor in maps))
+    joint = x.after(*x.shape[1:-1], sum(tensor.shape[-1] for tensor in maps))
+    x.ledger.joints[name] = joint
+    return joint
+
+
+@blocks.tensor_at.register
+def _(x: Sketch, name: str) -> Sketch:
+    return x.ledger.joints[name]

@@ -37,11 +37,23 @@ def _padded_digits(fact):
     fact["receptive_field_last_conv"]["first_unit_start"] += 2
 
 
-# Where our network is the same but begins elsewhere.
-ADAPTED = {"lenet5": _padded_digits}
+def _padded_ends(fact):
+    """BN-Inception's pooling that halves rounds up by padding, which serves odd maps too."""
+    for layer in fact["layers"]:
+        if layer["name"] in ("inc3c/pool", "inc4e/pool"):
+            assert layer["pad"] == 0
+            assert layer["ceil"]
+            layer["pad"] = [0, 2, 0, 2]
+
+
+# Where our network is the same but written in another way.
+ADAPTED = {"lenet5": _padded_digits, "bn_inception": _padded_ends}
 # Where the facts describe the released Caffe model, which doesn't pad its first pooling; the
 # default pads, as everybody's has since.
-AS_RELEASED = dict.fromkeys(("resnet50", "resnet101", "resnet152"), {"stem_pool": "caffe"})
+AS_RELEASED = {key: {"stem_pool": "caffe"} for key in ("resnet50", "resnet101", "resnet152")}
+# torchvision's auxiliary heads pool to 4×4 at any size; the facts describe them by the paper's
+# windows.
+AS_RELEASED["googlenet_bn?auxiliary"] = {"auxiliary_pool": "window"}
 
 KINDS = {
     "Conv2D": "conv",

@@ -15,13 +15,14 @@ from kerascnn.space import Param, Range, Rule
 
 @dataclass(frozen=True, kw_only=True)
 class ConvUnit:
-    """Convolution, batch normalization and activation, the same way all through a network.
+    """Convolution, normalization and non-linearity, the same way all through a network.
 
     Attributes:
         use_bias: whether the convolutions have a bias; batch normalization cancels it.
         epsilon, momentum: of the batch normalization.
         activation: the non-linearity.
         order: "conv-bn-act", or "conv-act-bn" with the normalization last.
+        normalize: whether there is a batch normalization at all.
         suffix: what the convolution's name has after the unit's.
     """
 
@@ -30,6 +31,7 @@ class ConvUnit:
     momentum: float
     activation: str
     order: str = "conv-bn-act"
+    normalize: bool = True
     suffix: str = "_conv"
 
     def __call__(
@@ -75,6 +77,8 @@ class ConvUnit:
 
     def norm(self, x: Any, *, name: str) -> Any:
         """The normalization alone."""
+        if not self.normalize:
+            return x
         return blocks.batch_norm(x, name=f"{name}_bn", epsilon=self.epsilon, momentum=self.momentum)
 
     def act(self, x: Any, *, name: str) -> Any:
@@ -84,6 +88,20 @@ class ConvUnit:
     def norm_act(self, x: Any, *, name: str) -> Any:
         """Normalization and non-linearity, as they precede a convolution in pre-activation."""
         return self.act(self.norm(x, name=name), name=name)
+
+
+def width_param(
+    name: str, default: Any, help: str, *, search: Range | None = None, when: Any = None
+) -> Param:
+    """A number of filters, or one for each stage."""
+    search = search or Range(16, 512, step=16)
+    legal = Range(1, 8192)
+    return Param(name=name, default=default, search=search, legal=legal, when=when, help=help)
+
+
+def kernel_param(name: str, default: Any, help: str) -> Param:
+    """The side of a convolution, or one for each stage."""
+    return Param(name=name, default=default, search=(3, 5, 7), legal=Range(1, 31), help=help)
 
 
 ACTIVATION = Param(
@@ -124,20 +142,10 @@ DROPOUT = Param(
 
 
 STEM = (
-    Param(
-        name="stem_width",
-        default=64,
-        search=Range(16, 128, step=16),
-        legal=Range(1, 8192),
-        help="Filters of the first convolution.",
+    width_param(
+        "stem_width", 64, "Filters of the first convolution.", search=Range(16, 128, step=16)
     ),
-    Param(
-        name="stem_kernel",
-        default=7,
-        search=(3, 5, 7, 9),
-        legal=Range(1, 31),
-        help="Side of the first convolution.",
-    ),
+    kernel_param("stem_kernel", 7, "Side of the first convolution."),
     Param(
         name="stem_stride",
         default=2,

@@ -27,6 +27,7 @@ from kerascnn.applications.common import (
     ConvUnit,
     equal_lengths,
     imagenet_result,
+    kernel_param,
     pool_stem,
     torchvision,
 )
@@ -59,7 +60,6 @@ def build(
     unit = ConvUnit(
         use_bias=use_bias, epsilon=bn_epsilon, momentum=bn_momentum, activation=activation
     )
-    pooling = {"avg": blocks.avg_pool, "max": blocks.max_pool}[transition_pool]
 
     def norm_act_conv(x: Any, filters: int, kernel: int, before: str, name: str) -> Any:
         """Section 3, "composite function": normalization, non-linearity, convolution."""
@@ -80,7 +80,7 @@ def build(
         """Compress by a 1×1 convolution, then halve the map."""
         filters = max(1, int(x.shape[-1] * compression + 1e-6))  # floor, but 0.29 · 100 is 29
         x = norm_act_conv(x, filters, 1, name, name)
-        return pooling(x, 2, name=f"{name}_pool")
+        return blocks.pool(x, transition_pool, 2, name=f"{name}_pool")
 
     x = unit.conv(x, stem_width, stem_kernel, strides=stem_stride, name="conv1")
     if stem_pool != "none":  # else the first layer's own normalization follows
@@ -103,13 +103,7 @@ SPACE = Space(
             legal=Range(1, 1000),
             help="Layers of each dense block.",
         ),
-        Param(
-            name="kernels",
-            default=(3, 3, 3, 3),
-            search=(3, 5, 7),
-            legal=Range(1, 15),
-            help="Side k of each dense block's k×k convolutions.",
-        ),
+        kernel_param("kernels", (3, 3, 3, 3), "Side k of each block's k×k convolutions."),
         Param(
             name="growth_rate",
             default=32,
@@ -369,5 +363,11 @@ DenseNetBC250K24CIFAR = cifar(
 )
 
 _TinyDenseNet = DenseNet121.variant(
-    "_tiny_densenet", depths=(2, 2), kernels=(3, 3), growth_rate=4, stem_width=8, stem_kernel=3
+    "_tiny_densenet",
+    depths=(2, 2),
+    kernels=(3, 3),
+    growth_rate=4,
+    stem_width=8,
+    stem_kernel=3,
+    card=replace(CARD, input_shape=(32, 32, 3), classes=10, smallest_input=(5, 5)),
 )

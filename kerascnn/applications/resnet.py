@@ -35,9 +35,11 @@ from kerascnn.applications.common import (
     ConvUnit,
     equal_lengths,
     imagenet_result,
+    kernel_param,
     pool_stem,
     pooled_head,
     torchvision,
+    width_param,
 )
 from kerascnn.architecture import Architecture, Card, Preprocessing, Result
 from kerascnn.layers import PaddedIdentity
@@ -134,20 +136,8 @@ STAGES = (
         legal=Range(1, 1000),
         help="Residual blocks of each stage.",
     ),
-    Param(
-        name="widths",
-        default=(64, 128, 256, 512),
-        search=Range(16, 512, step=16),
-        legal=Range(1, 8192),
-        help="Filters of each stage's k×k convolutions.",
-    ),
-    Param(
-        name="kernels",
-        default=(3, 3, 3, 3),
-        search=(3, 5, 7),
-        legal=Range(1, 15),
-        help="Side k of each stage's k×k convolutions.",
-    ),
+    width_param("widths", (64, 128, 256, 512), "Filters of each stage's k×k convolutions."),
+    kernel_param("kernels", (3, 3, 3, 3), "Side k of each stage's k×k convolutions."),
     Param(
         name="block",
         default="basic",
@@ -386,5 +376,11 @@ Plain20CIFAR = cifar("plain20_cifar", 3, None, params=269_722, macs=40_551_040, 
 Plain56CIFAR = cifar("plain56_cifar", 9, None, params=853_018, macs=125_485_696, shortcut="none")
 
 _TinyResNet = ResNet50.variant(
-    "_tiny_resnet", depths=(1, 1), widths=(4, 8), kernels=(3, 3), stem_width=4, stem_kernel=3
+    "_tiny_resnet",
+    depths=(1, 1),
+    widths=(4, 8),
+    kernels=(3, 3),
+    stem_width=4,
+    stem_kernel=3,
+    card=replace(CARD, input_shape=(32, 32, 3), classes=10, smallest_input=(5, 5)),
 )

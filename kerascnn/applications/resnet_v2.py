@@ -246,5 +246,11 @@ ResNet1001V2CIFAR = cifar(
 )
 
 _TinyResNetV2 = ResNet50V2.variant(
-    "_tiny_resnet_v2", depths=(1, 1), widths=(4, 8), kernels=(3, 3), stem_width=4, stem_kernel=3
+    "_tiny_resnet_v2",
+    depths=(1, 1),
+    widths=(4, 8),
+    kernels=(3, 3),
+    stem_width=4,
+    stem_kernel=3,
+    card=replace(CARD, input_shape=(32, 32, 3), classes=10, smallest_input=(5, 5)),
 )

@@ -1,0 +1,411 @@
+"""GoogLeNet: the inception module (Szegedy and eight others, 2014).
+
+Convolutions of several sizes look at the same map side by side. 1×1 convolutions before the
+expensive ones, and behind the pooling, reduce the number of maps: module 3a needs 163,696
+parameters, and 387,296 without them (`reduce=False`, the "naïve" module of figure 2a). The network
+has 22 layers and a twelfth of AlexNet's parameters. `auxiliary=True` adds the two classifiers on
+4a and 4d that are for training only; their losses count 0.3.
+
+`GoogLeNet` is the paper's, without batch normalization. `GoogLeNetBN` is what torchvision and
+TF-Slim call GoogLeNet: batch normalization for biases and response normalization, 3×3 convolutions
+in place of the 5×5, and 2×2 windows in the last pooling.
+
+Deviations: the paper gives no constants for response normalization; these are the released Caffe
+model's (n = 5, α = 1e-4 divided by n, β = 0.75, k = 1). Biases begin at 0, there at 0.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from kerascnn import blocks
+from kerascnn.applications.common import (
+    ACTIVATION,
+    BN_EPSILON,
+    BN_MOMENTUM,
+    DROPOUT,
+    IMAGENET,
+    ORDER,
+    USE_BIAS,
+    ConvUnit,
+    equal_lengths,
+    imagenet_result,
+    kernel_param,
+    torchvision,
+    width_param,
+)
+from kerascnn.architecture import Architecture, Card, Preprocessing
+from kerascnn.space import Param, Range, Space
+from kerascnn.training.recipes import Augmentation, Recipe
+
+
+class Widths(NamedTuple):
+    """The filters of one module; the reductions are those of the 1×1 before a larger one."""
+
+    conv_1x1: int
+    reduce_3x3: int
+    conv_3x3: int
+    reduce_5x5: int
+    conv_5x5: int
+    pool_proj: int
+
+
+TABLE_1 = {
+    "3a": Widths(64, 96, 128, 16, 32, 32),  # 28×28, 256 maps
+    "3b": Widths(128, 128, 192, 32, 96, 64),  # 480
+    "4a": Widths(192, 96, 208, 16, 48, 64),  # 14×14, 512
+    "4b": Widths(160, 112, 224, 24, 64, 64),
+    "4c": Widths(128, 128, 256, 24, 64, 64),
+    "4d": Widths(112, 144, 288, 32, 64, 64),  # 528
+    "4e": Widths(256, 160, 320, 32, 128, 128),  # 832
+    "5a": Widths(256, 160, 320, 32, 128, 128),  # 7×7
+    "5b": Widths(384, 192, 384, 48, 128, 128),  # 1024
+}
+AUXILIARY_AT = ("4a", "4d")
+
+
+def inception(
+    x: Any,
+    widths: Widths,
+    unit: ConvUnit,
+    *,
+    name: str,
+    kernel_3x3: int = 3,
+    kernel_5x5: int = 5,
+    pool: str = "max",
+    reduce: bool = True,
+) -> Any:
+    """Figure 2b, or without the reductions 2a: four branches, one behind the other in the maps."""
+    wide, wider, pooled = x, x, blocks.pool(x, pool, 3, strides=1, padding=1, name=f"{name}_pool")
+    if reduce:
+        wide = unit(x, widths.reduce_3x3, 1, name=f"{name}_3x3_reduce")
+        wider = unit(x, widths.reduce_5x5, 1, name=f"{name}_5x5_reduce")
+        pooled = unit(pooled, widths.pool_proj, 1, name=f"{name}_pool_proj")
+    return blocks.concat(
+        unit(x, widths.conv_1x1, 1, name=f"{name}_1x1"),
+        unit(wide, widths.conv_3x3, kernel_3x3, name=f"{name}_3x3"),
+        unit(wider, widths.conv_5x5, kernel_5x5, name=f"{name}_5x5"),
+        pooled,
+        name=name,
+    )
+
+
+def modules(depths: tuple[int, ...]) -> list[str]:
+    """The names of the modules, stage by stage: 3a, 3b, 4a, ..."""
+    return [
+        f"{stage}{chr(ord('a') + number)}"
+        for stage, depth in enumerate(depths, start=3)
+        for number in range(depth)
+    ]
+
+
+def stem(x: Any, unit: ConvUnit, widths: tuple[int, ...], kernel: int, *, lrn: bool) -> Any:
+    """Three convolutions and two poolings, which take the map to an eighth."""
+
+    def normalize(x: Any, name: str) -> Any:
+        return blocks.lrn(x, k=1.0, divide_alpha=True, name=name) if lrn else x
+
+    x = unit(x, widths[0], kernel, strides=2, name="conv1")
+    x = normalize(blocks.max_pool(x, 3, strides=2, ceil=True, name="pool1"), "norm1")
+    x = unit(x, widths[1], 1, name="conv2_reduce")
+    x = normalize(unit(x, widths[2], 3, name="conv2"), "norm2")
+    return blocks.max_pool(x, 3, strides=2, ceil=True, name="pool2")
+
+
+def build(
+    x: Any,
+    *,
+    depths: tuple[int, ...],
+    reduce: bool,
+    conv_1x1: tuple[int, ...],
+    reduce_3x3: tuple[int, ...],
+    conv_3x3: tuple[int, ...],
+    reduce_5x5: tuple[int, ...],
+    conv_5x5: tuple[int, ...],
+    pool_proj: tuple[int, ...],
+    kernel_3x3: int,
+    kernel_5x5: int,
+    module_pool: str,
+    last_pool: int,
+    stem_widths: tuple[int, ...],
+    stem_kernel: int,
+    normalization: str,
+    order: str,
+    activation: str,
+    use_bias: bool,
+    bn_epsilon: float,
+    bn_momentum: float,
+) -> Any:
+    """Table 1: the stem, and stages of inception modules with a max pooling before each."""
+    unit = conv_unit(normalization, order, activation, use_bias, bn_epsilon, bn_momentum)
+    columns = zip(conv_1x1, reduce_3x3, conv_3x3, reduce_5x5, conv_5x5, pool_proj)
+    x = stem(x, unit, stem_widths, stem_kernel, lrn=normalization == "lrn")
+    for name, row in zip(modules(depths), columns):
+        if name.endswith("a") and name != "3a":
+            stage = int(name[0])
+            size = last_pool if stage == len(depths) + 2 else 3
+            x = blocks.max_pool(x, size, strides=2, ceil=True, name=f"pool{stage - 1}")
+        x = inception(
+            x,
+            Widths(*row),
+            unit,
+            name=f"inception_{name}",
+            kernel_3x3=kernel_3x3,
+            kernel_5x5=kernel_5x5,
+            pool=module_pool,
+            reduce=reduce,
+        )
+    return x
+
+
+def conv_unit(
+    normalization: str, order: str, activation: str, use_bias: bool, epsilon: float, momentum: float
+) -> ConvUnit:
+    """The convolutions of this family carry the unit's name as it is."""
+    return ConvUnit(
+        use_bias=use_bias,
+        epsilon=epsilon,
+        momentum=momentum,
+        activation=activation,
+        order=order,
+        normalize=normalization == "batch",
+        suffix="",
+    )
+
+
+def head(
+    x: Any,
+    *,
+    classes: int,
+    dropout: float,
+    auxiliary: bool,
+    auxiliary_dropout: float,
+    auxiliary_pool: str,
+    normalization: str,
+    order: str,
+    activation: str,
+    use_bias: bool,
+    bn_epsilon: float,
+    bn_momentum: float,
+) -> Any:
+    """The classifier; with `auxiliary` a list of it and of the two on modules 4a and 4d."""
+    unit = conv_unit(normalization, order, activation, use_bias, bn_epsilon, bn_momentum)
+
+    def auxiliary_head(x: Any, name: str) -> Any:
+        """Section 5, the list at its end."""
+        if auxiliary_pool == "grid":
+            x = blocks.grid_pool(x, 4, name=f"{name}_pool")
+        else:
+            x = blocks.avg_pool(x, 5, strides=3, ceil=True, name=f"{name}_pool")
+        x = unit(x, 128, 1, name=f"{name}_conv")  # 4×4 at 224×224
+        x = blocks.dense(blocks.flatten(x, name=f"{name}_flatten"), 1024, name=f"{name}_fc")
+        x = blocks.activation(x, activation, name=f"{name}_fc_{activation}")
+        x = blocks.dropout(x, auxiliary_dropout, name=f"{name}_dropout")
+        return blocks.logits(x, classes, name=f"{name}_logits")
+
+    main = blocks.dropout(blocks.global_avg_pool(x), dropout, name="dropout")
+    logits = blocks.logits(main, classes)
+    if not auxiliary:
+        return logits
+    inner = [blocks.tensor_at(x, f"inception_{module}") for module in AUXILIARY_AT]
+    return [logits, *(auxiliary_head(tensor, f"aux{i}") for i, tensor in enumerate(inner, start=1))]
+
+
+def a_width_for_each_module(values: Mapping[str, Any]) -> str | None:
+    """The widths' tuples are as long as the stages together."""
+    if sum(values["depths"]) == len(values["conv_1x1"]):
+        return None
+    return (
+        f"{', '.join(Widths._fields)} need one value for each of the modules that depths counts, "
+        f"{sum(values['depths'])}. "
+        f"Received: depths={values['depths']}, {len(values['conv_1x1'])} values."
+    )
+
+
+def auxiliary_modules_exist(values: Mapping[str, Any]) -> str | None:
+    """Both auxiliary classifiers need their module."""
+    if not values["auxiliary"] or set(AUXILIARY_AT) <= set(modules(values["depths"])):
+        return None
+    return (
+        f"auxiliary=True needs the modules {' and '.join(AUXILIARY_AT)}, so at least 4 in the "
+        f"second stage. Received: depths={values['depths']}."
+    )
+
+
+def of_modules(branch: str, help: str, *, reduction: bool = False) -> Param:
+    """The filters of one branch in every module."""
+    default = tuple(getattr(widths, branch) for widths in TABLE_1.values())
+    when = ("reduce", (True,)) if reduction else None
+    return width_param(branch, default, help, search=Range(8, 384, step=8), when=when)
+
+
+STEM = (
+    width_param(
+        "stem_widths", (64, 64, 192), "Filters of the three convolutions before the modules."
+    ),
+    kernel_param("stem_kernel", 7, "Side of the first convolution."),
+)
+
+
+def three_stem_widths(values: Mapping[str, Any]) -> str | None:
+    """The stem has three convolutions."""
+    if len(values["stem_widths"]) == 3:
+        return None
+    return f"stem_widths needs three values. Received: {values['stem_widths']}."
+
+
+SPACE = Space(
+    (
+        Param(
+            name="depths",
+            default=(2, 5, 2),
+            legal=Range(1, 26),
+            help="Inception modules of each stage.",
+        ),
+        Param(
+            name="reduce",
+            default=True,
+            help="Whether 1×1 convolutions reduce the maps; without them the module is the naïve.",
+        ),
+        of_modules("conv_1x1", "Filters of each module's 1×1 branch."),
+        of_modules("reduce_3x3", "1×1 filters before each module's 3×3.", reduction=True),
+        of_modules("conv_3x3", "Filters of each module's 3×3."),
+        of_modules("reduce_5x5", "1×1 filters before each module's 5×5.", reduction=True),
+        of_modules("conv_5x5", "Filters of each module's 5×5."),
+        of_modules("pool_proj", "1×1 filters behind each module's pooling.", reduction=True),
+        kernel_param("kernel_3x3", 3, "Side of the convolutions in the 3×3 branches."),
+        kernel_param("kernel_5x5", 5, "Side of those in the 5×5 branches (3 in torchvision)."),
+        Param(
+            name="module_pool",
+            default="max",
+            search=("max", "avg"),
+            help="Kind of pooling inside of the modules.",
+        ),
+        Param(
+            name="last_pool",
+            default=3,
+            legal=Range(2, 7),
+            help="Window of the last pooling between stages (2 in torchvision).",
+        ),
+        *STEM,
+        Param(
+            name="normalization",
+            default="lrn",
+            search=("lrn", "batch", "none"),
+            help="Local response normalization in the stem, batch normalization everywhere, none.",
+        ),
+        replace(ORDER, when=("normalization", ("batch",))),
+        ACTIVATION,
+        replace(USE_BIAS, default=True, help="Biases in the convolutions."),
+        replace(BN_EPSILON, when=("normalization", ("batch",))),
+        replace(BN_MOMENTUM, when=("normalization", ("batch",))),
+        replace(DROPOUT, default=0.4),
+        Param(name="auxiliary", default=False, help="Two more classifiers, for training."),
+        Param(
+            name="auxiliary_dropout",
+            default=0.7,
+            legal=Range(0.0, 0.95),
+            when=("auxiliary", (True,)),
+            help="Dropout in them.",
+        ),
+        Param(
+            name="auxiliary_pool",
+            default="window",
+            legal=("window", "grid"),
+            when=("auxiliary", (True,)),
+            help="5×5 windows with stride 3, or 4×4 parts of any map as in torchvision.",
+        ),
+    ),
+    rules=(
+        equal_lengths(*Widths._fields),
+        a_width_for_each_module,
+        three_stem_widths,
+        auxiliary_modules_exist,
+    ),
+)
+RECIPE = Recipe(
+    optimizer="sgd",
+    learning_rate=0.01,
+    batch_size=32,
+    epochs=60,
+    weight_decay=2e-4,
+    augmentation=Augmentation(zoom=0.3, shift=0.1, flip=True),
+    auxiliary_weight=0.3,
+    source="Momentum 0.9 and the auxiliary weight: section 6; rate, batch and decay: the released "
+    "Caffe model's solver. Cosine schedule, epochs and augmentation: ours.",
+)
+
+GoogLeNet = Architecture(
+    name="googlenet",
+    build=build,
+    head=head,
+    space=SPACE,
+    card=Card(
+        title="Going Deeper with Convolutions",
+        authors="Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich",
+        year=2014,
+        link="arXiv:1409.4842",
+        input_shape=(224, 224, 3),
+        classes=1000,
+        params=6_998_552,
+        macs=1_582_671_872,
+        smallest_input=(47, 47),
+        preprocessing=Preprocessing(scale=1.0, mean=(104.0, 117.0, 123.0), order="BGR"),
+        results=(
+            imagenet_result(10.07, "1 crop", "table 3", "top-5 error %"),
+            imagenet_result(9.15, "10 crops", "table 3", "top-5 error %"),
+            imagenet_result(7.89, "144 crops", "table 3", "top-5 error %"),
+            imagenet_result(6.67, "7 models, 144 crops", "table 3", "top-5 error %"),
+            imagenet_result((31.3, 11.1), "224 centre crop", "BVLC GoogleNet"),
+        ),
+        deviations=(
+            "The paper gives no constants for response normalization; these are Caffe's.",
+            "Biases begin at 0; in the released Caffe model at 0.2.",
+            "Table 1 prints 2.7K parameters for the first convolution; 7·7·3·64 are 9,408.",
+        ),
+    ),
+    recipe=RECIPE,
+)
+GoogLeNetBN = GoogLeNet.variant(
+    "googlenet_bn",
+    kernel_5x5=3,
+    last_pool=2,
+    normalization="batch",
+    use_bias=False,
+    bn_epsilon=1e-3,
+    dropout=0.2,
+    auxiliary_pool="grid",
+    card=replace(
+        GoogLeNet.card,
+        params=6_624_904,
+        macs=1_498_376_192,
+        smallest_input=(31, 31),
+        preprocessing=IMAGENET,
+        results=(torchvision(30.222, 10.47),),
+        deviations=(
+            "Not the paper's network but torchvision's: batch normalization, 3×3 in place of 5×5, "
+            "2×2 windows in the last pooling, the auxiliary maps pooled to 4×4 at every size.",
+            "torchvision's weights expect pixels in [-1, 1]: it rescales them (transform_input).",
+        ),
+    ),
+)
+
+_TINY: dict[str, Any] = dict.fromkeys(Widths._fields, (4, 4))
+_TinyGoogLeNet = GoogLeNet.variant(
+    "_tiny_googlenet",
+    depths=(1, 1),
+    stem_widths=(4, 4, 8),
+    stem_kernel=3,
+    **_TINY,
+    card=replace(
+        GoogLeNet.card,
+        params=None,
+        macs=None,
+        results=(),
+        input_shape=(32, 32, 3),
+        classes=10,
+        smallest_input=(23, 23),
+    ),
+)
