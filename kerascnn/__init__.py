@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kerascnn import data, preprocessing
     from kerascnn.architecture import Architecture, Card, Preprocessing, Result
     from kerascnn.features import convolutionalize, endpoints, feature_extractor
     from kerascnn.profiling import profile
@@ -35,12 +36,16 @@ _PUBLIC = {
     "register": "kerascnn.registry",
 }
 
-__all__ = [*_PUBLIC, "__version__"]
+_MODULES = ("data", "preprocessing")
+
+__all__ = [*_PUBLIC, *_MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"kerascnn.{name}")
     raise AttributeError(f"module 'kerascnn' has no attribute {name!r}")
 
 

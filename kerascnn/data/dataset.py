@@ -39,7 +39,7 @@ class Split:
         Raises:
             DataError: its file can't be read.
         """
-        return self._image(index), int(self.labels[index])
+        return self._image(index).copy(), int(self.labels[index])
 
     def steps(self, batch_size: int, *, drop_remainder: bool = False) -> int:
         """Batches in one epoch."""
@@ -133,7 +133,7 @@ class ArraySplit(Split):
         self.images = images
 
     def _image(self, index: int) -> np.ndarray:
-        return self.images[index].copy()
+        return self.images[index]
 
     def _fetch(self) -> Callable[[Any], Any]:
         import tensorflow as tf
@@ -164,7 +164,11 @@ class ReadSplit(Split):
 
         def read(index: np.ndarray) -> np.ndarray:
             images = np.empty((len(index), *self.image_shape), "uint8")
-            for position, image in enumerate(workers().map(self._read, index.tolist())):
+            try:
+                pending = workers().map(self._read, index.tolist())
+            except RuntimeError:  # the interpreter is ending: nobody will see this batch
+                return images
+            for position, image in enumerate(pending):
                 images[position] = image
             return images
 

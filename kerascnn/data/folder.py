@@ -155,13 +155,15 @@ def _common_shape(files: Files) -> Shape:
         DataError: they have several sizes.
     """
     chosen = np.unique(np.linspace(0, len(files.labels) - 1, PROBES).astype(int))
-    seen: dict[Shape, str] = {}
+    sizes: dict[tuple[int, int], str] = {}
+    channels = 1
     for path in map(files.path, chosen):
         try:
-            seen.setdefault(images.decode(path)[0].shape, path)
+            image, _ = images.decode(path)
         except DataError:
             continue  # the verification, or training, reports it
-    sizes = {shape[:2]: path for shape, path in seen.items()}
+        sizes.setdefault((image.height, image.width), path)
+        channels = max(channels, len(image.getbands()))
     if len(sizes) != 1:
         examples = ", ".join(f"{path} is {h}×{w}" for (h, w), path in list(sizes.items())[:2])
         raise DataError(
@@ -169,7 +171,7 @@ def _common_shape(files: Files) -> Shape:
             "Pass input_shape=(height, width, channels)."
         )
     height, width = next(iter(sizes))
-    return height, width, max(shape[2] for shape in seen)
+    return height, width, channels
 
 
 def _verified(files: Files, changes: Counter[str], left_out: list[str], options: Options) -> Files:

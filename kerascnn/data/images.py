@@ -11,10 +11,9 @@ from __future__ import annotations
 import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from kerascnn.errors import DataError
 
@@ -50,15 +49,19 @@ def read(path: str | os.PathLike[str], shape: Shape) -> tuple[np.ndarray, tuple[
     Raises:
         DataError: the file can't be read; the message names it.
     """
-    pixels, changes = decode(path, 2 * max(shape[:2]))
-    fitted, more = fit(pixels[None], shape)
-    return fitted[0], changes + more
+    image, changes = decode(path, 2 * max(shape[:2]))
+    if _grows_or_shrinks((image.height, image.width), shape):
+        # Before it becomes an array: copying the whole image would take as long as decoding it.
+        image = _cover(image, shape)
+        changes += (f"resized to {shape[0]}×{shape[1]}",)
+    pixels, more = fit(_array(image)[None], shape)
+    return pixels[0], changes + more
 
 
 def decode(
     path: str | os.PathLike[str], enough: int | None = None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The pixels of a file, uint8 `[height, width, 1 or 3]`, upright, and what was changed.
+) -> tuple[Image.Image, tuple[str, ...]]:
+    """A file as an upright image of mode "L" or "RGB", and what was changed.
 
     Args:
         path: an image file.
@@ -73,13 +76,13 @@ def decode(
             if enough:
                 image.draft(None, (enough, enough))
             image.load()
-            return _pixels(image)
+            return _plain(image)
     except Exception as error:  # decoders of damaged files raise anything, SyntaxError included
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{os.fspath(path)} can't be read as an image: {reason}") from error
 
 
-def _pixels(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+def _plain(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
     changes: list[str] = []
     image = _upright(image, changes)
     if image.mode.startswith("I;16") or image.mode == "I":
@@ -91,25 +94,25 @@ def _pixels(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
         image = _on_white(image.convert("RGBA"), changes)
     elif image.mode not in ("1", "P", mode):
         changes.append(f"converted from {image.mode} to {mode}")
-    pixels = np.asarray(image.convert(mode))
-    return pixels if mode == "RGB" else pixels[..., None], tuple(changes)
+    return image if image.mode == mode else image.convert(mode), tuple(changes)
 
 
 def _upright(image: Image.Image, changes: list[str]) -> Image.Image:
     try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return image
         turned = ImageOps.exif_transpose(image)
     except Exception:  # damaged metadata doesn't make the pixels unreadable
         return image
-    if image.getexif().get(0x0112, 1) != 1:
-        changes.append("turned upright as its EXIF orientation says")
+    changes.append("turned upright as its EXIF orientation says")
     return turned
 
 
-def _eight_bits(image: Image.Image) -> np.ndarray:
+def _eight_bits(image: Image.Image) -> Image.Image:
     wide = np.asarray(image).astype("int64")
     if wide.min() < 0 or wide.max() > 65535:
         raise ValueError("its pixels are 32-bit integers of unknown range")
-    return ((wide + _HIGH_BYTE // 2) // _HIGH_BYTE).astype("uint8")[..., None]
+    return Image.fromarray(((wide + _HIGH_BYTE // 2) // _HIGH_BYTE).astype("uint8"))
 
 
 def _on_white(image: Image.Image, changes: list[str]) -> Image.Image:
@@ -137,22 +140,27 @@ def fit(images: np.ndarray, shape: Shape) -> tuple[np.ndarray, tuple[str, ...]]:
     Raises:
         DataError: no rule leads from these channels to those.
     """
-    channels, target = images.shape[3], shape[2]
-    changes: list[str] = []
-    if channels == 3 and target == 1:
-        images = _luminance(images)
-        changes.append("converted from colour to grey")
-    if images.shape[1:3] != shape[:2]:
-        images = _sized(images, shape[0], shape[1], changes)
-    if channels == 1 and target != 1:
-        images = np.repeat(images, target, axis=3)
-        changes.append(f"grey repeated to {target} channels")
-    if images.shape[3] != target:
+    height, width, target = shape
+    channels = images.shape[3]
+    if channels not in (1, target) and (channels, target) != (3, 1):
         raise DataError(
             f"Images with {channels} channels can't be converted to {target}: one channel is "
             "repeated, three become one, everything else is left to you. Expected images "
             f"[n, height, width, channels]. Received: {list(images.shape)}."
         )
+    changes: list[str] = []
+    if _grows_or_shrinks(images.shape[1:3], shape):
+        images = np.stack([_cover_array(image, shape) for image in images])
+        changes.append(f"resized to {height}×{width}")
+    elif images.shape[1:3] != shape[:2]:
+        images = _padded(images, height, width)
+        changes.append(f"padded with zeros to {height}×{width}")
+    if channels == 3 and target == 1:
+        images = _luminance(images)
+        changes.append("converted from colour to grey")
+    elif channels == 1 and target != 1:
+        images = np.repeat(images, target, axis=3)
+        changes.append(f"grey repeated to {target} channels")
     return images, tuple(changes)
 
 
@@ -162,28 +170,36 @@ def _luminance(images: np.ndarray) -> np.ndarray:
     return ((weighted + 0x8000) >> 16).astype("uint8")[..., None]
 
 
-def _sized(images: np.ndarray, height: int, width: int, changes: list[str]) -> np.ndarray:
+def _grows_or_shrinks(size: tuple[int, ...], shape: Shape) -> bool:
+    """Whether padding doesn't do."""
+    return not all(0 <= wanted - side <= PAD_LIMIT for side, wanted in zip(size, shape))
+
+
+def _padded(images: np.ndarray, height: int, width: int) -> np.ndarray:
     rows, columns = height - images.shape[1], width - images.shape[2]
-    if 0 <= rows <= PAD_LIMIT and 0 <= columns <= PAD_LIMIT:
-        changes.append(f"padded with zeros to {height}×{width}")
-        around = ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2))
-        return np.pad(images, ((0, 0), *around, (0, 0)))
-    changes.append(f"resized to {height}×{width}")
-    return np.stack([_cover(image, height, width) for image in images])
+    around = ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2))
+    return np.pad(images, ((0, 0), *around, (0, 0)))
 
 
-def _cover(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def _cover(image: Image.Image, shape: Shape) -> Image.Image:
     """Scaled to cover the target; the middle of it."""
-    scale = max(height / image.shape[0], width / image.shape[1])
-    left, top = (image.shape[1] - width / scale) / 2, (image.shape[0] - height / scale) / 2
+    height, width, _ = shape
+    scale = max(height / image.height, width / image.width)
+    left, top = (image.width - width / scale) / 2, (image.height - height / scale) / 2
     box = (left, top, left + width / scale, top + height / scale)
+    return image.resize((width, height), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
 
-    def resize(pixels: np.ndarray) -> Any:
-        return Image.fromarray(pixels).resize(
-            (width, height), Image.Resampling.BILINEAR, box, reducing_gap=2.0
-        )
 
+def _cover_array(image: np.ndarray, shape: Shape) -> np.ndarray:
+    """The same for an array, `[height, width, channels]`; each channel is scaled by itself."""
     if image.shape[2] == 3:
-        return np.asarray(resize(image))
-    planes = [np.asarray(resize(image[..., channel])) for channel in range(image.shape[2])]
-    return np.stack(planes, axis=-1)
+        return _array(_cover(Image.fromarray(image), shape))
+    planes = np.moveaxis(image, 2, 0)
+    scaled = [_array(_cover(Image.fromarray(plane), shape)) for plane in planes]
+    return np.concatenate(scaled, axis=2)
+
+
+def _array(image: Image.Image) -> np.ndarray:
+    """uint8 `[height, width, 1 or 3]`."""
+    pixels = np.asarray(image)
+    return pixels if pixels.ndim == 3 else pixels[..., None]

@@ -162,11 +162,11 @@ def _split(contents: Contents, seed: int, validation: float, test: float) -> Con
     )
     taken = {name: everything.take(part) for name, part in zip(shares, parts)}
     counts = " and ".join(f"{len(part)} for {name}" for name, part in zip(shares, parts))
-    note = f"Of the {len(everything.labels)} training images {counts} are taken, class by class."
+    note = f"{counts} are taken from {len(everything.labels)} training images, class by class."
     return replace(
         contents,
         splits={**contents.splits, "train": everything.take(rest), **taken},
-        notes=(*contents.notes, note),
+        notes=(*contents.notes, note) if any(shares.values()) else contents.notes,
     )
 
 

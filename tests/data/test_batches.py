@@ -1,5 +1,8 @@
 """The order of examples: a pure function of seed and epoch, with none lost and none doubled."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -132,3 +135,24 @@ def test_an_example_is_a_copy(split):
     if isinstance(split, ArraySplit):
         image[:] = 0
         assert split.example(8)[0][0, 0, 0] == 8
+
+
+@pytest.mark.slow
+def test_ending_the_process_while_images_are_read_ahead_is_silent():
+    code = """
+import time
+import numpy as np
+from kerascnn.data.dataset import ReadSplit
+
+def read(position):
+    time.sleep(0.01)
+    return np.zeros((64, 64, 3), "uint8")
+
+split = ReadSplit(read, np.zeros(10_000, int), (64, 64, 3))
+batches = iter(split.batches(32, seed=1, epochs=None))
+next(batches)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert "Error" not in ended.stderr.replace("INTERNAL: CUDA error", "")
+    assert "Traceback" not in ended.stderr

@@ -23,6 +23,13 @@ UPRIGHT = {
 }
 
 
+def decode(path, *options):
+    """The pixels, `[height, width, channels]`, and what was changed."""
+    image, changes = images.decode(path, *options)
+    assert image.mode in ("L", "RGB")
+    return np.asarray(image).reshape(image.height, image.width, -1), changes
+
+
 def save(path, image, **options):
     image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     image.save(path, **options)
@@ -33,7 +40,7 @@ def save(path, image, **options):
 def test_exif_orientation(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    pixels, changes = images.decode(save(tmp_path / "a.png", COLOUR, exif=exif))
+    pixels, changes = decode(save(tmp_path / "a.png", COLOUR, exif=exif))
     np.testing.assert_array_equal(pixels, UPRIGHT[orientation](COLOUR))
     assert bool(changes) == (orientation != 1)
 
@@ -52,14 +59,14 @@ def test_exif_orientation_of_a_large_jpeg_that_is_decoded_smaller(tmp_path):
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "gif"])
 def test_lossless_formats_keep_every_pixel(tmp_path, suffix):
     grey = RNG.integers(0, 256, (9, 7), "uint8")
-    pixels, changes = images.decode(save(tmp_path / f"a.{suffix}", grey))
+    pixels, changes = decode(save(tmp_path / f"a.{suffix}", grey))
     np.testing.assert_array_equal(images.fit(pixels[None], (9, 7, 1))[0][0, ..., 0], grey)
     assert changes == ()
 
 
 def test_cmyk_jpeg(tmp_path):
     red = Image.new("RGB", (16, 16), (255, 0, 0)).convert("CMYK")
-    pixels, changes = images.decode(save(tmp_path / "a.jpg", red, quality=100))
+    pixels, changes = decode(save(tmp_path / "a.jpg", red, quality=100))
     np.testing.assert_allclose(pixels, np.broadcast_to([255, 0, 0], (16, 16, 3)), atol=6)
     assert changes == ("converted from CMYK to RGB",)
 
@@ -68,13 +75,13 @@ def test_palette(tmp_path):
     image = Image.new("P", (3, 1))
     image.putpalette([9, 8, 7, 100, 110, 120, 255, 0, 0])
     image.putdata([2, 0, 1])
-    pixels, _ = images.decode(save(tmp_path / "a.png", image))
+    pixels, _ = decode(save(tmp_path / "a.png", image))
     assert pixels.tolist() == [[[255, 0, 0], [9, 8, 7], [100, 110, 120]]]
 
 
 def test_transparent_pixels_show_white_not_their_hidden_colour(tmp_path):
     rgba = np.array([[[10, 20, 30, 0], [10, 20, 30, 255], [10, 20, 30, 51]]], "uint8")
-    pixels, changes = images.decode(save(tmp_path / "a.png", rgba))
+    pixels, changes = decode(save(tmp_path / "a.png", rgba))
     blended = [round(0.2 * value + 0.8 * 255) for value in (10, 20, 30)]
     np.testing.assert_allclose(pixels[0], [[255] * 3, [10, 20, 30], blended], atol=1)
     assert changes == ("transparent, laid on white",)
@@ -83,12 +90,12 @@ def test_transparent_pixels_show_white_not_their_hidden_colour(tmp_path):
     palette.putpalette([0, 0, 0, 50, 60, 70])
     palette.putdata([0, 1])
     path = save(tmp_path / "p.png", palette, transparency=0)
-    assert images.decode(path)[0].tolist() == [[[255] * 3, [50, 60, 70]]]
+    assert decode(path)[0].tolist() == [[[255] * 3, [50, 60, 70]]]
 
 
 def test_an_opaque_alpha_channel_changes_nothing(tmp_path):
     opaque = np.dstack([COLOUR, np.full((6, 4), 255, "uint8")])
-    pixels, changes = images.decode(save(tmp_path / "a.png", opaque))
+    pixels, changes = decode(save(tmp_path / "a.png", opaque))
     np.testing.assert_array_equal(pixels, COLOUR)
     assert changes == ()
 
@@ -96,7 +103,7 @@ def test_an_opaque_alpha_channel_changes_nothing(tmp_path):
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path, suffix):
     wide = np.array([[0, 256, 32768, 65535]], "uint16")
-    pixels, changes = images.decode(save(tmp_path / f"a.{suffix}", wide))
+    pixels, changes = decode(save(tmp_path / f"a.{suffix}", wide))
     assert pixels[..., 0].tolist() == [[0, 1, 128, 255]]
     assert changes == ("reduced from 16 bits to 8",)
 
@@ -104,13 +111,13 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path, suffix):
 def test_one_bit(tmp_path):
     image = Image.new("1", (2, 1))
     image.putpixel((1, 0), 1)
-    assert images.decode(save(tmp_path / "a.png", image))[0].tolist() == [[[0], [255]]]
+    assert decode(save(tmp_path / "a.png", image))[0].tolist() == [[[0], [255]]]
 
 
 def test_first_frame_of_an_animation(tmp_path):
     frames = [Image.new("L", (4, 4), value) for value in (50, 200)]
     path = save(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
-    assert set(images.decode(path)[0].ravel().tolist()) == {50}
+    assert set(decode(path)[0].ravel().tolist()) == {50}
 
 
 def test_unusable_pixels_and_damaged_files_name_the_file(tmp_path):
@@ -121,7 +128,7 @@ def test_unusable_pixels_and_damaged_files_name_the_file(tmp_path):
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     for name in ("float.tif", "text.png", "empty.jpg", "cut.jpg", "missing.png"):
         with pytest.raises(DataError, match=rf"{name} can't be read as an image: \S+") as raised:
-            images.decode(tmp_path / name)
+            decode(tmp_path / name)
         assert "\n" not in str(raised.value)
 
 
@@ -186,6 +193,6 @@ def test_a_large_jpeg_decoded_smaller_looks_the_same(tmp_path):
     image = np.stack(np.broadcast_arrays(ramp, ramp[:, None], ramp[::-1]), axis=-1)
     path = save(tmp_path / "a.jpg", image, quality=95)
     fast = images.read(path, (64, 64, 3))[0]
-    slow = images.fit(images.decode(path)[0][None], (64, 64, 3))[0][0]
+    slow = images.fit(decode(path)[0][None], (64, 64, 3))[0][0]
     np.testing.assert_allclose(fast.astype(int), slow, atol=4)
-    assert images.decode(path, 128)[0].shape == (150, 150, 3)
+    assert decode(path, 128)[0].shape == (150, 150, 3)

@@ -104,7 +104,11 @@ class TestNpz:
         assert sorted(map(bytes, every)) == sorted(map(bytes, images))
         assert load(source, seed=3, validation=0.2, test=0.1).fingerprint == parts.fingerprint
         assert load(source, seed=4, validation=0.2, test=0.1).fingerprint != parts.fingerprint
-        assert any("20 for validation and 10 for test" in note for note in parts.notes)
+        taken = (
+            "20 for validation and 10 for test are taken from 100 training images, class by class."
+        )
+        assert parts.notes == (taken,)
+        assert load(source, validation=0, test=0).notes == ()
 
     def test_separate_sets_and_names(self, write):
         pixels = RNG.integers(0, 256, (10, 4, 4, 3), "uint8")
@@ -182,7 +186,7 @@ def server(tmp_path):
     folder.mkdir()
     handler = functools.partial(_Handler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{httpd.server_port}/", folder
         httpd.shutdown()
 
