@@ -253,7 +253,7 @@ AlexNetOWT = Architecture(
     recipe=replace(RECIPE, source="the recipe of alexnet"),
 )
 
-_TinyAlexNet = AlexNet.variant("_tiny_alexnet", widths=(8, 16, 24, 24, 16), hidden=(32, 32))
+_TinyAlexNet = AlexNet.variant("tiny_alexnet", widths=(8, 16, 24, 24, 16), hidden=(32, 32))
 _TinyAlexNetOWT = AlexNetOWT.variant(
-    "_tiny_alexnet_owt", widths=(8, 16, 24, 16, 16), hidden=(32, 32), grid=2
+    "tiny_alexnet_owt", widths=(8, 16, 24, 16, 16), hidden=(32, 32), grid=2
 )

@@ -231,5 +231,5 @@ NiN = Architecture(
 )
 
 _TinyNiN = NiNCIFAR10.variant(
-    "_tiny_nin", widths=(8, 12, 16), hidden_widths=(8, 12, 16), output_widths=(8, 12)
+    "tiny_nin", widths=(8, 12, 16), hidden_widths=(8, 12, 16), output_widths=(8, 12)
 )

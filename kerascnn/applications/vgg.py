@@ -260,4 +260,4 @@ VGG13BN = _with_batch_norm(VGG13, 133_053_736, 28.414, 9.626)
 VGG16BN = _with_batch_norm(VGG16, 138_365_992, 26.64, 8.484)
 VGG19BN = _with_batch_norm(VGG19, 143_678_248, 25.782, 8.158)
 
-_TinyVGG = VGG11.variant("_tiny_vgg", widths=(4, 8, 8, 16, 16), hidden=(16, 16))
+_TinyVGG = VGG11.variant("tiny_vgg", widths=(4, 8, 8, 16, 16), hidden=(16, 16))

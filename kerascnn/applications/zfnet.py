@@ -129,4 +129,4 @@ ZFNet = Architecture(
     ),
 )
 
-_TinyZFNet = ZFNet.variant("_tiny_zfnet", widths=(8, 16, 24, 24, 16), hidden=(32, 32))
+_TinyZFNet = ZFNet.variant("tiny_zfnet", widths=(8, 16, 24, 24, 16), hidden=(32, 32))
