@@ -49,5 +49,9 @@ class WeightsError(KerascnnError, ValueError):
     """Weights can't be found, verified or matched with the model."""
 
 
+class ExportError(KerascnnError, RuntimeError):
+    """A model can't be written for another runtime, for example because a package is missing."""
+
+
 class TrainingError(KerascnnError, RuntimeError):
     """Training can't go on, for example because the loss is not a number."""

@@ -1,0 +1,67 @@
+"""`kerascnn export`: a trained run, or a network by name, as a file for another runtime."""
+
+from __future__ import annotations
+
+import json as json_
+from pathlib import Path
+
+import typer
+
+
+def export(
+    model: str = typer.Argument(help="A run directory, or the name of an architecture."),
+    format: str = typer.Option(help="savedmodel, onnx, litert, keras or weights."),
+    output: Path | None = typer.Option(None, help="Default: the model's name, here."),
+    pixels: bool = typer.Option(
+        False, help="Put the preprocessing inside, so that the file takes pixels in 0..255."
+    ),
+    weights: str | None = typer.Option(None, help="For a name: 'imagenet' or a weight file."),
+    input_shape: str | None = typer.Option(None, help="For a name: such as 64x64x3."),
+    classes: int | None = typer.Option(None, help="For a name: number of classes."),
+    set_: list[str] = typer.Option([], "--set", help="For a name: argument=value."),
+    json: bool = typer.Option(False, "--json", help="Machine-readable output."),
+) -> None:
+    """Export a model, and compare the file's outputs with the model's in the real runtime."""
+    from kerascnn import exporting
+    from kerascnn.commands.options import parse_arguments, parse_shape
+    from kerascnn.errors import ArgumentError
+
+    if Path(model).is_dir():
+        from kerascnn.training.run import Run
+
+        if weights or input_shape or classes or set_:
+            raise ArgumentError(
+                f"{model} is a run, whose model is complete: --weights, --input-shape, --classes "
+                "and --set are for the name of an architecture."
+            )
+        run = Run.open(model)
+        network, preprocessing = run.model(), run.preprocessing()
+    else:
+        from kerascnn import registry
+        from kerascnn.weights import preprocessing as expected
+
+        architecture = registry.get(model)
+        arguments = parse_arguments(model, set_)
+        shape = parse_shape(input_shape)
+        network = architecture(weights=weights, input_shape=shape, classes=classes, **arguments)
+        preprocessing = architecture.card.preprocessing
+        if weights and weights.startswith("imagenet"):
+            preprocessing = expected(model, weights, **arguments)
+    path = exporting.export(
+        network,
+        output or Path(Path(model).resolve().name if Path(model).is_dir() else model),
+        format,
+        preprocessing=preprocessing if pixels else None,
+    )
+    exported = exporting.with_preprocessing(network, preprocessing) if pixels else network
+    gap = exporting.difference(exported, path, format)
+    if json:
+        found = {"path": str(path), "format": format, "pixels": pixels, "difference": gap}
+        typer.echo(json_.dumps(found, indent=2))
+        return
+    from rich.console import Console
+
+    said = "its runtime isn't installed, so its outputs were not compared"
+    if gap is not None:
+        said = f"its outputs differ from the model's by {gap:.1e} of the largest"
+    Console().print(f"Wrote [bold]{path}[/]; {said}.", highlight=False)
