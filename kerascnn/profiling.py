@@ -178,6 +178,12 @@ class Profile:
         return tuple(layer.name for layer in self.layers if layer.macs is None)
 
     @property
+    def largest_field(self) -> ReceptiveField | None:
+        """The largest field of a convolution, where that isn't the whole image."""
+        fields = [layer.receptive_field for layer in self.layers if layer.macs]
+        return max(filter(None, fields), key=lambda field: field.size, default=None)
+
+    @property
     def activation_bytes(self) -> int:
         """Size of all outputs of all layers for one image."""
         return sum(layer.activation_bytes for layer in self.layers)
@@ -198,7 +204,6 @@ class Profile:
 
         table = Table(title=self.model, box=None, show_footer=True, header_style="bold")
         table.add_column("layer", "total", overflow="fold")
-        table.add_column("kind")
         for column, footer in (
             ("output", ""),
             ("kernel", ""),
@@ -211,7 +216,6 @@ class Profile:
             params = layer.params + layer.other_params
             table.add_row(
                 layer.name,
-                layer.kind,
                 "×".join(map(str, layer.output_shape)),
                 _window_text(layer),
                 f"{params:,}" if params else "",

@@ -1,0 +1,224 @@
+"""`kerascnn info`: what is known about an architecture or a run, and its layers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from kerascnn.architecture import Architecture
+    from kerascnn.profiling import Profile
+
+FEW_LAYERS = 30  # a network of so many is shown layer by layer without being asked
+
+
+def info(
+    subject: str = typer.Argument(help="An architecture's name, or a run directory."),
+    layers: bool = typer.Option(False, "--layers", help="Show every layer of a deep network too."),
+    assign: list[str] = typer.Option(
+        [], "--set", help="argument=value of the architecture; repeat for several."
+    ),
+    input_shape: str | None = typer.Option(None, help="HEIGHTxWIDTHxCHANNELS; default: native."),
+    classes: int | None = typer.Option(None, min=1, help="Default: native."),
+    json: bool = typer.Option(False, "--json", help="Machine-readable output."),
+) -> None:
+    """Show an architecture's card, arguments and layers, or those of a trained run."""
+    from rich.console import Console
+
+    from kerascnn import profile, registry
+    from kerascnn.commands.options import parse_arguments, parse_shape
+    from kerascnn.keras_internals import without_values
+
+    run: dict[str, Any] | None = None
+    if Path(subject).is_dir():
+        if assign or input_shape or classes:
+            raise typer.BadParameter("a run has its own arguments, input shape and classes")
+        network, model, run = _open(Path(subject))
+    else:
+        network = registry.get(subject)
+        arguments = parse_arguments(subject, assign)
+        with without_values():
+            model = network(input_shape=parse_shape(input_shape), classes=classes, **arguments)
+    measured = profile(model)
+    report = _report(network, measured, run)
+    if json:
+        report["layers"] = measured.to_dict()["layers"]
+        typer.echo(json_.dumps(report, indent=2))
+        return
+    console = Console()
+    _print_card(console, report)
+    if layers or len(measured.layers) <= FEW_LAYERS:
+        console.print(measured.table())
+    else:
+        console.print(f"[dim]{len(measured.layers)} layers: --layers shows them.[/]")
+
+
+def _open(path: Path) -> tuple[Architecture | None, Any, dict[str, Any]]:
+    """The architecture, the trained model, and what is worth knowing of a run."""
+    from kerascnn import registry
+    from kerascnn.training.run import Run
+
+    run = Run.open(path)
+    model, config = run.model(), run.config
+    chosen = config["architecture"]
+    found = {
+        "path": str(path),
+        "data": config.get("data"),
+        "arguments": chosen["arguments"] if chosen else None,
+        "metrics": run.metrics,
+    }
+    return (registry.get(chosen["name"]) if chosen else None), model, found
+
+
+def _report(
+    network: Architecture | None, measured: Profile, run: dict[str, Any] | None
+) -> dict[str, Any]:
+    from kerascnn import registry
+
+    field = measured.largest_field
+    report: dict[str, Any] = {
+        "name": network.name if network else measured.model,
+        "input_shape": measured.layers[0].output_shape,
+        "output_shapes": [measured[name].output_shape for name in measured.outputs],
+        "params": measured.params,
+        "other_params": measured.other_params,
+        "macs": measured.macs,
+        "receptive_field": dataclasses.asdict(field) if field else None,
+        "peak_bytes_inference": measured.peak_memory(),
+        "peak_bytes_training": measured.peak_memory(training=True),
+    }
+    if run:
+        report["run"] = run
+    if network:
+        entry = registry.entries(registry.ARCHITECTURES)[network.name][0]
+        report["provider"] = entry.origin
+        report["card"] = dataclasses.asdict(network.card)
+        report["arguments"] = [
+            {
+                "name": param.name,
+                "default": param.default,
+                "expected": param.expected(),
+                "when": param.when,
+                "help": param.help,
+            }
+            for param in network.space
+        ]
+    return report
+
+
+def _print_card(console: Console, report: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    card = report.get("card")
+    console.print(f"[bold]{report['name']}[/]  [dim]{report.get('provider', 'own model')}[/]")
+    if card:
+        console.print(escape(f"{card['title']} ({card['authors']}, {card['year']})"))
+        console.print(_address(card["link"]), style="blue", highlight=False)
+    console.print(_facts(report))
+    if "run" in report:
+        console.print(_grid("run", _run_lines(report["run"])))
+    if not card:
+        return
+    if card["results"]:
+        console.print(_results(card["results"]))
+    if report["arguments"]:
+        console.print(_arguments(report["arguments"]))
+    for deviation in card["deviations"]:
+        console.print(f"[yellow]deviation[/]  {escape(deviation)}", highlight=False)
+    console.print()
+
+
+def _grid(title: str, lines: list[tuple[str, str]]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=None, show_header=False)
+    for name, value in lines:
+        table.add_row(f"[dim]{name}[/]", escape(value))
+    return table
+
+
+def _facts(report: dict[str, Any]) -> Table:
+    card, field = report.get("card"), report["receptive_field"]
+    outputs = ", ".join("×".join(map(str, shape)) for shape in report["output_shapes"])
+    lines = [
+        ("input", "×".join(map(str, report["input_shape"]))),
+        ("output", outputs),
+        ("parameters", f"{report['params']:,} trainable, {report['other_params']:,} others"),
+        ("MACs", f"{report['macs']:,}"),
+        (
+            "activations",
+            f"{_bytes(report['peak_bytes_inference'])} at most for one image, "
+            f"{_bytes(report['peak_bytes_training'])} in training",
+        ),
+    ]
+    if field:
+        size, stride = field["size"][0], field["stride"][0]
+        lines.append(("receptive field", f"{size} pixels, stride {stride} (convolutions)"))
+    if card:
+        height, width = card["smallest_input"]
+        lines.append(("smallest input", f"{height}×{width}, without the classifier"))
+        pixels = card["preprocessing"]
+        lines.append(
+            (
+                "preprocessing",
+                f"(pixel × {pixels['scale']:.6g} - {_plain(pixels['mean'])}) / "
+                f"{_plain(pixels['std'])}, {pixels['order']}",
+            )
+        )
+    return _grid("", lines)
+
+
+def _run_lines(run: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [("directory", run["path"]), ("data", str(run["data"]))]
+    lines += [(f"argument {name}", _plain(v)) for name, v in (run["arguments"] or {}).items()]
+    return lines + [(name, _plain(value)) for name, value in run["metrics"].items()]
+
+
+def _results(results: list[dict[str, Any]]) -> Table:
+    from rich.table import Table
+
+    table = Table("dataset", "protocol", "metric", "value", "source", title="published results")
+    table.box, table.title_justify = None, "left"
+    for row in results:
+        values = (_plain(value) for value in row.values())
+        table.add_row(*values)
+    return table
+
+
+def _arguments(arguments: list[dict[str, Any]]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("argument", "default", "legal", "meaning", title="arguments")
+    table.box, table.title_justify = None, "left"
+    for row in arguments:
+        meaning = row["help"]
+        if row["when"]:
+            parent, values = row["when"]
+            meaning += f" Only if {parent} is {' or '.join(map(str, values))}."
+        table.add_row(row["name"], _plain(row["default"]), escape(row["expected"]), escape(meaning))
+    return table
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**20:,.1f} MiB" if count >= 2**20 else f"{count / 2**10:,.0f} KiB"
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(_plain, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def _address(link: str) -> str:
+    """A DOI or an arXiv id as an address that a terminal can open."""
+    for scheme, prefix in (("doi:", "https://doi.org/"), ("arXiv:", "https://arxiv.org/abs/")):
+        if link.startswith(scheme):
+            return prefix + link.removeprefix(scheme)
+    return link

@@ -1,0 +1,157 @@
+"""`kerascnn info` and `kerascnn compare`, as a user calls them."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import kerascnn
+from kerascnn.architecture import Card, Result
+from kerascnn.cli import app
+from kerascnn.commands.compare import comparable
+from kerascnn.training.trainer import train
+
+
+def run(*arguments):
+    result = CliRunner().invoke(
+        app, [str(argument) for argument in arguments], env={"COLUMNS": "120"}
+    )
+    if result.exception:
+        raise result.exception
+    return result.output
+
+
+def test_card_arguments_and_layers_of_a_small_network():
+    shown = run("info", "lenet5")
+    for text in (
+        "Gradient-Based Learning",
+        "https://doi.org/10.1109/5.726791",
+        "61,706",
+        "416,520",
+        "16×16",
+        "widths",
+        "6, 16",
+        "an integer from 1 to 15",
+        "conv2_tanh",
+        "14 / 2",
+    ):
+        assert text in shown
+
+
+def test_a_deep_network_lists_its_layers_when_asked():
+    assert "--layers" in run("info", "resnet20_cifar")
+    assert "conv4_block3_out" not in run("info", "resnet20_cifar")
+    assert "conv4_block3_out" in run("info", "resnet20_cifar", "--layers")
+
+
+def test_json_is_the_architecture_that_was_asked_for():
+    arguments = ("--set", "widths=8,24", "--input-shape", "40x48x3", "--classes", 26)
+    shown = json.loads(run("info", "lenet5", *arguments, "--json"))
+    cost = kerascnn.get("lenet5").cost((40, 48, 3), 26, widths=(8, 24))
+    assert (shown["params"], shown["macs"]) == (cost.params, cost.macs)
+    assert shown["input_shape"] == [40, 48, 3]
+    assert shown["output_shapes"] == [[26]]
+    assert shown["receptive_field"] == {"size": [14, 14], "stride": [2, 2], "start": [0, 0]}
+    assert shown["card"]["params"] == 61_706
+    assert [row["name"] for row in shown["arguments"]][:2] == ["widths", "kernel"]
+    assert sum(layer["params"] for layer in shown["layers"]) == cost.params
+
+
+def test_vgg16_is_shown_without_allocating_it():
+    """138 million parameters; with values they would be half a gigabyte."""
+    shown = json.loads(run("info", "vgg16", "--json"))
+    assert (shown["params"], shown["macs"]) == (138_357_544, 15_470_264_320)
+
+
+def test_mistakes_are_explained():
+    with pytest.raises(kerascnn.errors.UnknownNameError, match="Did you mean lenet5"):
+        run("info", "lenet")
+    with pytest.raises(kerascnn.errors.ArgumentError, match="Received: 'abc'"):
+        run("info", "lenet5", "--input-shape", "abc")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A real run, one epoch on a few images."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    train("lenet5", "mnist5k", arguments={"widths": (4, 6)}, epochs=1, batch_size=512, run=path)
+    return path
+
+
+def test_a_run_shows_its_model_and_figures(trained):
+    shown = json.loads(run("info", trained, "--json"))
+    assert shown["name"] == "lenet5"
+    assert shown["params"] == kerascnn.get("lenet5").cost(widths=(4, 6)).params
+    assert shown["run"]["metrics"]
+    assert shown["run"]["arguments"]["widths"] == [4, 6]
+    text = run("info", trained)
+    assert "argument widths" in text
+    assert "4, 6" in text
+
+
+def test_a_directory_that_is_no_run(tmp_path):
+    with pytest.raises(kerascnn.errors.RunError, match=r"config\.json"):
+        run("info", tmp_path)
+
+
+# --- compare ---------------------------------------------------------------------------------
+
+
+def test_compare_lists_exact_figures():
+    rows = json.loads(run("compare", "lenet5*", "resnet20_cifar", "lenet5", "--json"))
+    assert [row["name"] for row in rows] == ["lenet5", "lenet5_1998", "resnet20_cifar"]
+    assert [row["params"] for row in rows] == [61_706, 60_000, 269_722]
+    assert rows[2]["macs"] == 40_551_040
+    assert rows[2]["field"] == [81, 81]
+    assert rows[0]["error"] is None
+
+
+def test_compare_draws_a_picture(tmp_path):
+    from PIL import Image
+
+    path = tmp_path / "compare.png"
+    names = ("alexnet", "googlenet", "vgg16", "resnet50")
+    shown = run("compare", *names, "--save", path)
+    assert all(name in shown for name in names)
+    picture = Image.open(path).convert("RGB")
+    assert picture.size == (1200, 780)
+    colours = picture.getcolors(1 << 20)
+    blue = sum(count for count, (r, g, b) in colours if b > 180 and r < 160)
+    assert blue > 3000, "the circles are there"
+    with pytest.raises(kerascnn.errors.ArgumentError, match="none of these"):
+        run("compare", "lenet5", "--save", path)
+
+
+def card(*results):
+    return Card(
+        title="",
+        authors="",
+        year=2000,
+        link="",
+        input_shape=(8, 8, 3),
+        classes=2,
+        params=None,
+        macs=None,
+        smallest_input=(1, 1),
+        results=tuple(
+            Result(dataset=d, protocol=p, metric=m, value=v, source="") for d, p, m, v in results
+        ),
+    )
+
+
+def test_only_like_is_compared_with_like():
+    both = "top-1/top-5 error %"
+    chosen = comparable(
+        [
+            card(("A", "10 crops", both, (30.0, 10.0)), ("A", "centre crop", both, (32.0, 11.0))),
+            card(
+                ("A", "7 networks, 10 crops", "top-5 error %", 6.0), ("A", "1 crop", both, (28, 9))
+            ),
+            card(("A", "10 crops", "top-1 error %", 27.0), ("B", "1 crop", "error %", 5.0)),
+            card(("B", "1 crop", "error %", 4.0), ("A", "1 crop", "accuracy %", 70.0)),
+        ]
+    )
+    # Three have a top-1 error on A; 1 and 10 crops are equally frequent, so one crop is taken.
+    assert [error and error.percent for error in chosen] == [32.0, 28, 27.0, None]
+    assert [error and error.crops for error in chosen] == ["1 crop", "1 crop", "10 crops", None]
+    assert comparable([card(), card()]) == [None, None]
