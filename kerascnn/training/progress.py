@@ -1,0 +1,160 @@
+"""What the terminal shows while a network trains."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+REFRESH = 4  # drawings in a second
+WINDOW = 256  # calls over which the rate of images is averaged
+
+
+class Progress(keras.callbacks.Callback):
+    """On a terminal a live bar, and one line for each finished epoch; elsewhere the lines alone.
+
+    Nothing is drawn and no tensor is read in the training thread: it only leaves the newest logs
+    behind, and the drawing thread picks them up a few times in a second.
+
+    From the logs it shows `loss`, `error` or `accuracy`, both with `val_` too, and
+    `images_per_second`.
+
+    Args:
+        epochs: epochs of the whole run.
+        steps: steps in an epoch.
+        batch_size: images in one step, over all replicas together.
+        console: where to write; default: standard output.
+        first_epoch: epochs that were finished before, in a run that is resumed.
+    """
+
+    def __init__(
+        self,
+        epochs: int,
+        steps: int,
+        batch_size: int,
+        console: Console | None = None,
+        first_epoch: int = 0,
+    ) -> None:
+        super().__init__()
+        self.console = console or Console()
+        self._epochs, self._steps, self._batch_size = epochs, steps, batch_size
+        self._epoch, self._done = first_epoch, 0
+        self._logs: Mapping[str, Any] = {}
+        self._validation: dict[str, float] = {}
+        self._validating = False
+        self._live: Live | None = None
+        self._epoch_began = self._last_call = 0.0
+        self._epoch_seconds: float | None = None
+        self._busy = 0.0  # seconds spent on training steps alone
+        self._trained = 0  # images
+        self._pace: deque[tuple[float, int]] = deque(maxlen=WINDOW)
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Start drawing."""
+        if self.console.is_terminal and not self.console.quiet:
+            self._live = Live(
+                get_renderable=self._draw,
+                console=self.console,
+                refresh_per_second=REFRESH,
+                transient=True,
+            )
+            self._live.start()
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Stop drawing."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop drawing and give the cursor back; needed when training ends with an exception."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Empty the bar."""
+        self._epoch, self._done, self._logs, self._validating = epoch, 0, {}, False
+        self._epoch_began = self._last_call = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Note the newest logs; `batch` is the last of the steps that one call ran."""
+        now = time.perf_counter()
+        self._busy += now - self._last_call
+        self._trained += (batch + 1 - self._done) * self._batch_size
+        self._last_call, self._done, self._logs = now, batch + 1, logs or {}
+        self._pace.append((self._busy, self._trained))
+
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Say that validation runs."""
+        self._validating = True
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Print the epoch's line."""
+        logs = logs or {}
+        self._epoch_seconds = time.perf_counter() - self._epoch_began
+        self._validation = {k: v for k, v in logs.items() if k.startswith("val_")}
+        parts = [self._count(), _losses(logs), _losses(logs, "val_"), self._speed(logs)]
+        line = "  ".join(part for part in parts if part) + f"  {self._epoch_seconds:.1f} s"
+        self.console.print(Text(line), soft_wrap=True)
+
+    def _count(self) -> str:
+        return f"epoch {self._epoch + 1:{len(str(self._epochs))}}/{self._epochs}"
+
+    def _speed(self, logs: Mapping[str, Any]) -> str:
+        rate = logs.get("images_per_second") or self._rate()
+        return f"{rate:,.0f} images/s" if rate else ""
+
+    def _rate(self) -> float | None:
+        """Images in a second over the last calls, without validation and the first, slow call."""
+        if len(self._pace) < 2:
+            return None
+        (before, fewer), (now, more) = self._pace[0], self._pace[-1]
+        return (more - fewer) / (now - before) if now > before else None
+
+    def _left(self) -> str:
+        rate = self._rate()
+        epoch = self._epoch_seconds or (rate and self._steps * self._batch_size / rate)
+        if not epoch:
+            return ""
+        seconds = round(epoch * (self._epochs - self._epoch - self._done / self._steps))
+        hours, minutes = seconds // 3600, seconds // 60 % 60
+        return f"{hours}:{minutes:02}:{seconds % 60:02} left"
+
+    def _draw(self) -> Group:
+        """The bar of this epoch, and what is known so far; runs in the drawing thread."""
+        bar = Table.grid(padding=(0, 1), expand=True)
+        for ratio in (None, 1, None):
+            bar.add_column(no_wrap=True, ratio=ratio)
+        bar.add_row(
+            self._count(),
+            ProgressBar(self._steps, self._done, complete_style="cyan", finished_style="cyan"),
+            "validating" if self._validating else self._left(),
+        )
+        parts = [_losses(self._logs), _losses(self._validation, "val_"), self._speed({})]
+        return Group(bar, Text("  ".join(part for part in parts if part), "dim", no_wrap=True))
+
+
+def error(logs: Mapping[str, Any], prefix: str = "") -> float | None:
+    """The share of wrong top-1 predictions, in [0, 1], from `error` or `accuracy`; or None."""
+    if f"{prefix}error" in logs:
+        return float(logs[f"{prefix}error"])
+    if f"{prefix}accuracy" in logs:
+        return 1 - float(logs[f"{prefix}accuracy"])
+    return None
+
+
+def _losses(logs: Mapping[str, Any], prefix: str = "") -> str:
+    parts = []
+    if f"{prefix}loss" in logs:
+        loss = float(logs[f"{prefix}loss"])
+        parts.append(f"loss {loss:.4f}" if 1e-3 <= abs(loss) < 1e4 else f"loss {loss:.3g}")
+    if (wrong := error(logs, prefix)) is not None:
+        parts.append(f"error {wrong:6.2%}")
+    return f"{prefix.replace('_', ' ')}{' '.join(parts)}" if parts else ""
