@@ -8,6 +8,7 @@ normalization absorbs, and a classifier that the model doesn't have.
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 import sys
 from collections.abc import Mapping
@@ -133,7 +134,7 @@ class _Plan:
             for generator in getattr(layer, "_seed_generators", ()):
                 self.variables.pop(f"{layer.name}/{generator.state.name}", None)
         self.tensors: Arrays = dict(canonical.tensors)
-        self.theirs = canonical.theirs
+        self.theirs = dict(canonical.theirs)
         self.adapted: dict[str, str] = {}
         self.initial: list[str] = []
         self._number_to_name()
@@ -149,11 +150,21 @@ class _Plan:
         return Report(self.origin, loaded, self.adapted, tuple(self.initial), tuple(self.unused))
 
     def _number_to_name(self) -> None:
-        """Variables that the file only numbers, of layers whose kind the rules don't know."""
+        """Keras's files number a layer's variables, in the order of their creation."""
         for layer in self.model.layers:
-            for number, variable in enumerate(layer.weights):
-                if (name := f"{layer.name}/{number}") in self.tensors:
-                    self.tensors[f"{layer.name}/{variable.name}"] = self.tensors.pop(name)
+            numbers = itertools.takewhile(
+                self.tensors.__contains__, (f"{layer.name}/{n}" for n in itertools.count())
+            )
+            numbered = list(numbers)
+            names = [variable.name for variable in layer.weights]
+            if len(numbered) == 2 and names == ["kernel"]:
+                names = ["kernel", "bias"]  # of a network with biases
+            if len(numbered) != len(names):
+                continue
+            for old, variable in zip(numbered, names):
+                new = f"{layer.name}/{variable}"
+                self.tensors[new] = self.tensors.pop(old)
+                self.theirs[new] = self.theirs.get(old, old)
 
     def _take_unused_head(self) -> list[str]:
         layers = {layer.name for layer in self.model.layers}

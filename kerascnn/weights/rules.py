@@ -1,6 +1,7 @@
 """Foreign names and layouts to ours, by rules: `layer1.0.bn2.weight` to `conv2_block1_2_bn/gamma`.
 
-The result of `convert` is canonical: `layer/variable` with our layer names, convolution kernels
+The result of `convert` is canonical: `layer/variable` with our layer names (Keras's files number
+the variables of a layer instead, which only the model can name), convolution kernels
 `[height, width, in, out]`, dense kernels `[in, out]`, and the inputs of the first dense layer
 after a feature map in the order height, width, channels. It depends on the file alone.
 """
@@ -12,7 +13,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -290,12 +290,12 @@ def _from_keras(checkpoint: Checkpoint) -> Canonical:
     names = {layer: layer for layer in layers}
     if "logits" not in layers and (classifier := _classifier(layers)):
         names[classifier] = "logits"
-    tensors: Arrays = {}
-    theirs: dict[str, str] = {}
-    for layer, variables in layers.items():
-        for variable, array in _named(variables).items():
-            tensors[f"{names[layer]}/{variable}"] = array
-            theirs[f"{names[layer]}/{variable}"] = f"{layer}/{variable}"
+    theirs = {
+        f"{ours}/{variable}": f"{layer}/{variable}"
+        for layer, ours in names.items()
+        for variable in layers[layer]
+    }
+    tensors = {ours: checkpoint.tensors[name] for ours, name in theirs.items()}
     epsilon = checkpoint.epsilon
     if epsilon is None and checkpoint.legacy:
         epsilon = KERAS_EPSILON
@@ -309,16 +309,3 @@ def _classifier(layers: Mapping[str, Arrays]) -> str | None:
     dense = [name for name, arrays in layers.items() if any(a.ndim == 2 for a in arrays.values())]
     last = dense[-1] if dense else None
     return last if last in ("probs", "fc1000") else None
-
-
-def _named(variables: Mapping[str, Any]) -> Arrays:
-    """The variables of one layer by name; files number them, in the order of their creation."""
-    if not all(name.isdigit() for name in variables):
-        return dict(variables)
-    arrays = [variables[number] for number in sorted(variables, key=int)]
-    ranks = [array.ndim for array in arrays]
-    if ranks == [1, 1, 1, 1]:
-        return dict(zip(("gamma", "beta", "moving_mean", "moving_variance"), arrays))
-    if len(ranks) <= 2 and ranks[0] >= 2 and ranks[1:] in ([], [1]):
-        return dict(zip(("kernel", "bias"), arrays))
-    return dict(variables)

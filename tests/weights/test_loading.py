@@ -1,0 +1,276 @@
+"""`weights.load`: every file format, all or nothing, and messages that name what doesn't fit."""
+
+import keras
+import numpy as np
+import pytest
+
+import kerascnn
+from kerascnn import weights
+from kerascnn.errors import ArgumentError, WeightsError
+from kerascnn.weights.readers import open_checkpoint
+from kerascnn.weights.rules import convert
+
+RNG = np.random.default_rng(0)
+
+
+def network(**arguments):
+    """A small ResNet: convolutions without biases, batch normalization, a classifier."""
+    small = {"depths": (1, 1), "widths": (4, 8), "kernels": (3, 3), "stem_width": 4}
+    return kerascnn.create("resnet18", **{"input_shape": (32, 32, 3), **small, **arguments})
+
+
+def randomized(model):
+    model.set_weights([RNG.uniform(0.1, 1, w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return randomized(network())
+
+
+def save(model, path):
+    arrays = {f"{x.name}/{v.name}": np.asarray(v) for x in model.layers for v in x.weights}
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    elif path.suffix == ".safetensors":
+        pytest.importorskip("safetensors", reason="pip install kerascnn[weights]")
+        from safetensors.numpy import save_file
+
+        save_file(arrays, path)
+    elif path.name.endswith(".weights.h5"):
+        model.save_weights(path)
+    else:
+        model.save(path)
+
+
+FILES = ("a.keras", "a.weights.h5", "a.h5", "a.safetensors", "a.npz")
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("name", ["resnet", "lenet5_1998"])
+def test_every_format(file, name, trained, tmp_path):
+    """LeNet's own layers too, whose variables no rule knows."""
+    model = trained if name == "resnet" else randomized(kerascnn.create(name))
+    other = network() if name == "resnet" else kerascnn.create(name)
+    save(model, tmp_path / file)
+    report = weights.load(other, tmp_path / file)
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert len(report.loaded) + len(report.adapted) == len(model.get_weights())
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_truncated_files(file, trained, tmp_path):
+    path = tmp_path / file
+    save(trained, path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    model = network()
+    before = model.get_weights()
+    with pytest.raises(WeightsError, match=f"{file} is damaged"):
+        weights.load(model, path)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def arrays(model):
+    return {f"{x.name}/{v.name}": np.asarray(v) for x in model.layers for v in x.weights}
+
+
+def refused(tensors, **arguments):
+    """The message; and nothing may have changed."""
+    model = network(**arguments)
+    before = model.get_weights()
+    with pytest.raises(WeightsError) as caught:
+        weights.load(model, tensors)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    return str(caught.value)
+
+
+def test_a_missing_array_is_named_with_the_nearest(trained):
+    tensors = arrays(trained)
+    tensors["conv1_cnov/kernel"] = tensors.pop("conv1_conv/kernel")
+    message = refused(tensors)
+    assert "nothing was loaded" in message
+    assert "conv1_conv/kernel (7, 7, 3, 4); nearest: conv1_cnov/kernel (7, 7, 3, 4)" in message
+
+
+def test_another_shape_is_named_with_both(trained):
+    tensors = arrays(trained)
+    tensors["conv2_block1_1_conv/kernel"] = np.zeros((3, 3, 4, 5), "float32")
+    message = refused(tensors)
+    expected = "conv2_block1_1_conv/kernel must be (3, 3, 4, 4). Received: "
+    assert expected + "conv2_block1_1_conv/kernel (3, 3, 4, 5)" in message
+
+
+def test_a_deeper_network_does_not_fit(trained):
+    message = refused(arrays(randomized(network(depths=(2, 1)))))
+    assert "Not in the model:" in message
+    assert "conv2_block2_1_conv/kernel" in message
+
+
+def test_weights_without_a_classifier_do_not_fit_one():
+    message = refused(arrays(network(include_top=False)))
+    assert "Build the model with include_top=False" in message
+
+
+def test_a_map_of_another_size_before_a_dense_layer(tmp_path):
+    small = {"widths": (2, 3, 4, 5, 6), "hidden": (7, 8), "classes": 9}
+    big = kerascnn.create("vgg11", input_shape=(64, 64, 3), **small)
+    with pytest.raises(WeightsError, match=r"fc1/kernel must be \(24, 7\)(.|\n)*flattened") as e:
+        weights.load(big, kerascnn.create("vgg11", input_shape=(96, 96, 3), **small))
+    assert "include_top=False" in str(e.value)
+    trunk = kerascnn.create("vgg11", include_top=False, widths=small["widths"])
+    report = weights.load(trunk, big)
+    assert set(report.unused) == {
+        f"{n}/{v}" for n in ("fc1", "fc2", "logits") for v in ("kernel", "bias")
+    }
+
+
+def test_biases_that_nothing_can_absorb_are_refused():
+    """VGG's convolutions have no normalization behind them."""
+    model = network()
+    tensors = arrays(model)
+    tensors["fantasy/bias"] = np.zeros(3, "float32")
+    assert "fantasy/bias (3,)" in refused(tensors)
+
+
+def test_unknown_torch_names_are_listed(trained):
+    tensors = {"layer1.0.conv1.weight": np.zeros((4, 4, 3, 3)), "encoder.weight": np.zeros((3, 3))}
+    assert "encoder" in refused(tensors)
+
+
+def test_source_must_agree_with_the_names(trained):
+    with pytest.raises(WeightsError, match=r"expects names such as layer1\.0\.conv1\.weight"):
+        weights.load(network(), arrays(trained), source="torchvision")
+    with pytest.raises(ArgumentError, match=r"torchvision.*Received: 'caffe'"):
+        weights.load(network(), arrays(trained), source="caffe")
+
+
+def test_unknown_files(tmp_path):
+    with pytest.raises(WeightsError, match="There is no weight file"):
+        weights.load(network(), tmp_path / "nothing.npz")
+    (tmp_path / "a.onnx").touch()
+    with pytest.raises(WeightsError, match=r"must end in one of \.keras"):
+        weights.load(network(), tmp_path / "a.onnx")
+
+
+def test_npz_with_pickled_objects_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", **{"a/kernel": np.array([{}], dtype=object)})
+    with pytest.raises(WeightsError, match="pickle"):
+        weights.load(network(), tmp_path / "a.npz")
+
+
+def test_dropout_seeds_are_no_weights(trained):
+    """A model with dropout has a random state among its variables."""
+    model = network(dropout=0.5)
+    weights.load(model, trained)
+    weights.load(network(), model)
+
+
+def test_mixed_precision(trained):
+    """Variables stay float32, and get half precision arrays converted."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = network()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    halves = {name: array.astype("float16") for name, array in arrays(trained).items()}
+    weights.load(model, halves)
+    np.testing.assert_allclose(model.get_weights()[0], trained.get_weights()[0], rtol=1e-3)
+
+
+def test_pth_files(trained, golden, torch_files, tmp_path):
+    """A torchvision checkpoint as torch.save writes it gives the same model as the mapping."""
+    state = golden("resnet18").state
+    torch_files.zip(tmp_path / "a.pth", state)
+    from_file = convert(open_checkpoint(tmp_path / "a.pth")).tensors
+    from_mapping = convert(open_checkpoint(state)).tensors
+    assert list(from_file) == list(from_mapping)
+    assert all(np.array_equal(from_file[name], from_mapping[name]) for name in from_file)
+
+
+# --- rules ---------------------------------------------------------------------------------------
+
+
+def test_older_densenet_names():
+    """Checkpoints from before torchvision 0.2 have a dot where the name has none today."""
+    block = "features.denseblock1.denselayer2"
+    new = {
+        f"{block}.norm1.weight": np.ones(3),
+        f"{block}.norm1.running_mean": np.ones(3),
+        f"{block}.conv2.weight": np.ones((2, 3, 1, 1)),
+    }
+    old = {name.replace("norm1", "norm.1").replace("conv2", "conv.2"): v for name, v in new.items()}
+    names = [
+        "conv2_block2_0_bn/gamma",
+        "conv2_block2_0_bn/moving_mean",
+        "conv2_block2_2_conv/kernel",
+    ]
+    assert list(convert(open_checkpoint(new)).tensors) == names
+    assert list(convert(open_checkpoint(old)).tensors) == names
+
+
+@pytest.mark.parametrize("normalization", [False, True])
+def test_timms_vgg(normalization):
+    """timm makes convolutions of VGG's dense layers, under other names."""
+    shapes = {"features.0.weight": (4, 3, 3, 3), "features.0.bias": (4,)}
+    if normalization:
+        shapes |= {f"features.1.{leaf}": (4,) for leaf in ("weight", "running_mean")}
+    shapes |= {"classifier.0.weight": (5, 4 * 7 * 7), "classifier.3.weight": (6, 5)}
+    shapes |= {"classifier.0.bias": (5,), "classifier.6.weight": (9, 6)}
+    state = {key: RNG.standard_normal(shape) for key, shape in shapes.items()}
+    theirs = {}
+    for key, array in state.items():
+        number, _, leaf = key.removeprefix("classifier.").partition(".")
+        if not key.startswith("classifier"):
+            theirs[key] = array
+        elif number == "6":
+            theirs[f"head.fc.{leaf}"] = array
+        else:
+            side = 7 if number == "0" else 1
+            shape = (len(array), -1, side, side) if leaf == "weight" else (-1,)
+            theirs[f"pre_logits.fc{1 if number == '0' else 2}.{leaf}"] = array.reshape(shape)
+    expected = convert(open_checkpoint(state)).tensors
+    for mapping in (theirs, state):
+        ours = convert(open_checkpoint(dict(sorted(mapping.items())))).tensors  # safetensors sorts
+        assert set(ours) == set(expected)
+        assert all(np.array_equal(ours[key], expected[key]) for key in ours)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "densenet121", "resnet50"])
+def test_the_order_in_a_file_does_not_matter(name, golden):
+    state = golden(name).state
+    mixed = {key: state[key] for key in sorted(state, reverse=True)}
+    ours, expected = convert(open_checkpoint(mixed)), convert(open_checkpoint(state))
+    assert all(np.array_equal(ours.tensors[k], expected.tensors[k]) for k in expected.tensors)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "depths", "width"),
+    [("vgg13", 64, (2, 2, 2, 2, 2), 3), ("vgg19_bn", 64, (2, 2, 4, 4, 4), 3)],
+)
+def test_numbered_names_of_other_depths(name, first, depths, width):
+    """Rules, not lists: numbers as torch.nn.Sequential gives them."""
+    state, number, step = {}, 0, 3 if name.endswith("_bn") else 2
+    for depth in depths:
+        for _ in range(depth):
+            state[f"features.{number}.weight"] = np.zeros((2, 2, 3, 3))
+            if step == 3:
+                state[f"features.{number + 1}.running_mean"] = np.zeros(2)
+                state[f"features.{number + 1}.weight"] = np.zeros(2)
+            number += step
+        number += 1  # pooling
+    found = {key.partition("/")[0] for key in convert(open_checkpoint(state)).tensors}
+    model = kerascnn.create(name, include_top=False, widths=(2, 2, 2, 2, 2))
+    assert found == {layer.name for layer in model.layers if layer.weights}
+
+
+def test_old_keras_names():
+    """keras.applications' files are older than its code: slashes, fc1000."""
+    tensors = {"conv1_conv/0": np.zeros((1, 1, 3, 2)), "conv1_bn/0": np.zeros(2)}
+    tensors |= {f"conv1_bn/{k}": np.zeros(2) for k in range(4)}
+    tensors |= {"fc1000/0": np.zeros((2, 4)), "fc1000/1": np.zeros(4)}
+    names = {*(f"conv1_bn/{k}" for k in range(4)), "conv1_conv/0", "logits/0", "logits/1"}
+    assert set(convert(open_checkpoint(tensors)).tensors) == names
