@@ -1,0 +1,203 @@
+"""ResNet beyond its layer list, which tests/test_exactness.py compares with the paper's."""
+
+import keras
+import numpy as np
+import pytest
+
+from kerascnn import cost
+from kerascnn.applications import resnet
+from kerascnn.applications.resnet import (
+    Plain18,
+    Plain20CIFAR,
+    Plain56CIFAR,
+    ResNet18,
+    ResNet20CIFAR,
+    ResNet34,
+    ResNet50,
+    ResNet56CIFAR,
+)
+from kerascnn.architecture import Architecture
+from kerascnn.cost import Cost
+from kerascnn.errors import ArgumentError, InputSizeError
+from kerascnn.keras_internals import without_values
+from kerascnn.layers import PaddedIdentity
+
+TINY = resnet._TinyResNet
+VARIANTS = [value for value in vars(resnet).values() if isinstance(value, Architecture)]
+
+
+@pytest.mark.parametrize("architecture", VARIANTS, ids=lambda a: a.name)
+def test_card_tells_the_costs_and_the_smallest_input(architecture, facts):
+    card = architecture.card
+    values = architecture.space.defaults()
+    channels = card.input_shape[2]
+    assert cost.smallest_input(architecture, values, channels, None) == card.smallest_input[0]
+    if fact := facts.get(architecture.name):
+        expected = Cost(fact["params_exact"], fact["macs"]["computed"])
+        assert Cost(card.params, card.macs) == expected == architecture.cost()
+
+
+def test_shortcut_a_is_strided_and_padded_with_zero_maps():
+    """Section 3.3: "extra zero entries padded", "performed with a stride of 2"."""
+    image = np.random.default_rng(0).normal(size=(2, 7, 10, 3)).astype("float32")
+    expected = np.zeros((2, 4, 5, 8), "float32")
+    for row in range(4):
+        for column in range(5):
+            expected[:, row, column, :3] = image[:, 2 * row, 2 * column]
+    layer = PaddedIdentity(8, 2)
+    np.testing.assert_array_equal(layer(image), expected)
+    assert layer.compute_output_shape(image.shape) == expected.shape
+    assert not layer.weights
+    free = keras.Input((None, None, 3))
+    np.testing.assert_array_equal(keras.Model(free, layer(free))(image), expected)
+    np.testing.assert_array_equal(PaddedIdentity.from_config(layer.get_config())(image), expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [(224, 224), (123, 123), (97, 130), (17, 17)])
+@pytest.mark.parametrize("shortcut", ["A", "B"])
+def test_every_halving_rounds_up(height, width, shortcut):
+    """Padding is half a kernel on every side: a map of n pixels becomes one of (n + 1) // 2."""
+    with without_values():
+        model = ResNet18(input_shape=(height, width, 3), include_top=False, shortcut=shortcut)
+    names = ["conv1_conv", "pool1_pool", *(f"conv{stage}_block1_out" for stage in (3, 4, 5))]
+    for name in names:
+        height, width = (height + 1) // 2, (width + 1) // 2
+        assert model.get_layer(name).output.shape[1:3] == (height, width), name
+
+
+def test_halving_looks_at_the_pixels_that_the_paper_means():
+    """The centre of every window is at an even pixel, so both paths of a block stay aligned."""
+    with without_values():
+        model = ResNet18(include_top=False, input_shape=(56, 56, 64), stem_pool="none")
+    for name in ("conv1_conv", "conv3_block1_1_conv"):
+        kernel = model.get_layer(name).kernel_size[0]
+        pad = model.get_layer(f"{name}_pad").padding
+        assert pad == ((kernel // 2,) * 2,) * 2
+    assert model.get_layer("conv3_block1_0_conv").kernel_size == (1, 1)
+
+
+def test_unknown_size_gives_the_maps_of_the_known_size():
+    for arguments in ({}, {"stem_pool": "caffe"}, {"shortcut": "A", "widths": (4, 8)}):
+        free = TINY(include_top=False, **arguments)
+        fixed = TINY(include_top=False, input_shape=(27, 32, 3), **arguments)
+        fixed.set_weights(free.get_weights())
+        image = np.random.default_rng(0).normal(size=(1, 27, 32, 3)).astype("float32")
+        np.testing.assert_allclose(free(image), fixed(image), rtol=1e-4, atol=1e-5)
+
+
+def test_a_block_whose_branch_is_zero_is_the_identity():
+    """What the paper argues with: a residual block can always fall back to its input."""
+    model = TINY(include_top=False, depths=(2, 2))
+    scale = model.get_layer("conv2_block2_3_bn")
+    scale.gamma.assign(keras.ops.zeros_like(scale.gamma))
+    names = ("conv2_block1_out", "conv2_block2_out")
+    taps = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    before, after = taps(np.random.default_rng(0).normal(size=(1, 32, 32, 3)))
+    assert np.abs(before).max() > 0
+    np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "shortcut", "projections", "identities"),
+    [
+        (ResNet34, "A", 0, 3),
+        (ResNet34, "B", 3, 0),
+        (ResNet34, "C", 16, 0),  # thirteen more, section 4.1
+        (ResNet50, "A", 0, 4),  # one more: 64 maps become 256 behind the stem
+        (ResNet50, "B", 4, 0),
+        (ResNet34, "none", 0, 0),
+    ],
+)
+def test_shortcuts_are_the_options_of_section_4_1(architecture, shortcut, projections, identities):
+    with without_values():
+        model = architecture(shortcut=shortcut)
+    names = [layer.name for layer in model.layers]
+    assert sum(name.endswith("_0_conv") for name in names) == projections
+    assert sum(name.endswith("_0_identity") for name in names) == identities
+    assert sum(name.endswith("_add") for name in names) == (0 if shortcut == "none" else 16)
+
+
+def test_plain_nets_are_the_residual_nets_without_shortcuts():
+    """Table 2 compares networks with the same parameters and multiply-adds."""
+    assert Plain18.cost() == ResNet18.cost(shortcut="A") == ResNet18.cost(shortcut="none")
+    assert Plain20CIFAR.cost() == ResNet20CIFAR.cost()
+    assert Plain56CIFAR.cost() == ResNet56CIFAR.cost()
+
+
+@pytest.mark.parametrize(("stride_in", "first", "second"), [("1x1", 2, 1), ("3x3", 1, 2)])
+def test_stride_in_moves_the_stride_within_the_bottleneck(stride_in, first, second):
+    with without_values():
+        model = ResNet50(stride_in=stride_in)
+    for stage in (3, 4, 5):
+        strides = [model.get_layer(f"conv{stage}_block1_{i}_conv").strides for i in (1, 2, 3)]
+        assert strides == [(first, first), (second, second), (1, 1)]
+
+
+def test_order_puts_normalization_before_or_behind_the_non_linearity():
+    for order, normalized in (("conv-bn-act", "conv"), ("conv-act-bn", "relu")):
+        model = TINY(order=order)
+        bn = model.get_layer("conv2_block1_1_bn")
+        assert bn.input is model.get_layer(f"conv2_block1_1_{normalized}").output
+        last = model.get_layer("conv2_block1_3_bn")  # the non-linearity comes after the addition
+        assert last.input is model.get_layer("conv2_block1_3_conv").output
+
+
+def test_normalization_can_be_that_of_keras_applications():
+    model = TINY(use_bias=True, bn_epsilon=1.001e-5, bn_momentum=0.99)
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert {(x.epsilon, x.momentum) for x in norms} == {(1.001e-5, 0.99)}
+    assert all(x.use_bias for x in model.layers if isinstance(x, keras.layers.Conv2D))
+    assert not any(x.use_bias for x in TINY().layers if isinstance(x, keras.layers.Conv2D))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "arguments"),
+    [
+        (TINY, {}),
+        (TINY, {"bottleneck_ratio": 2, "stride_in": "3x3", "dropout": 0.3, "use_bias": True}),
+        (TINY, {"kernels": (5, 2), "stem_kernel": 6, "stem_stride": 1, "stem_pool": "caffe"}),
+        (ResNet18, {"depths": (1,), "widths": (24,), "kernels": (3,), "shortcut": "C"}),
+        (ResNet20CIFAR, {"widths": (16, 16, 48), "activation": "silu", "order": "conv-act-bn"}),
+        (ResNet20CIFAR, {"block": "bottleneck", "stem_pool": "keras"}),
+        (Plain20CIFAR, {"widths": (32, 8, 20), "depths": (1, 2, 1)}),
+    ],
+)
+def test_cost_is_that_of_the_built_model(architecture, arguments):
+    with without_values():
+        model = architecture(input_shape=(45, 50, 2), classes=7, **arguments)
+    counted = architecture.cost((45, 50, 2), 7, **arguments)
+    assert counted.params == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+
+
+def test_too_small_an_input_names_the_smallest():
+    with pytest.raises(InputSizeError, match=r"17×17.*Received: 16×16"):
+        ResNet50(input_shape=(16, 16, 3))
+    with without_values():
+        assert ResNet50(input_shape=(17, 17, 3)).output.shape == (None, 1000)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"depths": (1, 1, 1)}, r"one value for each stage.*depths=\(1, 1, 1\), widths=\(64,"),
+        ({"shortcut": "A", "widths": (64, 32, 64, 64)}, r"no stage may have fewer.*\[64, 64, 32"),
+        ({"shortcut": "A", "stem_width": 96}, r"fewer maps than the one before"),
+        ({"shortcut": "D"}, r"shortcut must be .*'A', 'B', 'C', 'none'\. Received: 'D'"),
+        ({"stride_in": 3}, r"stride_in must be .*'1x1', '3x3'\. Received: 3"),
+        ({"depths": (0, 1, 1, 1)}, r"depths must be .* from 1 to 1000"),
+        ({"width": 64}, r"no argument 'width'.*widths"),
+    ],
+)
+def test_wrong_arguments_say_what_is_expected(arguments, message):
+    with pytest.raises(ArgumentError, match=message):
+        ResNet18(**arguments)
+
+
+@pytest.mark.slow
+def test_graphs_deeper_than_pythons_recursion_limit_are_built_and_rebuilt():
+    """Keras follows a graph by recursion; blocks.py raises the limit."""
+    deep = Plain20CIFAR.variant("deep", depths=(170,), widths=(2,), kernels=(1,))
+    with without_values():
+        model = deep(input_shape=(4, 4, 1))
+        again = model.__class__.from_config(model.get_config())
+    assert len(again.layers) == len(model.layers) > 1000
