@@ -8,8 +8,11 @@ is done here, once.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
+import operator
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -69,7 +72,7 @@ class Card:
         macs: multiply-adds of convolutions and dense layers for one image; biases, normalisation
             and pooling excluded.
         smallest_input: `(height, width)` of the smallest input with the variant's own arguments,
-            without the classifier.
+            without the classifier; None: not stated.
         preprocessing: what the network was trained with.
         results: published results.
         deviations: each difference from the paper, and why.
@@ -83,7 +86,7 @@ class Card:
     classes: int
     params: int | None
     macs: int | None
-    smallest_input: tuple[int, int]
+    smallest_input: tuple[int, int] | None
     preprocessing: Preprocessing = Preprocessing()
     results: tuple[Result, ...] = ()
     deviations: tuple[str, ...] = ()
@@ -133,6 +136,7 @@ class Architecture:
     recipe: Recipe | None = None
 
     def __post_init__(self) -> None:
+        _check_name(self.name, "an architecture's name")
         declared = {param.name for param in self.space}
         written = set(self._build_keywords) | set(self._head_keywords)
         if declared != written:
@@ -167,7 +171,7 @@ class Architecture:
             f"{self.card.title} ({self.card.authors}, {self.card.year}; {self.card.link}).",
             "",
         ]
-        lines += [f"{p.name}: {p.help} {p.expected().capitalize()}." for p in self.space]
+        lines += [f"{p.name}: {p.help} Legal: {p.expected()}." for p in self.space]
         return "\n".join(lines)
 
     def variant(
@@ -190,7 +194,7 @@ class Architecture:
             ArgumentError: an argument is unknown or illegal.
         """
         if card is None:
-            card = replace(self.card, params=None, macs=None, results=())
+            card = replace(self.card, params=None, macs=None, smallest_input=None, results=())
         return replace(
             self,
             name=name,
@@ -241,8 +245,9 @@ class Architecture:
 
         from kerascnn.cost import check_input
 
+        self._check_known(arguments)
         values = self.space.validate(arguments, owner=self.name)
-        self._check_call(include_top, pooling)
+        self._check_call(include_top, pooling, name)
         classes = self._check_classes(classes)
         inputs, sources = self._inputs(include_top, input_tensor, input_shape)
         check_input(self, values, inputs.shape[1:], classes if include_top else None)
@@ -261,7 +266,21 @@ class Architecture:
             load_into(model, self, weights, values, include_top=include_top)
         return model
 
-    def _check_call(self, include_top: bool, pooling: str | None) -> None:
+    def _check_known(self, arguments: Mapping[str, Any]) -> None:
+        own, common = [param.name for param in self.space], [name for name, _ in _CALL]
+        for name in arguments:
+            if name not in own:
+                near = difflib.get_close_matches(name, own + common, n=1)
+                raise ArgumentError(
+                    f"{self.name} has no argument {name!r}."
+                    f"{f' Did you mean {near[0]!r}?' if near else ''} "
+                    f"Its own arguments: {', '.join(own) or 'none'}. "
+                    f"Those of every architecture: {', '.join(common)}."
+                )
+
+    def _check_call(self, include_top: bool, pooling: str | None, name: str | None) -> None:
+        if name is not None:
+            _check_name(name, f"{self.name}: name")
         if pooling not in (None, *_POOLING):
             raise ArgumentError(
                 f'{self.name}: pooling must be None, "avg" or "max". Received: {pooling!r}.'
@@ -275,11 +294,11 @@ class Architecture:
     def _check_classes(self, classes: int | None) -> int:
         if classes is None:
             return self.card.classes
-        if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
+        if (number := _positive(classes)) is None:
             raise ArgumentError(
                 f"{self.name}: classes must be a positive integer. Received: {classes!r}."
             )
-        return classes
+        return number
 
     def _inputs(
         self, include_top: bool, input_tensor: Any, input_shape: tuple | None
@@ -287,35 +306,42 @@ class Architecture:
         """The tensor to build upon, and the model's inputs."""
         import keras
 
+        from kerascnn.keras_internals import sources
+
         if input_tensor is not None:
             if not keras.backend.is_keras_tensor(input_tensor):
-                return (tensor := keras.Input(tensor=input_tensor)), tensor
+                raise ArgumentError(
+                    f"{self.name}: input_tensor must be a Keras tensor, such as keras.Input gives. "
+                    f"Received: {type(input_tensor).__name__}."
+                )
             if input_shape is not None and tuple(input_shape) != tuple(input_tensor.shape[1:]):
                 raise ArgumentError(
                     f"{self.name}: input_shape {tuple(input_shape)} contradicts input_tensor, "
                     f"whose shape is {tuple(input_tensor.shape[1:])}. Pass one of them."
                 )
-            self._check_shape(tuple(input_tensor.shape[1:]), include_top)
-            sources = keras.utils.get_source_inputs(input_tensor)
-            return input_tensor, sources[0] if len(sources) == 1 else sources
+            self._check_shape(tuple(input_tensor.shape[1:]))
+            found = sources(input_tensor)
+            return input_tensor, found[0] if len(found) == 1 else found
         if input_shape is None:
             native = self.card.input_shape
             input_shape = native if include_top else (None, None, native[2])
-        inputs = keras.Input(self._check_shape(tuple(input_shape), include_top), name="input")
+        inputs = keras.Input(self._check_shape(input_shape), name="input")
         return inputs, inputs
 
-    def _check_shape(self, shape: tuple[Any, ...], include_top: bool) -> tuple[Any, ...]:
-        legal = len(shape) == 3 and all(
-            size is None or (isinstance(size, int) and not isinstance(size, bool) and size > 0)
-            for size in shape
-        )
-        if not legal or shape[2] is None:
+    def _check_shape(self, shape: Any, *, known: bool = False) -> tuple[Any, ...]:
+        """The shape as integers; height and width may be None unless they must be `known`."""
+        try:
+            height, width, channels = shape
+        except (TypeError, ValueError):
+            height = width = channels = 0
+        found = (_positive(height), _positive(width), _positive(channels))
+        open_ = None in found[:2] and known
+        if open_ or found[2] is None or (height, width) != found[:2]:
             raise ArgumentError(
-                f"{self.name}: input_shape must be (height, width, channels), positive integers; "
-                "height and width may be None without the classifier. "
-                f"Received: {shape!r}."
+                f"{self.name}: input_shape must be (height, width, channels), positive integers"
+                f"{'' if known else '; height and width may be None'}. Received: {shape!r}."
             )
-        return shape
+        return found
 
     def trunk(self, inputs: Any, values: Mapping[str, Any]) -> Any:
         """The feature map on `inputs`, with complete arguments as `space.validate` returns them."""
@@ -347,9 +373,9 @@ class Architecture:
         from kerascnn.cost import check_input, cost
 
         values = self.space.validate(arguments, owner=self.name)
-        shape = input_shape or self.card.input_shape
+        shape: Any = self._check_shape(input_shape or self.card.input_shape, known=True)
         classes = self._check_classes(classes)
-        check_input(self, values, self._check_shape(tuple(shape), True), classes)
+        check_input(self, values, shape, classes)
         return cost(self, values, shape, classes)
 
 
@@ -366,6 +392,24 @@ def _activate(logits: Any, activation: str | Callable[..., Any] | None) -> Any:
         keras.layers.Activation(activation, dtype="float32", name=name)(tensor)
         for name, tensor in zip(names, logits)
     ]
+
+
+def _positive(value: Any) -> int | None:
+    """The value as a positive integer, NumPy's too; None if it isn't one."""
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+    return number if number > 0 else None
+
+
+def _check_name(name: object, what: str) -> None:
+    """TensorFlow makes a scope of a model's name when it compiles the model, and is particular."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\-]*", name):
+        raise ArgumentError(
+            f"{what} must begin with a letter or digit and consist of letters, digits, '_', '-' "
+            f"and '.'. Received: {name!r}."
+        )
 
 
 def _keywords(function: Callable[..., Any], owner: str) -> tuple[str, ...]:

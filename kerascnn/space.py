@@ -7,7 +7,6 @@ passes and its error message, the scalar parameters a tuner sees, and the comman
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import numbers
 import operator
@@ -150,6 +149,12 @@ class Param:
             return replace(self.search, step=self.search.step or 1, log=False).grid()
         return self.search.grid()
 
+    def searched(self) -> tuple[Any, ...]:
+        """The listed values, or the ends of the range, that a search tries, of a single value."""
+        if isinstance(self.search, Range):
+            return (self.search.low, self.search.high)
+        return self.search or ()
+
     def draw(self, rng: random.Random) -> Any:
         """A random searched value of a scalar."""
         values = self.searched_values()
@@ -168,8 +173,8 @@ class Space:
     """All arguments of a family, in the order of their declaration, and rules over them together.
 
     Raises:
-        ValueError: a name is declared twice, a parent is declared after its child, or the
-            defaults are not legal.
+        ValueError: a name is declared twice, a parent is declared after its child, or a default
+            or a searched value is not legal.
     """
 
     params: tuple[Param, ...] = ()
@@ -183,6 +188,9 @@ class Space:
             if param.when and param.when[0] not in seen:
                 raise ValueError(f"{param.name!r}: declare its parent {param.when[0]!r} before it.")
             seen.add(param.name)
+            param.check(param.default, owner="Space")
+            for value in param.searched():
+                param.elements()[0].check(value, owner="Space")
         self.validate({}, owner="Space")
 
     def __iter__(self) -> Iterator[Param]:
@@ -263,10 +271,16 @@ class Space:
             ArgumentError: an unknown name, or values the builder does not accept.
         """
         fix, choose, ranges = fix or {}, choose or {}, ranges or {}
-        for name in [*fix, *choose, *ranges]:
+        named = [*fix, *choose, *ranges]
+        for name in named:
             if name not in self:
                 legal = ", ".join(p.name for p in self.params)
                 raise ArgumentError(f"The search has no parameter {name!r}. It has: {legal}.")
+            if named.count(name) > 1:
+                raise ArgumentError(
+                    f"search: {name} can be fixed, chosen from values or given a range, but only "
+                    "one of them."
+                )
         return Space(
             tuple(_narrowed(p, fix=fix, choose=choose, ranges=ranges) for p in self.params),
             self.rules,
@@ -283,10 +297,8 @@ class Space:
 
     def fingerprint(self) -> str:
         """A short hash that changes when the declaration does."""
-        declared = [
-            [p.name, p.default, repr(p.search), repr(p.accepted), p.when] for p in self.params
-        ]
-        return hashlib.sha256(json.dumps(declared).encode()).hexdigest()[:16]
+        declared = [(p.name, p.default, p.search, p.accepted, p.when) for p in self.params]
+        return hashlib.sha256(repr(declared).encode()).hexdigest()[:16]
 
 
 def _narrowed(
@@ -301,18 +313,44 @@ def _narrowed(
         value = param.check(fix[param.name], owner="search")
         return replace(param, default=value, search=None, legal=legal)
     if param.name in choose:
-        probe = replace(param, default=param.default[0]) if param.per_stage else param
-        values = tuple(probe.check(value, owner="search") for value in choose[param.name])
+        searched: Any = _values(param, choose[param.name])
     elif param.name in ranges:
-        low, high = ranges[param.name]
-        probe = replace(param, default=param.default[0]) if param.per_stage else param
-        low, high = probe.check(low, owner="search"), probe.check(high, owner="search")
-        old = param.search if isinstance(param.search, Range) else Range(low, high)
-        searched = replace(old, low=low, high=high)
-        return replace(param, default=_moved(param.default, searched), search=searched, legal=legal)
+        searched = _range(param, *ranges[param.name])
     else:
         return param
-    return replace(param, default=_moved(param.default, values), search=values, legal=legal)
+    moved = _moved(param.default, searched)
+    return replace(param, default=moved, search=searched, legal=legal)
+
+
+def _values(param: Param, values: Sequence[Any]) -> tuple[Any, ...]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or not values:
+        raise ArgumentError(
+            f"search: the values of {param.name} must be a list that isn't empty. "
+            f"Received: {values!r}."
+        )
+    return tuple(param.elements()[0].check(value, owner="search") for value in values)
+
+
+def _range(param: Param, low: float, high: float) -> Range | tuple[Any, ...]:
+    """The range, with the step of the old one; of listed values those that lie in it."""
+    probe = param.elements()[0]
+    if isinstance(probe.default, bool) or not isinstance(probe.default, (int, float)):
+        raise ArgumentError(
+            f"search: {param.name} is no number and has no range; list the values to try. "
+            f"Received: {low!r} to {high!r}."
+        )
+    inside: tuple[Any, ...] = ()
+    if isinstance(param.search, tuple):
+        inside = tuple(value for value in param.search if low <= value <= high)
+    if low > high or (isinstance(param.search, tuple) and not inside):
+        raise ArgumentError(
+            f"search: the range of {param.name} is empty. Received: {low!r} to {high!r}."
+        )
+    if inside:
+        return inside
+    low, high = probe.check(low, owner="search"), probe.check(high, owner="search")
+    old = param.search if isinstance(param.search, Range) else Range(low, high)
+    return replace(old, low=low, high=high)
 
 
 def _moved(default: Any, searched: Range | tuple[Any, ...]) -> Any:

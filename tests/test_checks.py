@@ -1,7 +1,9 @@
 """The conformance suite passes on our networks and notices what it is there to notice."""
 
+import importlib
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 import kerascnn
-from kerascnn import Architecture, Card, Param, Range, Space, blocks, checks
+from kerascnn import Architecture, Card, Param, Range, Space, applications, blocks, checks
 from kerascnn.checks import check_architecture, parametrize_with_checks
 from kerascnn.cost import Sketch
 from kerascnn.errors import ArgumentError
@@ -35,7 +37,21 @@ def build(x, *, width):
 SOUND = Architecture(name="sound", build=build, card=CARD, space=Space((WIDTH,)))
 
 
-@parametrize_with_checks(["lenet5", "lenet5_1998", SOUND])
+def tiny_variants():
+    """The small network of each family, `_Tiny...`, made for tests like this one."""
+    for module in pkgutil.iter_modules(applications.__path__, f"{applications.__name__}."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if name.startswith("_Tiny") and isinstance(value, Architecture):
+                yield value
+
+
+def test_every_family_has_a_tiny_variant_or_is_tiny():
+    builders = {architecture.build for architecture in tiny_variants()}
+    for name in kerascnn.list_architectures(provider="kerascnn"):
+        assert kerascnn.get(name).build in builders or name.startswith("lenet5"), name
+
+
+@parametrize_with_checks(["lenet5", "lenet5_1998", SOUND, *tiny_variants()])
 def test_conformance(architecture, check):
     check(architecture)
 
