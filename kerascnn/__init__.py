@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kerascnn import data, preprocessing
+    from kerascnn import data, preprocessing, weights
     from kerascnn.architecture import Architecture, Card, Preprocessing, Result
     from kerascnn.features import convolutionalize, endpoints, feature_extractor
     from kerascnn.profiling import profile
@@ -36,7 +36,7 @@ _PUBLIC = {
     "register": "kerascnn.registry",
 }
 
-_MODULES = ("data", "preprocessing")
+_MODULES = ("data", "preprocessing", "weights")
 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]
 

@@ -119,7 +119,12 @@ def _write_onnx(model: Any, path: Path) -> None:
         import tf2onnx  # noqa: F401
     except ImportError:
         raise ExportError('ONNX needs tf2onnx: pip install "kerascnn[onnx]".') from None
-    model.export(str(path), format="onnx", verbose=False)
+    import keras
+
+    # Given, since Keras 3.15 refuses a model that hasn't been called yet if it must find it out.
+    (given,) = model.inputs
+    signature = [keras.InputSpec(shape=given.shape, dtype=given.dtype, name=given.name)]
+    model.export(str(path), format="onnx", input_signature=signature, verbose=False)
 
 
 def _write_litert(model: Any, path: Path) -> None:

@@ -114,9 +114,15 @@ def check(path: Path, digest: str, url: str) -> None:
 
 
 @contextlib.contextmanager
-def folder(name: str) -> Iterator[tuple[Path, bool]]:
-    """A folder of the cache, and whether it lasts; a temporary one where none can be written."""
+def folder(name: str, wanted: str) -> Iterator[Path]:
+    """The folder of the cache that has, or shall have, a file; or a temporary one.
+
+    A cache that can't be written serves what is in it; for the rest it is as if there were none.
+    """
     path = cache.directory() / name
+    if (path / wanted).is_file():
+        yield path
+        return
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
@@ -125,9 +131,25 @@ def folder(name: str) -> Iterator[tuple[Path, bool]]:
         warnings.warn(
             f"The cache {path} can't be written ({error.strerror or error}): the file will be "
             "fetched again next time. Point KERASCNN_CACHE to another directory.",
-            stacklevel=2,
+            stacklevel=4,
         )
         with tempfile.TemporaryDirectory() as temporary:
-            yield Path(temporary), False
-    else:
-        yield path, True
+            yield Path(temporary)
+        return
+    yield path
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time, such as the workers of one training: the others wait and find it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: the hash still refuses what two writers have mixed
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

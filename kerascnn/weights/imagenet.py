@@ -11,6 +11,7 @@ import numpy as np
 from kerascnn.errors import ArgumentError
 from kerascnn.weights import download
 
+CLASSES = "class_index.json"
 CLASSES_URL = (
     "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json"
 )
@@ -24,10 +25,11 @@ def class_names() -> tuple[tuple[str, str], ...]:
     Raises:
         WeightsError: they can't be fetched.
     """
-    with download.folder("imagenet") as (folder, _):
-        path = folder / "class_index.json"
+    with download.folder("imagenet", CLASSES) as folder:
+        path = folder / CLASSES
         if not path.exists():
-            download.fetch(CLASSES_URL, path, digest=CLASSES_DIGEST)
+            with download.alone_in(folder):
+                download.fetch(CLASSES_URL, path, digest=CLASSES_DIGEST)
         index = json.loads(path.read_text())
     return tuple((index[str(number)][0], index[str(number)][1]) for number in range(len(index)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ class Report:
         adapted: changed to fit, and how.
         initial: left at their initial values: the classifier for another number of classes.
         unused: what the source has for layers of the head that the model doesn't have.
+        notes: anything else that a user should know.
     """
 
     origin: str
@@ -46,6 +48,7 @@ class Report:
     adapted: Mapping[str, str]
     initial: tuple[str, ...]
     unused: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{len(self.loaded) + len(self.adapted)} arrays loaded from {self.origin}."]
@@ -57,7 +60,12 @@ class Report:
             lines.append(f"Left at their initial values: {_some(self.initial)}.")
         if self.unused:
             lines.append(f"Not needed by this model: {_some(self.unused)}.")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
+
+    def tell(self) -> None:
+        """Print to stderr, if there is more to say than that everything was loaded as it was."""
+        if self.adapted or self.initial or self.notes:
+            print(self, file=sys.stderr)
 
 
 def _some(names: Any, most: int = 4) -> str:
@@ -93,7 +101,10 @@ def load(model: Any, weights: Any, *, source: str | None = None, verbose: bool =
     canonical = convert(checkpoint)
     if source == "keras_applications" and canonical.epsilon is None:
         canonical = Canonical(canonical.tensors, KERAS_EPSILON, canonical.theirs)
-    return assign(model, canonical, checkpoint.origin, verbose=verbose)
+    report = assign(model, canonical, checkpoint.origin)
+    if verbose:
+        report.tell()
+    return report
 
 
 def _check_layout(checkpoint: Checkpoint, source: str | None) -> None:
@@ -106,19 +117,16 @@ def _check_layout(checkpoint: Checkpoint, source: str | None) -> None:
         )
 
 
-def assign(model: Any, canonical: Canonical, origin: str, *, verbose: bool = True) -> Report:
+def assign(model: Any, canonical: Canonical, origin: str) -> Report:
     """Check canonical weights against a model, adapt what may be adapted, then assign them all.
 
     Raises:
         WeightsError: they don't fit; the message lists names and shapes.
     """
     plan = _Plan(model, canonical, origin)
-    report = plan.report()
     for name, array in plan.tensors.items():
         plan.variables[name].assign(np.asarray(array, "float32"))
-    if verbose and (report.adapted or report.initial):
-        print(report, file=sys.stderr)
-    return report
+    return plan.report()
 
 
 class _Plan:
@@ -142,6 +150,7 @@ class _Plan:
         self._fold_biases()
         self._shift_epsilon(canonical.epsilon)
         self._fit_input_channels()
+        self._convolve_dense()
         self._leave_classifier()
         self._check()
 
@@ -223,6 +232,23 @@ class _Plan:
                 f"its {theirs} input channels tiled to {ours} and scaled by {theirs}/{ours}"
             )
 
+    def _convolve_dense(self) -> None:
+        """A dense layer on a feature map is a convolution that covers it, and the reverse."""
+        for name, array in self.tensors.items():
+            shape = self.shape(name) if name in self.variables else ()
+            same = (
+                array.ndim
+                and shape
+                and (array.size, array.shape[-1])
+                == (
+                    math.prod(shape),
+                    shape[-1],
+                )
+            )
+            if same and {array.ndim, len(shape)} == {2, 4}:
+                self.tensors[name] = array.reshape(shape)
+                self.adapted[name] = "reshaped between a dense layer and a convolution"
+
     def _leave_classifier(self) -> None:
         """A classifier for another number of classes keeps its initial values."""
         for layer in self.model.layers:
@@ -281,7 +307,8 @@ class _Plan:
         if dense and len(wrong) == 1:
             return [
                 f"{dense[0]} reads a flattened feature map, so it fits the input size it was "
-                "trained with only. Use that input_shape, or include_top=False."
+                "trained with only. Use that input_shape or include_top=False, or for AlexNet and "
+                "VGG the argument grid, the side of the map it was trained with (6 and 7)."
             ]
         if missing and all(_HEAD.fullmatch(name.rpartition("/")[0]) for name in missing):
             return ["The weights have no classifier. Build the model with include_top=False."]

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from kerascnn.architecture import Architecture
 
 HUB_FILE = "model.safetensors"
+RULES = 1
+"""Raise it when the rules change what a converted file holds: older ones are then not used."""
 
 
 def load_into(
@@ -47,8 +50,17 @@ def load_into(
     name = os.fspath(weights)
     if name.partition(":")[0] == "imagenet":
         source = find(architecture.name, name, arguments)
-        with download.folder("weights") as (folder, lasting):
-            return load(model, _converted(source, include_top, folder, lasting))
+        kind = "top" if include_top or not source.no_top else "no_top"
+        file = f"{source.architecture}-{source.publisher}-{kind}.{RULES}.npz"
+        with download.folder("weights", file) as folder:
+            path = folder / file
+            if not path.exists():
+                with download.alone_in(folder):
+                    _prepare(source, kind, path)
+            report = load(model, path, verbose=False)
+        report = replace(report, notes=_changes(architecture, source, arguments))
+        report.tell()
+        return report
     if not Path(name).expanduser().is_file():
         raise WeightsError(
             f'{architecture.name}: weights must be None, "imagenet" or a file. '
@@ -57,31 +69,39 @@ def load_into(
     return load(model, name)
 
 
-def _converted(source: Source, include_top: bool, folder: Path, lasting: bool) -> Path:
-    """The published weights as a file in our names and layouts, from the cache if they are there.
+def _changes(
+    architecture: Architecture, source: Source, arguments: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Arguments that fit the weights' shapes and still change what the network computes."""
+    usual = {**architecture.space.defaults(), **source.requires}
+    return tuple(
+        f"The weights were trained with {name}={usual[name]!r}, the model has {value!r}."
+        for name, value in arguments.items()
+        if value != usual[name]
+    )
+
+
+def _prepare(source: Source, kind: str, target: Path) -> None:
+    """Put the published weights into a file in our names and layouts.
 
     The cache keeps this file alone: the downloaded one is deleted once it is converted.
     """
-    kind = "top" if include_top or not source.no_top else "no_top"
-    target = folder / f"{source.architecture}-{source.publisher}-{kind}.npz"
-    if target.exists():
-        return target
-    downloads = folder / "downloads" / target.stem
-    original = _fetch(source, kind, downloads)
+    if target.exists():  # another process was faster
+        return
+    downloads = target.parent / "downloads" / target.stem
+    _convert(_fetch(source, kind, downloads), target)
+    shutil.rmtree(downloads)
+
+
+def _convert(original: Path, target: Path) -> None:
     canonical = convert(open_checkpoint(original))
     tensors = dict(canonical.tensors)
     if isinstance(canonical.epsilon, float):
         tensors[EPSILON] = np.array(canonical.epsilon)
-    handle, unfinished = tempfile.mkstemp(dir=folder, suffix=".npz")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **tensors)  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        unfinished = Path(folder) / target.name
+        np.savez(unfinished, **tensors)  # type: ignore[arg-type]
         os.replace(unfinished, target)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
-    shutil.rmtree(downloads)
-    return target
 
 
 def _fetch(source: Source, kind: str, folder: Path) -> Path:

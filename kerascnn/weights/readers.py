@@ -6,10 +6,11 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from kerascnn.errors import WeightsError
@@ -29,13 +30,14 @@ class Checkpoint:
         tensors: the arrays by name.
         epsilon: what batch normalisation adds to the variance: one number, one for each layer,
             or None if that is unknown.
+        legacy: whether it is a file of weights alone in the layout of Keras 1 and 2.
     """
 
     origin: str
     layout: str
     tensors: Mapping[str, np.ndarray]
     epsilon: float | Mapping[str, float] | None = None
-    legacy: bool = field(default=False)
+    legacy: bool = False
 
 
 def open_checkpoint(weights: Any) -> Checkpoint:
@@ -111,8 +113,11 @@ def _hdf5(path: Path) -> Checkpoint:
     import h5py
 
     with h5py.File(path) as file:
-        if "layer_names" in file.attrs or "model_weights" in file:
-            return _legacy(file.get("model_weights", file), str(path))
+        if "model_weights" in file:
+            config = json.loads(file.attrs["model_config"])
+            return replace(_legacy(file["model_weights"], str(path)), epsilon=_epsilons(config))
+        if _names(file, "layer_names"):
+            return _legacy(file, str(path))
         return Checkpoint(str(path), "keras", _keras3(file, path))
 
 
@@ -122,13 +127,14 @@ def _archive(path: Path) -> Checkpoint:
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
         content = io.BytesIO(archive.read("model.weights.h5"))
-    epsilon = {
-        layer["config"]["name"]: layer["config"]["epsilon"]
-        for layer in config["config"].get("layers", ())
-        if "epsilon" in layer["config"]
-    }
     with h5py.File(content) as file:
-        return Checkpoint(str(path), "keras", _keras3(file, path), epsilon)
+        return Checkpoint(str(path), "keras", _keras3(file, path), _epsilons(config))
+
+
+def _epsilons(config: dict[str, Any]) -> dict[str, float]:
+    """What each normalization of a saved model adds to the variance."""
+    layers = [layer["config"] for layer in config["config"].get("layers", ())]
+    return {layer["name"]: layer["epsilon"] for layer in layers if "epsilon" in layer}
 
 
 def _keras3(file: Any, path: Path) -> dict[str, np.ndarray]:
@@ -169,9 +175,7 @@ def _names(group: Any, attribute: str) -> list[str]:
 
 def _array(dataset: Any) -> np.ndarray:
     if dataset.attrs.get("dtype") == "bfloat16":
-        import ml_dtypes
-
-        return np.asarray(dataset).view(ml_dtypes.bfloat16)
+        return np.array(dataset, ml_dtypes.bfloat16)
     return np.asarray(dataset)
 
 

@@ -213,6 +213,7 @@ class _Tensors(pickle.Unpickler):
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
             raise WeightsError(f"{self._path}: expected a storage. Received: {pid!r}.")
         kind, key, count = pid[1], pid[2], pid[4]
-        if not isinstance(kind, np.dtype) or not isinstance(count, int) or count < 0:
+        view = any(part is not None for part in pid[5:])  # of a part of it; before torch 0.4
+        if not isinstance(kind, np.dtype) or not isinstance(count, int) or count < 0 or view:
             raise WeightsError(f"{self._path}: expected a storage. Received: {pid!r}.")
         return self._storage(kind, str(key), count)

@@ -128,6 +128,21 @@ def test_a_map_of_another_size_before_a_dense_layer(tmp_path):
     }
 
 
+def test_a_convolutional_head():
+    """A dense layer on a map and the convolution that covers it have the same weights."""
+    dense = kerascnn.create(
+        "vgg11", input_shape=(64, 64, 3), classes=9, hidden=(7, 8), widths=(2, 3, 4, 5, 6)
+    )
+    dense = randomized(dense)
+    sliding = kerascnn.convolutionalize(dense)
+    before = [np.array(w) for w in sliding.get_weights()]
+    sliding.set_weights([np.zeros_like(w) for w in before])
+    report = weights.load(sliding, dense)
+    assert "reshaped" in report.adapted["fc1/kernel"]
+    for a, b in zip(before, sliding.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_biases_that_nothing_can_absorb_are_refused():
     """VGG's convolutions have no normalization behind them."""
     model = network()
@@ -167,6 +182,17 @@ def test_dropout_seeds_are_no_weights(trained):
     model = network(dropout=0.5)
     weights.load(model, trained)
     weights.load(network(), model)
+
+
+def test_bfloat16_files(trained, tmp_path):
+    """Keras marks these in the file, HDF5 doesn't know the type."""
+    policy = keras.dtype_policies.DTypePolicy("bfloat16")
+    layer = keras.layers.Conv2D(2, 3, dtype=policy, name="conv")
+    model = keras.Sequential([keras.Input((8, 8, 3)), layer])
+    model.save_weights(tmp_path / "a.weights.h5")
+    other = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3, name="conv")])
+    weights.load(other, tmp_path / "a.weights.h5")
+    np.testing.assert_array_equal(other.get_weights()[0], np.asarray(layer.kernel, "float32"))
 
 
 def test_mixed_precision(trained):

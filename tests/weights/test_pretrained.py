@@ -9,9 +9,12 @@ import http.server
 import inspect
 import json
 import re
+import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import h5py
 import keras
@@ -21,7 +24,7 @@ import pytest
 from kerascnn import weights
 from kerascnn.applications.resnet import ResNet50
 from kerascnn.errors import WeightsError
-from kerascnn.weights import download, imagenet, sources
+from kerascnn.weights import download, imagenet, pretrained, sources
 from kerascnn.weights.sources import Source
 
 # A ResNet small enough to be sent a hundred times, under a name of its own.
@@ -157,7 +160,7 @@ def test_fetches_converts_and_keeps(server, keras_file, trained, tmp_path):
     same(TINY(input_shape=SHAPE, weights="imagenet:keras"), trained)
     assert len(fetched(server)) == 1, "the second time it comes from the cache"
     kept = [p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()]
-    assert kept == ["tiny-keras-top.npz"]
+    assert kept == ["tiny-keras-top.1.npz"]
 
 
 @pytest.mark.parametrize("fault", ["interrupt", "ignore range"])
@@ -212,6 +215,27 @@ def test_works_without_a_writable_cache(server, keras_file, trained, tmp_path, m
     with pytest.warns(UserWarning, match="KERASCNN_CACHE"):
         model = TINY(input_shape=SHAPE, weights="imagenet")
     same(model, trained)
+
+
+def test_uses_what_a_read_only_cache_has(server, keras_file, trained, monkeypatch):
+    TINY(input_shape=SHAPE, weights="imagenet")
+    monkeypatch.setattr(tempfile, "TemporaryFile", Mock(side_effect=PermissionError))
+    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+
+
+def test_processes_wait_for_each_other(server, keras_file, trained):
+    """The workers of one training ask at the same time; one of them fetches."""
+    models = [TINY(input_shape=SHAPE) for _ in range(4)]
+    values = TINY.space.defaults()
+
+    def worker(model):
+        pretrained.load_into(model, TINY, "imagenet", values, include_top=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(worker, models))
+    assert len(fetched(server)) == 1
+    for model in models:
+        same(model, trained)
 
 
 def test_no_top(server, keras_file, trained, tmp_path, monkeypatch):
@@ -269,7 +293,7 @@ def test_fetches_from_the_hub(server, hub_file, trained, tmp_path):
     same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
     assert fetched(server).count(HUB) == 1
     kept = [p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()]
-    assert kept == ["tiny-torchvision-top.npz"]
+    assert kept == ["tiny-torchvision-top.1.npz"]
 
 
 def test_the_hub_goes_on_after_an_interruption(server, hub_file, trained):
@@ -319,6 +343,20 @@ def test_another_input_size(tmp_path, trained):
     trained.save_weights(tmp_path / "a.weights.h5")
     model = TINY(input_shape=(45, 61, 3), weights=tmp_path / "a.weights.h5")
     same(model, trained)
+
+
+def test_arguments_that_change_what_is_computed_are_told(server, keras_file, capsys):
+    TINY(input_shape=SHAPE, weights="imagenet", activation="silu")
+    told = "The weights were trained with activation='relu', the model has 'silu'."
+    assert told in capsys.readouterr().err
+
+
+def test_under_a_strategy(server, keras_file, trained, two_devices):
+    with two_devices.scope():
+        model = TINY(input_shape=SHAPE, weights="imagenet")
+    for variable, expected in zip(model.weights, trained.get_weights(), strict=True):
+        for replica in variable.value.values:
+            np.testing.assert_allclose(replica.numpy(), expected, rtol=1e-6)
 
 
 def test_arguments_that_change_the_network_are_refused(server, keras_file):
