@@ -221,7 +221,7 @@ BNInception = Architecture(
 
 _TINY: dict[str, Any] = dict.fromkeys(Module._fields[:-1], (4, 4))
 _TinyBNInception = BNInception.variant(
-    "_tiny_bn_inception",
+    "tiny_bn_inception",
     depths=(1, 1),
     stem_widths=(4, 4, 8),
     stem_kernel=3,

@@ -363,7 +363,7 @@ DenseNetBC250K24CIFAR = cifar(
 )
 
 _TinyDenseNet = DenseNet121.variant(
-    "_tiny_densenet",
+    "tiny_densenet",
     depths=(2, 2),
     kernels=(3, 3),
     growth_rate=4,

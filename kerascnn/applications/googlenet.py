@@ -394,7 +394,7 @@ GoogLeNetBN = GoogLeNet.variant(
 
 _TINY: dict[str, Any] = dict.fromkeys(Widths._fields, (4, 4))
 _TinyGoogLeNet = GoogLeNet.variant(
-    "_tiny_googlenet",
+    "tiny_googlenet",
     depths=(1, 1),
     stem_widths=(4, 4, 8),
     stem_kernel=3,

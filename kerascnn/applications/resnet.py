@@ -376,7 +376,7 @@ Plain20CIFAR = cifar("plain20_cifar", 3, None, params=269_722, macs=40_551_040, 
 Plain56CIFAR = cifar("plain56_cifar", 9, None, params=853_018, macs=125_485_696, shortcut="none")
 
 _TinyResNet = ResNet50.variant(
-    "_tiny_resnet",
+    "tiny_resnet",
     depths=(1, 1),
     widths=(4, 8),
     kernels=(3, 3),

@@ -246,7 +246,7 @@ ResNet1001V2CIFAR = cifar(
 )
 
 _TinyResNetV2 = ResNet50V2.variant(
-    "_tiny_resnet_v2",
+    "tiny_resnet_v2",
     depths=(1, 1),
     widths=(4, 8),
     kernels=(3, 3),
