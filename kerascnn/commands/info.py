@@ -163,8 +163,9 @@ def _facts(report: dict[str, Any]) -> Table:
         size, stride = field["size"][0], field["stride"][0]
         lines.append(("receptive field", f"{size} pixels, stride {stride} (convolutions)"))
     if card:
-        height, width = card["smallest_input"]
-        lines.append(("smallest input", f"{height}×{width}, without the classifier"))
+        if card["smallest_input"]:
+            height, width = card["smallest_input"]
+            lines.append(("smallest input", f"{height}×{width}, without the classifier"))
         pixels = card["preprocessing"]
         lines.append(
             (
