@@ -70,17 +70,28 @@ def export(
 
 
 def with_preprocessing(model: keras.Model, preprocessing: Preprocessing) -> keras.Model:
-    """The same network on pixels in 0..255, sharing its weights."""
+    """A copy of the network on pixels in 0..255: one more layer in front, the graph as flat."""
     import keras
 
+    from kerascnn.keras_internals import calls, functional
     from kerascnn.preprocessing import PreprocessingLayer
 
-    pixels = keras.Input(model.input_shape[1:], name="pixels")
     known = preprocessing
-    layer = PreprocessingLayer(
-        known.scale, known.mean, known.std, known.order, name="preprocessing"
-    )
-    return keras.Model(pixels, model(layer(pixels)), name=model.name)
+    layer = PreprocessingLayer(known.scale, known.mean, known.std, known.order)
+    graph = functional(model)
+    pixels = keras.Input(model.input_shape[1:], name="pixels")
+    tensors = {id(graph.inputs[0]): layer(pixels)}
+    copies: dict[int, Any] = {}
+    for call in calls(model):
+        original = call.operation
+        if id(original) not in copies:
+            copies[id(original)] = type(original).from_config(original.get_config())
+        copy = copies[id(original)]
+        tensors |= zip(map(id, call.outputs), call.repeat(copy, tensors))
+        if isinstance(copy, keras.layers.Layer):
+            copy.set_weights(original.get_weights())
+    outputs = [tensors[id(output)] for output in graph.outputs]
+    return keras.Model(pixels, outputs if len(outputs) > 1 else outputs[0], name=model.name)
 
 
 def difference(model: keras.Model, path: Path, format: str, *, seed: int = 0) -> float | None:

@@ -3,14 +3,17 @@
 import json
 import sys
 
+import keras
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import kerascnn
 from kerascnn import exporting
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, ExportError
+from kerascnn.preprocessing import preprocess_input
 
 RUNTIMES = {"onnx": ("tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
 # One network for each layer that a converter could get wrong, with few weights.
@@ -68,19 +71,15 @@ def test_a_wrong_file_shows(lenet, tmp_path):
 
 def test_pixels(tmp_path):
     """With the preprocessing inside, pixels give what preprocessed pixels give the network."""
-    from kerascnn.preprocessing import preprocess_input
-
     model = kerascnn.create("lenet5")
     known = kerascnn.get("lenet5").card.preprocessing
     path = exporting.export(model, tmp_path / "a", "keras", preprocessing=known)
-    import keras
-
+    loaded = keras.models.load_model(path)
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype("float32")
-    np.testing.assert_allclose(
-        keras.models.load_model(path)(pixels),
-        model(preprocess_input(pixels, "lenet5")),
-        atol=1e-6,
-    )
+    expected = model(preprocess_input(pixels, "lenet5"))
+    np.testing.assert_allclose(loaded(pixels), expected, atol=1e-6)
+    names = [layer.name for layer in model.layers[1:]]
+    assert [layer.name for layer in loaded.layers[2:]] == names, "a flat graph"
 
 
 def test_refusals(lenet, tmp_path, monkeypatch):
@@ -103,3 +102,29 @@ def test_command(tmp_path):
     found = json.loads(result.stdout)
     assert found["path"] == str(output)
     assert found["difference"] < 1e-5
+
+
+@pytest.mark.slow
+def test_command_on_a_run(tmp_path):
+    """A trained run with its preprocessing, as one file that takes pixels."""
+    from kerascnn.training.trainer import train
+
+    run = train(
+        "lenet5",
+        "mnist5k",
+        arguments={"widths": (2, 3), "hidden": (5,)},
+        epochs=1,
+        batch_size=256,
+        strategy="none",
+        run=tmp_path / "run",
+        console=Console(quiet=True),
+    )
+    output = str(tmp_path / "model.keras")
+    command = ["export", str(run.path), "--format", "keras", "--pixels", "--output", output]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype("float32")
+    exported = keras.models.load_model(output, compile=False)
+    np.testing.assert_allclose(exported(pixels), run.predict(pixels), atol=1e-5)
+    refused = CliRunner().invoke(app, [*command, "--classes", "5"])
+    assert "whose model is complete" in str(refused.exception)

@@ -60,8 +60,8 @@ def fetch(url: str, target: Path, *, digest: str) -> Path:
     else:
         reason = getattr(cause, "reason", cause) or "the connection ends before the file does"
         raise WeightsError(
-            f"{url} can't be fetched, tried {ATTEMPTS} times: {reason}. What has arrived is kept; "
-            "try again, or download the file elsewhere and pass its path as weights."
+            f"{url} can't be fetched, tried {ATTEMPTS} times: {reason}. Try again, which goes on "
+            "from what has arrived, or download the file elsewhere and pass its path as weights."
         ) from cause
     check(part, digest, url)
     os.replace(part, target)

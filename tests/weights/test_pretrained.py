@@ -175,7 +175,7 @@ def test_goes_on_after_an_interruption(server, keras_file, trained, fault):
 def test_goes_on_in_the_next_process(server, keras_file, trained, monkeypatch):
     monkeypatch.setattr(download, "ATTEMPTS", 1)
     server.faults = ["interrupt"]
-    with pytest.raises(WeightsError, match="What has arrived is kept"):
+    with pytest.raises(WeightsError, match="goes on from what has arrived"):
         TINY(input_shape=SHAPE, weights="imagenet")
     same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
     assert server.requests[-1][2] == f"bytes={len(keras_file) // 2}-"
