@@ -52,22 +52,33 @@ def _per_channel(name: str, values: Sequence[float], channels: int) -> np.ndarra
     )
 
 
-def preprocess_input(images: Any, architecture: str | Architecture) -> Any:
+def preprocess_input(
+    images: Any, architecture: str | Architecture, weights: str | None = None, **arguments: Any
+) -> Any:
     """What `keras.applications.NAME.preprocess_input` does, for any registered architecture.
 
     Args:
         images: RGB in 0..255, `[..., height, width, channels]`; not changed in place.
         architecture: a name from `kerascnn.list_architectures()`, or an architecture.
+        weights: what the model's `weights` was: published weights expect what they were trained
+            with ("imagenet", "imagenet:keras"); None: the paper's preprocessing.
+        **arguments: the model's own, where the choice of the weights depends on them.
 
     Returns:
         float32 of the same shape.
 
     Raises:
         UnknownNameError: there is no such architecture.
+        WeightsError: there are no such weights.
     """
     if isinstance(architecture, str):
         architecture = registry.get(architecture)
-    return preprocess(images, architecture.card.preprocessing)
+    if weights is None:
+        return preprocess(images, architecture.card.preprocessing)
+    from kerascnn.weights.sources import find
+
+    values = architecture.space.validate(arguments, owner=architecture.name)
+    return preprocess(images, find(architecture.name, weights, values).preprocessing)
 
 
 @keras.saving.register_keras_serializable("kerascnn")

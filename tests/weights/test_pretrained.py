@@ -24,6 +24,7 @@ import pytest
 from kerascnn import weights
 from kerascnn.applications.resnet import ResNet50
 from kerascnn.errors import WeightsError
+from kerascnn.preprocessing import preprocess_input
 from kerascnn.weights import download, imagenet, pretrained, sources
 from kerascnn.weights.sources import Source
 
@@ -412,12 +413,11 @@ def test_the_table_names_architectures_and_legal_arguments():
     ],
 )
 def test_preprocessing_is_keras_applications(name, module):
-    from kerascnn.preprocessing import preprocess
-
     row = next(r for r in sources.SOURCES if (r.architecture, r.publisher) == (name, "keras"))
     pixels = np.random.default_rng(0).uniform(0, 255, (1, 8, 8, 3)).astype("float32")
     theirs = getattr(keras.applications, module).preprocess_input(pixels.copy())
-    np.testing.assert_allclose(preprocess(pixels, row.preprocessing), theirs, atol=1e-4)
+    ours = preprocess_input(pixels, name, "imagenet:keras", **row.requires)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 def test_decode_predictions(server, monkeypatch):
