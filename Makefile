@@ -19,6 +19,7 @@ test: $(READY)  ## the fast tests
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(READY)  ## the slow proofs
+	$(BIN)/python -m pip install --quiet --group jax
 	$(BIN)/python -m pytest -m slow
 
 lint: $(READY)

@@ -1,0 +1,87 @@
+"""One small variant of every family gives the same outputs on Keras's JAX backend.
+
+`pip install --group jax` installs what this needs; `make test-slow` does so.
+"""
+
+import importlib
+import importlib.util
+import os
+import pkgutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import kerascnn
+from kerascnn import Architecture, applications
+
+CLASSES, SIDE, TOLERANCE = 7, 97, 1e-4
+
+RUN_ON_JAX = """
+import importlib, os, sys
+import keras, numpy as np
+assert keras.backend.backend() == "jax"
+folder, classes, *targets = sys.argv[1:]
+for target in targets:
+    module, name = target.split(":")
+    build = getattr(importlib.import_module(module), name)
+    saved = np.load(os.path.join(folder, f"{name}.npz"))
+    shape = saved["x"].shape[1:]
+    model = build(input_shape=shape, classes=int(classes), classifier_activation=None)
+    model.set_weights([saved[f"w{i}"] for i in range(len(saved.files) - 1)])
+    outputs = model(saved["x"], training=False)
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    arrays = [np.asarray(output) for output in outputs]
+    np.savez(os.path.join(folder, f"{name}-jax.npz"), *arrays)
+assert "tensorflow" not in sys.modules, "architectures and layers need Keras alone"
+"""
+
+
+def small_networks():
+    """`module:name` of LeNet-5 twice, and of the tiny variant of each other family."""
+    yield "kerascnn.applications.lenet:LeNet5"
+    yield "kerascnn.applications.lenet:LeNet5_1998"
+    for module in pkgutil.iter_modules(applications.__path__, f"{applications.__name__}."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if name.startswith("_Tiny") and isinstance(value, Architecture):
+                yield f"{module.name}:{name}"
+
+
+def expected_on_tensorflow(target, folder):
+    """Save inputs and random weights for JAX; the outputs on TensorFlow."""
+    module, name = target.split(":")
+    architecture = getattr(importlib.import_module(module), name)
+    rng = np.random.default_rng(0)
+    shape = (SIDE, SIDE, architecture.card.input_shape[2])
+    model = architecture(input_shape=shape, classes=CLASSES, classifier_activation=None)
+    # Statistics and biases away from 0 and 1, so that they count; variances stay positive.
+    weights = [
+        w * rng.uniform(0.5, 1.5, w.shape) + 0.05 * rng.random(w.shape) for w in model.get_weights()
+    ]
+    model.set_weights(weights)
+    x = rng.normal(size=(2, *shape)).astype("float32")
+    arrays = {f"w{i}": w.astype("float32") for i, w in enumerate(weights)}
+    np.savez(folder / f"{name}.npz", x=x, **arrays)
+    outputs = model(x, training=False)
+    return [np.asarray(o) for o in (outputs if isinstance(outputs, list) else [outputs])]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="JAX is missing: pip install --group jax"
+)
+def test_every_family_on_jax(tmp_path):
+    assert kerascnn.list_architectures(), "kerascnn is installed"
+    targets = list(small_networks())
+    expected = {target: expected_on_tensorflow(target, tmp_path) for target in targets}
+    env = {**os.environ, "KERAS_BACKEND": "jax"}
+    words = [str(tmp_path), str(CLASSES), *targets]
+    subprocess.run([sys.executable, "-c", RUN_ON_JAX, *words], env=env, check=True)
+    for target, outputs in expected.items():
+        with np.load(tmp_path / f"{target.split(':')[1]}-jax.npz") as saved:
+            found = list(saved.values())
+        assert len(found) == len(outputs), target
+        for one, other in zip(found, outputs):
+            worst = abs(one - other).max() / abs(other).max()
+            assert worst <= TOLERANCE, f"{target}: differs by {worst:.1e} of the largest logit"
