@@ -1,0 +1,284 @@
+"""A real TensorBoard, asked through its HTTP API, shows everything that a training wrote."""
+
+import contextlib
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from importlib import resources
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from kerascnn.applications.lenet import LeNet5
+from kerascnn.training.board import TensorBoardLogs, flat
+from kerascnn.training.recipes import Augmentation, Recipe
+
+DIGITS = [str(digit) for digit in range(10)]
+
+
+class Board:
+    """The HTTP API of a TensorBoard process."""
+
+    def __init__(self, address):
+        self.address = address
+
+    def bytes(self, path, body=None, **query):
+        url = f"{self.address}data/plugin/{path}?{urllib.parse.urlencode(query)}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.read()
+
+    def json(self, path, body=None, **query):
+        return json.loads(self.bytes(path, body, **query))
+
+    def scalars(self, run, tag):
+        """{step: value}"""
+        points = self.json("scalars/scalars", run=run, tag=tag)
+        assert len({step for _, step, _ in points}) == len(points), "a step is there twice"
+        return {step: value for _, step, value in points}
+
+    def image_steps(self, run, tag):
+        return [found["step"] for found in self.json("images/images", run=run, tag=tag, sample=0)]
+
+    def image(self, run, tag):
+        """The newest one, decoded."""
+        newest = self.json("images/images", run=run, tag=tag, sample=0)[-1]
+        png = self.bytes(f"images/individualImage?{newest['query']}&x=")
+        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+def start_tensorboard(directory, *options):
+    """A process on a free port, and its address."""
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(directory), "--port", "0"]
+    process = subprocess.Popen(
+        [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if found := re.search(r"at (http://\S+)", line):
+            return process, found[1]
+    raise AssertionError("TensorBoard did not start:\n" + "".join(lines))
+
+
+def wait_until_read(board):
+    """TensorBoard reads in the background: wait until it has found something, and then no more."""
+    before, deadline = None, time.monotonic() + 60
+    while True:
+        tags = board.json("scalars/tags"), board.json("images/tags")
+        if all(tags) and tags == before:
+            return
+        assert time.monotonic() < deadline, f"TensorBoard found no more than {tags}"
+        before = tags
+        time.sleep(1.5)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """200 digits as images and as the inputs of LeNet-5, and their labels."""
+    with resources.files("kerascnn.data").joinpath("mnist5k.npz").open("rb") as file:
+        archive = np.load(file)
+        images, labels = archive["images"][::25], archive["labels"][::25].astype("int32")
+    images = np.pad(images, [(0, 0), (2, 2), (2, 2)])[..., None]
+    return images, images.astype("float32") / 255, labels
+
+
+def train(directory, digits, *, epochs, first_epoch=0, stop=None, strategy=None):
+    """A real fit with the logs that the trainer gives; `stop`: end as by a crash after it."""
+    images, inputs, labels = digits
+    with (strategy or tf.distribute.get_strategy()).scope():
+        model = LeNet5()
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    def more_logs(epoch, logs):
+        logs |= {"learning_rate": 0.01 / (epoch + 1), "images_per_second": 1000.0 + epoch}
+
+    def crash(epoch, logs):
+        if epoch + 1 == stop:
+            raise KeyboardInterrupt
+
+    board = TensorBoardLogs(
+        directory=directory,
+        class_names=DIGITS,
+        images=images[:12],
+        inputs=inputs[:12],
+        labels=labels[:12],
+        hparams={"run": directory.name, "widths": (6, 16), "recipe": Recipe()},
+        epochs=epochs,
+        first_epoch=first_epoch,
+        evaluate_arrays=lambda: (labels, model(inputs, training=False).numpy().argmax(-1)),
+        every=4,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        model.fit(
+            inputs,
+            labels,
+            batch_size=50,
+            epochs=epochs,
+            initial_epoch=first_epoch,
+            verbose=0,
+            validation_data=(inputs, labels),
+            callbacks=[
+                keras.callbacks.LambdaCallback(on_epoch_end=more_logs),
+                board,
+                keras.callbacks.LambdaCallback(on_epoch_end=crash),
+            ],
+        )
+    return model
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, digits, two_devices):
+    """A directory with four runs, and what Keras itself recorded of three of them."""
+    path = tmp_path_factory.mktemp("runs")
+    history = {
+        "plain": train(path / "plain", digits, epochs=3).history.history,
+        "mirrored": train(
+            path / "mirrored", digits, epochs=3, strategy=two_devices
+        ).history.history,
+    }
+    train(path / "resumed", digits, epochs=5, stop=4)
+    train(path / "resumed", digits, epochs=5, first_epoch=2, stop=4)
+    history["resumed"] = train(path / "resumed", digits, epochs=5, first_epoch=3).history.history
+
+    final = TensorBoardLogs(
+        directory=path / "final",
+        class_names=DIGITS,
+        images=np.zeros((0, 32, 32, 1)),
+        inputs=np.zeros((0, 32, 32, 1), "float32"),
+        labels=np.zeros(0),
+        hparams={"run": "final"},
+        epochs=1,
+    )
+    final.set_model(LeNet5())
+    final.on_train_begin()
+    final.on_epoch_end(0, {"loss": 1.0})
+    final.on_train_end({"test_error": 0.25, "epochs": 1.0})
+    return path, history
+
+
+@pytest.fixture(scope="module", params=["true", "false"], ids=["fast loader", "Python loader"])
+def board(runs, request):
+    process, address = start_tensorboard(runs[0], f"--load_fast={request.param}")
+    try:
+        board = Board(address)
+        wait_until_read(board)
+        yield board
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+BOTH = pytest.mark.parametrize("run", ["plain", "mirrored"])
+
+
+@BOTH
+def test_scalars(board, runs, run):
+    tags = board.json("scalars/tags")
+    assert {"loss", "accuracy", "learning_rate", "images_per_second"} == set(tags[f"{run}/train"])
+    assert {"loss", "accuracy"} == set(tags[f"{run}/validation"])
+    history = runs[1][run]
+    for part, tag, key in (
+        ("train", "loss", "loss"),
+        ("train", "accuracy", "accuracy"),
+        ("train", "learning_rate", "learning_rate"),
+        ("train", "images_per_second", "images_per_second"),
+        ("validation", "loss", "val_loss"),
+        ("validation", "accuracy", "val_accuracy"),
+    ):
+        found = board.scalars(f"{run}/{part}", tag)
+        assert list(found) == [1, 2, 3]
+        np.testing.assert_allclose(list(found.values()), history[key], rtol=1e-6)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "tag", ["validation/samples", "validation/confusion_matrix", "train/filters"]
+)
+def test_pictures(board, run, tag):
+    part, name = tag.split("/")
+    assert board.image_steps(f"{run}/{part}", name) == [1, 3]
+    picture = board.image(f"{run}/{part}", name)
+    assert picture.shape[0] > 50
+    assert len(np.unique(picture)) > 10, "the picture is empty"
+
+
+@BOTH
+def test_graph(board, run):
+    assert board.json("graphs/info")[f"{run}/train"]["run_graph"]
+    graph = board.bytes("graphs/graph", run=f"{run}/train").decode()
+    assert "Conv2D" in graph
+    for layer in LeNet5().layers[1:]:
+        assert f"/{layer.name}" in graph
+
+
+@BOTH
+def test_hparams(board, runs, run):
+    names = board.json("hparams/experiment", {"experimentName": ""})["hparamInfos"]
+    assert {"recipe.optimizer", "recipe.learning_rate", "widths"} <= {n["name"] for n in names}
+    request = {
+        "experimentName": "",
+        "allowedStatuses": ["STATUS_SUCCESS"],
+        "colParams": [{"metric": {"group": "validation", "tag": "accuracy"}}],
+        "startIndex": 0,
+        "sliceSize": 10,
+    }
+    groups = board.json("hparams/session_groups", request)["sessionGroups"]
+    (group,) = (g for g in groups if g["hparams"]["run"] == run)
+    assert group["hparams"]["widths"] == "(6, 16)"
+    assert group["hparams"]["recipe.learning_rate"] == Recipe().learning_rate
+    metrics = {(m["name"]["group"], m["name"]["tag"]): m["value"] for m in group["metricValues"]}
+    last = runs[1][run]["val_accuracy"][-1]
+    assert metrics["validation", "accuracy"] == pytest.approx(last)
+
+
+def test_resumed_run_shows_each_epoch_once(board, runs):
+    """It was killed twice after the logs of epoch 4, and resumed from epochs 2 and 3."""
+    loss = board.scalars("resumed/train", "loss")
+    assert list(loss) == [1, 2, 3, 4, 5]
+    resumed = [loss[step] for step in (4, 5)]
+    np.testing.assert_allclose(resumed, runs[1]["resumed"]["loss"], rtol=1e-6)
+    assert board.image_steps("resumed/validation", "samples") == [1, 4, 5]
+    assert board.json("graphs/info")["resumed/train"]["run_graph"]
+
+
+def test_final_metrics_are_those_of_the_test_images(board):
+    assert board.json("scalars/tags")["final"].keys() == {"test_error"}
+    assert board.scalars("final", "test_error") == {1: 0.25}
+
+
+def test_logits_are_shown_as_probabilities():
+    inputs = np.random.default_rng(0).random((2, 32, 32, 1), "float32")
+    model = LeNet5(classifier_activation=None)
+    board = TensorBoardLogs(
+        directory="unused",
+        class_names=DIGITS,
+        images=inputs,
+        inputs=inputs,
+        labels=np.zeros(2),
+        hparams={},
+        epochs=1,
+        logits=True,
+    )
+    board.set_model(model)
+    expected = tf.nn.softmax(model(inputs))
+    np.testing.assert_allclose(board._forward(inputs), expected, rtol=1e-6)
+
+
+def test_hparams_are_flat_and_of_the_types_that_tensorboard_knows():
+    values = flat({"seed": 1, "widths": (6, 16), "top": None, "recipe": Recipe(clip_norm=0.5)})
+    assert values["seed"] == 1
+    assert values["widths"] == "(6, 16)"
+    assert values["top"] == "None"
+    assert values["recipe.clip_norm"] == 0.5
+    assert values["recipe.augmentation.shift"] == Augmentation().shift
