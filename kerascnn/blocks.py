@@ -14,6 +14,7 @@ from typing import Any
 
 from keras import layers
 
+from kerascnn import keras_internals
 from kerascnn.errors import ArgumentError
 
 # Keras follows a graph by recursion, one call for each layer in a row: DenseNet-264 has a thousand,
@@ -234,10 +235,7 @@ def concat(x: Any, *others: Any, name: str) -> Any:
 @singledispatch
 def tensor_at(x: Any, name: str) -> Any:
     """The output of the layer `name`, which `add` or `concat` has made on the way to `x`."""
-    import keras
-
-    sources = keras.utils.get_source_inputs(x)
-    return keras.Model(sources, x, name="trunk").get_layer(name).output
+    return keras_internals.tensor_at(x, name)
 
 
 def dense_head(

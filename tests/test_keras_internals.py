@@ -1,0 +1,49 @@
+"""Walking graphs: in time proportional to their size, in a reader's order."""
+
+import keras
+import pytest
+from keras import layers
+
+from kerascnn.keras_internals import calls, sources, tensor_at
+
+
+def diamonds(count):
+    """Two branches and their sum, `count` times: 2^count paths from the input to the output."""
+    x = inputs = keras.Input((4,), name="input")
+    for number in range(count):
+        left = layers.Dense(4, name=f"left{number}")(x)
+        right = layers.Dense(4, name=f"right{number}")(x)
+        x = layers.Add(name=f"add{number}")([right, left])
+    return inputs, x
+
+
+def test_paths_are_not_followed_one_by_one():
+    """2^60 of them would outlast us."""
+    inputs, x = diamonds(60)
+    assert sources(x) == [inputs]
+    assert tensor_at(x, "left3").shape == (None, 4)
+    assert tensor_at(x, "add59") is x
+    with pytest.raises(LookupError, match="'add60'"):
+        tensor_at(x, "add60")
+    assert sources(inputs) == [inputs]
+
+
+def test_a_branch_is_finished_before_the_next_begins():
+    inputs, x = diamonds(2)
+    names = [call.operation.name for call in calls(keras.Model(inputs, x))]
+    assert names == ["right0", "left0", "add0", "right1", "left1", "add1"]
+
+
+def test_a_walk_ends_at_the_models_inputs():
+    _, x = diamonds(3)
+    middle = tensor_at(x, "add0")
+    names = [call.operation.name for call in calls(keras.Model(middle, x))]
+    assert names == ["right1", "left1", "add1", "right2", "left2", "add2"]
+
+
+def test_a_very_deep_graph():
+    """Deeper than Python's limit on recursion."""
+    x = inputs = keras.Input((4,), name="input")
+    for number in range(1100):
+        x = layers.Activation("relu", name=f"relu{number}")(x)
+    assert sources(x) == [inputs]
