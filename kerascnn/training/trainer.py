@@ -24,6 +24,7 @@ from kerascnn.data import Dataset, Split
 from kerascnn.errors import ArgumentError, DataError, RunError, StrategyError, TrainingError
 from kerascnn.training import checkpoints, strategies
 from kerascnn.training.augmentation import augment
+from kerascnn.training.board import TensorBoardLogs
 from kerascnn.training.config import (
     default_path,
     git_state,
@@ -36,6 +37,7 @@ from kerascnn.training.engine import Engine, Totals
 from kerascnn.training.files import replacing, write_json, write_text
 from kerascnn.training.inference import load_for, preprocess_with, readable_errors, scores_of
 from kerascnn.training.optimizers import make_loss, make_optimizer
+from kerascnn.training.pictures import curves
 from kerascnn.training.progress import Progress
 from kerascnn.training.recipes import Recipe
 from kerascnn.training.run import Run, write_history
@@ -43,6 +45,8 @@ from kerascnn.training.run import Run, write_history
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 # How long Python leaves the device alone: short enough for a live display, long enough to be free.
 SECONDS_A_CALL = 0.25
+SAMPLES = 24  # images in TensorBoard's grid of predictions
+CONFUSED = 5_000  # images in the confusion matrix while training, at most
 
 
 def train(
@@ -254,6 +258,7 @@ def _execute(
                 clip_norm=recipe.clip_norm,
                 jit=_use_jit(config["jit"], strategy),
             ),
+            is_logits=is_logits,
             console=console,
         )
         trainer.fit(callbacks)
@@ -275,6 +280,7 @@ class _Trainer:
     batch_size: int
     steps: int
     engine: Engine
+    is_logits: bool
     console: Console
 
     def fit(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
@@ -286,7 +292,7 @@ class _Trainer:
         else:
             checkpoints.save(directory, 0, self.scores, self.optimizer)
         rows = self.run.history[:first]
-        chain = self._callbacks(callbacks, first, rows)
+        progress, chain = self._callbacks(callbacks, first)
         chain.on_train_begin()
         try:
             with readable_errors():
@@ -300,6 +306,8 @@ class _Trainer:
                 f"{self.run.path}. Go on with `kerascnn train --resume {self.run.path}`."
             )
             raise
+        finally:
+            progress.close()
         chain.on_train_end({k: v for k, v in metrics.items() if isinstance(v, float)})
 
     def _epochs(
@@ -321,8 +329,10 @@ class _Trainer:
                 "seconds": seconds,
             }
             if validation is not None:
+                chain.on_test_begin()
                 found = self.engine.evaluate(*validation)
                 row |= {"val_loss": found.mean_loss, "val_error": found.error}
+                chain.on_test_end()
             rows.append(row)
             # The history first: a crash in between leaves a line too many, which resuming drops.
             write_history(self.run.path / "history.csv", rows)
@@ -402,6 +412,9 @@ class _Trainer:
             found = self.engine.evaluate(*test)
             metrics |= {"test_loss": found.mean_loss, "test_error": found.error}
         self._save(metrics)
+        if rows:
+            with replacing(self.run.path / "curves.png") as temporary:
+                curves(rows, temporary)
         return metrics
 
     def _save(self, metrics: dict[str, Any]) -> None:
@@ -411,11 +424,8 @@ class _Trainer:
         write_json(self.run.path / "metrics.json", metrics)
 
     def _callbacks(
-        self,
-        extra: Sequence[keras.callbacks.Callback],
-        first: int,
-        rows: list[dict[str, float]],
-    ) -> keras.callbacks.CallbackList:
+        self, extra: Sequence[keras.callbacks.Callback], first: int
+    ) -> tuple[Progress, keras.callbacks.CallbackList]:
         progress = Progress(
             epochs=self.recipe.epochs,
             steps=self.steps,
@@ -423,7 +433,37 @@ class _Trainer:
             console=self.console,
             first_epoch=first,
         )
-        return keras.callbacks.CallbackList([progress, *extra], model=self.scores)
+        logs = self._tensorboard(first)
+        return progress, keras.callbacks.CallbackList([progress, logs, *extra], model=self.scores)
+
+    def _tensorboard(self, first: int) -> TensorBoardLogs:
+        held = self.dataset.validation if self.dataset.validation.size else self.dataset.train
+        chosen = np.linspace(0, held.size - 1, min(SAMPLES, held.size)).astype(int)
+        examples = [held.example(int(index)) for index in chosen]
+        images = np.stack([image for image, _ in examples])
+        arguments = (self.config["architecture"] or {}).get("arguments", {})
+        return TensorBoardLogs(
+            directory=self.run.path / "tensorboard",
+            class_names=self.dataset.class_names,
+            images=images,
+            inputs=preprocess_with(self.config["preprocessing"])(images).numpy(),
+            labels=np.array([label for _, label in examples]),
+            hparams={"network": self.config["name"], "recipe": self.recipe, **arguments},
+            epochs=self.recipe.epochs,
+            first_epoch=first,
+            evaluate_arrays=lambda: self._labels_and_predictions(held),
+            logits=self.is_logits,
+        )
+
+    def _labels_and_predictions(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
+        """Of all images of a split, or of the first `CONFUSED` in a fixed random order."""
+        prepare = preprocess_with(self.config["preprocessing"])
+        batch = _evaluation_batch(self.batch_size)
+        labels, predicted = [], []
+        for images, truth in split.batches(batch, seed=0).take(-(-CONFUSED // batch)):
+            labels.append(truth.numpy())
+            predicted.append(self.engine.logits(prepare(images)).argmax(-1))
+        return np.concatenate(labels), np.concatenate(predicted)
 
 
 @contextlib.contextmanager

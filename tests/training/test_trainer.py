@@ -205,7 +205,7 @@ def test_data_that_changed_is_refused_on_resume(finished, tmp_path, quiet):
 
 def test_a_loss_that_is_not_a_number_stops_with_a_hint(tmp_path, quiet):
     with pytest.raises(TrainingError, match=r"step \d+ of epoch 1, with a learning rate of") as e:
-        wild = Recipe(optimizer="sgd", learning_rate=1e30, schedule="constant", batch_size=500)
+        wild = Recipe(optimizer="sgd", learning_rate=1e38, schedule="constant", batch_size=500)
         small_run(tmp_path / "run", quiet, recipe=wild)
     assert "--clip-norm" in str(e.value)
 
