@@ -53,7 +53,6 @@ def build(
     pool_size: int,
 ) -> Any:
     """Section 3.5, figure 2. The second, fourth and fifth layer see their own tower only."""
-
     unit = plain.Unit(activation, norm, order)
 
     def normalized(x: Any, number: int) -> Any:
@@ -140,16 +139,16 @@ _COMMON = (
 )
 
 RECIPE = Recipe(
-    optimizer="sgd",
-    learning_rate=0.01,
-    momentum=0.9,
+    optimizer="adamw",
+    learning_rate=1e-3,
     weight_decay=5e-4,
     warmup_epochs=1.0,
     batch_size=128,
-    epochs=90,
+    epochs=60,
     clip_norm=1.0,
     augmentation=Augmentation(shift=0.07, flip=True),
-    source="section 5: optimizer, batch and epochs; warm-up, cosine and clipping are ours",
+    source="ours, for small data sets, tried on mnist5k; section 5 has SGD with 0.01, divided by "
+    "10 on plateaus, momentum 0.9, the same batch and decay, and 90 epochs",
 )
 
 AlexNet = Architecture(
@@ -250,7 +249,7 @@ AlexNetOWT = Architecture(
             "Weights start as Glorot's; torchvision's as He's, uniform with a = √5.",
         ),
     ),
-    recipe=replace(RECIPE, source="the recipe of alexnet"),
+    recipe=RECIPE,
 )
 
 _TinyAlexNet = AlexNet.variant("tiny_alexnet", widths=(8, 16, 24, 24, 16), hidden=(32, 32))

@@ -170,14 +170,15 @@ NiNCIFAR10 = Architecture(
     ),
     recipe=Recipe(
         optimizer="adamw",
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         warmup_epochs=1.0,
         weight_decay=1e-4,
         batch_size=128,
         epochs=60,
         clip_norm=1.0,
         augmentation=Augmentation(shift=0.125, flip=True),
-        source="batch and augmentation are the paper's; the authors use SGD and end by plateaus",
+        source="batch and augmentation are the paper's; the rest is ours, tried on mnist5k at "
+        "reduced widths, where the authors use SGD and plateaus",
     ),
 )
 
@@ -226,7 +227,8 @@ NiN = Architecture(
         epochs=60,
         clip_norm=1.0,
         augmentation=Augmentation(shift=0.07, flip=True),
-        source="batch and decay are the authors'; they use SGD with a learning rate of 0.01",
+        source="batch and decay are the authors'; the rest is ours, tried on mnist5k at reduced "
+        "widths, where they use SGD with 0.01",
     ),
 )
 

@@ -135,9 +135,11 @@ def test_ungrouped_network_has_the_published_count():
     assert AlexNet.cost(groups=1).params == 62_378_344
 
 
-@pytest.mark.parametrize("architecture", [TINY, TINY_OWT])
-def test_smallest_input_builds_and_one_less_is_refused(architecture):
-    least = architecture.card.smallest_input[0]
+@pytest.mark.parametrize(
+    ("architecture", "card"), [(TINY, AlexNet.card), (TINY_OWT, AlexNetOWT.card)]
+)
+def test_smallest_input_builds_and_one_less_is_refused(architecture, card):
+    least = card.smallest_input[0]
     model = architecture(include_top=False, input_shape=(least, least, 3))
     assert model(np.zeros((1, least, least, 3), "float32")).shape[1:3] == (1, 1)
     with pytest.raises(InputSizeError, match=f"{least}×{least}"):
