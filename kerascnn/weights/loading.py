@@ -138,9 +138,6 @@ class _Plan:
         self.variables = {
             f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.weights
         }
-        for layer in model.layers:  # random states are no weights
-            for generator in getattr(layer, "_seed_generators", ()):
-                self.variables.pop(f"{layer.name}/{generator.state.name}", None)
         self.tensors: Arrays = dict(canonical.tensors)
         self.theirs = dict(canonical.theirs)
         self.adapted: dict[str, str] = {}
@@ -199,18 +196,27 @@ class _Plan:
                 self.adapted[mean] = "the convolution's bias taken off it"
 
     def _shift_epsilon(self, epsilon: float | Mapping[str, float] | None) -> None:
-        """Batch normalization with another epsilon: the difference goes into the variance."""
+        """Batch normalization with another epsilon: the difference goes into the variance.
+
+        Where that would be negative, the scale takes it.
+        """
         if epsilon is None:
             return
         for layer in self.model.layers:
-            name = f"{layer.name}/moving_variance"
-            if name not in self.tensors or not hasattr(layer, "epsilon"):
-                continue
+            name, scale = f"{layer.name}/moving_variance", f"{layer.name}/gamma"
+            ours = getattr(layer, "epsilon", None)
             theirs = epsilon if isinstance(epsilon, float) else epsilon.get(layer.name)
-            if theirs is not None and theirs != layer.epsilon:
-                shifted = self.tensors[name].astype("float64") + (theirs - layer.epsilon)
-                self.tensors[name] = np.maximum(shifted, 0).astype("float32")
-                self.adapted[name] = f"epsilon {theirs:g} instead of {layer.epsilon:g} added to it"
+            if name not in self.tensors or ours is None or theirs is None or theirs == ours:
+                continue
+            how = f"epsilon {theirs:g} instead of {ours:g}"
+            variance = self.tensors[name].astype("float64")
+            if np.all(variance + theirs >= ours) or scale not in self.tensors:
+                self.tensors[name] = np.maximum(variance + theirs - ours, 0)
+                self.adapted[name] = f"{how} added to it"
+            else:
+                change = np.sqrt((variance + ours) / (variance + theirs))
+                self.tensors[scale] = self.tensors[scale] * change
+                self.adapted[scale] = f"scaled for {how}"
 
     def _fit_input_channels(self) -> None:
         """The first convolution on another number of channels than it was trained on."""
@@ -234,18 +240,11 @@ class _Plan:
 
     def _convolve_dense(self) -> None:
         """A dense layer on a feature map is a convolution that covers it, and the reverse."""
-        for name, array in self.tensors.items():
-            shape = self.shape(name) if name in self.variables else ()
-            same = (
-                array.ndim
-                and shape
-                and (array.size, array.shape[-1])
-                == (
-                    math.prod(shape),
-                    shape[-1],
-                )
-            )
-            if same and {array.ndim, len(shape)} == {2, 4}:
+        for name in self.variables.keys() & self.tensors.keys():
+            array, shape = self.tensors[name], self.shape(name)
+            if {array.ndim, len(shape)} != {2, 4} or array.shape[-1] != shape[-1]:
+                continue
+            if array.size == math.prod(shape):
                 self.tensors[name] = array.reshape(shape)
                 self.adapted[name] = "reshaped between a dense layer and a convolution"
 

@@ -143,6 +143,16 @@ def test_a_convolutional_head():
         np.testing.assert_array_equal(a, b)
 
 
+def test_biases_go_into_the_normalization():
+    """keras.applications' ResNet has biases that the paper's doesn't: the outputs stay the same."""
+    model = randomized(network(use_bias=True))
+    other = network()
+    report = weights.load(other, model)
+    assert report.adapted["conv1_bn/moving_mean"] == "the convolution's bias taken off it"
+    image = RNG.standard_normal((2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(other(image), model(image), rtol=1e-4, atol=1e-6)
+
+
 def test_biases_that_nothing_can_absorb_are_refused():
     """VGG's convolutions have no normalization behind them."""
     model = network()
@@ -193,6 +203,19 @@ def test_bfloat16_files(trained, tmp_path):
     other = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3, name="conv")])
     weights.load(other, tmp_path / "a.weights.h5")
     np.testing.assert_array_equal(other.get_weights()[0], np.asarray(layer.kernel, "float32"))
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(1e-3, 1e-5), (1e-5, 1e-3)])
+def test_another_epsilon(theirs, ours):
+    """Also for channels that never vary, where it decides everything."""
+    model = randomized(network(bn_epsilon=theirs))
+    for layer in model.layers:
+        if layer.name.endswith("_bn"):
+            layer.moving_variance.assign(RNG.choice([0, 1e-6, 1], layer.moving_variance.shape))
+    other = network(bn_epsilon=ours)
+    weights.load(other, model)
+    image = RNG.standard_normal((2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(other(image), model(image), rtol=1e-4, atol=1e-6)
 
 
 def test_mixed_precision(trained):

@@ -21,7 +21,11 @@ OURS = {
 }
 
 
-@pytest.mark.parametrize("name", OURS)
+# vgg16 has most of all weights to draw; vgg11_bn goes the same way through the rules.
+CASES = [pytest.param(n, marks=pytest.mark.slow) if n == "vgg16" else n for n in OURS]
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_outputs_are_torchvisions(name, golden):
     ours, arguments = OURS[name]
     model = kerascnn.create(ours, classifier_activation=None, **arguments)
