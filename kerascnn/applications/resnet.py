@@ -217,7 +217,8 @@ CARD = Card(
     deviations=(
         "pool1 is padded as in torchvision and keras.applications; the authors' Caffe models round "
         'its size up: stem_pool="caffe".',
-        "The paper subtracts the mean image; the statistics here are those of the public weights.",
+        "The paper subtracts the mean image; `preprocessing` is that of public weights for these "
+        "arguments.",
     ),
 )
 
