@@ -25,10 +25,18 @@ LARGEST_INPUT = 4096
 
 @dataclass(frozen=True)
 class Cost:
-    """Trainable parameters, and multiply-adds of convolutions and dense layers for one image."""
+    """What one image costs.
+
+    Attributes:
+        params: trainable parameters.
+        macs: multiply-adds of convolutions and dense layers.
+        activations: numbers that all layers together put out, of which training keeps about
+            as many for the backward pass; padding layers are not counted.
+    """
 
     params: int
     macs: int
+    activations: int = field(default=0, compare=False)
 
 
 @dataclass
@@ -37,6 +45,7 @@ class Ledger:
 
     params: int = 0
     macs: int = 0
+    activations: int = 0
     joints: dict[str, Sketch] = field(default_factory=dict)
 
 
@@ -51,6 +60,7 @@ class Sketch:
         """The sketch of a layer's output, once its costs are noted."""
         self.ledger.params += params
         self.ledger.macs += macs
+        self.ledger.activations += math.prod(shape)
         return Sketch((None, *shape), self.ledger)
 
     def windows(
@@ -82,7 +92,7 @@ def cost(
 ) -> Cost:
     """Parameters and MACs with complete, validated arguments."""
     ledger = _run(architecture, values, shape, classes)
-    return Cost(ledger.params, ledger.macs)
+    return Cost(ledger.params, ledger.macs, ledger.activations)
 
 
 def _run(
@@ -139,7 +149,7 @@ def _run_keras(
     for layer in profiled.layers:
         if min(layer.output_shape, default=1) < 1:
             raise InputSizeError(f"{layer.name}: the map is empty.")
-    return Ledger(profiled.params, profiled.macs)
+    return Ledger(profiled.params, profiled.macs, profiled.activation_bytes // 4)
 
 
 def check_input(
@@ -256,17 +266,17 @@ def _(
     beta: float = 0.75,
     divide_alpha: bool = False,
 ) -> Sketch:
-    return x
+    return x.after(*x.shape[1:])
 
 
 @blocks.activation.register
 def _(x: Sketch, kind: Any, *, name: str, dtype: str | None = None) -> Sketch:
-    return x
+    return x.after(*x.shape[1:])
 
 
 @blocks.dropout.register
 def _(x: Sketch, rate: float, *, name: str) -> Sketch:
-    return x
+    return x.after(*x.shape[1:]) if rate else x
 
 
 @blocks.max_pool.register
@@ -327,7 +337,7 @@ def _(x: Sketch, *others: Sketch, name: str) -> Sketch:
     if len(shapes) > 1:
         raise ArgumentError(f"{name}: maps of different shapes can't be added: {sorted(shapes)}.")
     x.ledger.joints[name] = x
-    return x
+    return x.after(*x.shape[1:])
 
 
 @blocks.concat.register

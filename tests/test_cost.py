@@ -1,5 +1,6 @@
 """Costs are those of the built model, also where a builder can't be sketched."""
 
+import math
 import random
 
 import keras
@@ -118,3 +119,12 @@ def test_without_values_allocates_nothing():
         inputs = keras.Input((2**20,))
         model = keras.Model(inputs, layers.Dense(2**20)(inputs))
     assert kerascnn.profile(model).params == 2**40 + 2**20
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20_cifar", "vgg11_bn"])
+def test_activations_are_those_that_the_model_puts_out(name):
+    network = kerascnn.get(name)
+    shape = network.card.input_shape
+    profile = kerascnn.profile(network())
+    outputs = profile.activation_bytes // 4 - math.prod(shape) - network.card.classes
+    assert network.cost().activations == pytest.approx(outputs, rel=0.05)

@@ -37,14 +37,17 @@ def train(
     run: Path | None = typer.Option(None, help="The run directory; default: runs/NAME-DATA-TIME."),
     overwrite: bool = typer.Option(False, help="Delete an earlier run in that directory."),
     resume: Path | None = typer.Option(None, help="Go on with this run; takes no other options."),
+    config: Path | None = typer.Option(
+        None, help="Train again what this run, or trial of a search, trained. With --run only."
+    ),
     skip_corrupt: bool = typer.Option(False, help="Leave unreadable images out, and list them."),
     json: bool = typer.Option(False, "--json", help="Print the final metrics as JSON only."),
 ) -> None:
     """Train a network and leave a run directory: model, metrics, curves, TensorBoard logs."""
-    if (name is None) == (resume is None):
+    if sum(given is not None for given in (name, resume, config)) != 1:
         raise ArgumentError(
             "Pass either the name of an architecture, as in `kerascnn train lenet5 --data "
-            "mnist5k`, or --resume RUN."
+            "mnist5k`, or --resume RUN, or --config RUN."
         )
     arguments = parse_arguments(name, set_) if name else {}
     shape = parse_shape(input_shape)
@@ -59,6 +62,8 @@ def train(
     console = Console(stderr=json)
     if resume is not None:
         found = trainer.resume(resume, console=console)
+    elif config is not None:
+        found = trainer.repeat(config, run=run, overwrite=overwrite, console=console)
     else:
         assert name is not None
         recipe = registry.get(name).recipe

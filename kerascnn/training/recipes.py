@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+from kerascnn.space import Param, Range, Space
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,16 @@ class Augmentation:
     zoom: float = 0.0
     shear: float = 0.0
     flip: bool = False
+
+    def scaled(self, factor: float) -> Augmentation:
+        """The same changes, `factor` times as strong; mirroring stays as it is."""
+        return replace(
+            self,
+            shift=self.shift * factor,
+            rotation=self.rotation * factor,
+            zoom=self.zoom * factor,
+            shear=self.shear * factor,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,3 +74,66 @@ class Recipe:
     loss: Callable[[], Any] | None = None
     auxiliary_weight: float = 0.3
     source: str = ""
+
+    def space(self) -> Space:
+        """What a search may change in this recipe, around its own values.
+
+        The optimizer is declared but not searched: each has learning rates of its own, so choose
+        it and a range of learning rates together. `augmentation` is a factor on the strength.
+        """
+        rate, batch = self.learning_rate, self.batch_size
+        return Space(
+            (
+                Param(
+                    name="learning_rate",
+                    default=rate,
+                    search=Range(rate / 10, rate * 10, log=True),
+                    legal=Range(1e-9, 1e3),
+                    help="At the start, or at the end of the warm-up.",
+                ),
+                Param(
+                    name="batch_size",
+                    default=batch,
+                    search=(max(1, batch // 2), batch, 2 * batch),
+                    legal=Range(1, 2**20),
+                    help="Images in one step, over all replicas.",
+                ),
+                Param(
+                    name="weight_decay",
+                    default=self.weight_decay,
+                    search=tuple(sorted({0.0, 1e-4, 1e-3, 1e-2, self.weight_decay})),
+                    legal=Range(0.0, 10.0),
+                    help="Decoupled, on kernels.",
+                ),
+                Param(
+                    name="label_smoothing",
+                    default=self.label_smoothing,
+                    search=None if self.loss else tuple(sorted({0.0, 0.1, self.label_smoothing})),
+                    legal=Range(0.0, 0.9),
+                    help="The share of the target spread over all classes.",
+                ),
+                Param(
+                    name="optimizer",
+                    default=self.optimizer,
+                    legal=OPTIMIZERS,
+                    help="The rule that changes the weights.",
+                ),
+                Param(
+                    name="augmentation",
+                    default=1.0,
+                    search=(0.0, 0.5, 1.0, 1.5) if self.augmentation != Augmentation() else None,
+                    legal=Range(0.0, 10.0),
+                    help="Factor on the strength of the recipe's random changes of images.",
+                ),
+            )
+        )
+
+    def changed(self, values: Mapping[str, Any]) -> Recipe:
+        """The recipe with values of `space()`.
+
+        Raises:
+            ArgumentError: a value is unknown or illegal.
+        """
+        found = self.space().validate(values, owner="recipe")
+        factor = found.pop("augmentation")
+        return replace(self, augmentation=self.augmentation.scaled(factor), **found)

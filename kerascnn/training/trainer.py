@@ -66,6 +66,7 @@ def train(
     run: str | Path | None = None,
     overwrite: bool = False,
     skip_corrupt: bool = False,
+    record: bool = True,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     console: Console | None = None,
 ) -> Run:
@@ -87,6 +88,8 @@ def train(
         run: the run directory; default: `runs/NAME-DATA-TIME`.
         overwrite: whether an earlier run in that directory may be deleted.
         skip_corrupt: leave unreadable images out instead of stopping.
+        record: also write checkpoints, curves and TensorBoard logs. One of many trials of a
+            search can do without; if it stops, it can't be resumed.
         callbacks: further Keras callbacks; their batch methods are called every few steps.
         console: where messages and progress go; default: standard output. `Console(quiet=True)`
             is silent.
@@ -158,7 +161,62 @@ def train(
         write_text(path / "model.json", model_json)
     write_json(path / "config.json", config)
     return _execute(
-        Run(path), network=architecture, dataset=dataset, callbacks=callbacks, console=console
+        Run(path),
+        network=architecture,
+        dataset=dataset,
+        callbacks=callbacks,
+        console=console,
+        record=record,
+    )
+
+
+def repeat(
+    path: str | Path,
+    *,
+    run: str | Path | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> Run:
+    """Train again, from the beginning, what the config.json of a run or of a trial describes.
+
+    Args:
+        path: a run directory, or its config.json.
+        run: the new run directory; default: `runs/NAME-DATA-TIME`.
+        overwrite: whether an earlier run in that directory may be deleted.
+        console: where messages and progress go.
+
+    Raises:
+        RunError: there is no config.json, it describes a keras.Model, or the data has changed.
+    """
+    path = Path(path)
+    config = Run.open(path.parent if path.name == "config.json" else path).config
+    if config["architecture"] is None:
+        raise RunError(f"{path} trained a keras.Model of its own; pass it to kerascnn.train again.")
+    console = console or Console()
+    strategies.resolve(config["strategy"])
+    stored, shape = config["data"], tuple(config["input_shape"])
+    dataset = load_for(
+        stored["source"], shape, config["seed"], stored["skip_corrupt"], console.print
+    )
+    if dataset.fingerprint != stored["fingerprint"]:
+        raise RunError(
+            f"The data {stored['source']} has changed since {path} was written, so the same "
+            "result can't be expected. Train with `kerascnn train NAME --data ...` instead."
+        )
+    return train(
+        config["architecture"]["name"],
+        dataset,
+        arguments=tupled(config["architecture"]["arguments"]),
+        input_shape=shape,
+        recipe=recipe_from(config["recipe"]),
+        strategy=config["strategy"],
+        precision=config["precision"],
+        jit=config["jit"],
+        seed=config["seed"],
+        run=run,
+        overwrite=overwrite,
+        skip_corrupt=stored["skip_corrupt"],
+        console=console,
     )
 
 
@@ -217,6 +275,7 @@ def _execute(
     dataset: Dataset,
     callbacks: Sequence[keras.callbacks.Callback],
     console: Console,
+    record: bool = True,
 ) -> Run:
     """Train as the run's config says, from its last checkpoint if it has one."""
     config = run.config
@@ -260,6 +319,7 @@ def _execute(
             ),
             is_logits=is_logits,
             console=console,
+            record=record,
         )
         trainer.fit(callbacks)
     return run
@@ -282,6 +342,7 @@ class _Trainer:
     engine: Engine
     is_logits: bool
     console: Console
+    record: bool
 
     def fit(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Train to the last epoch, evaluate on the test split, save."""
@@ -289,7 +350,7 @@ class _Trainer:
         first = checkpoints.restore(directory, self.scores, self.optimizer)
         if first:
             self.console.print(f"Going on after epoch {first} of {self.recipe.epochs}.")
-        else:
+        elif self.record:
             checkpoints.save(directory, 0, self.scores, self.optimizer)
         rows = self.run.history[:first]
         progress, chain = self._callbacks(callbacks, first)
@@ -336,7 +397,9 @@ class _Trainer:
             rows.append(row)
             # The history first: a crash in between leaves a line too many, which resuming drops.
             write_history(self.run.path / "history.csv", rows)
-            checkpoints.save(self.run.path / "checkpoints", epoch + 1, self.scores, self.optimizer)
+            if self.record:
+                directory = self.run.path / "checkpoints"
+                checkpoints.save(directory, epoch + 1, self.scores, self.optimizer)
             chain.on_epoch_end(epoch, {k: v for k, v in row.items() if k != "epoch"})
             if self.scores.stop_training:
                 break
@@ -412,7 +475,7 @@ class _Trainer:
             found = self.engine.evaluate(*test)
             metrics |= {"test_loss": found.mean_loss, "test_error": found.error}
         self._save(metrics)
-        if rows:
+        if rows and self.record:
             with replacing(self.run.path / "curves.png") as temporary:
                 curves(rows, temporary)
         return metrics
@@ -433,8 +496,8 @@ class _Trainer:
             console=self.console,
             first_epoch=first,
         )
-        logs = self._tensorboard(first)
-        return progress, keras.callbacks.CallbackList([progress, logs, *extra], model=self.scores)
+        logs = [self._tensorboard(first)] if self.record else []
+        return progress, keras.callbacks.CallbackList([progress, *logs, *extra], model=self.scores)
 
     def _tensorboard(self, first: int) -> TensorBoardLogs:
         held = self.dataset.validation if self.dataset.validation.size else self.dataset.train
