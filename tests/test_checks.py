@@ -51,8 +51,21 @@ def test_every_family_has_a_tiny_variant_or_is_tiny():
         assert kerascnn.get(name).build in builders or name.startswith("lenet5"), name
 
 
-@parametrize_with_checks(["lenet5", "lenet5_1998", SOUND, *tiny_variants()])
+# Built of the blocks of another family: AlexNet's and GoogLeNet's.
+RELATIVES = ("tiny_alexnet_owt", "tiny_zfnet", "tiny_bn_inception")
+TINY = list(tiny_variants())
+
+
+@parametrize_with_checks(
+    ["lenet5", "lenet5_1998", SOUND, *(tiny for tiny in TINY if tiny.name not in RELATIVES)]
+)
 def test_conformance(architecture, check):
+    check(architecture)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([tiny for tiny in TINY if tiny.name in RELATIVES])
+def test_relatives_conform(architecture, check):
     check(architecture)
 
 

@@ -35,13 +35,13 @@ def check(
     from kerascnn import registry
     from kerascnn.errors import ArgumentError
 
+    if wrong := [item for item in expect if "=" not in item]:
+        raise ArgumentError(f"--expect must be CHECK=REASON. Received: {wrong[0]!r}.")
+    expected = dict(item.split("=", 1) for item in expect)
     # A name without wildcards that nobody offers is an error with suggestions, from `get`.
     names = registry.list_architectures(pattern) or [pattern]
     for name in names:
         registry.get(name)
-    if wrong := [item for item in expect if "=" not in item]:
-        raise ArgumentError(f"--expect must be CHECK=REASON. Received: {wrong[0]!r}.")
-    expected = dict(item.split("=", 1) for item in expect)
 
     from kerascnn import checks
 
