@@ -511,7 +511,12 @@ class _Trainer:
             images=images,
             inputs=preprocess_with(self.config["preprocessing"])(images).numpy(),
             labels=np.array([label for _, label in examples]),
-            hparams={"network": self.config["name"], "recipe": self.recipe, **arguments},
+            hparams={
+                "network": self.config["name"],
+                "seed": self.config["seed"],
+                "recipe": self.recipe,
+                **arguments,
+            },
             epochs=self.recipe.epochs,
             first_epoch=first,
             evaluate_arrays=lambda: self._labels_and_predictions(held),

@@ -214,7 +214,7 @@ def test_a_users_model_with_a_softmax_trains_like_logits(tmp_path, quiet, two_de
     """Built outside of any scope, trained on two replicas."""
     inputs = keras.Input((28, 28, 1))
     x = keras.layers.Conv2D(4, 5, strides=4, activation="relu")(inputs)
-    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.BatchNormalization(momentum=0.5)(x)
     outputs = keras.layers.Dense(10, activation="softmax")(keras.layers.Flatten()(x))
     model = keras.Model(inputs, outputs, name="mine")
     run = trainer.train(

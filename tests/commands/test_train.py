@@ -1,0 +1,83 @@
+"""`kerascnn train`, `evaluate`, `predict`, one after the other, as the README shows them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from kerascnn.cli import app
+from kerascnn.errors import ArgumentError, RunError
+
+
+def call(*arguments):
+    result = CliRunner().invoke(
+        app, [str(argument) for argument in arguments], env={"COLUMNS": "120"}
+    )
+    if result.exception:
+        raise result.exception
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "run"
+    settings = ("--set", "widths=4,8", "--set", "hidden=32", "--epochs", 2, "--batch-size", 100)
+    shown = call("train", "lenet5", "--data", "mnist5k", *settings, "--run", path)
+    return path, shown
+
+
+def test_training_shows_each_epoch_and_the_test_error(trained):
+    path, shown = trained
+    assert "padded" in shown
+    assert "epoch 1/2" in shown
+    assert "epoch 2/2" in shown
+    error = json.loads((path / "metrics.json").read_text())["test_error"]
+    assert f"Test error {error:.2%}" in shown
+    assert json.loads((path / "config.json").read_text())["architecture"]["arguments"] == {
+        "widths": [4, 8],
+        "hidden": [32],
+    }
+
+
+def test_evaluation_repeats_the_reported_error(trained):
+    path, _ = trained
+    found = json.loads(call("evaluate", path, "--json"))
+    metrics = json.loads((path / "metrics.json").read_text())
+    assert found["error"] == pytest.approx(metrics["test_error"], abs=1e-9)
+    assert found["images"] == 1000
+    assert f"error {found['error']:.2%}" in call("evaluate", path)
+
+
+def test_prediction_of_image_files(trained, tmp_path):
+    """A digit of the training set, as a file that any program could have written."""
+    path, _ = trained
+    with np.load("kerascnn/data/mnist5k.npz") as file:
+        Image.fromarray(file["images"][0]).save(tmp_path / "digit.png")
+    (found,) = json.loads(call("predict", path, tmp_path / "digit.png", "--top", 10, "--json"))
+    assert found["image"].endswith("digit.png")
+    assert sorted(c["name"] for c in found["classes"]) == list("0123456789")
+    likely = [c["probability"] for c in found["classes"]]
+    assert likely == sorted(likely, reverse=True)
+    assert sum(likely) == pytest.approx(1, abs=1e-4)
+    shown = call("predict", path, tmp_path / "digit.png", "--top", 1)
+    assert "digit.png" in shown
+    assert found["classes"][0]["name"] in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["train"], ArgumentError, "either the name of an architecture"),
+        (["train", "lenet5", "--set", "kernel"], ArgumentError, "argument=value"),
+        (["train", "lenet5", "--set", "kernel=x"], ArgumentError, "Received: 'x'"),
+        (["train", "lenet5", "--set", "kernels=3"], ArgumentError, "has no argument 'kernels'"),
+        (["train", "lenet5", "--input-shape", "64x64"], ArgumentError, "HEIGHTxWIDTHxCHANNELS"),
+        (["evaluate", "nowhere"], RunError, "There is no run directory nowhere"),
+        (["predict", ".", "a.png"], RunError, "no run directory"),
+    ],
+)
+def test_mistakes_get_one_clear_message(arguments, error, message):
+    with pytest.raises(error, match=message):
+        call(*arguments)
