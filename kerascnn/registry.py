@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import functools
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from importlib import metadata
@@ -59,8 +60,14 @@ def _installed(group: str) -> dict[str, tuple[Entry, ...]]:
         found[point.name].append(Entry(point.name, point.value, provider, version, point))
     return {
         name: tuple(sorted(claims, key=lambda entry: entry.origin))
-        for name, claims in sorted(found.items())
+        for name, claims in found.items()
     }
+
+
+def in_order(name: str) -> list[tuple[int, str]]:
+    """A key that sorts numbers as numbers: resnet18, resnet101, resnet101v2."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
 
 
 _registered: dict[str, Architecture] = {}
@@ -88,7 +95,7 @@ def entries(group: str) -> dict[str, tuple[Entry, ...]]:
         for name, architecture in _registered.items():
             target = f"{architecture.build.__module__}:{name}"
             found[name] = (Entry(name, target, NOTEBOOK, "", None),)
-    return dict(sorted(found.items()))
+    return {name: found[name] for name in sorted(found, key=in_order)}
 
 
 def load(group: str, name: str) -> Any:
@@ -160,7 +167,7 @@ def _conflict(kind: str, claims: tuple[Entry, ...]) -> str:
 
 
 def list_architectures(pattern: str = "*", provider: str | None = None) -> list[str]:
-    """Names of all installed and registered architectures, sorted; imports none of them.
+    """Names of all installed and registered architectures, in order; imports none of them.
 
     Args:
         pattern: shell wildcards, such as `"resnet*"`.

@@ -293,3 +293,11 @@ def test_register_refuses_a_taken_name_and_other_objects():
         kerascnn.register(taken)
     with pytest.raises(TypeError, match="Received: 'lenet5' \\(str\\)"):
         kerascnn.register("lenet5")
+
+
+def test_numbers_in_names_are_sorted_as_numbers():
+    names = ["resnet101", "resnet18", "resnet101v2", "vgg16_bn", "vgg16", "resnet20_cifar"]
+    assert sorted(names, key=registry.in_order) == [
+        *("resnet18", "resnet20_cifar", "resnet101", "resnet101v2"),
+        *("vgg16", "vgg16_bn"),
+    ]
