@@ -17,7 +17,8 @@ from keras import layers, ops
 
 from kerascnn.errors import ArgumentError
 from kerascnn.keras_internals import calls, functional
-from kerascnn.profiling import LayerProfile, Profile, ReceptiveField, profile
+from kerascnn.profiling import LayerProfile, Profile, profile
+from kerascnn.receptive_fields import ReceptiveField
 
 # Where a model leaves its input size open, any size will do that every network accepts.
 ANY_SIZE = 512

@@ -14,7 +14,7 @@ from keras import layers, ops
 import kerascnn
 from kerascnn.errors import ArgumentError
 from kerascnn.keras_internals import without_values
-from kerascnn.profiling import ReceptiveField
+from kerascnn.receptive_fields import ReceptiveField
 
 # Multiply-adds in units of 10^9, as the source states them. "prototxt": counted from the authors'
 # Caffe models; "torchvision": the `_ops` of its weights' metadata; else the paper.
