@@ -1,0 +1,276 @@
+"""`kerascnn tune`: search on one machine or many, and report."""
+
+from __future__ import annotations
+
+import ast
+import json as json_
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from kerascnn.commands.options import parse_shape
+from kerascnn.errors import ArgumentError
+from kerascnn_tuning.plan import METRICS, TUNERS, Plan, parse_count
+
+if TYPE_CHECKING:
+    from kerascnn_tuning.study import Study
+
+
+class _SearchByDefault(TyperGroup):
+    """`kerascnn tune lenet5` is `kerascnn tune search lenet5`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
+            args = ["search", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_SearchByDefault,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="Search an architecture's declared space with KerasTuner, under a budget.\n\n"
+    "`kerascnn tune lenet5 --max-params 50k` is short for `kerascnn tune search lenet5 ...`; "
+    "its options are in `kerascnn tune search --help`.",
+)
+
+SPACE = "Space"
+BUDGET = "Budget"
+TRIALS = "Trials"
+
+
+@app.command()
+def search(
+    name: str | None = typer.Argument(None, help="An architecture; see `kerascnn list`."),
+    data: str = typer.Option("mnist5k", help="As for `kerascnn train`."),
+    study: Path | None = typer.Option(None, help="A study file (TOML) instead of NAME."),
+    resume: Path | None = typer.Option(None, help="Go on with this study directory."),
+    dir_: Path | None = typer.Option(
+        None, "--dir", help="The study directory; default: studies/NAME-DATA-TIME."
+    ),
+    tuner: str = typer.Option("random", help=f"One of {', '.join(TUNERS)}."),
+    objective: str = typer.Option(
+        "val_error", help=f"To minimize, one or several with commas: {', '.join(METRICS)}."
+    ),
+    max_trials: int | None = typer.Option(
+        None, help="Default: 20; hyperband and grid: all.", rich_help_panel=BUDGET
+    ),
+    max_minutes: float | None = typer.Option(
+        None, help="After it no new trial begins.", rich_help_panel=BUDGET
+    ),
+    max_params: str | None = typer.Option(None, help="Such as 500k.", rich_help_panel=BUDGET),
+    max_macs: str | None = typer.Option(None, help="Such as 2M.", rich_help_panel=BUDGET),
+    max_memory: str | None = typer.Option(
+        None, help="Of a training step, estimated; such as 2G.", rich_help_panel=BUDGET
+    ),
+    only: str | None = typer.Option(
+        None, help="Search these parameters, with commas.", rich_help_panel=SPACE
+    ),
+    fix: list[str] = typer.Option(
+        [], help="kernel=5, widths=6,16. Repeatable.", rich_help_panel=SPACE
+    ),
+    choose: list[str] = typer.Option([], help="kernel=3,5,7. Repeatable.", rich_help_panel=SPACE),
+    range_: list[str] = typer.Option(
+        [], "--range", help="dropout=0:0.5. Repeatable.", rich_help_panel=SPACE
+    ),
+    space: bool = typer.Option(
+        False, "--space", help="Print the space and stop.", rich_help_panel=SPACE
+    ),
+    input_shape: str | None = typer.Option(None, help="Such as 64x64x3.", rich_help_panel=TRIALS),
+    epochs: int | None = typer.Option(
+        None, help="Of a trial, or of Hyperband's longest.", rich_help_panel=TRIALS
+    ),
+    strategy: str = typer.Option("auto", help="Inside of trials.", rich_help_panel=TRIALS),
+    precision: str = typer.Option("float32", rich_help_panel=TRIALS),
+    seed: int = typer.Option(0, help="Of proposals and trials.", rich_help_panel=TRIALS),
+    retries: int = typer.Option(
+        1, help="After errors that may pass.", min=0, rich_help_panel=TRIALS
+    ),
+    failure_limit: int = typer.Option(
+        5, help="So many failures in a row end the search.", rich_help_panel=TRIALS
+    ),
+    keep: int = typer.Option(3, help="Models of so many best trials stay.", rich_help_panel=TRIALS),
+    json: bool = typer.Option(False, "--json", help="Print the leaderboard as JSON only."),
+) -> None:
+    """Search on this machine; infeasible and over-budget configurations are never trained."""
+    if sum(given is not None for given in (name, study, resume)) != 1:
+        raise ArgumentError(
+            "Pass either the name of an architecture, as in `kerascnn tune lenet5`, or "
+            "--study FILE, or --resume DIR."
+        )
+    if study is not None:
+        plan = Plan.read(study)
+    elif resume is not None:
+        plan = _stored(resume)
+    else:
+        assert name is not None
+        plan = Plan(
+            architecture=name,
+            data=data,
+            input_shape=parse_shape(input_shape),
+            tuner=tuner,
+            objectives=tuple(objective.split(",")),
+            max_trials=max_trials,
+            max_minutes=max_minutes,
+            max_params=_count(max_params, "--max-params"),
+            max_macs=_count(max_macs, "--max-macs"),
+            max_memory=_count(max_memory, "--max-memory"),
+            only=tuple(only.split(",")) if only else (),
+            fix=_assignments(fix, "--fix", name),
+            choose={k: _listed(v) for k, v in _assignments(choose, "--choose", None).items()},
+            range=dict(_range(text) for text in range_),
+            epochs=epochs,
+            strategy=strategy,
+            precision=precision,
+            seed=seed,
+            retries=retries,
+            failure_limit=failure_limit,
+            keep=keep,
+        )
+    if (study or resume) and max_trials is not None:
+        import dataclasses
+
+        plan = dataclasses.replace(plan, max_trials=max_trials)
+
+    from rich.console import Console
+
+    console = Console(stderr=json)
+    if space:
+        _print_space(plan, console)
+        return
+    from kerascnn_tuning.searching import search as run
+
+    found = run(plan, directory=resume or dir_, console=console)
+    _print_result(found, console, json=json)
+
+
+@app.command()
+def report(
+    study: Path = typer.Argument(help="A study directory."),
+    optuna: Path | None = typer.Option(
+        None, help="Also write the trials into this SQLite file for optuna-dashboard."
+    ),
+    json: bool = typer.Option(False, "--json", help="Print the leaderboard as JSON only."),
+) -> None:
+    """Rebuild leaderboard, pictures, HParams and best/ from the trials."""
+    from rich.console import Console
+
+    from kerascnn_tuning import report as report_
+    from kerascnn_tuning.study import Study
+
+    found = Study.open(study)
+    report_.write(found)
+    if optuna is not None:
+        from kerascnn_tuning.tpe import export
+
+        export(found, optuna)
+    _print_result(found, Console(stderr=json), json=json)
+
+
+def _stored(path: Path) -> Plan:
+    from kerascnn_tuning.study import Study
+
+    return Study.open(path).plan
+
+
+def _count(text: str | None, option: str) -> int | None:
+    return None if text is None else parse_count(text, option)
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _assignments(items: list[str], option: str, name: str | None) -> dict[str, Any]:
+    """`["kernel=5", "widths=6,16"]` → `{"kernel": 5, "widths": (6, 16)}`."""
+    found: dict[str, Any] = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        if not (key and equals and text):
+            raise ArgumentError(f"{option} must be parameter=value. Received: {item!r}.")
+        parts = tuple(_value(part) for part in text.strip("()[]").split(",") if part)
+        found[key] = parts if "," in text else parts[0]
+    return found
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _range(text: str) -> tuple[str, tuple[Any, Any]]:
+    key, _, bounds = text.partition("=")
+    low, colon, high = bounds.partition(":")
+    values = (_value(low), _value(high))
+    if not key or not colon or not all(isinstance(v, (int, float)) for v in values):
+        raise ArgumentError(f"--range must be parameter=LOW:HIGH. Received: {text!r}.")
+    return key, values
+
+
+def _print_space(plan: Plan, console: Any) -> None:
+    from rich.table import Table
+
+    from kerascnn_tuning.problem import Problem, is_searched
+
+    problem = Problem.of(plan)
+    table = Table(box=None)
+    for column in ("parameter", "default", "searched", "only if", "help"):
+        table.add_column(column)
+    for param in problem.space:
+        searched = any(is_searched(element) for element in param.elements())
+        if isinstance(param.search, tuple):
+            values = ", ".join(map(str, param.search))
+        else:
+            values = str(param.search or "")
+        only_if = f"{param.when[0]}: {', '.join(map(str, param.when[1]))}" if param.when else ""
+        table.add_row(
+            param.name, str(param.default), values if searched else "fixed", only_if, param.help
+        )
+    console.print(table)
+    size = problem.space.size()
+    console.print(f"Configurations: {'a continuum' if size == float('inf') else f'{size:,}'}")
+    console.print(f"Can be built within the budget: {problem.share_allowed():.0%} (of 200 samples)")
+
+
+def _print_result(study: Study, console: Any, *, json: bool) -> None:
+    rows = study.leaderboard
+    front = {row.id for row in study.pareto}
+    if json:
+        found = [
+            {
+                "trial": row.id,
+                "pareto": row.id in front,
+                "metrics": row.metrics,
+                "arguments": row.arguments,
+                "training": row.training,
+            }
+            for row in rows
+        ]
+        typer.echo(json_.dumps({"study": str(study.path), "trials": found}, indent=2))
+        return
+    from rich.table import Table
+
+    shown = list(dict.fromkeys([*study.plan.objectives, "val_error", "test_error", "params"]))
+    table = Table(box=None)
+    for column in ("trial", *shown, "pareto", "hyperparameters"):
+        table.add_column(column)
+    for row in rows[:10]:
+        numbers = [_shown(name, row.metrics.get(name)) for name in shown]
+        values = " ".join(f"{k}={v}" for k, v in row.values.items())
+        table.add_row(row.id, *numbers, "yes" if row.id in front else "", values)
+    console.print(table)
+    if rows:
+        console.print(f"The best model is in {study.path / 'best'}; the rest in {study.path}.")
+
+
+def _shown(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    if name.endswith("error"):
+        return f"{value:.2%}"
+    return f"{value:,.0f}" if name in ("params", "macs") else f"{value:.4g}"

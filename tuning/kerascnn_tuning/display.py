@@ -1,0 +1,97 @@
+"""What the terminal shows while a search runs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from kerascnn_tuning.plan import Plan
+
+BEST = 5
+
+
+class Display:
+    """On a terminal a live table of running and best trials; one line for each ended trial.
+
+    It is an oracle's listener: `on_trial_begin` and `on_trial_end` get KerasTuner's trials.
+
+    Args:
+        plan: the plan.
+        console: where to write.
+    """
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        self.console = console
+        self._plan = plan
+        self._running: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._ended: list[tuple[list[float], str, dict[str, Any]]] = []
+        self._count = 0
+        self._started = time.monotonic()
+        self._live: Live | None = None
+
+    def __enter__(self) -> Display:
+        if self.console.is_terminal and not self.console.quiet:
+            self._live = Live(get_renderable=self._draw, console=self.console, refresh_per_second=2)
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def on_trial_begin(self, trial: Any) -> None:
+        """Note that it runs."""
+        self._running[trial.trial_id] = (time.monotonic(), dict(trial.hyperparameters.values))
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Print its line."""
+        started, values = self._running.pop(trial.trial_id, (None, {}))
+        took = f"  {time.monotonic() - started:.1f} s" if started else ""
+        if trial.status == "COMPLETED":
+            names = self._plan.objectives
+            scores = [trial.metrics.get_best_value(name) for name in names]
+            self._ended.append((scores, trial.trial_id, values))
+            self._count += 1
+            best = min(self._ended)
+            found = "  ".join(f"{n} {_number(n, s)}" for n, s in zip(names, scores))
+            text = f"{found}{took}  best {_number(names[0], best[0][0])} ({best[1]})"
+        else:
+            again = "will be tried again" if trial.status == "INVALID" else "failed"
+            self._count += trial.status == "FAILED"
+            text = f"{again}{took}: {(trial.message or '').strip()}"
+        self.console.print(Text(f"trial {trial.trial_id}  {text}"), soft_wrap=True)
+
+    def _left(self) -> str:
+        limit, count = self._plan.max_trials, self._count
+        if not limit or not count:
+            return ""
+        seconds = round((time.monotonic() - self._started) / count * (limit - count))
+        return f"{max(0, seconds) // 60}:{max(0, seconds) % 60:02} left"
+
+    def _draw(self) -> Table:
+        table = Table(box=None, title=f"{self._count} trials ended  {self._left()}")
+        for column in ("trial", *self._plan.objectives, "hyperparameters"):
+            table.add_column(column, overflow="ellipsis", no_wrap=True)
+        blank = [""] * (len(self._plan.objectives) - 1)
+        for trial_id, (started, values) in list(self._running.items()):
+            table.add_row(trial_id, f"{time.monotonic() - started:.0f} s", *blank, _values(values))
+        for scores, trial_id, values in sorted(self._ended)[:BEST]:
+            shown = [_number(n, s) for n, s in zip(self._plan.objectives, scores)]
+            table.add_row(trial_id, *shown, _values(values), style="bold")
+        return table
+
+
+def _number(name: str, value: float) -> str:
+    if name.endswith("error"):
+        return f"{value:.2%}"
+    return f"{value:,.0f}" if name in ("params", "macs") else f"{value:.4g}"
+
+
+def _values(values: dict[str, Any]) -> str:
+    shown = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in values.items()}
+    return " ".join(f"{k}={v}" for k, v in shown.items())

@@ -1,0 +1,477 @@
+"""KerasTuner's oracles behind a safety net.
+
+An oracle proposes trials and keeps their state. `Guarded` is what all of ours share: it refuses
+configurations before anything is built, stops in order instead of raising, survives the death of
+any process, and writes files whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import numpy as np
+
+from kerascnn.errors import ArgumentError
+from kerascnn.training.files import write_json
+from kerascnn_tuning.errors import StudyError
+from kerascnn_tuning.internals import MetricsTracker, Trial, TrialStatus, unlocking
+from kerascnn_tuning.problem import Problem
+
+UNFINISHED = (TrialStatus.RUNNING, TrialStatus.INVALID)
+REFUSALS = 2000
+"""After so many refused proposals in a row there is nothing left to find."""
+PATIENCE = 100
+"""After so many the budget must be tight: look among the small ones."""
+LOSSES = 3
+"""A trial whose worker dies so often is the cause of it."""
+STOPPED: dict[str, Any] = {"status": TrialStatus.STOPPED, "values": None}
+
+
+class Guarded(keras_tuner.Oracle):
+    """The safety net, to be mixed in before an oracle of KerasTuner.
+
+    A configuration that is tried already or refused is never proposed and is no trial. KerasTuner
+    gives up after 20 repetitions, long before a small space is exhausted.
+
+    Attributes:
+        reason: why the search was stopped early; None if it wasn't.
+        refused: how many proposals were refused.
+    """
+
+    def guard(self, problem: Problem, directory: Path, listener: Any = None) -> None:
+        """Say what is searched and where the state is kept; continue from there if there is one.
+
+        Args:
+            problem: decides which configurations are legal, and when to stop.
+            directory: for the oracle's own files.
+            listener: has `on_trial_begin(trial)` and `on_trial_end(trial)`.
+        """
+        self.problem = problem
+        self.reason: str | None = None
+        self.refused = 0
+        self._lock = threading.RLock()
+        self._seen: dict[str, float] = {}  # trial → when its worker was last heard of
+        self._lost: Counter[str] = Counter()  # trial → workers that died with it
+        self._exhausted = False
+        self._ended_before = 0
+        self._spent = 0.0  # seconds of earlier sessions
+        self._since = time.monotonic()
+        self._verdicts: dict[str, str | None] = {}
+        self._of_architecture = {
+            element.name for param in problem.architecture.space for element in param.elements()
+        }
+        self._display = _Quiet(listener)
+        self._set_project_dir(str(directory.parent), directory.name)
+        if Path(self._get_oracle_fname()).is_file():
+            self.reload()
+
+    # ---- what is proposed
+
+    def refusal(self, values: dict[str, Any]) -> str | None:
+        """Why these values can't be a trial; remembered."""
+        key = self._compute_values_hash(values)
+        if key not in self._verdicts:
+            self._verdicts[key] = self.problem.refusal(values)
+        return self._verdicts[key]
+
+    def acceptable(self, values: dict[str, Any]) -> bool:
+        """Whether these values are new and can be a trial."""
+        return not self._duplicate(values) and self.refusal(values) is None
+
+    def _random_values(self) -> dict[str, Any] | None:
+        last = None
+        for attempt in range(REFUSALS):
+            values = self._draw(shrink=attempt >= PATIENCE)
+            if self._duplicate(values):
+                continue
+            last = self.refusal(values)
+            if last is None:
+                return values
+            self.refused += 1
+        if not self.trials:
+            self.reason = (
+                f"no configuration that can be built within the budget among {REFUSALS:,} random "
+                f"ones. The last was refused because: {last}"
+            )
+        return None
+
+    def _draw(self, *, shrink: bool) -> dict[str, Any]:
+        """Random values of all active parameters.
+
+        Where a budget leaves one configuration in a million, uniform draws find none. `shrink`
+        pulls all of an architecture's parameters towards their smallest values, each time by
+        another factor.
+        """
+        rng = random.Random(self._seed_state)
+        self._seed_state += 1
+        factor = rng.random() if shrink else 1.0
+        point = self.hyperparameters.copy()
+        point.values = {}
+        for hp in point.space:
+            if point.is_active(hp):
+                within = factor if hp.name in self._of_architecture else 1.0
+                point.values[hp.name] = hp.prob_to_value(rng.random() * within)
+        return point.values
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """KerasTuner's hook: values for a new trial, or the order to wait or to stop."""
+        plan = self.problem.plan
+        if self.reason or (plan.max_minutes and self.seconds > 60 * plan.max_minutes):
+            return STOPPED
+        # Not in KerasTuner's `max_trials`: Hyperband ignores it, and it changes the ids' width.
+        if plan.max_trials and len(self.trials) >= plan.max_trials:
+            return STOPPED
+        return {"values": None, **self._propose(trial_id)}
+
+    def _propose(self, trial_id: str) -> dict[str, Any]:
+        return super().populate_space(trial_id)
+
+    @property
+    def seconds(self) -> float:
+        """How long the search has run, in all its sessions together."""
+        return self._spent + time.monotonic() - self._since
+
+    # ---- what workers call
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock, unlocking(self):
+            yield
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        """A trial for this worker: new, lost by another, or the one that it has already."""
+        with self._alone():
+            trial = super().create_trial(tuner_id)
+            if trial.status == TrialStatus.RUNNING:
+                self._seen[trial.trial_id] = time.monotonic()
+            self._exhausted |= trial.status == TrialStatus.STOPPED
+            return trial
+
+    def get_trial(self, trial_id: str) -> Trial:
+        """A trial; to ask for it is a worker's sign of life."""
+        if trial_id in self._seen:
+            self._seen[trial_id] = time.monotonic()
+        return super().get_trial(trial_id)
+
+    def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Trial:
+        """Note a trial's metrics; all are minimized."""
+        with self._alone():
+            trial = self.trials[trial_id]
+            for name, value in metrics.items():
+                if not trial.metrics.exists(name):
+                    # KerasTuner would search keras.metrics for the name to guess a direction.
+                    trial.metrics.register(name, direction="min")
+                trial.metrics.update(name, value, step=step)
+            self._save_trial(trial)
+            return trial
+
+    def end_trial(self, trial: Trial) -> None:
+        """Take a trial back; a late one, of a worker that was given up, is dropped."""
+        with self._alone():
+            if trial.trial_id not in {t.trial_id for t in self.ongoing_trials.values()}:
+                return
+            # The protocol has rounded the worker's copy and changed its order.
+            trial.hyperparameters = self.trials[trial.trial_id].hyperparameters
+            self._seen.pop(trial.trial_id, None)
+            super().end_trial(trial)
+
+    def _retry(self, trial: Trial) -> bool:
+        again = super()._retry(trial)
+        if again:
+            # Otherwise the worker finds the objective there already and reports nothing.
+            trial.metrics, trial.score = MetricsTracker(), None
+        return again
+
+    def _check_consecutive_failures(self) -> None:
+        limit = self.problem.plan.failure_limit
+        session = self.end_order[self._ended_before :]
+        last = [self.trials[trial_id] for trial_id in session[-limit:]]
+        if len(last) == limit and all(t.status == TrialStatus.FAILED for t in last):
+            cause = (last[-1].message or "for an unknown reason").strip().splitlines()[-1]
+            self.stop(f"{limit} trials in a row failed, the last one with: {cause}")
+
+    def stop(self, reason: str) -> None:
+        """Propose nothing more; trials that run may end."""
+        self.reason = reason
+        self._retry_queue.clear()
+
+    # ---- death and resurrection
+
+    def reap(self, stale_seconds: float) -> list[str]:
+        """Queue the trials of workers that have been silent for so long again; their ids."""
+        with self._alone():
+            now = time.monotonic()
+            found = [
+                (tuner_id, trial)
+                for tuner_id, trial in self.ongoing_trials.items()
+                if now - self._seen.setdefault(trial.trial_id, now) > stale_seconds
+            ]
+            for tuner_id, trial in found:
+                self.ongoing_trials.pop(tuner_id)
+                self.tuner_ids.discard(tuner_id)
+                self._seen.pop(trial.trial_id)
+                self._lost[trial.trial_id] += 1
+                if self._lost[trial.trial_id] < LOSSES and not self.reason:
+                    self._retry_queue.append(trial.trial_id)
+                else:
+                    trial.status = TrialStatus.FAILED
+                    trial.message = f"{self._lost[trial.trial_id]} workers died while they ran it."
+                    self.end_order.append(trial.trial_id)
+                    self._check_consecutive_failures()
+                self._save_trial(trial)
+            if found:
+                self.save()
+            return [trial.trial_id for _, trial in found]
+
+    @property
+    def finished(self) -> bool:
+        """Whether no trial runs, waits or will come."""
+        with self._lock:
+            if self.ongoing_trials:
+                return False
+            if self.reason:
+                return True
+            limit = self.problem.plan.max_trials
+            full = bool(limit) and len(self.trials) >= limit
+            return not self._retry_queue and (self._exhausted or full)
+
+    def save(self) -> None:
+        """Write the state; a crash leaves the one before."""
+        write_json(Path(self._get_oracle_fname()), self.get_state())
+
+    def _save_trial(self, trial: Trial) -> None:
+        write_json(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
+
+    def reload(self) -> None:
+        """Read the state; trials that run go on running until their workers are silent too long.
+
+        The trials' own files are written before the oracle's, so they have the last word.
+
+        Raises:
+            StudyError: a file is damaged.
+        """
+        path = Path(self._get_oracle_fname())
+        try:
+            for file in sorted(path.parent.glob("trial_*/trial.json")):
+                trial = Trial.from_state(json.loads(file.read_text(encoding="utf-8")))
+                self.trials[trial.trial_id] = trial
+            self.set_state(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError) as error:
+            raise StudyError(
+                f"The state of the search in {path.parent} can't be read: "
+                f"{type(error).__name__}: {error}."
+            ) from error
+        unfinished = [i for i, t in self.trials.items() if t.status in UNFINISHED]
+        self.ongoing_trials = {
+            worker: trial
+            for worker, trial in self.ongoing_trials.items()
+            if trial.trial_id in unfinished
+        }
+        running = {trial.trial_id for trial in self.ongoing_trials.values()}
+        self._retry_queue = [i for i in unfinished if i not in running]
+        self.start_order += [i for i in self.trials if i not in self.start_order]
+        self.end_order += [
+            i for i in self.trials if i not in self.end_order and i not in unfinished
+        ]
+        self._ended_before = len(self.end_order)  # who resumes has removed the cause of failures
+        for trial in self.trials.values():
+            self._record_values(trial)
+
+    def get_state(self) -> dict[str, Any]:
+        """KerasTuner's state, and ours."""
+        return {
+            **super().get_state(),
+            "spent": self.seconds,
+            "lost": dict(self._lost),
+            "refused": self.refused,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        super().set_state(state)
+        self._spent = state["spent"]
+        self._lost = Counter(state["lost"])
+        self.refused = state["refused"]
+
+
+class _Quiet:
+    """In place of KerasTuner's display, which prints pages and fails after a resumption."""
+
+    verbose = 0
+
+    def __init__(self, listener: Any) -> None:
+        self._listener = listener
+
+    def on_trial_begin(self, trial: Trial) -> None:
+        """A trial begins."""
+        if self._listener:
+            self._listener.on_trial_begin(trial)
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """A trial has ended or will be tried again."""
+        if self._listener:
+            self._listener.on_trial_end(trial)
+
+    def get_state(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Nothing."""
+
+
+class RandomOracle(Guarded, keras_tuner.oracles.RandomSearchOracle):
+    """Uniform in the allowed part of the space, without repetition."""
+
+
+class HyperbandOracle(Guarded, keras_tuner.oracles.HyperbandOracle):
+    """Many short trials; the better ones again with more epochs (Li et al., 2018).
+
+    A trial that is promoted trains anew with its larger number of epochs: it then has its own
+    learning-rate schedule to the end, and can be reproduced without its predecessor.
+    """
+
+
+class BayesianOracle(Guarded, keras_tuner.oracles.BayesianOptimizationOracle):
+    """A Gaussian process, and of many candidates the most promising one that is allowed.
+
+    KerasTuner minimizes the acquisition function itself, with 50 starts of L-BFGS: seconds for
+    each proposal, which may then be a repetition or over the budget.
+    """
+
+    candidates = 2000
+
+    def _make_gpr(self) -> Any:
+        return super()._make_gpr().set_params(n_restarts_optimizer=2)
+
+    def _propose(self, trial_id: str) -> dict[str, Any]:
+        finished = [t for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
+        if len(finished) < self._initial_points():
+            return self._random_trial()
+        x, y = self._vectorize_trials()
+        self.gpr.fit(x, np.nan_to_num(y))
+        vectors = self._candidates(x[np.argmin(y)])
+        mean, deviation = self.gpr.predict(vectors, return_std=True)
+        for index in np.argsort(mean - self.beta * deviation):
+            values = self._vector_to_values(vectors[index])
+            if self._duplicate(values):
+                continue
+            if self.refusal(values) is None:
+                return {"status": TrialStatus.RUNNING, "values": values}
+            self.refused += 1
+        return self._random_trial()  # a small space, or a budget that only a rare point keeps
+
+    def _initial_points(self) -> int:
+        """KerasTuner's three for each dimension would leave nothing of a short search."""
+        dimensions = len(self._nonfixed_space())
+        limit = self.problem.plan.max_trials or 0
+        return max(3, min(2 * dimensions, limit // 3))
+
+    def _candidates(self, best: Any) -> Any:
+        """Points of the unit cube `[candidates, dimensions]`: half anywhere, half near the best."""
+        half = self.candidates // 2
+        anywhere = self._random_state.uniform(size=(half, len(best)))
+        near = best + 0.1 * self._random_state.normal(size=(half, len(best)))
+        return np.concatenate([anywhere, np.clip(near, 0.0, 1.0 - 1e-9)])
+
+    def _random_trial(self) -> dict[str, Any]:
+        values = self._random_values()
+        return {"status": TrialStatus.RUNNING, "values": values} if values else STOPPED
+
+
+class GridOracle(Guarded):
+    """Every allowed combination, the defaults' values first; it can be resumed."""
+
+    def guard(self, problem: Problem, directory: Path, listener: Any = None) -> None:
+        """See `Guarded.guard`.
+
+        Raises:
+            ArgumentError: a parameter is a continuum.
+        """
+        self._position = 0
+        for hp in self.hyperparameters.space:
+            if isinstance(hp, keras_tuner.engine.hyperparameters.Float):
+                raise ArgumentError(
+                    f"A grid needs values for {hp.name}, which has a range. Choose some, as in "
+                    f"--choose {hp.name}={hp.min_value:g},{hp.max_value:g}, or --fix it."
+                )
+        super().guard(problem, directory, listener)
+
+    def _propose(self, trial_id: str) -> dict[str, Any]:
+        for values in itertools.islice(self._combinations(), self._position, None):
+            self._position += 1
+            if self.acceptable(values):
+                return {"status": TrialStatus.RUNNING, "values": values}
+            self.refused += self.refusal(values) is not None
+        return STOPPED
+
+    def _combinations(self) -> Iterator[dict[str, Any]]:
+        """All active combinations; the last parameter changes fastest."""
+        space = self.hyperparameters.space
+
+        def extend(values: dict[str, Any], index: int) -> Iterator[dict[str, Any]]:
+            if index == len(space):
+                yield values
+                return
+            hp = space[index]
+            point = self.hyperparameters.copy()
+            point.values = values
+            if not point.is_active(hp):
+                yield from extend(values, index + 1)
+                return
+            for value in sorted(hp.values, key=lambda v: v != hp.default):
+                yield from extend({**values, hp.name: value}, index + 1)
+
+        return extend({}, 0)
+
+    def get_state(self) -> dict[str, Any]:
+        """With the position in the grid."""
+        return {**super().get_state(), "position": self._position}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """With the position in the grid."""
+        super().set_state(state)
+        self._position = state["position"]
+
+
+def make_oracle(problem: Problem, directory: Path, listener: Any = None) -> Guarded:
+    """The plan's oracle, going on from the state in `directory` if there is one.
+
+    Raises:
+        ArgumentError: nothing is left to search, or the tuner can't search this space.
+        StudyError: the state is damaged.
+    """
+    plan = problem.plan
+    hyperparameters = problem.hyperparameters()
+    if not hyperparameters.space:
+        raise ArgumentError("Every parameter is fixed: there is nothing to search.")
+    # KerasTuner takes a seed of 0 for "any".
+    common: dict[str, Any] = {
+        "objective": keras_tuner.Objective(plan.objectives[0], "min"),
+        "hyperparameters": hyperparameters,
+        "allow_new_entries": False,
+        "seed": plan.seed + 1,
+        "max_retries_per_trial": plan.retries,
+    }
+    oracle: Guarded
+    if plan.tuner == "hyperband":
+        oracle = HyperbandOracle(max_epochs=problem.recipe.epochs, **common)
+    elif plan.tuner == "optuna":
+        from kerascnn_tuning.tpe import OptunaOracle
+
+        oracle = OptunaOracle(**common)
+    else:
+        kinds = {"random": RandomOracle, "bayesian": BayesianOracle, "grid": GridOracle}
+        oracle = kinds[plan.tuner](**common)
+    oracle.guard(problem, directory, listener)
+    return oracle

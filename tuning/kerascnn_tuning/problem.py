@@ -1,0 +1,222 @@
+"""A plan with everything looked up: the space to search, and which of its points are allowed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from kerascnn import registry
+from kerascnn.architecture import Architecture
+from kerascnn.errors import ArgumentError, KerascnnError
+from kerascnn.space import Param, Space
+from kerascnn.training.recipes import Recipe
+from kerascnn_tuning.plan import Plan
+
+if TYPE_CHECKING:
+    from keras_tuner import HyperParameters
+
+    from kerascnn.cost import Cost
+
+DIGITS = 6
+"""Floating-point hyperparameters are rounded to so many digits: they can be read and retyped."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One point of the space: the architecture's arguments and the training's values."""
+
+    arguments: dict[str, Any]
+    training: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a search works on.
+
+    Attributes:
+        plan: the plan.
+        architecture, recipe: what the plan names.
+        space: the architecture's and the recipe's parameters together, narrowed by the plan.
+        input_shape, classes: of the network.
+    """
+
+    plan: Plan
+    architecture: Architecture
+    recipe: Recipe
+    space: Space
+    input_shape: tuple[int, int, int]
+    classes: int
+
+    @classmethod
+    def of(cls, plan: Plan, classes: int | None = None) -> Problem:
+        """Look everything up.
+
+        Args:
+            plan: the plan.
+            classes: of the data; default: the architecture's.
+
+        Raises:
+            UnknownNameError: there is no such architecture.
+            ArgumentError: the plan narrows something unknown, or to something illegal.
+        """
+        architecture = registry.get(plan.architecture)
+        recipe = architecture.recipe or Recipe()
+        if plan.epochs is not None:
+            recipe = replace(recipe, epochs=plan.epochs)
+        return cls(
+            plan=plan,
+            architecture=architecture,
+            recipe=recipe,
+            space=narrowed(joint_space(architecture, recipe), plan),
+            input_shape=plan.input_shape or architecture.card.input_shape,
+            classes=classes or architecture.card.classes,
+        )
+
+    def configuration(self, values: Mapping[str, Any]) -> Configuration:
+        """Complete arguments from a trial's hyperparameters; what is inactive has its default."""
+        scalars = {
+            p.name: tidy(p, values[p.name]) for p in self.space.scalars() if p.name in values
+        }
+        arguments = self.space.assemble(scalars)
+        names = {param.name for param in self.architecture.space}
+        return Configuration(
+            arguments={k: v for k, v in arguments.items() if k in names},
+            training={k: v for k, v in arguments.items() if k not in names},
+        )
+
+    def cost(self, arguments: Mapping[str, Any]) -> Cost:
+        """What the network with these arguments costs, without building it.
+
+        Raises:
+            ArgumentError, InputSizeError: it can't be built.
+        """
+        return self.architecture.cost(self.input_shape, self.classes, **arguments)
+
+    def memory(self, cost: Cost, batch_size: int) -> int:
+        """Bytes of a training step, estimated.
+
+        Weights, gradients and two slots of the optimizer; every activation once, in float32.
+        The work space of kernels is not included.
+        """
+        return 16 * cost.params + 4 * cost.activations * batch_size
+
+    def refusal(self, values: Mapping[str, Any]) -> str | None:
+        """Why this point can't be a trial, before anything is built; None if it can."""
+        found = self.configuration(values)
+        if reason := self.space.broken_rule({**found.arguments, **found.training}):
+            return reason
+        try:
+            cost = self.cost(found.arguments)
+        except KerascnnError as error:
+            return str(error)
+        plan = self.plan
+        memory = self.memory(cost, found.training["batch_size"])
+        for name, value, largest in (
+            ("parameters", cost.params, plan.max_params),
+            ("MACs", cost.macs, plan.max_macs),
+            ("bytes", memory, plan.max_memory),
+        ):
+            if largest is not None and value > largest:
+                return f"{value:,} {name}, over the budget of {largest:,}"
+        return None
+
+    def share_allowed(self, samples: int = 200) -> float:
+        """The share of the space that can be built within the budget, from random samples."""
+        rng = random.Random(self.plan.seed)
+        allowed = sum(
+            self.refusal({p.name: p.draw(rng) for p in self.space.scalars()}) is None
+            for _ in range(samples)
+        )
+        return allowed / samples
+
+    def hyperparameters(self) -> HyperParameters:
+        """The searched parameters as KerasTuner has them, the inactive ones included."""
+        from keras_tuner import HyperParameters
+
+        hp = HyperParameters()
+        register(self.space, hp)
+        return hp
+
+
+def joint_space(architecture: Architecture, recipe: Recipe) -> Space:
+    """The architecture's parameters, then the recipe's.
+
+    Raises:
+        ArgumentError: both have a parameter of one name.
+    """
+    training = recipe.space()
+    if both := [param.name for param in training if param.name in architecture.space]:
+        raise ArgumentError(
+            f"{architecture.name} and its recipe both have a parameter {both[0]!r}, so the name "
+            "can't say which one to search."
+        )
+    return Space((*architecture.space, *training), architecture.space.rules)
+
+
+def narrowed(space: Space, plan: Plan) -> Space:
+    """The space with the plan's `only`, `fix`, `choose` and `range`."""
+    if plan.only:
+        # Also a check: `narrow` refuses names that the space doesn't have.
+        space.narrow(fix={name: _default(space, name) for name in plan.only})
+        others = [p for p in space if p.name not in {*plan.only, *plan.choose, *plan.range}]
+        space = Space(
+            tuple(replace(p, search=None, legal=p.accepted) if p in others else p for p in space),
+            space.rules,
+        )
+        for name in plan.only:
+            if space[name].search is None and name not in {*plan.choose, *plan.range}:
+                raise ArgumentError(
+                    f"The search has no values for {name!r}. Give some, as in --choose {name}=A,B."
+                )
+    return space.narrow(fix=plan.fix, choose=plan.choose, ranges=plan.range)
+
+
+def _default(space: Space, name: str) -> Any:
+    return space[name].default if name in space else None
+
+
+def register(space: Space, hp: HyperParameters) -> None:
+    """Declare everything that is searched in a KerasTuner container, the inactive too.
+
+    KerasTuner would take a second declaration of a name without a word and ignore it, accept
+    defaults outside of their range, and turn booleans among choices into integers.
+    """
+    searched = {p.name for p in space.scalars() if is_searched(p)}
+    for param in space.scalars():
+        if param.name not in searched:
+            continue
+        parent, values = param.when or (None, ())
+        if parent in searched:
+            with hp.conditional_scope(parent, list(values)):
+                _declare(param, hp)
+        elif parent is None or _default(space, parent) in values or space[parent].per_stage:
+            _declare(param, hp)
+
+
+def is_searched(param: Param) -> bool:
+    """Whether a search has a choice for this scalar."""
+    values = param.searched_values()
+    return values is None or len(values) > 1
+
+
+def _declare(param: Param, hp: HyperParameters) -> None:
+    values, default = param.searched_values(), param.default
+    if values is None:
+        low, high, log = param.search.low, param.search.high, param.search.log
+        sampling = "log" if log else "linear"
+        hp.Float(param.name, float(low), float(high), sampling=sampling, default=float(default))
+    elif isinstance(default, bool):
+        hp.Boolean(param.name, default=default)
+    else:
+        kind = type(default)
+        choices = [tidy(param, kind(value)) for value in values]
+        hp.Choice(param.name, choices, default=default if default in choices else choices[0])
+
+
+def tidy(param: Param, value: Any) -> Any:
+    """A value in the parameter's type, floats with `DIGITS` digits."""
+    if isinstance(param.default, float):
+        return float(f"{value:.{DIGITS}g}")
+    return int(value) if type(param.default) is int else value

@@ -1,0 +1,128 @@
+"""A search on one machine, in one process."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from kerascnn.data import Dataset, load
+from kerascnn.errors import ArgumentError
+from kerascnn.training import strategies
+from kerascnn_tuning import report
+from kerascnn_tuning.display import Display
+from kerascnn_tuning.errors import SearchError
+from kerascnn_tuning.internals import forget
+from kerascnn_tuning.oracles import make_oracle
+from kerascnn_tuning.plan import Plan
+from kerascnn_tuning.problem import Problem
+from kerascnn_tuning.study import Study
+from kerascnn_tuning.trials import Runner, work
+
+WORKER = "local"
+
+
+def search(
+    plan: Plan | str,
+    *,
+    directory: str | Path | None = None,
+    dataset: Dataset | None = None,
+    console: Console | None = None,
+) -> Study:
+    """Search, and leave a study directory.
+
+    A directory that holds this search already is gone on with: nothing completed is repeated.
+
+    Args:
+        plan: what to search, or the name of an architecture.
+        directory: the study directory; default: `studies/NAME-DATA-TIME`.
+        dataset: instead of the one that the plan names; trials can then be repeated with
+            `kerascnn train --config` only if its name is a source.
+        console: where messages and progress go; default: standard output.
+
+    Returns:
+        The study: `leaderboard`, `pareto`, `best_model()`.
+
+    Raises:
+        ArgumentError, DataError, StudyError: see their messages; nothing has been trained.
+        SearchError: too many trials failed, or none is within the budget.
+        KeyboardInterrupt: the study can be gone on with.
+    """
+    if isinstance(plan, str):
+        plan = Plan(architecture=plan)
+    console = console or Console()
+    strategies.resolve(plan.strategy)  # before the data pipeline starts TensorFlow's devices
+    dataset = dataset or load_data(plan, console)
+    study = Study.begin(plan, directory or default_path(plan), dataset)
+    with study.locked("searching"), Display(plan, console) as display:
+        runner = Runner(study.problem, dataset, study.path / "trials")
+        oracle = make_oracle(study.problem, study.path / "oracle", Keeper(study, display))
+        _requeue(oracle)
+        try:
+            work(oracle, runner, worker=WORKER)
+        except KeyboardInterrupt:
+            oracle.save()
+            console.print(f"Interrupted. Go on with `kerascnn tune search --resume {study.path}`.")
+            raise
+        finally:
+            forget(oracle)
+    finish(study, oracle.reason)
+    return study
+
+
+def finish(study: Study, reason: str | None) -> None:
+    """Write the report.
+
+    Raises:
+        SearchError: the search was stopped for this reason.
+    """
+    report.write(study)
+    if reason:
+        raise SearchError(
+            f"The search was stopped: {reason} What was found so far is in {study.path}."
+        )
+
+
+def load_data(plan: Plan, console: Console) -> Dataset:
+    """The plan's data, for the plan's input shape."""
+    problem = Problem.of(plan)
+    found = load(
+        plan.data, input_shape=problem.input_shape, seed=plan.seed, echo=lambda s: console.print(s)
+    )
+    if tuple(found.image_shape) != tuple(problem.input_shape):
+        raise ArgumentError(
+            f"{plan.data} delivers {found.image_shape}, the search needs {problem.input_shape}."
+        )
+    return found
+
+
+def default_path(plan: Plan) -> Path:
+    """`studies/NAME-DATA-TIME`."""
+    label = plan.data.split(":")[0]
+    return Path("studies") / f"{plan.architecture}-{label}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _requeue(oracle: Any) -> None:
+    """Trials of the session before: their worker is gone, this one takes them."""
+    for worker in [name for name in oracle.ongoing_trials if name != WORKER]:
+        oracle._retry_queue.append(oracle.ongoing_trials.pop(worker).trial_id)
+
+
+class Keeper:
+    """An oracle's listener that keeps the study directory in order, and shows what happens."""
+
+    def __init__(self, study: Study, display: Display) -> None:
+        self._study, self._display = study, display
+
+    def on_trial_begin(self, trial: Any) -> None:
+        """A trial begins."""
+        self._display.on_trial_begin(trial)
+
+    def on_trial_end(self, trial: Any) -> None:
+        """A trial has ended: its state is on the disk."""
+        self._display.on_trial_end(trial)
+        if trial.status in ("COMPLETED", "FAILED"):
+            self._study.prune()
+            report.write_leaderboard(self._study)
