@@ -6,7 +6,6 @@ that imports nothing heavy at the top: `kerascnn --help` and shell completion im
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -17,6 +16,7 @@ from typer.core import TyperGroup
 
 from kerascnn import __version__, registry
 from kerascnn.errors import KerascnnError, UnknownNameError
+from kerascnn.quiet import hush_tensorflow
 
 # The order in which a newcomer needs them; other packages' commands follow.
 ORDER = ("list", "info", "train", "evaluate", "predict")
@@ -98,8 +98,7 @@ def _root(
 
 def main() -> None:
     """Run the command line; what a user did wrong is one message and exit status 1."""
-    # TensorFlow greets with a page of messages about CPU features and absent GPUs.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    hush_tensorflow()
     try:
         app(prog_name="kerascnn")
     except KerascnnError as error:

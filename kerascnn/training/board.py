@@ -14,6 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import summary as layout_summary
 from tensorboard.plugins.hparams import api as hparams_api
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
@@ -23,6 +25,17 @@ from kerascnn.training import pictures
 VALIDATION = "val_"  # prefix of logs about the validation images
 TEST = "test_"  # prefix of final logs about the test images
 
+# What the dashboard of custom scalars shows: title → charts, each a title and a pattern of tags.
+# Further logs of other callbacks are on the dashboard of all scalars.
+LAYOUT = {
+    "Learning": {"Loss": "^loss$", "Top-1 error": "^error$"},
+    "Health": {
+        "Learning rate": "^learning_rate$",
+        "Images per second": "^images_per_second$",
+        "Seconds per epoch": "^seconds$",
+    },
+}
+
 
 class TensorBoardLogs(keras.callbacks.Callback):
     """Writes what TensorBoard shows; a step of its axes is an epoch.
@@ -30,7 +43,8 @@ class TensorBoardLogs(keras.callbacks.Callback):
     `<directory>/train` and `<directory>/validation` get the scalars of the epoch's logs under the
     same tags, so that TensorBoard draws them in one chart; `train` also gets the graph and the
     first layer's filters, `validation` the samples and the confusion matrix; `<directory>` itself
-    gets hyperparameters and final metrics. Nothing is done in a training step.
+    gets hyperparameters, final metrics and the layout of the dashboard that `kerascnn board`
+    opens. Nothing is done in a training step.
 
     After a crash, a run that is resumed goes on in the same directory: TensorBoard drops what was
     written after the epoch from which it is resumed.
@@ -89,6 +103,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
         )
         with self._writers[""].as_default(step=self._finished):
             hparams_api.hparams(self._hparams)
+            tf.summary.experimental.write_raw_pb(_layout().SerializeToString())
         if not self._finished:
             with self._writers["train"].as_default(step=0):
                 tf.summary.graph(self._predict.graph)
@@ -168,6 +183,21 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | 
             known = isinstance(value, (bool, int, float, str))
             result[f"{prefix}{name}"] = value if known else str(value)
     return result
+
+
+def _layout() -> Any:
+    """`LAYOUT` as TensorBoard stores it."""
+    categories = [
+        layout_pb2.Category(
+            title=title,
+            chart=[
+                layout_pb2.Chart(title=name, multiline=layout_pb2.MultilineChartContent(tag=[tag]))
+                for name, tag in charts.items()
+            ],
+        )
+        for title, charts in LAYOUT.items()
+    ]
+    return layout_summary.pb(layout_pb2.Layout(category=categories))
 
 
 def _start_session(directory: Path, step: int) -> None:

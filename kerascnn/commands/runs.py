@@ -1,0 +1,337 @@
+"""`kerascnn runs`: a table of runs, and what differs between two of them."""
+
+from __future__ import annotations
+
+import fnmatch
+import json as json_
+import operator
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from kerascnn.errors import ArgumentError, KerascnnError, RunError
+
+if TYPE_CHECKING:
+    from kerascnn.training.run import Run
+
+FINISHED, INTERRUPTED, OPEN, DAMAGED = "finished", "interrupted", "running or dead", "damaged"
+COLOURS = {FINISHED: "green", INTERRUPTED: "yellow", OPEN: "cyan", DAMAGED: "bold red"}
+# A directory with one of these and without a config.json was a run once.
+TRACES = ("model.keras", "history.csv", "metrics.json", "checkpoints")
+# They differ between any two runs, and say nothing about the result.
+ALWAYS_DIFFERENT = ("created", "command")
+LONGEST_VALUE = 60  # characters in the table of differences
+WIDE = 110  # characters in a line that show all columns
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run; what isn't known is None.
+
+    Attributes:
+        run: its directory, below the one that was asked for.
+        name: of the network.
+        data: the source.
+        epochs: that are complete.
+        of: epochs it was started for.
+        error: top-1 error on the test images, a share in [0, 1].
+        val_error: the same on the validation images after the last epoch.
+        params: trainable.
+        seconds: of training steps.
+        strategy: as it was asked for.
+        created: when it was started, local time in ISO 8601.
+        state: "finished", "interrupted", "running or dead" or "damaged".
+        silent: seconds since it last wrote something, if it is running or dead.
+        reason: what is damaged.
+    """
+
+    run: str
+    name: str | None = None
+    data: str | None = None
+    epochs: int | None = None
+    of: int | None = None
+    error: float | None = None
+    val_error: float | None = None
+    params: int | None = None
+    seconds: float | None = None
+    strategy: str | None = None
+    created: str | None = None
+    state: str = DAMAGED
+    silent: float | None = None
+    reason: str = ""
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+NUMBERS = ("epochs", "of", "error", "val_error", "params", "seconds", "silent")
+
+
+class _ListsByDefault(TyperGroup):
+    """A group in which anything but a sub-command's name belongs to `list`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `list` in front."""
+        if not args or args[0] not in (*self.commands, "--help"):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+runs = typer.Typer(
+    cls=_ListsByDefault,
+    help="List runs; `kerascnn runs DIR` is short for `kerascnn runs list DIR`.",
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+
+
+@runs.command("list")
+def list_(
+    directory: Path = typer.Argument(Path("runs"), help="Looked through at any depth."),
+    sort: str = typer.Option("created", help=f"A column: {', '.join(COLUMNS)}."),
+    reverse: bool = typer.Option(False, "--reverse", help="The largest first."),
+    filter_: list[str] = typer.Option(
+        [],
+        "--filter",
+        metavar="COLUMN<VALUE",
+        help="Such as 'error<5%', 'name=resnet*' or 'state!=finished'; all of several must hold.",
+    ),
+    json: bool = typer.Option(False, "--json", help="Machine-readable output."),
+) -> None:
+    """List runs with their results and state; damaged ones too."""
+    if sort not in COLUMNS:
+        raise ArgumentError(f"--sort must be one of {', '.join(COLUMNS)}. Received: {sort!r}.")
+    conditions = [_condition(text) for text in filter_]
+    if not directory.is_dir():
+        raise RunError(f"There is no directory {directory}. `kerascnn train` makes runs in ./runs.")
+    found = [_row(path, directory) for path in sorted(_directories(directory))]
+    rows = [row for row in found if all(holds(row) for holds in conditions)]
+    known = [row for row in rows if getattr(row, sort) is not None]
+    known.sort(key=lambda row: getattr(row, sort), reverse=reverse)
+    rows = known + [row for row in rows if getattr(row, sort) is None]
+    if json:
+        typer.echo(json_.dumps([asdict(row) for row in rows], indent=2))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console()
+    if not rows:
+        of = f" of {len(found)} passes the filters" if found else f" in {directory}"
+        console.print(f"No run{of}.", highlight=False)
+        return
+    console.print(_table(rows, wide=console.width >= WIDE))
+    for row in rows:
+        if row.reason or row.silent is not None:
+            why = row.reason or f"has written nothing for {_duration(row.silent or 0)}"
+            console.print(f"[{COLOURS[row.state]}]{escape(row.run)}[/]: {escape(why)}")
+
+
+def _directories(root: Path) -> Iterator[Path]:
+    """Directories that are runs, or were."""
+    for path, folders, files in os.walk(root):
+        if "config.json" in files or any(trace in files + folders for trace in TRACES):
+            folders.clear()
+            yield Path(path)
+        else:
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+
+
+def _row(path: Path, root: Path) -> Row:
+    """What is known of a run; never raises."""
+    from kerascnn.training.run import Run
+
+    name = path.relative_to(root).as_posix() if path != root else str(path)
+    try:
+        return _read(Run.open(path), name)
+    except KerascnnError as error:
+        return Row(name, reason=str(error))
+    except Exception as error:  # files of any content are met here
+        return Row(name, reason=f"{type(error).__name__}: {error}")
+
+
+def _read(run: Run, name: str) -> Row:
+    config, history = run.config, run.history
+    metrics = run.metrics if (run.path / "metrics.json").is_file() else {}
+    state = INTERRUPTED if metrics.get("interrupted") else FINISHED if metrics else OPEN
+    last = history[-1] if history else {}
+    return Row(
+        run=name,
+        name=config["name"],
+        data=config["data"]["source"],
+        epochs=metrics.get("epochs", len(history)),
+        of=config["recipe"]["epochs"],
+        error=metrics.get("test_error"),
+        val_error=metrics.get("val_error", last.get("val_error")),
+        params=metrics.get("trainable_params"),
+        seconds=metrics.get("train_seconds", sum(row["seconds"] for row in history)),
+        strategy=config["strategy"],
+        created=config["created"],
+        state=state,
+        silent=_silence(run.path) if state == OPEN else None,
+    )
+
+
+def _silence(path: Path) -> float:
+    """Seconds since something was written in the directory."""
+    newest = max(entry.stat().st_mtime for entry in (path, *path.rglob("*")) if entry.exists())
+    return max(0.0, time.time() - newest)
+
+
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+    "=": operator.eq,
+}
+
+
+def _condition(text: str) -> Callable[[Row], bool]:
+    """A test of rows from `column<value`.
+
+    Text is compared with = and != only, and with shell wildcards; percent signs are understood.
+    A run of which the value isn't known fulfils != only.
+
+    Raises:
+        ArgumentError: it can't be understood.
+    """
+    found = re.fullmatch(r"\s*(\w+)\s*(<=|>=|!=|==|<|>|=)\s*(.+?)\s*", text)
+    column = found[1] if found else ""
+    if found is None or column not in COLUMNS:
+        raise ArgumentError(
+            "--filter must be a column, one of < <= > >= = !=, and a value, such as error<5%. "
+            f"Columns: {', '.join(COLUMNS)}. Received: {text!r}."
+        )
+    sign, value = found[2].replace("==", "="), found[3]
+    if column in NUMBERS:
+        number = _number(value, text)
+        return lambda row: _compare(COMPARISONS[sign], sign, getattr(row, column), number)
+    if sign in ("=", "!="):
+        return lambda row: (
+            fnmatch.fnmatchcase(str(getattr(row, column) or ""), value) == (sign == "=")
+        )
+    return lambda row: _compare(COMPARISONS[sign], sign, getattr(row, column), value)
+
+
+def _compare(compare: Callable[[Any, Any], bool], sign: str, value: Any, limit: Any) -> bool:
+    return sign == "!=" if value is None else compare(value, limit)
+
+
+def _number(text: str, whole: str) -> float:
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise ArgumentError(f"--filter needs a number there. Received: {whole!r}.") from None
+
+
+def _table(rows: list[Row], *, wide: bool) -> Any:
+    from rich.markup import escape
+    from rich.table import Table
+
+    columns: dict[str, list[str]] = {
+        "run": [escape(row.run) for row in rows],
+        "name": [row.name or "" for row in rows],
+        "data": [escape(row.data or "") for row in rows],
+        "epochs": ["" if row.epochs is None else f"{row.epochs}/{row.of}" for row in rows],
+        "error": ["" if row.error is None else f"{row.error:.2%}" for row in rows],
+        "params": ["" if row.params is None else f"{row.params:,}" for row in rows],
+        "seconds": ["" if row.seconds is None else f"{row.seconds:,.0f}" for row in rows],
+    }
+    if wide:
+        columns["strategy"] = [row.strategy or "" for row in rows]
+        columns["created"] = [(row.created or "").replace("T", " ")[:16] for row in rows]
+    columns["state"] = [f"[{COLOURS[row.state]}]{row.state}[/]" for row in rows]
+    table = Table(box=None)
+    for title in columns:
+        if title in ("run", "name", "data"):
+            table.add_column(title, overflow="fold")
+        else:
+            right = title in NUMBERS
+            table.add_column(title, justify="right" if right else "left", no_wrap=True)
+    for cells in zip(*columns.values()):
+        table.add_row(*cells)
+    return table
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@runs.command()
+def diff(
+    first: Path = typer.Argument(help="A run directory."),
+    second: Path = typer.Argument(help="Another one."),
+    json: bool = typer.Option(False, "--json", help="Machine-readable output."),
+) -> None:
+    """Show what differs between two runs: settings, versions, data, and results."""
+    from kerascnn.training.run import Run
+
+    pair = Run.open(first), Run.open(second)
+    settings = _differences(*(_settings(run) for run in pair))
+    results = _differences(*(_results(run) for run in pair))
+    if json:
+        found = {"runs": [str(first), str(second)], "settings": settings, "results": results}
+        typer.echo(json_.dumps(found, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    # The last parts of the paths, unless they are the same.
+    titles = (first.name, second.name) if first.name != second.name else (first, second)
+    table = Table("", *map(str, titles), box=None)
+    for column in table.columns:
+        column.overflow = "fold"
+    for part, differences in (("settings", settings), ("results", results)):
+        rows = differences or {"no difference": (None, None)}
+        table.add_row(f"[bold]{part}[/]", style="dim" if not differences else None)
+        for key, values in rows.items():
+            table.add_row(f"  {key}", *map(_shown, values))
+    Console().print(table)
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    config = {k: v for k, v in run.config.items() if k not in ALWAYS_DIFFERENT}
+    return dict(_flat(config))
+
+
+def _results(run: Run) -> dict[str, Any]:
+    """The final metrics, or those of the last epoch where training has not come to its end."""
+    if (run.path / "metrics.json").is_file():
+        return dict(_flat(run.metrics))
+    return dict(run.history[-1]) if run.history else {}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """`{"recipe": {"epochs": 3}}` as `("recipe.epochs", 3)`."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Key → both values, None where one has no such key, in the order of the first."""
+    keys = dict.fromkeys((*first, *second))
+    return {k: (first.get(k), second.get(k)) for k in keys if first.get(k) != second.get(k)}
+
+
+def _shown(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return ""
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    if re.fullmatch("[0-9a-f]{40,}", text):
+        return text[:12]  # of a commit or a fingerprint
+    return escape(text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…")

@@ -1,0 +1,79 @@
+"""TensorFlow without its greeting: the page of log lines that its import writes to stderr.
+
+They come from C++ before its logging is set up (oneDNN, absent GPU drivers, plugins registered
+twice) and obey no setting. KERASCNN_VERBOSE=1 shows them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+VERBOSE = "KERASCNN_VERBOSE"
+
+
+def hush_tensorflow() -> None:
+    """Make the first import of TensorFlow silent, whoever does it; shown if it fails.
+
+    Waiting for the import instead of doing it here keeps the commands that need no TensorFlow
+    fast, lets the others check their arguments first, and serves other packages' commands too.
+    """
+    verbose = os.environ.get(VERBOSE, "0") not in ("", "0")
+    if not verbose and sys.stderr is not None and "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        sys.meta_path.insert(0, _QuietFinder())
+
+
+class _QuietFinder(importlib.abc.MetaPathFinder):
+    """Finds TensorFlow once, as Python does, and wraps its execution."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
+
+            def quietly(module: ModuleType) -> None:
+                with captured_stderr():
+                    execute(module)
+                    # Looking for GPUs has its own messages.
+                    sys.modules[name].config.list_physical_devices()
+
+            loader.exec_module = quietly
+        return spec
+
+
+@contextlib.contextmanager
+def captured_stderr() -> Iterator[None]:
+    """Keep back what anything in this process, C++ included, writes to stderr.
+
+    If the block raises, it is shown after all. If it kills the process (a TensorFlow for another
+    CPU does), it is lost: the reason to have KERASCNN_VERBOSE.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(saved, kept.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)

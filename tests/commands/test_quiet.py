@@ -1,0 +1,59 @@
+"""TensorFlow's log lines stay out of the terminal, unless it can't be imported."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from kerascnn.quiet import captured_stderr
+
+MAIN = "import sys; from kerascnn.cli import main; sys.argv[0] = 'kerascnn'; main()"
+
+
+def kerascnn(*words, code=MAIN, **environment):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("TF_")} | environment
+    command = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(command, env=env, capture_output=True, text=True)
+
+
+def test_info_and_training_print_nothing_on_stderr(tmp_path):
+    small = ("--set", "widths=2,4", "--set", "hidden=8", "--batch-size", 500)
+    for words in (
+        ("info", "lenet5"),
+        ("train", "lenet5", "--epochs", 1, "--run", tmp_path / "run", *small),
+    ):
+        ended = kerascnn(*words)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stderr == ""
+
+
+def test_verbose_shows_what_tensorflow_says():
+    code = "from kerascnn import quiet; quiet.hush_tensorflow(); import tensorflow"
+    assert "oneDNN" in kerascnn(code=code, KERASCNN_VERBOSE="1").stderr
+
+
+def test_a_failing_import_shows_what_was_kept_back(tmp_path):
+    broken = "import os\nos.write(2, b'no such instruction\\n')\nraise ImportError('libcuda')\n"
+    (tmp_path / "tensorflow.py").write_text(broken)
+    code = "from kerascnn import quiet; quiet.hush_tensorflow(); import tensorflow"
+    ended = kerascnn(code=code, PYTHONPATH=str(tmp_path))
+    assert ended.returncode == 1
+    assert "no such instruction" in ended.stderr
+    assert "ImportError: libcuda" in ended.stderr
+
+
+def test_stderr_is_the_old_one_afterwards(capfd):
+    with captured_stderr():
+        os.write(2, b"hidden")
+    os.write(2, b"seen")
+    assert capfd.readouterr().err == "seen"
+    with pytest.raises(ImportError, match="libcuda"):
+        say_and_fail()
+    assert capfd.readouterr().err == "shown after all"
+
+
+def say_and_fail():
+    with captured_stderr():
+        os.write(2, b"shown after all")
+        raise ImportError("libcuda")
