@@ -170,6 +170,84 @@ def report(
     _print_result(found, Console(stderr=json), json=json)
 
 
+@app.command()
+def chief(
+    study: Path = typer.Argument(help="A study file (TOML)."),
+    bind: str = typer.Option("127.0.0.1:8431", help="HOST:PORT; loopback by default."),
+    dir_: Path = typer.Option(..., "--dir", help="The study directory, shared with all workers."),
+    token_file: Path | None = typer.Option(
+        None, help="A shared secret; needed where other machines can reach HOST."
+    ),
+    stale: float = typer.Option(60.0, help="Seconds of silence after which a worker is dead."),
+    wait: float = typer.Option(600.0, help="Seconds without any worker after which to give up."),
+) -> None:
+    """Give out a study's trials to workers; start it again to go on after a crash."""
+    plan = Plan.read(study)
+
+    from rich.console import Console
+
+    from kerascnn_tuning.machines import run_chief
+    from kerascnn_tuning.remote import read_token
+
+    console = Console()
+    found = run_chief(
+        plan,
+        dir_,
+        bind,
+        token=read_token(token_file),
+        stale_seconds=stale,
+        wait_seconds=wait,
+        console=console,
+    )
+    _print_result(found, console, json=False)
+
+
+@app.command()
+def worker(
+    chief: str = typer.Option(..., help="HOST:PORT of the chief."),
+    dir_: Path = typer.Option(..., "--dir", help="The study directory, shared with the chief."),
+    id_: str | None = typer.Option(None, "--id", help="Unique; default: machine and process."),
+    token_file: Path | None = typer.Option(None, help="The chief's shared secret."),
+    stale: float = typer.Option(60.0, help="The chief's; heartbeats come six times as often."),
+    patience: float = typer.Option(600.0, help="Seconds to wait for a chief that is away."),
+    recycle: int = typer.Option(50, min=1, help="A fresh process after so many trials."),
+) -> None:
+    """Run trials of a chief until it has no more."""
+    from rich.console import Console
+
+    from kerascnn_tuning.machines import again, run_worker
+    from kerascnn_tuning.remote import read_token
+
+    over = run_worker(
+        dir_,
+        chief,
+        worker=id_,
+        token=read_token(token_file),
+        stale_seconds=stale,
+        patience=patience,
+        recycle=recycle,
+        console=Console(),
+    )
+    if not over:
+        again()
+
+
+@app.command()
+def local(
+    study: Path = typer.Argument(help="A study file (TOML)."),
+    dir_: Path = typer.Option(..., "--dir", help="The study directory."),
+    workers: int = typer.Option(2, min=1, help="Processes; one GPU each, or a share of the CPU."),
+) -> None:
+    """Search with several processes of this machine."""
+    Plan.read(study)
+
+    from rich.console import Console
+
+    from kerascnn_tuning.machines import run_local
+
+    raise typer.Exit(run_local(study, dir_, workers, Console()))
+
+
 def _stored(path: Path) -> Plan:
     from kerascnn_tuning.study import Study
 

@@ -41,8 +41,6 @@ HOOKS = {
     ),
     keras_tuner.oracles.BayesianOptimizationOracle: (
         "_vectorize_trials",
-        "_vector_to_values",
-        "_nonfixed_space",
         "_make_gpr",
     ),
     keras_tuner.oracles.HyperbandOracle: ("_random_trial", "_get_epochs"),

@@ -13,8 +13,9 @@ import json
 import random
 import threading
 import time
+import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ class Guarded(keras_tuner.Oracle):
             listener: has `on_trial_begin(trial)` and `on_trial_end(trial)`.
         """
         self.problem = problem
+        # `populate_space` keeps the limit: Hyperband ignores this one, and it changes the ids.
+        self.max_trials = None
         self.reason: str | None = None
         self.refused = 0
         self._lock = threading.RLock()
@@ -67,6 +70,7 @@ class Guarded(keras_tuner.Oracle):
         self._spent = 0.0  # seconds of earlier sessions
         self._since = time.monotonic()
         self._verdicts: dict[str, str | None] = {}
+        self._point = self.hyperparameters.copy()
         self._of_architecture = {
             element.name for param in problem.architecture.space for element in param.elements()
         }
@@ -115,20 +119,25 @@ class Guarded(keras_tuner.Oracle):
         rng = random.Random(self._seed_state)
         self._seed_state += 1
         factor = rng.random() if shrink else 1.0
-        point = self.hyperparameters.copy()
-        point.values = {}
-        for hp in point.space:
-            if point.is_active(hp):
-                within = factor if hp.name in self._of_architecture else 1.0
-                point.values[hp.name] = hp.prob_to_value(rng.random() * within)
-        return point.values
+        space = self.hyperparameters.space
+        return self.point(
+            [rng.random() * (factor if hp.name in self._of_architecture else 1.0) for hp in space]
+        )
+
+    def point(self, places: Iterable[float]) -> dict[str, Any]:
+        """The active values at a place of the unit cube, one coordinate for each parameter."""
+        values: dict[str, Any] = {}
+        self._point.values = values
+        for hp, place in zip(self._point.space, places, strict=True):
+            if self._point.is_active(hp):
+                values[hp.name] = hp.prob_to_value(place)
+        return values
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """KerasTuner's hook: values for a new trial, or the order to wait or to stop."""
         plan = self.problem.plan
         if self.reason or (plan.max_minutes and self.seconds > 60 * plan.max_minutes):
             return STOPPED
-        # Not in KerasTuner's `max_trials`: Hyperband ignores it, and it changes the ids' width.
         if plan.max_trials and len(self.trials) >= plan.max_trials:
             return STOPPED
         return {"values": None, **self._propose(trial_id)}
@@ -359,11 +368,13 @@ class BayesianOracle(Guarded, keras_tuner.oracles.BayesianOptimizationOracle):
         if len(finished) < self._initial_points():
             return self._random_trial()
         x, y = self._vectorize_trials()
-        self.gpr.fit(x, np.nan_to_num(y))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a length scale at its bound, with few trials
+            self.gpr.fit(x, np.nan_to_num(y))
         vectors = self._candidates(x[np.argmin(y)])
         mean, deviation = self.gpr.predict(vectors, return_std=True)
-        for index in np.argsort(mean - self.beta * deviation):
-            values = self._vector_to_values(vectors[index])
+        for index in np.argsort(mean - self.beta * deviation)[:PATIENCE]:
+            values = self.point(vectors[index])
             if self._duplicate(values):
                 continue
             if self.refusal(values) is None:
@@ -373,14 +384,20 @@ class BayesianOracle(Guarded, keras_tuner.oracles.BayesianOptimizationOracle):
 
     def _initial_points(self) -> int:
         """KerasTuner's three for each dimension would leave nothing of a short search."""
-        dimensions = len(self._nonfixed_space())
+        dimensions = len(self.hyperparameters.space)
         limit = self.problem.plan.max_trials or 0
         return max(3, min(2 * dimensions, limit // 3))
 
     def _candidates(self, best: Any) -> Any:
-        """Points of the unit cube `[candidates, dimensions]`: half anywhere, half near the best."""
+        """Points of the unit cube `[candidates, dimensions]`: half anywhere, half near the best.
+
+        Those anywhere are pulled towards the small as in `_draw`, as the budget may be tight.
+        """
         half = self.candidates // 2
+        space = self.hyperparameters.space
         anywhere = self._random_state.uniform(size=(half, len(best)))
+        shrunk = np.array([hp.name in self._of_architecture for hp in space])
+        anywhere[half // 2 :, shrunk] *= self._random_state.uniform(size=(half - half // 2, 1))
         near = best + 0.1 * self._random_state.normal(size=(half, len(best)))
         return np.concatenate([anywhere, np.clip(near, 0.0, 1.0 - 1e-9)])
 

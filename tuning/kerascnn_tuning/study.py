@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -123,11 +124,12 @@ class Study:
                 "keras-tuner": version("keras-tuner"),
                 "kerascnn-tuning": version("kerascnn-tuning"),
             },
+            "id": secrets.token_hex(8),
             "created": datetime.now().isoformat(timespec="seconds"),
         }
         if (study.path / "study.json").is_file():
             _compare(study, content)
-            content["created"] = study.content["created"]
+            content |= {key: study.content[key] for key in ("id", "created")}
         elif study.path.is_dir() and any(study.path.iterdir()):
             raise StudyError(f"{path} is not empty and no study. Choose another with --dir.")
         write_json(study.path / "study.json", content)
@@ -144,6 +146,11 @@ class Study:
             return json.loads((self.path / "study.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise StudyError(f"{self.path / 'study.json'} can't be read: {error}.") from None
+
+    @property
+    def id(self) -> str:
+        """Random; whoever reads it sees the same directory."""
+        return self.content["id"]
 
     @cached_property
     def plan(self) -> Plan:

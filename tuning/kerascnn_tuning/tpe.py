@@ -10,7 +10,7 @@ from keras_tuner.engine import hyperparameters as kinds
 
 from kerascnn.errors import ArgumentError
 from kerascnn_tuning.internals import Trial, TrialStatus
-from kerascnn_tuning.oracles import REFUSALS, STOPPED, Guarded
+from kerascnn_tuning.oracles import STOPPED, Guarded
 from kerascnn_tuning.problem import Problem
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ except ImportError as error:
     raise ArgumentError(
         "Optuna is not installed. Install it with `pip install 'kerascnn-tuning[optuna]'`."
     ) from error
+
+ASKS = 30
+"""After so many refused proposals a random one is taken: TPE learns from that one too."""
 
 
 class OptunaOracle(Guarded):
@@ -52,7 +55,7 @@ class OptunaOracle(Guarded):
                 self._optuna.add_trial(as_optuna(space, trial.hyperparameters.values, values))
 
     def _propose(self, trial_id: str) -> dict[str, Any]:
-        for _ in range(REFUSALS):
+        for _ in range(ASKS):
             asked = self._optuna.ask()
             values = self._suggest(asked)
             if not self._duplicate(values) and self.refusal(values) is None:
@@ -82,14 +85,19 @@ class OptunaOracle(Guarded):
         with self._alone():
             super().end_trial(trial)
             ended = self.trials[trial.trial_id]
-            if ended.trial_id not in self.end_order or ended.trial_id not in self._asked:
-                return
-            asked = self._asked.pop(ended.trial_id)
+            if ended.trial_id not in self.end_order:
+                return  # it will be tried again
+            asked = self._asked.pop(ended.trial_id, None)
+            scores = None
             if ended.status == TrialStatus.COMPLETED:
                 objectives = self.problem.plan.objectives
-                self._optuna.tell(asked, [ended.metrics.get_best_value(n) for n in objectives])
-            else:
-                self._optuna.tell(asked, state=optuna.trial.TrialState.FAIL)
+                scores = [ended.metrics.get_best_value(name) for name in objectives]
+            if asked is not None:
+                state = optuna.trial.TrialState
+                self._optuna.tell(asked, scores, state=state.COMPLETE if scores else state.FAIL)
+            elif scores:
+                space = self.hyperparameters.space
+                self._optuna.add_trial(as_optuna(space, ended.hyperparameters.values, scores))
 
 
 def as_optuna(space: Iterable[Any], values: dict[str, Any], scores: list[float] | None) -> Any:

@@ -1,0 +1,197 @@
+"""Chief, worker, and all of them on one machine: what the commands run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from kerascnn.training import strategies
+from kerascnn_tuning.display import Display
+from kerascnn_tuning.errors import SearchError
+from kerascnn_tuning.oracles import make_oracle
+from kerascnn_tuning.plan import Plan
+from kerascnn_tuning.remote import STALE_SECONDS, WAIT_SECONDS, Chief, Client, is_loopback
+from kerascnn_tuning.searching import Keeper, finish, load_data
+from kerascnn_tuning.study import Study
+from kerascnn_tuning.trials import Runner, work
+
+RESTARTS = 10
+"""A local worker that dies is started again so often."""
+
+
+def run_chief(
+    plan: Plan,
+    directory: Path,
+    address: str,
+    *,
+    token: str = "",
+    stale_seconds: float = STALE_SECONDS,
+    wait_seconds: float = WAIT_SECONDS,
+    console: Console,
+) -> Study:
+    """Give out a plan's trials to workers until all are done, then report.
+
+    A chief that was killed goes on when it is started again: trials that run go on running.
+
+    Raises:
+        ArgumentError, StudyError, ChiefError: it can't begin.
+        SearchError: it ended early.
+    """
+    study = Study.begin(plan, directory, load_data(plan, console))
+    with study.locked("chief"), Display(plan, console) as display:
+        oracle = make_oracle(study.problem, study.path / "oracle", Keeper(study, display))
+        chief = Chief(
+            oracle,
+            address,
+            study_id=study.id,
+            token=token,
+            stale_seconds=stale_seconds,
+            wait_seconds=wait_seconds,
+        )
+        host = chief.address.rpartition(":")[0]
+        if not is_loopback(host):
+            console.print(
+                f"Every machine that reaches {chief.address} and knows the token can take trials "
+                "and report results. Calls are not encrypted: use a network that you trust."
+            )
+        console.print(f"The chief listens on {chief.address}.", highlight=False)
+        reason = chief.serve()
+    finish(study, reason)
+    return study
+
+
+def run_worker(
+    directory: Path,
+    address: str,
+    *,
+    worker: str | None = None,
+    token: str = "",
+    stale_seconds: float = STALE_SECONDS,
+    patience: float = WAIT_SECONDS,
+    recycle: int | None = None,
+    console: Console,
+) -> bool:
+    """Run trials of the chief at `address`.
+
+    Args:
+        directory: the study directory, shared with the chief.
+        address: HOST:PORT of the chief.
+        worker: its id; default: machine and process. Two workers must not share one.
+        token: the chief's.
+        stale_seconds: the chief's.
+        patience: seconds to wait for a chief that doesn't answer.
+        recycle: trials after which to return False, for a fresh process.
+        console: where messages go.
+
+    Returns:
+        Whether the search is over.
+
+    Raises:
+        ChiefError: the chief refuses or stays away.
+        StudyError: another worker has this id, or the directory isn't the chief's.
+    """
+    study = _await_study(directory, patience)
+    worker = worker or f"{socket.gethostname()}-{os.getpid()}"
+    strategies.resolve(study.plan.strategy)
+    dataset = load_data(study.plan, console)
+    client = Client(
+        address,
+        worker=worker,
+        study_id=study.id,
+        token=token,
+        patience=patience,
+        stale_seconds=stale_seconds,
+    )
+    # Writing the lock also proves that the shared directory can be written.
+    with study.locked(f"worker {worker}"):
+        runner = Runner(study.problem, dataset, study.path / "trials")
+        try:
+            return work(client, runner, worker=worker, alive=client.alive, most=recycle)
+        finally:
+            client.close()
+
+
+def _await_study(directory: Path, patience: float) -> Study:
+    """The study, as soon as the chief has written it."""
+    end = time.monotonic() + patience
+    while not (directory / "study.json").is_file() and time.monotonic() < end:
+        time.sleep(0.5)
+    return Study.open(directory)
+
+
+def run_local(plan_file: Path, directory: Path, workers: int, console: Console) -> int:
+    """A chief and workers as processes of this machine; the chief's exit status.
+
+    Each worker gets a GPU if there are any, else its share of the processors.
+
+    Raises:
+        SearchError: the workers died more often than `RESTARTS`.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    tune = [sys.executable, "-m", "kerascnn", "tune"]
+    shared = ["--dir", str(directory)]
+    chief = subprocess.Popen(
+        [*tune, "chief", str(plan_file), "--bind", address, *shared],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+
+    def start(index: int) -> subprocess.Popen[bytes]:
+        command = [*tune, "worker", "--chief", address, *shared, "--id", f"local-{index}"]
+        return subprocess.Popen(command, env=_worker_environment(index, workers))
+
+    running = {index: start(index) for index in range(workers)}
+    restarts = 0
+    try:
+        while chief.poll() is None:
+            time.sleep(0.5)
+            for index, process in running.items():
+                if process.poll() not in (None, 0) and chief.poll() is None:
+                    restarts += 1
+                    if restarts > RESTARTS:
+                        raise SearchError(f"Workers have died {restarts} times; see above.")
+                    console.print(f"Worker local-{index} died and is started again.")
+                    running[index] = start(index)
+        return chief.returncode
+    finally:
+        for process in [chief, *running.values()]:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        for process in [chief, *running.values()]:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _worker_environment(index: int, workers: int) -> dict[str, str]:
+    gpus = _gpus()
+    if gpus:
+        return {**os.environ, "CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]}
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    return {**os.environ, **dict.fromkeys(names, threads)}
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, without loading TensorFlow."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in visible.split(",") if name.strip() and name.strip() != "-1"]
+    if not shutil.which("nvidia-smi"):
+        return []
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True).stdout
+    return [str(index) for index, _ in enumerate(listed.splitlines())]
+
+
+def again() -> None:
+    """Replace this process by a fresh one with the same command: what leaked is given back."""
+    os.execv(sys.executable, [sys.executable, "-m", "kerascnn", *sys.argv[1:]])

@@ -1,0 +1,313 @@
+"""Chief and workers on KerasTuner's gRPC protocol, with what it lacks.
+
+The messages are KerasTuner's. Each call also carries metadata: who calls, for which study, and
+the token; failures carry their reason. KerasTuner's own server and client bind without a check,
+wait for an hour, and never notice that a worker has died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import ipaddress
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from kerascnn.errors import ArgumentError
+from kerascnn_tuning.errors import ChiefError
+from kerascnn_tuning.internals import Trial, messages, services
+from kerascnn_tuning.oracles import Guarded
+
+STALE_SECONDS = 60.0
+"""A worker that is silent for so long is taken for dead."""
+WAIT_SECONDS = 600.0
+"""A chief without any worker, or a worker without a chief, gives up after so long."""
+DEADLINE_SECONDS = 30.0
+FAREWELL_SECONDS = 10.0
+LARGEST_REASON = 2000
+_PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`HOST:PORT`.
+
+    Raises:
+        ArgumentError: it has another form.
+    """
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isdecimal() and int(port) < 65536):
+        raise ArgumentError(f"An address must be HOST:PORT. Received: {address!r}.")
+    return host, int(port)
+
+
+def read_token(path: Path | None) -> str:
+    """The shared secret in a file; "" without one.
+
+    Raises:
+        ArgumentError: the file can't be read, or its secret is too short to be one.
+    """
+    if path is None:
+        return ""
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ArgumentError(f"The token file can't be read: {error}.") from None
+    if len(token) < 16 or not token.isascii():
+        raise ArgumentError(
+            f"{path} must hold at least 16 ASCII characters, such as `openssl rand -hex 16` makes."
+        )
+    return token
+
+
+class Chief:
+    """Serves an oracle until the search is finished.
+
+    Args:
+        oracle: what to serve.
+        address: HOST:PORT; port 0 takes a free one, see `address`.
+        study_id: workers must see the same id in the shared directory.
+        token: workers must know it; "" lets everybody in.
+        stale_seconds: see `STALE_SECONDS`.
+        wait_seconds: see `WAIT_SECONDS`.
+
+    Raises:
+        ArgumentError: an address that other machines can reach, without a token.
+        ChiefError: the port is taken.
+    """
+
+    def __init__(
+        self,
+        oracle: Guarded,
+        address: str,
+        *,
+        study_id: str,
+        token: str = "",
+        stale_seconds: float = STALE_SECONDS,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        host, port = split_address(address)
+        if not is_loopback(host) and not token:
+            raise ArgumentError(
+                f"{host} can be reached from other machines, where anybody could then take trials "
+                "and report results. Pass --token-file, or bind to 127.0.0.1."
+            )
+        self._oracle = oracle
+        self._stale, self._wait = stale_seconds, wait_seconds
+        self._last_call = time.monotonic()
+        self._server = grpc.server(
+            futures.ThreadPoolExecutor(max_workers=8),
+            interceptors=[_Gate(token, study_id)],
+            # Otherwise two chiefs can share a port, and each gets some of the calls.
+            options=[("grpc.so_reuseport", 0)],
+        )
+        services().add_OracleServicer_to_server(_servicer(oracle, self._heard), self._server)
+        try:
+            bound = self._server.add_insecure_port(address)
+        except RuntimeError:
+            bound = 0
+        if not bound:
+            raise ChiefError(f"{address} can't be bound: the port is taken, or not this machine's.")
+        self.address = f"{host}:{bound or port}"
+
+    def _heard(self) -> None:
+        self._last_call = time.monotonic()
+
+    def serve(self, poll_seconds: float = 0.5) -> str | None:
+        """Block until the search is finished.
+
+        Returns:
+            Why it was stopped before its budget was used; None if it wasn't.
+        """
+        self._server.start()
+        try:
+            while not self._oracle.finished:
+                # By this timer, not by workers' calls: all of them may be dead.
+                self._oracle.reap(self._stale)
+                silent = time.monotonic() - self._last_call
+                if silent > self._wait:
+                    return f"no worker has called for {silent:.0f} seconds."
+                time.sleep(poll_seconds)
+            # Workers that ask once more are told that it is over.
+            end = time.monotonic() + FAREWELL_SECONDS
+            while self._oracle.tuner_ids and time.monotonic() < end:
+                time.sleep(poll_seconds)
+            return self._oracle.reason
+        finally:
+            self._oracle.save()
+            self._server.stop(1.0).wait()
+
+
+def _servicer(oracle: Guarded, heard: Callable[[], None]) -> Any:
+    """KerasTuner's service, answering for an oracle."""
+    types = messages()
+
+    class Servicer(services().OracleServicer):  # type: ignore[misc]
+        def CreateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+            heard()
+            trial = oracle.create_trial(request.tuner_id)
+            return types.CreateTrialResponse(trial=trial.to_proto())
+
+        def GetTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+            heard()
+            trial = oracle.get_trial(request.trial_id)
+            return types.GetTrialResponse(trial=trial.to_proto())
+
+        def UpdateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+            heard()
+            trial = oracle.trials[request.trial_id]
+            if _is_whose(oracle, context, request.trial_id):
+                trial = oracle.update_trial(request.trial_id, request.metrics, request.step)
+            return types.UpdateTrialResponse(trial=trial.to_proto())
+
+        def EndTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+            heard()
+            trial = Trial.from_proto(request.trial)
+            trial.message = _metadata(context).get("reason-bin", b"").decode("utf-8", "replace")
+            if _is_whose(oracle, context, trial.trial_id):
+                oracle.end_trial(trial)
+            return types.EndTrialResponse()
+
+    return Servicer()
+
+
+def _is_whose(oracle: Guarded, context: Any, trial_id: str) -> bool:
+    """Whether the calling worker has this trial; not if it was given up and another one has."""
+    trial = oracle.ongoing_trials.get(_metadata(context).get("worker", ""))
+    return trial is not None and trial.trial_id == trial_id
+
+
+def _metadata(call: Any) -> dict[str, Any]:
+    return dict(call.invocation_metadata())
+
+
+class _Gate(grpc.ServerInterceptor):
+    """Refuses callers without the token, and workers of another directory."""
+
+    def __init__(self, token: str, study_id: str) -> None:
+        self._token, self._study_id = token, study_id
+
+    def intercept_service(self, continuation: Any, details: Any) -> Any:
+        """Let the call through, or answer it with an error."""
+        found = dict(details.invocation_metadata)
+        if not hmac.compare_digest(str(found.get("token", "")).encode(), self._token.encode()):
+            return _refuse(grpc.StatusCode.UNAUTHENTICATED, "wrong or missing token")
+        if found.get("study") != self._study_id:
+            return _refuse(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "the worker's --dir is not the directory of the chief",
+            )
+        return continuation(details)
+
+
+def _refuse(code: grpc.StatusCode, message: str) -> Any:
+    return grpc.unary_unary_rpc_method_handler(
+        lambda request, context: context.abort(code, message)
+    )
+
+
+class Client:
+    """A worker's end: an oracle as `kerascnn_tuning.trials.work` needs it.
+
+    Args:
+        address: the chief's HOST:PORT.
+        worker: this worker's id.
+        study_id: what it read in the shared directory.
+        token: the shared secret.
+        patience: seconds to go on trying while the chief doesn't answer.
+        stale_seconds: the chief's; heartbeats come six times as often.
+
+    Every method raises ChiefError if the chief refuses the call or stays away.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        worker: str,
+        study_id: str,
+        token: str = "",
+        patience: float = WAIT_SECONDS,
+        stale_seconds: float = STALE_SECONDS,
+    ) -> None:
+        split_address(address)
+        self._address, self._patience = address, patience
+        self._pulse = stale_seconds / 6
+        self._metadata = (("worker", worker), ("study", study_id), ("token", token))
+        self._channel = grpc.insecure_channel(
+            address,
+            # A restarted chief is found within seconds, not minutes.
+            options=[("grpc.max_reconnect_backoff_ms", 2000), ("grpc.enable_http_proxy", 0)],
+        )
+        self._stub = services().OracleStub(self._channel)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._channel.close()
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        """See `Guarded.create_trial`."""
+        request = messages().CreateTrialRequest(tuner_id=tuner_id)
+        return Trial.from_proto(self._call(self._stub.CreateTrial, request).trial)
+
+    def update_trial(self, trial_id: str, metrics: dict[str, float]) -> Trial:
+        """See `Guarded.update_trial`."""
+        request = messages().UpdateTrialRequest(trial_id=trial_id, metrics=metrics, step=0)
+        return Trial.from_proto(self._call(self._stub.UpdateTrial, request).trial)
+
+    def end_trial(self, trial: Trial) -> None:
+        """See `Guarded.end_trial`; the reason of a failure goes with it."""
+        reason = (trial.message or "").encode()[:LARGEST_REASON]
+        request = messages().EndTrialRequest(trial=trial.to_proto())
+        self._call(self._stub.EndTrial, request, (("reason-bin", reason),))
+
+    @contextlib.contextmanager
+    def alive(self, trial_id: str) -> Iterator[None]:
+        """Ask for the trial again and again while the block runs: a sign of life."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            request = messages().GetTrialRequest(trial_id=trial_id)
+            while not ended.wait(self._pulse):
+                # A chief that is away for a moment will hear the next one.
+                with contextlib.suppress(grpc.RpcError):
+                    self._stub.GetTrial(request, timeout=self._pulse, metadata=self._metadata)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _call(self, method: Any, request: Any, more: tuple[Any, ...] = ()) -> Any:
+        """One call, repeated while the chief is away; all of them may arrive twice."""
+        end = time.monotonic() + self._patience
+        while True:
+            try:
+                return method(request, timeout=DEADLINE_SECONDS, metadata=(*self._metadata, *more))
+            except grpc.RpcError as error:
+                if error.code() not in _PASSING:
+                    raise ChiefError(
+                        f"The chief at {self._address} refused: {error.details()}."
+                    ) from None
+                if time.monotonic() > end:
+                    raise ChiefError(
+                        f"The chief at {self._address} has not answered for "
+                        f"{self._patience:.0f} seconds."
+                    ) from None
+                time.sleep(0.5)
