@@ -12,7 +12,7 @@ import numbers
 import operator
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 from kerascnn.errors import ArgumentError
@@ -49,7 +49,7 @@ class Range:
         return tuple(self.low + i * step for i in range(count))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Param:
     """One argument of a family.
 
@@ -69,6 +69,7 @@ class Param:
     name: str
     default: Any
     search: Range | tuple[Any, ...] | None = None
+    _: KW_ONLY
     legal: Range | tuple[Any, ...] | None = None
     when: tuple[str, tuple[Any, ...]] | None = None
     help: str = ""

@@ -22,11 +22,10 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import plain
-from kerascnn.applications.common import ACTIVATION, IMAGENET, imagenet_result, torchvision
-from kerascnn.architecture import Architecture, Card, Result
+from kerascnn.applications import common
+from kerascnn.applications.common import result
+from kerascnn.architecture import Architecture, Card
 from kerascnn.space import Param, Range, Space
-from kerascnn.training.recipes import Augmentation, Recipe
 
 # Section 3.3 has n=5, alpha=1e-4, beta=0.75 and k=2. The authors' code and Caffe divide alpha by
 # n, and Caffe's model leaves k at 1: weights trained with one convention need that one.
@@ -53,7 +52,7 @@ def build(
     pool_size: int,
 ) -> Any:
     """Section 3.5, figure 2. The second, fourth and fifth layer see their own tower only."""
-    unit = plain.Unit(activation, norm, order)
+    unit = common.plain_unit(activation, norm, order)
 
     def normalized(x: Any, number: int) -> Any:
         return blocks.lrn(x, name=f"norm{number}", **LRN[lrn]) if norm == "lrn" else x
@@ -72,6 +71,21 @@ def build(
     return pooled(x, 5)  # 6×6×256
 
 
+def head(
+    x: Any, *, classes: int, hidden: tuple[int, ...], activation: str, dropout: float, grid: int
+) -> Any:
+    """fc6 and fc7 with dropout behind each, and the classifier."""
+    return blocks.dense_head(
+        x,
+        classes,
+        hidden=hidden,
+        activation_name=activation,
+        dropout_rate=dropout,
+        grid=grid,
+        first=6,
+    )
+
+
 def build_owt(
     x: Any,
     *,
@@ -86,7 +100,7 @@ def build_owt(
     pool_size: int,
 ) -> Any:
     """One tower; the first convolution is padded so that its map has 55×55 at any kernel."""
-    unit = plain.Unit(activation, norm, order)
+    unit = common.plain_unit(activation, norm, order)
 
     def pooled(x: Any, number: int) -> Any:
         return blocks.pool(x, pool, pool_size, strides=2, name=f"pool{number}")
@@ -126,27 +140,30 @@ def divisible(values: Mapping[str, Any]) -> str | None:
     return f"groups must divide every one of widths. Received: groups={groups}, widths={widths}."
 
 
-_FIVE = plain.lengths(widths=5, kernels=4)
-_COMMON = (
-    plain.STEM_KERNEL,
-    plain.STEM_STRIDE,
-    plain.KERNELS,
-    ACTIVATION,
-    plain.POOL,
-    plain.POOL_SIZE,
-    plain.HIDDEN,
-    plain.HIDDEN_DROPOUT,
+def widths(*default: int) -> Param:
+    """Filters of the five convolutions."""
+    search = Range(32, 512, step=32)
+    return common.width_param("widths", default, "Filters of each convolution.", search=search)
+
+
+ARGUMENTS = (
+    common.kernel_param("stem_kernel", 11, "Side of the first convolution.", search=(5, 7, 9, 11)),
+    common.stride_param(4),
+    common.kernel_param(
+        "kernels", (5, 3, 3, 3), "Side of each convolution after the first.", largest=15
+    ),
+    common.ACTIVATION,
+    common.POOL,
+    common.POOL_SIZE,
+    *common.DENSE,
+)
+FIVE_LAYERS = (
+    common.one_for_each("convolution", lambda _: 5, "widths"),
+    common.one_for_each("convolution but the first", lambda _: 4, "kernels"),
 )
 
-RECIPE = Recipe(
-    optimizer="adamw",
-    learning_rate=1e-3,
-    weight_decay=5e-4,
-    warmup_epochs=1.0,
-    batch_size=128,
-    epochs=60,
-    clip_norm=1.0,
-    augmentation=Augmentation(shift=0.07, flip=True),
+RECIPE = replace(
+    common.ADAMW,
     source="ours, for small data sets, tried on mnist5k; section 5 has SGD with 0.01, divided by "
     "10 on plateaus, momentum 0.9, the same batch and decay, and 90 epochs",
 )
@@ -154,30 +171,29 @@ RECIPE = Recipe(
 AlexNet = Architecture(
     name="alexnet",
     build=build,
-    head=plain.fc6_head,
+    head=head,
     space=Space(
         (
-            replace(plain.WIDTHS, default=(96, 256, 384, 384, 256)),
-            *_COMMON,
+            widths(96, 256, 384, 384, 256),
+            *ARGUMENTS,
             Param(
-                name="groups",
-                default=2,
-                search=(1, 2),
+                "groups",
+                2,
+                (1, 2),
                 legal=Range(1, 64),
                 help="Towers that conv2, conv4 and conv5 are split into.",
             ),
-            plain.LRN_NORM,
+            common.LRN_NORM,
             Param(
-                name="lrn",
-                default="paper",
+                "lrn",
+                "paper",
                 legal=tuple(LRN),
                 when=("norm", ("lrn",)),
                 help="Whose constants: Caffe's and the authors' code divide alpha by the size.",
             ),
-            plain.NORM_ORDER,
-            plain.GRID,
+            common.NORM_ORDER,
         ),
-        rules=(_FIVE, divisible),
+        rules=(*FIVE_LAYERS, divisible),
     ),
     card=Card(
         title="ImageNet Classification with Deep Convolutional Neural Networks",
@@ -189,23 +205,17 @@ AlexNet = Architecture(
         params=60_965_224,
         macs=724_406_816,
         smallest_input=(52, 52),
-        preprocessing=plain.MEAN_RGB,
+        preprocessing=common.MEAN_RGB,
         results=(
-            imagenet_result((40.7, 18.2), "1 network, 10 crops", "Zeiler & Fergus, table 2"),
-            imagenet_result((38.1, 16.4), "5 networks", "Zeiler & Fergus, table 2"),
-            Result(
-                dataset="ILSVRC-2010 test",
-                protocol="1 network, 10 crops",
-                metric="top-1/top-5 error %",
-                value=(37.5, 17.0),
-                source="table 1",
-            ),
-            Result(
-                dataset="ILSVRC-2012 test",
-                protocol="7 networks, two of them pre-trained on ImageNet 2011",
-                metric="top-5 error %",
-                value=15.3,
-                source="table 2",
+            result((40.7, 18.2), "1 network, 10 crops", "Zeiler & Fergus, table 2"),
+            result((38.1, 16.4), "5 networks", "Zeiler & Fergus, table 2"),
+            result((37.5, 17.0), "1 network, 10 crops", "table 1", dataset="ILSVRC-2010 test"),
+            result(
+                15.3,
+                "7 networks, two of them pre-trained on ImageNet 2011",
+                "table 2",
+                common.TOP5,
+                "ILSVRC-2012 test",
             ),
         ),
         deviations=(
@@ -222,15 +232,10 @@ AlexNetOWT = Architecture(
     build=build_owt,
     head=head_owt,
     space=Space(
-        (
-            replace(plain.WIDTHS, default=(64, 192, 384, 256, 256)),
-            *_COMMON,
-            plain.NORM,
-            plain.NORM_ORDER,
-            replace(plain.GRID, default=6),
-        ),
-        rules=(_FIVE,),
+        (widths(64, 192, 384, 256, 256), *ARGUMENTS, common.NORM, common.NORM_ORDER),
+        rules=FIVE_LAYERS,
     ),
+    config={"grid": 6},
     card=Card(
         title="One weird trick for parallelizing convolutional neural networks",
         authors="Krizhevsky",
@@ -241,8 +246,8 @@ AlexNetOWT = Architecture(
         params=61_100_840,
         macs=714_188_480,
         smallest_input=(63, 63),
-        preprocessing=IMAGENET,
-        results=(torchvision(43.478, 20.934),),
+        preprocessing=common.IMAGENET,
+        results=(common.torchvision(43.478, 20.934),),
         deviations=(
             "torchvision's form, not the paper's: conv4 has 256 maps, and dropout precedes fc6 "
             "and fc7.",

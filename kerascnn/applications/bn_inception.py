@@ -13,27 +13,13 @@ counts within 13.6 million parameters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from kerascnn import blocks
-from kerascnn.applications.common import (
-    ACTIVATION,
-    BN_EPSILON,
-    BN_MOMENTUM,
-    DROPOUT,
-    ORDER,
-    USE_BIAS,
-    ConvUnit,
-    equal_lengths,
-    imagenet_result,
-    kernel_param,
-    pooled_head,
-)
-from kerascnn.applications.googlenet import STEM, conv_unit, modules, stem, three_stem_widths
+from kerascnn.applications import common, inception
+from kerascnn.applications.common import ConvUnit, result
 from kerascnn.architecture import Architecture, Card, Preprocessing
-from kerascnn.space import Param, Range, Space
+from kerascnn.space import Param, Space
 from kerascnn.training.recipes import Augmentation, Recipe
 
 
@@ -63,7 +49,7 @@ FIGURE_5 = {
 }
 
 
-def inception(
+def inception_module(
     x: Any, module: Module, unit: ConvUnit, *, name: str, kernel_3x3: int, strides: int
 ) -> Any:
     """Figure 5; with `strides=2` the last layer of each branch halves the map."""
@@ -110,79 +96,66 @@ def build(
     bn_momentum: float,
 ) -> Any:
     """The stem of GoogLeNet, and stages of modules; the last of each but the last stage halves."""
-    unit = conv_unit("batch", order, activation, use_bias, bn_epsilon, bn_momentum)
+    unit = ConvUnit(
+        activation=activation,
+        order=order,
+        epsilon=bn_epsilon,
+        momentum=bn_momentum,
+        use_bias=use_bias,
+    )
     columns = zip(
         conv_1x1, reduce_3x3, conv_3x3, reduce_double, conv_double, pool_proj, module_pools
     )
-    names = modules(depths)
-    x = stem(x, unit, stem_widths, stem_kernel, lrn=False)
+    names = inception.modules(depths)
+    x = inception.stem(x, unit, stem_widths, stem_kernel)
     for name, following, row in zip(names, [*names[1:], names[-1]], columns):
         strides = 1 if following[0] == name[0] else 2
         module = Module(*row)
-        x = inception(
+        x = inception_module(
             x, module, unit, name=f"inception_{name}", kernel_3x3=kernel_3x3, strides=strides
         )
     return x
 
 
-def a_row_for_each_module(values: Mapping[str, Any]) -> str | None:
-    """The branches' tuples are as long as the stages together."""
-    if sum(values["depths"]) == len(values["conv_1x1"]):
-        return None
-    return (
-        f"{', '.join(Module._fields)} need one value for each of the modules that depths counts, "
-        f"{sum(values['depths'])}. "
-        f"Received: depths={values['depths']}, {len(values['conv_1x1'])} values."
-    )
-
-
-def of_modules(branch: str, help: str, *, least: int = 1) -> Param:
-    """The filters of one branch in every module."""
-    return Param(
-        name=branch,
-        default=tuple(getattr(module, branch) for module in FIGURE_5.values()),
-        search=Range(8, 384, step=8),
-        legal=Range(least, 8192),
-        help=help,
-    )
+def branch(name: str, help: str, *, least: int = 1) -> Param:
+    """A column of figure 5."""
+    default = tuple(getattr(module, name) for module in FIGURE_5.values())
+    return inception.branch_param(name, default, help, least=least)
 
 
 SPACE = Space(
     (
+        inception.depths_param((3, 5, 2)),
+        branch("conv_1x1", "Filters of each module's 1×1 branch; 0: none.", least=0),
+        branch("reduce_3x3", "1×1 filters before each module's 3×3."),
+        branch("conv_3x3", "Filters of each module's 3×3."),
+        branch("reduce_double", "1×1 filters before each module's double 3×3."),
+        branch("conv_double", "Filters of both convolutions of each module's double 3×3."),
+        branch("pool_proj", "1×1 filters behind each module's pooling; 0: none.", least=0),
         Param(
-            name="depths",
-            default=(3, 5, 2),
-            legal=Range(1, 26),
-            help="Inception modules of each stage.",
-        ),
-        of_modules("conv_1x1", "Filters of each module's 1×1 branch; 0: none.", least=0),
-        of_modules("reduce_3x3", "1×1 filters before each module's 3×3."),
-        of_modules("conv_3x3", "Filters of each module's 3×3."),
-        of_modules("reduce_double", "1×1 filters before each module's double 3×3."),
-        of_modules("conv_double", "Filters of both convolutions of each module's double 3×3."),
-        of_modules("pool_proj", "1×1 filters behind each module's pooling; 0: none.", least=0),
-        Param(
-            name="module_pools",
-            default=tuple(module.module_pools for module in FIGURE_5.values()),
-            search=("avg", "max"),
+            "module_pools",
+            tuple(module.module_pools for module in FIGURE_5.values()),
+            ("avg", "max"),
             help="Kind of pooling inside of each module.",
         ),
-        kernel_param("kernel_3x3", 3, "Side of the convolutions in the 3×3 and double branches."),
-        *STEM,
-        ORDER,
-        ACTIVATION,
-        USE_BIAS,
-        BN_EPSILON,
-        BN_MOMENTUM,
-        DROPOUT,
+        common.kernel_param(
+            "kernel_3x3", 3, "Side of the convolutions in the 3×3 and double branches."
+        ),
+        *inception.STEM,
+        common.ORDER,
+        common.ACTIVATION,
+        common.USE_BIAS,
+        common.BN_EPSILON,
+        common.BN_MOMENTUM,
+        common.DROPOUT,
     ),
-    rules=(equal_lengths(*Module._fields), a_row_for_each_module, three_stem_widths),
+    rules=(inception.one_for_each_module(*Module._fields), inception.three_stem_widths),
 )
 
 BNInception = Architecture(
     name="bn_inception",
     build=build,
-    head=pooled_head,
+    head=common.pooled_head,
     space=SPACE,
     card=Card(
         title="Batch Normalization: Accelerating Deep Network Training by Reducing Internal "
@@ -197,9 +170,9 @@ BNInception = Architecture(
         smallest_input=(23, 23),
         preprocessing=Preprocessing(scale=1.0, mean=(104.0, 117.0, 128.0), order="BGR"),
         results=(
-            imagenet_result((25.2, 7.82), "1 crop, BN-x30", "figure 4"),
-            imagenet_result((21.99, 5.82), "144 crops", "figure 4"),
-            imagenet_result((20.1, 4.9), "6 models, 144 crops", "figure 4"),
+            result((25.2, 7.82), "1 crop, BN-x30", "figure 4"),
+            result((21.99, 5.82), "144 crops", "figure 4"),
+            result((20.1, 4.9), "6 models, 144 crops", "figure 4"),
         ),
         deviations=(
             "Modules 4c and 4d have 608 maps, the sum of what figure 5 lists; it prints 576.",
@@ -222,18 +195,10 @@ BNInception = Architecture(
 _TINY: dict[str, Any] = dict.fromkeys(Module._fields[:-1], (4, 4))
 _TinyBNInception = BNInception.variant(
     "tiny_bn_inception",
+    card=common.tiny_card(BNInception.card, 15),
     depths=(1, 1),
     stem_widths=(4, 4, 8),
     stem_kernel=3,
     module_pools=("max", "avg"),
     **_TINY,
-    card=replace(
-        BNInception.card,
-        params=None,
-        macs=None,
-        results=(),
-        input_shape=(32, 32, 3),
-        classes=10,
-        smallest_input=(15, 15),
-    ),
 )

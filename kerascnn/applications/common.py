@@ -1,16 +1,20 @@
-"""What the families have in common: the convolution unit, its arguments, and ImageNet's pixels."""
+"""What the families share: the unit of convolution, heads, arguments and rules, published results.
+
+A family's own file has what its paper introduced; here is what the papers took from each other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keras import layers
 
 from kerascnn import blocks
-from kerascnn.architecture import Preprocessing, Result
+from kerascnn.architecture import Card, Preprocessing, Result
 from kerascnn.space import Param, Range, Rule
+from kerascnn.training.recipes import Augmentation, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,21 +22,23 @@ class ConvUnit:
     """Convolution, normalization and non-linearity, the same way all through a network.
 
     Attributes:
-        use_bias: whether the convolutions have a bias; batch normalization cancels it.
-        epsilon, momentum: of the batch normalization.
         activation: the non-linearity.
         order: "conv-bn-act", or "conv-act-bn" with the normalization last.
-        normalize: whether there is a batch normalization at all.
+        batch_norm: whether there is a batch normalization at all.
+        epsilon, momentum: of the batch normalization.
+        use_bias: whether the convolutions have a bias; batch normalization cancels it.
+        initializer: of the convolutions' kernels.
         suffix: what the convolution's name has after the unit's.
     """
 
-    use_bias: bool
-    epsilon: float
-    momentum: float
     activation: str
     order: str = "conv-bn-act"
-    normalize: bool = True
-    suffix: str = "_conv"
+    batch_norm: bool = True
+    epsilon: float = 1e-5
+    momentum: float = 0.9
+    use_bias: bool = False
+    initializer: str = "he_normal"
+    suffix: str = ""
 
     def __call__(
         self,
@@ -43,10 +49,13 @@ class ConvUnit:
         name: str,
         strides: int = 1,
         padding: blocks.Padding = "same",
+        groups: int = 1,
         activate: bool = True,
     ) -> Any:
         """The unit on `x`; without the non-linearity if `activate` is False."""
-        x = self.conv(x, filters, kernel, name=name, strides=strides, padding=padding)
+        x = self.conv(
+            x, filters, kernel, name=name, strides=strides, padding=padding, groups=groups
+        )
         if activate and self.order == "conv-act-bn":
             return self.norm(self.act(x, name=name), name=name)
         x = self.norm(x, name=name)
@@ -61,6 +70,7 @@ class ConvUnit:
         name: str,
         strides: int = 1,
         padding: blocks.Padding = "same",
+        groups: int = 1,
         use_bias: bool | None = None,
     ) -> Any:
         """The convolution alone."""
@@ -71,13 +81,14 @@ class ConvUnit:
             name=name + self.suffix,
             strides=strides,
             padding=padding,
+            groups=groups,
             use_bias=self.use_bias if use_bias is None else use_bias,
-            initializer="he_normal",
+            initializer=self.initializer,
         )
 
     def norm(self, x: Any, *, name: str) -> Any:
         """The normalization alone."""
-        if not self.normalize:
+        if not self.batch_norm:
             return x
         return blocks.batch_norm(x, name=f"{name}_bn", epsilon=self.epsilon, momentum=self.momentum)
 
@@ -90,90 +101,15 @@ class ConvUnit:
         return self.act(self.norm(x, name=name), name=name)
 
 
-def width_param(
-    name: str, default: Any, help: str, *, search: Range | None = None, when: Any = None
-) -> Param:
-    """A number of filters, or one for each stage."""
-    search = search or Range(16, 512, step=16)
-    legal = Range(1, 8192)
-    return Param(name=name, default=default, search=search, legal=legal, when=when, help=help)
-
-
-def kernel_param(name: str, default: Any, help: str) -> Param:
-    """The side of a convolution, or one for each stage."""
-    return Param(name=name, default=default, search=(3, 5, 7), legal=Range(1, 31), help=help)
-
-
-ACTIVATION = Param(
-    name="activation",
-    default="relu",
-    search=("relu", "leaky_relu", "elu", "silu", "gelu"),
-    legal=("relu", "leaky_relu", "elu", "silu", "gelu", "selu", "softplus", "tanh", "sigmoid"),
-    help="Non-linearity.",
-)
-ORDER = Param(
-    name="order",
-    default="conv-bn-act",
-    search=("conv-bn-act", "conv-act-bn"),
-    help="Whether normalization comes before or after the non-linearity.",
-)
-USE_BIAS = Param(
-    name="use_bias", default=False, help="Biases in the convolutions (keras.applications has them)."
-)
-BN_EPSILON = Param(
-    name="bn_epsilon",
-    default=1e-5,
-    legal=Range(0.0, 1.0),
-    help="Added to the variance (1.001e-5 in keras.applications).",
-)
-BN_MOMENTUM = Param(
-    name="bn_momentum",
-    default=0.9,
-    legal=Range(0.0, 1.0),
-    help="The old average's share in the running statistics (0.99 in keras.applications).",
-)
-DROPOUT = Param(
-    name="dropout",
-    default=0.0,
-    search=Range(0.0, 0.5),
-    legal=Range(0.0, 0.95),
-    help="Dropout before the classifier.",
-)
-
-
-STEM = (
-    width_param(
-        "stem_width", 64, "Filters of the first convolution.", search=Range(16, 128, step=16)
-    ),
-    kernel_param("stem_kernel", 7, "Side of the first convolution."),
-    Param(
-        name="stem_stride",
-        default=2,
-        search=(1, 2),
-        legal=Range(1, 8),
-        help="Stride of the first convolution.",
-    ),
-    Param(
-        name="stem_pool",
-        default="max",
-        search=("max", "none"),
-        legal=("max", "caffe", "keras", "none"),
-        help="3×3 max pooling behind it: padded, rounded up as in Caffe, padded with zeros as in "
-        "keras.applications, or none.",
-    ),
-)
-
-
-def equal_lengths(*names: str) -> Rule:
-    """The rule that these per-stage arguments have a value for each of the same stages."""
-
-    def rule(values: Mapping[str, Any]) -> str | None:
-        if len({len(values[name]) for name in names}) == 1:
-            return None
-        received = ", ".join(f"{name}={values[name]}" for name in names)
-        return f"{', '.join(names)} need one value for each stage. Received: {received}."
-
-    return rule
+def plain_unit(activation: str, norm: str, order: str) -> ConvUnit:
+    """The unit of AlexNet to VGG: biases, and batch normalization only if `norm` is "batch"."""
+    return ConvUnit(
+        activation=activation,
+        order=order,
+        batch_norm=norm == "batch",
+        use_bias=True,
+        initializer="glorot_uniform",
+    )
 
 
 def pool_stem(x: Any, kind: str) -> Any:
@@ -194,24 +130,208 @@ def pooled_head(x: Any, *, classes: int, dropout: float) -> Any:
     return blocks.logits(x, classes)
 
 
+# Arguments. Numbers of filters, kernels and depths are one for each stage if the default is.
+
+
+WIDTHS = Range(16, 512, step=16)
+
+
+def width_param(
+    name: str,
+    default: Any,
+    help: str,
+    *,
+    search: Range = WIDTHS,
+    least: int = 1,
+    when: tuple[str, tuple[Any, ...]] | None = None,
+) -> Param:
+    """Numbers of filters."""
+    return Param(name, default, search, legal=Range(least, 8192), when=when, help=help)
+
+
+def kernel_param(
+    name: str, default: Any, help: str, *, search: tuple[int, ...] = (3, 5, 7), largest: int = 31
+) -> Param:
+    """Sides of convolutions."""
+    return Param(name, default, search, legal=Range(1, largest), help=help)
+
+
+def stride_param(default: int, search: tuple[int, ...] = (1, 2, 4)) -> Param:
+    """The stride of the first convolution."""
+    help = "Stride of the first convolution."
+    return Param("stem_stride", default, search, legal=Range(1, 8), help=help)
+
+
+def dropout_param(name: str, default: Any, help: str, *, most: float = 0.5) -> Param:
+    """Rates of dropout, of which a search tries those up to `most`."""
+    return Param(name, default, Range(0.0, most), legal=Range(0.0, 0.95), help=help)
+
+
+ACTIVATION = Param(
+    "activation",
+    "relu",
+    ("relu", "leaky_relu", "elu", "silu", "gelu"),
+    legal=("relu", "leaky_relu", "elu", "silu", "gelu", "selu", "softplus", "tanh", "sigmoid"),
+    help="Non-linearity.",
+)
+ORDER = Param(
+    "order",
+    "conv-bn-act",
+    ("conv-bn-act", "conv-act-bn"),
+    help="Whether normalization comes before or after the non-linearity.",
+)
+POOL = Param("pool", "max", ("max", "avg"), help="Kind of pooling.")
+
+# Of AlexNet, ZFNet, NiN and VGG.
+NORM = Param(
+    "norm", "none", ("none", "batch"), help="Batch normalization with every convolution, or none."
+)
+LRN_NORM = Param(
+    "norm",
+    "lrn",
+    ("lrn", "none", "batch"),
+    help="Local response normalization where the paper has it, batch normalization with every "
+    "convolution, or none.",
+)
+NORM_ORDER = replace(ORDER, when=("norm", ("batch",)))
+POOL_SIZE = Param(
+    "pool_size",
+    3,
+    (2, 3),
+    legal=(2, 3, 4, 5),
+    help="Side of the pooling windows; their stride is 2, so that windows of 3 overlap.",
+)
+DENSE = (
+    Param(
+        "hidden",
+        (4096, 4096),
+        Range(256, 4096, step=256),
+        legal=Range(1, 65536),
+        help="Units of each hidden dense layer.",
+    ),
+    dropout_param("dropout", 0.5, "Dropout at each hidden dense layer.", most=0.7),
+    Param(
+        "grid",
+        0,
+        legal=Range(0, 64),
+        help="Average the last map to grid × grid before the dense layers, whatever the input's "
+        "size, as torchvision does; 0: take it as it is.",
+    ),
+)
+
+# Of the networks with batch normalization.
+STEM = (
+    width_param(
+        "stem_width", 64, "Filters of the first convolution.", search=Range(16, 128, step=16)
+    ),
+    kernel_param("stem_kernel", 7, "Side of the first convolution."),
+    stride_param(2, (1, 2)),
+    Param(
+        "stem_pool",
+        "max",
+        ("max", "none"),
+        legal=("max", "caffe", "keras", "none"),
+        help="3×3 max pooling behind it: padded, rounded up as in Caffe, padded with zeros as in "
+        "keras.applications, or none.",
+    ),
+)
+USE_BIAS = Param(
+    "use_bias", False, help="Biases in the convolutions (keras.applications has them)."
+)
+BN_EPSILON = Param(
+    "bn_epsilon",
+    1e-5,
+    legal=Range(0.0, 1.0),
+    help="Added to the variance (1.001e-5 in keras.applications).",
+)
+BN_MOMENTUM = Param(
+    "bn_momentum",
+    0.9,
+    legal=Range(0.0, 1.0),
+    help="The old average's share in the running statistics (0.99 in keras.applications).",
+)
+DROPOUT = dropout_param("dropout", 0.0, "Dropout before the classifier.")
+
+
+def one_for_each(part: str, count: Callable[[Mapping[str, Any]], int], *names: str) -> Rule:
+    """The rule that these tuples have `count(arguments)` values, one for each `part`."""
+
+    def rule(values: Mapping[str, Any]) -> str | None:
+        needed = count(values)
+        for name in names:
+            if len(values[name]) != needed:
+                return (
+                    f"{name} needs {needed} values, one for each {part}. Received: {values[name]}."
+                )
+        return None
+
+    return rule
+
+
+def one_for_each_stage(*names: str) -> Rule:
+    """The rule that these tuples are as long as `depths`."""
+    return one_for_each("stage that depths lists", lambda values: len(values["depths"]), *names)
+
+
+# Pixels, recipes and cards.
+
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 CIFAR = Preprocessing(scale=1.0, mean=(125.3, 123.0, 113.9), std=(63.0, 62.1, 66.7))
+# The papers subtract the mean image of the training set; its mean colour does as well.
+MEAN_RGB = Preprocessing(scale=1.0, mean=(123.68, 116.779, 103.939))
+MEAN_BGR = Preprocessing(scale=1.0, mean=(103.939, 116.779, 123.68), order="BGR")
+
+# For plain networks on small data sets.
+ADAMW = Recipe(
+    optimizer="adamw",
+    learning_rate=1e-3,
+    warmup_epochs=1.0,
+    weight_decay=5e-4,
+    batch_size=128,
+    epochs=60,
+    clip_norm=1.0,
+    augmentation=Augmentation(shift=0.07, flip=True),
+)
+# The residual and dense networks' papers.
+SGD = Recipe(
+    optimizer="sgd",
+    learning_rate=0.1,
+    weight_decay=1e-4,
+    batch_size=256,
+    epochs=90,
+    augmentation=Augmentation(zoom=0.2, flip=True),
+)
+# Shifts by up to 4 of 32 pixels, and flips.
+CIFAR_AUGMENTATION = Augmentation(shift=0.125, flip=True)
+
+TOP1, TOP5, ERROR = "top-1 error %", "top-5 error %", "error %"
 
 
-def imagenet_result(
+def result(
     value: float | tuple[float, ...],
     protocol: str,
     source: str,
     metric: str = "top-1/top-5 error %",
+    dataset: str = "ILSVRC-2012 val",
 ) -> Result:
-    """A result on the validation images of ILSVRC-2012."""
-    return Result(
-        dataset="ILSVRC-2012 val", protocol=protocol, metric=metric, value=value, source=source
-    )
+    """A published figure, by default both errors on the validation images of ImageNet."""
+    return Result(dataset=dataset, protocol=protocol, metric=metric, value=value, source=source)
 
 
 def torchvision(top1: float, top5: float) -> Result:
     """What torchvision's reference weights IMAGENET1K_V1 reach."""
-    return imagenet_result(
-        (top1, top5), "224 centre crop of a shorter side of 256", "torchvision IMAGENET1K_V1"
+    protocol = "224 centre crop of a shorter side of 256"
+    return result((top1, top5), protocol, "torchvision IMAGENET1K_V1")
+
+
+def tiny_card(card: Card, smallest: int) -> Card:
+    """The card of a family's network for tests: 32×32 pixels, ten classes."""
+    return replace(
+        card,
+        input_shape=(32, 32, 3),
+        classes=10,
+        params=None,
+        macs=None,
+        smallest_input=(smallest, smallest),
+        results=(),
     )

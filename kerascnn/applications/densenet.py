@@ -15,25 +15,10 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications.common import (
-    ACTIVATION,
-    BN_EPSILON,
-    BN_MOMENTUM,
-    CIFAR,
-    DROPOUT,
-    IMAGENET,
-    STEM,
-    USE_BIAS,
-    ConvUnit,
-    equal_lengths,
-    imagenet_result,
-    kernel_param,
-    pool_stem,
-    torchvision,
-)
+from kerascnn.applications import common
+from kerascnn.applications.common import result, torchvision
 from kerascnn.architecture import Architecture, Card, Result
 from kerascnn.space import Param, Range, Space
-from kerascnn.training.recipes import Augmentation, Recipe
 
 
 def build(
@@ -57,8 +42,12 @@ def build(
     bn_momentum: float,
 ) -> Any:
     """Table 1: a stem, and dense blocks with a transition between each and the next."""
-    unit = ConvUnit(
-        use_bias=use_bias, epsilon=bn_epsilon, momentum=bn_momentum, activation=activation
+    unit = common.ConvUnit(
+        activation=activation,
+        epsilon=bn_epsilon,
+        momentum=bn_momentum,
+        use_bias=use_bias,
+        suffix="_conv",
     )
 
     def norm_act_conv(x: Any, filters: int, kernel: int, before: str, name: str) -> Any:
@@ -84,7 +73,7 @@ def build(
 
     x = unit.conv(x, stem_width, stem_kernel, strides=stem_stride, name="conv1")
     if stem_pool != "none":  # else the first layer's own normalization follows
-        x = pool_stem(unit.norm_act(x, name="conv1"), stem_pool)
+        x = common.pool_stem(unit.norm_act(x, name="conv1"), stem_pool)
     for stage, (depth, kernel) in enumerate(zip(depths, kernels), start=2):
         if stage > 2:
             x = transition(x, f"pool{stage - 1}")
@@ -97,55 +86,65 @@ def build(
 SPACE = Space(
     (
         Param(
-            name="depths",
-            default=(6, 12, 24, 16),
-            search=Range(2, 48, step=2),
+            "depths",
+            (6, 12, 24, 16),
+            Range(2, 48, step=2),
             legal=Range(1, 1000),
             help="Layers of each dense block.",
         ),
-        kernel_param("kernels", (3, 3, 3, 3), "Side k of each block's k×k convolutions."),
+        common.kernel_param("kernels", (3, 3, 3, 3), "Side k of each block's k×k convolutions."),
         Param(
-            name="growth_rate",
-            default=32,
-            search=Range(8, 48, step=4),
+            "growth_rate",
+            32,
+            Range(8, 48, step=4),
             legal=Range(1, 1024),
             help="Maps that each layer adds.",
         ),
         Param(
-            name="bottleneck",
-            default=True,
-            search=(True, False),
+            "bottleneck",
+            True,
+            (True, False),
             help="Whether a 1×1 convolution reduces what each k×k convolution reads.",
         ),
         Param(
-            name="bottleneck_ratio",
-            default=4,
-            search=(2, 4, 6, 8),
+            "bottleneck_ratio",
+            4,
+            (2, 4, 6, 8),
             legal=Range(1, 64),
             when=("bottleneck", (True,)),
             help="Maps that it leaves, as a multiple of the growth rate.",
         ),
         Param(
-            name="compression",
-            default=0.5,
-            search=Range(0.25, 1.0),
+            "compression",
+            0.5,
+            Range(0.25, 1.0),
             legal=Range(0.01, 1.0),
             help="The share of the maps that a transition keeps.",
         ),
         Param(
-            name="transition_pool",
-            default="avg",
-            search=("avg", "max"),
-            help="Kind of 2×2 pooling in the transitions.",
+            "transition_pool", "avg", ("avg", "max"), help="Kind of 2×2 pooling in the transitions."
         ),
-        *STEM,
-        ACTIVATION,
-        replace(DROPOUT, help="Dropout after each convolution but the first."),
-        USE_BIAS,
-        BN_EPSILON,
-        BN_MOMENTUM,
+        *common.STEM,
+        common.ACTIVATION,
+        replace(common.DROPOUT, help="Dropout after each convolution but the first."),
+        common.USE_BIAS,
+        common.BN_EPSILON,
+        common.BN_MOMENTUM,
     ),
-    rules=(equal_lengths("depths", "kernels"),),
+    rules=(common.one_for_each_stage("kernels"),),
+)
+IMAGENET_RECIPE = replace(
+    common.SGD,
+    source="SGD, rate, batch, decay and 90 epochs: section 4.2. The cosine schedule instead of two "
+    "drops, and a random zoom instead of crops of random scale and colour: ours.",
+)
+CIFAR_RECIPE = replace(
+    common.SGD,
+    batch_size=64,
+    epochs=300,
+    augmentation=common.CIFAR_AUGMENTATION,
+    source="SGD, rate, batch, decay, 300 epochs, shifts by up to 4 pixels and flips: section 4.2. "
+    "The cosine schedule instead of two drops: ours.",
 )
 CARD = Card(
     title="Densely Connected Convolutional Networks",
@@ -157,38 +156,21 @@ CARD = Card(
     params=None,
     macs=None,
     smallest_input=(29, 29),
-    preprocessing=IMAGENET,
+    preprocessing=common.IMAGENET,
 )
-IMAGENET_RECIPE = Recipe(
-    optimizer="sgd",
-    learning_rate=0.1,
-    batch_size=256,
-    epochs=90,
-    weight_decay=1e-4,
-    augmentation=Augmentation(zoom=0.2, flip=True),
-    source="SGD, rate, batch, decay and 90 epochs: section 4.2. The cosine schedule instead of two "
-    "drops, and a random zoom instead of crops of random scale and colour: ours.",
-)
-CIFAR_RECIPE = Recipe(
-    optimizer="sgd",
-    learning_rate=0.1,
-    batch_size=64,
-    epochs=300,
-    weight_decay=1e-4,
-    augmentation=Augmentation(shift=0.125, flip=True),
-    source="SGD, rate, batch, decay, 300 epochs, shifts by up to 4 pixels and flips: section 4.2. "
-    "The cosine schedule instead of two drops: ours.",
+CIFAR_CARD = replace(
+    CARD, input_shape=(32, 32, 3), classes=10, smallest_input=(4, 4), preprocessing=common.CIFAR
 )
 
 
 def imagenet(
     name: str,
     depths: tuple[int, ...],
-    *results: Result,
     params: int,
     macs: int,
+    *results: Result,
     growth_rate: int = 32,
-    deviations: tuple[str, ...] = (),
+    deviation: str = "",
 ) -> Architecture:
     """A column of table 1; the stem has 2k filters."""
     return Architecture(
@@ -196,31 +178,51 @@ def imagenet(
         build=build,
         space=SPACE,
         config={"depths": depths, "growth_rate": growth_rate, "stem_width": 2 * growth_rate},
-        card=replace(CARD, params=params, macs=macs, results=results, deviations=deviations),
+        card=replace(
+            CARD,
+            params=params,
+            macs=macs,
+            results=results,
+            deviations=(deviation,) if deviation else (),
+        ),
         recipe=IMAGENET_RECIPE,
     )
+
+
+def table_3(single: tuple[float, float], ten: tuple[float, float]) -> tuple[Result, Result]:
+    """Both errors on ImageNet, from a single crop and from ten."""
+    return (
+        result(single, "single crop, table 3", CARD.link),
+        result(ten, "10 crops, table 3", CARD.link),
+    )
+
+
+def table_2(column: str, error: float) -> Result:
+    """An error on CIFAR; "+" is with augmentation."""
+    training = "shifts and flips in training" if "+" in column else "no augmentation, dropout=0.2"
+    return result(error, training, "table 2", common.ERROR, f"{column.rstrip('+')} test")
 
 
 def cifar(
     name: str,
     layers: int,
     growth_rate: int,
-    errors: dict[str, float],
-    *,
-    compact: bool,
     params: int,
     macs: int,
+    errors: tuple[float | None, ...],
+    *,
+    compact: bool = False,
 ) -> Architecture:
     """A row of table 2: three blocks; `compact` is DenseNet-BC."""
-    convolutions = (
-        layers - 4
-    ) // 3  # of each block: the rest are the first, transitions, classifier
+    depth = (layers - 4) // 3  # the others: the first, two transitions, the classifier
+    columns = ("CIFAR-10", "CIFAR-10+", "CIFAR-100", "CIFAR-100+")
+    first = "16 filters in the first convolution as in the paper; the authors' code has 2k."
     return Architecture(
         name=name,
         build=build,
         space=SPACE,
         config={
-            "depths": (convolutions // 2 if compact else convolutions,) * 3,
+            "depths": (depth // 2 if compact else depth,) * 3,
             "kernels": (3, 3, 3),
             "growth_rate": growth_rate,
             "bottleneck": compact,
@@ -231,143 +233,77 @@ def cifar(
             "stem_pool": "none",
         },
         card=replace(
-            CARD,
-            input_shape=(32, 32, 3),
-            classes=10,
+            CIFAR_CARD,
             params=params,
             macs=macs,
-            smallest_input=(4, 4),
-            preprocessing=CIFAR,
-            results=tuple(
-                Result(
-                    dataset=f"CIFAR-{dataset.strip('C+')} test",
-                    protocol=WITH if dataset.endswith("+") else WITHOUT,
-                    metric="error %",
-                    value=error,
-                    source="table 2",
-                )
-                for dataset, error in errors.items()
-            ),
-            deviations=() if compact else (FIRST_FILTERS,),
+            results=tuple(table_2(c, e) for c, e in zip(columns, errors) if e is not None),
+            deviations=() if compact else (first,),
         ),
         recipe=CIFAR_RECIPE,
     )
 
 
-WITH, WITHOUT = "shifts and flips in training", "no augmentation, dropout=0.2"
-FIRST_FILTERS = "16 filters in the first convolution as in the paper; the authors' code has 2k."
-CROP, TEN = "single crop, table 3", "10 crops, table 3"
-
+# Layers of each block, parameters, multiply-adds, errors.
 DenseNet121 = imagenet(
     "densenet121",
     (6, 12, 24, 16),
-    imagenet_result((25.02, 7.71), CROP, CARD.link),
-    imagenet_result((23.61, 6.66), TEN, CARD.link),
+    7_978_856,
+    2_834_161_664,
+    *table_3((25.02, 7.71), (23.61, 6.66)),
     torchvision(25.566, 8.028),
-    params=7_978_856,
-    macs=2_834_161_664,
 )
 DenseNet161 = imagenet(
     "densenet161",
     (6, 12, 36, 24),
-    imagenet_result(
-        22.2, "single crop, released Torch model", "liuzhuang13/DenseNet", "top-1 error %"
-    ),
+    28_681_000,
+    7_727_907_072,
+    result(22.2, "single crop, released Torch model", "liuzhuang13/DenseNet", common.TOP1),
     torchvision(22.862, 6.44),
     growth_rate=48,
-    params=28_681_000,
-    macs=7_727_907_072,
-    deviations=(
-        "From the paper's first version and the released models, not in the last version.",
-    ),
+    deviation="From the paper's first version and the released models, not in the last version.",
 )
 DenseNet169 = imagenet(
     "densenet169",
     (6, 12, 32, 32),
-    imagenet_result((23.8, 6.85), CROP, CARD.link),
-    imagenet_result((22.08, 5.92), TEN, CARD.link),
+    14_149_480,
+    3_359_843_328,
+    *table_3((23.8, 6.85), (22.08, 5.92)),
     torchvision(24.4, 7.194),
-    params=14_149_480,
-    macs=3_359_843_328,
 )
 DenseNet201 = imagenet(
     "densenet201",
     (6, 12, 48, 32),
-    imagenet_result((22.58, 6.34), CROP, CARD.link),
-    imagenet_result((21.46, 5.54), TEN, CARD.link),
+    20_013_928,
+    4_291_365_888,
+    *table_3((22.58, 6.34), (21.46, 5.54)),
     torchvision(23.104, 6.63),
-    params=20_013_928,
-    macs=4_291_365_888,
 )
 DenseNet264 = imagenet(
-    "densenet264",
-    (6, 12, 64, 48),
-    imagenet_result((22.15, 6.12), CROP, CARD.link),
-    imagenet_result((20.8, 5.29), TEN, CARD.link),
-    params=33_337_704,
-    macs=5_751_653_376,
+    "densenet264", (6, 12, 64, 48), 33_337_704, 5_751_653_376, *table_3((22.15, 6.12), (20.8, 5.29))
 )
+# Layers, k, parameters, multiply-adds; errors on CIFAR-10, 10+, 100 and 100+.
 DenseNet40K12CIFAR = cifar(
-    "densenet40_k12_cifar",
-    40,
-    12,
-    {"C10": 7.0, "C10+": 5.24, "C100": 27.55, "C100+": 24.42},
-    compact=False,
-    params=1_019_722,
-    macs=264_812_928,
+    "densenet40_k12_cifar", 40, 12, 1_019_722, 264_812_928, (7.0, 5.24, 27.55, 24.42)
 )
 DenseNet100K12CIFAR = cifar(
-    "densenet100_k12_cifar",
-    100,
-    12,
-    {"C10": 5.77, "C10+": 4.1, "C100": 23.79, "C100+": 20.2},
-    compact=False,
-    params=6_979_642,
-    macs=1_769_516_448,
+    "densenet100_k12_cifar", 100, 12, 6_979_642, 1_769_516_448, (5.77, 4.1, 23.79, 20.2)
 )
 DenseNet100K24CIFAR = cifar(
-    "densenet100_k24_cifar",
-    100,
-    24,
-    {"C10": 5.83, "C10+": 3.74, "C100": 23.42, "C100+": 19.25},
-    compact=False,
-    params=27_249_082,
-    macs=6_889_347_744,
+    "densenet100_k24_cifar", 100, 24, 27_249_082, 6_889_347_744, (5.83, 3.74, 23.42, 19.25)
 )
-DenseNetBC100K12CIFAR = cifar(
-    "densenetbc100_k12_cifar",
-    100,
-    12,
-    {"C10": 5.92, "C10+": 4.51, "C100": 24.15, "C100+": 22.27},
-    compact=True,
-    params=769_162,
-    macs=287_929_692,
-)
-DenseNetBC190K40CIFAR = cifar(
-    "densenetbc190_k40_cifar",
-    190,
-    40,
-    {"C10+": 3.46, "C100+": 17.18},
-    compact=True,
-    params=25_624_430,
-    macs=9_301_945_740,
-)
-DenseNetBC250K24CIFAR = cifar(
-    "densenetbc250_k24_cifar",
-    250,
-    24,
-    {"C10": 5.19, "C10+": 3.62, "C100": 19.64, "C100+": 17.6},
-    compact=True,
-    params=15_324_406,
-    macs=5_418_785_724,
-)
+_BC100 = (769_162, 287_929_692, (5.92, 4.51, 24.15, 22.27))
+_BC190 = (25_624_430, 9_301_945_740, (None, 3.46, None, 17.18))
+_BC250 = (15_324_406, 5_418_785_724, (5.19, 3.62, 19.64, 17.6))
+DenseNetBC100K12CIFAR = cifar("densenetbc100_k12_cifar", 100, 12, *_BC100, compact=True)
+DenseNetBC190K40CIFAR = cifar("densenetbc190_k40_cifar", 190, 40, *_BC190, compact=True)
+DenseNetBC250K24CIFAR = cifar("densenetbc250_k24_cifar", 250, 24, *_BC250, compact=True)
 
 _TinyDenseNet = DenseNet121.variant(
     "tiny_densenet",
+    card=common.tiny_card(CARD, 5),
     depths=(2, 2),
     kernels=(3, 3),
     growth_rate=4,
     stem_width=8,
     stem_kernel=3,
-    card=replace(CARD, input_shape=(32, 32, 3), classes=10, smallest_input=(5, 5)),
 )

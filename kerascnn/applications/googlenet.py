@@ -21,21 +21,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from kerascnn import blocks
-from kerascnn.applications.common import (
-    ACTIVATION,
-    BN_EPSILON,
-    BN_MOMENTUM,
-    DROPOUT,
-    IMAGENET,
-    ORDER,
-    USE_BIAS,
-    ConvUnit,
-    equal_lengths,
-    imagenet_result,
-    kernel_param,
-    torchvision,
-    width_param,
-)
+from kerascnn.applications import common, inception
+from kerascnn.applications.common import ConvUnit, result
 from kerascnn.architecture import Architecture, Card, Preprocessing
 from kerascnn.space import Param, Range, Space
 from kerascnn.training.recipes import Augmentation, Recipe
@@ -66,7 +53,7 @@ TABLE_1 = {
 AUXILIARY_AT = ("4a", "4d")
 
 
-def inception(
+def inception_module(
     x: Any,
     widths: Widths,
     unit: ConvUnit,
@@ -90,28 +77,6 @@ def inception(
         pooled,
         name=name,
     )
-
-
-def modules(depths: tuple[int, ...]) -> list[str]:
-    """The names of the modules, stage by stage: 3a, 3b, 4a, ..."""
-    return [
-        f"{stage}{chr(ord('a') + number)}"
-        for stage, depth in enumerate(depths, start=3)
-        for number in range(depth)
-    ]
-
-
-def stem(x: Any, unit: ConvUnit, widths: tuple[int, ...], kernel: int, *, lrn: bool) -> Any:
-    """Three convolutions and two poolings, which take the map to an eighth."""
-
-    def normalize(x: Any, name: str) -> Any:
-        return blocks.lrn(x, k=1.0, divide_alpha=True, name=name) if lrn else x
-
-    x = unit(x, widths[0], kernel, strides=2, name="conv1")
-    x = normalize(blocks.max_pool(x, 3, strides=2, ceil=True, name="pool1"), "norm1")
-    x = unit(x, widths[1], 1, name="conv2_reduce")
-    x = normalize(unit(x, widths[2], 3, name="conv2"), "norm2")
-    return blocks.max_pool(x, 3, strides=2, ceil=True, name="pool2")
 
 
 def build(
@@ -141,13 +106,13 @@ def build(
     """Table 1: the stem, and stages of inception modules with a max pooling before each."""
     unit = conv_unit(normalization, order, activation, use_bias, bn_epsilon, bn_momentum)
     columns = zip(conv_1x1, reduce_3x3, conv_3x3, reduce_5x5, conv_5x5, pool_proj)
-    x = stem(x, unit, stem_widths, stem_kernel, lrn=normalization == "lrn")
-    for name, row in zip(modules(depths), columns):
+    x = inception.stem(x, unit, stem_widths, stem_kernel, lrn=normalization == "lrn")
+    for name, row in zip(inception.modules(depths), columns):
         if name.endswith("a") and name != "3a":
             stage = int(name[0])
             size = last_pool if stage == len(depths) + 2 else 3
             x = blocks.max_pool(x, size, strides=2, ceil=True, name=f"pool{stage - 1}")
-        x = inception(
+        x = inception_module(
             x,
             Widths(*row),
             unit,
@@ -170,8 +135,7 @@ def conv_unit(
         momentum=momentum,
         activation=activation,
         order=order,
-        normalize=normalization == "batch",
-        suffix="",
+        batch_norm=normalization == "batch",
     )
 
 
@@ -213,20 +177,9 @@ def head(
     return [logits, *(auxiliary_head(tensor, f"aux{i}") for i, tensor in enumerate(inner, start=1))]
 
 
-def a_width_for_each_module(values: Mapping[str, Any]) -> str | None:
-    """The widths' tuples are as long as the stages together."""
-    if sum(values["depths"]) == len(values["conv_1x1"]):
-        return None
-    return (
-        f"{', '.join(Widths._fields)} need one value for each of the modules that depths counts, "
-        f"{sum(values['depths'])}. "
-        f"Received: depths={values['depths']}, {len(values['conv_1x1'])} values."
-    )
-
-
 def auxiliary_modules_exist(values: Mapping[str, Any]) -> str | None:
     """Both auxiliary classifiers need their module."""
-    if not values["auxiliary"] or set(AUXILIARY_AT) <= set(modules(values["depths"])):
+    if not values["auxiliary"] or set(AUXILIARY_AT) <= set(inception.modules(values["depths"])):
         return None
     return (
         f"auxiliary=True needs the modules {' and '.join(AUXILIARY_AT)}, so at least 4 in the "
@@ -234,107 +187,75 @@ def auxiliary_modules_exist(values: Mapping[str, Any]) -> str | None:
     )
 
 
-def of_modules(branch: str, help: str, *, reduction: bool = False) -> Param:
-    """The filters of one branch in every module."""
-    default = tuple(getattr(widths, branch) for widths in TABLE_1.values())
-    when = ("reduce", (True,)) if reduction else None
-    return width_param(branch, default, help, search=Range(8, 384, step=8), when=when)
+def branch(name: str, help: str, when: tuple[str, tuple[Any, ...]] | None = None) -> Param:
+    """A column of table 1."""
+    return inception.branch_param(
+        name, tuple(getattr(w, name) for w in TABLE_1.values()), help, when=when
+    )
 
 
-STEM = (
-    width_param(
-        "stem_widths", (64, 64, 192), "Filters of the three convolutions before the modules."
-    ),
-    kernel_param("stem_kernel", 7, "Side of the first convolution."),
-)
-
-
-def three_stem_widths(values: Mapping[str, Any]) -> str | None:
-    """The stem has three convolutions."""
-    if len(values["stem_widths"]) == 3:
-        return None
-    return f"stem_widths needs three values. Received: {values['stem_widths']}."
-
-
+NORM = ("normalization", ("batch",))
+REDUCE = ("reduce", (True,))
+AUXILIARY = ("auxiliary", (True,))
 SPACE = Space(
     (
+        inception.depths_param((2, 5, 2)),
         Param(
-            name="depths",
-            default=(2, 5, 2),
-            legal=Range(1, 26),
-            help="Inception modules of each stage.",
-        ),
-        Param(
-            name="reduce",
-            default=True,
+            "reduce",
+            True,
             help="Whether 1×1 convolutions reduce the maps; without them the module is the naïve.",
         ),
-        of_modules("conv_1x1", "Filters of each module's 1×1 branch."),
-        of_modules("reduce_3x3", "1×1 filters before each module's 3×3.", reduction=True),
-        of_modules("conv_3x3", "Filters of each module's 3×3."),
-        of_modules("reduce_5x5", "1×1 filters before each module's 5×5.", reduction=True),
-        of_modules("conv_5x5", "Filters of each module's 5×5."),
-        of_modules("pool_proj", "1×1 filters behind each module's pooling.", reduction=True),
-        kernel_param("kernel_3x3", 3, "Side of the convolutions in the 3×3 branches."),
-        kernel_param("kernel_5x5", 5, "Side of those in the 5×5 branches (3 in torchvision)."),
-        Param(
-            name="module_pool",
-            default="max",
-            search=("max", "avg"),
-            help="Kind of pooling inside of the modules.",
+        branch("conv_1x1", "Filters of each module's 1×1 branch."),
+        branch("reduce_3x3", "1×1 filters before each module's 3×3.", when=REDUCE),
+        branch("conv_3x3", "Filters of each module's 3×3."),
+        branch("reduce_5x5", "1×1 filters before each module's 5×5.", when=REDUCE),
+        branch("conv_5x5", "Filters of each module's 5×5."),
+        branch("pool_proj", "1×1 filters behind each module's pooling.", when=REDUCE),
+        common.kernel_param("kernel_3x3", 3, "Side of the convolutions in the 3×3 branches."),
+        common.kernel_param(
+            "kernel_5x5", 5, "Side of those in the 5×5 branches (3 in torchvision)."
         ),
+        replace(common.POOL, name="module_pool", help="Kind of pooling inside of the modules."),
         Param(
-            name="last_pool",
-            default=3,
+            "last_pool",
+            3,
             legal=Range(2, 7),
             help="Window of the last pooling between stages (2 in torchvision).",
         ),
-        *STEM,
+        *inception.STEM,
         Param(
-            name="normalization",
-            default="lrn",
-            search=("lrn", "batch", "none"),
+            "normalization",
+            "lrn",
+            ("lrn", "batch", "none"),
             help="Local response normalization in the stem, batch normalization everywhere, none.",
         ),
-        replace(ORDER, when=("normalization", ("batch",))),
-        ACTIVATION,
-        replace(USE_BIAS, default=True, help="Biases in the convolutions."),
-        replace(BN_EPSILON, when=("normalization", ("batch",))),
-        replace(BN_MOMENTUM, when=("normalization", ("batch",))),
-        replace(DROPOUT, default=0.4),
-        Param(name="auxiliary", default=False, help="Two more classifiers, for training."),
+        replace(common.ORDER, when=NORM),
+        common.ACTIVATION,
+        replace(common.USE_BIAS, default=True, help="Biases in the convolutions."),
+        replace(common.BN_EPSILON, when=NORM),
+        replace(common.BN_MOMENTUM, when=NORM),
+        replace(common.DROPOUT, default=0.4),
+        Param("auxiliary", False, help="Two more classifiers, for training."),
         Param(
-            name="auxiliary_dropout",
-            default=0.7,
+            "auxiliary_dropout",
+            0.7,
             legal=Range(0.0, 0.95),
-            when=("auxiliary", (True,)),
+            when=AUXILIARY,
             help="Dropout in them.",
         ),
         Param(
-            name="auxiliary_pool",
-            default="window",
+            "auxiliary_pool",
+            "window",
             legal=("window", "grid"),
-            when=("auxiliary", (True,)),
+            when=AUXILIARY,
             help="5×5 windows with stride 3, or 4×4 parts of any map as in torchvision.",
         ),
     ),
     rules=(
-        equal_lengths(*Widths._fields),
-        a_width_for_each_module,
-        three_stem_widths,
+        inception.one_for_each_module(*Widths._fields),
+        inception.three_stem_widths,
         auxiliary_modules_exist,
     ),
-)
-RECIPE = Recipe(
-    optimizer="sgd",
-    learning_rate=0.01,
-    batch_size=32,
-    epochs=60,
-    weight_decay=2e-4,
-    augmentation=Augmentation(zoom=0.3, shift=0.1, flip=True),
-    auxiliary_weight=0.3,
-    source="Momentum 0.9 and the auxiliary weight: section 6; rate, batch and decay: the released "
-    "Caffe model's solver. Cosine schedule, epochs and augmentation: ours.",
 )
 
 GoogLeNet = Architecture(
@@ -354,11 +275,11 @@ GoogLeNet = Architecture(
         smallest_input=(47, 47),
         preprocessing=Preprocessing(scale=1.0, mean=(104.0, 117.0, 123.0), order="BGR"),
         results=(
-            imagenet_result(10.07, "1 crop", "table 3", "top-5 error %"),
-            imagenet_result(9.15, "10 crops", "table 3", "top-5 error %"),
-            imagenet_result(7.89, "144 crops", "table 3", "top-5 error %"),
-            imagenet_result(6.67, "7 models, 144 crops", "table 3", "top-5 error %"),
-            imagenet_result((31.3, 11.1), "224 centre crop", "BVLC GoogleNet"),
+            result(10.07, "1 crop", "table 3", common.TOP5),
+            result(9.15, "10 crops", "table 3", common.TOP5),
+            result(7.89, "144 crops", "table 3", common.TOP5),
+            result(6.67, "7 models, 144 crops", "table 3", common.TOP5),
+            result((31.3, 11.1), "224 centre crop", "BVLC GoogleNet"),
         ),
         deviations=(
             "The paper gives no constants for response normalization; these are Caffe's.",
@@ -366,7 +287,17 @@ GoogLeNet = Architecture(
             "Table 1 prints 2.7K parameters for the first convolution; 7·7·3·64 are 9,408.",
         ),
     ),
-    recipe=RECIPE,
+    recipe=Recipe(
+        optimizer="sgd",
+        learning_rate=0.01,
+        batch_size=32,
+        epochs=60,
+        weight_decay=2e-4,
+        augmentation=Augmentation(zoom=0.3, shift=0.1, flip=True),
+        auxiliary_weight=0.3,
+        source="Momentum 0.9 and the auxiliary weight: section 6; rate, batch and decay: the "
+        "released Caffe model's solver. Cosine schedule, epochs and augmentation: ours.",
+    ),
 )
 GoogLeNetBN = GoogLeNet.variant(
     "googlenet_bn",
@@ -382,8 +313,8 @@ GoogLeNetBN = GoogLeNet.variant(
         params=6_624_904,
         macs=1_498_376_192,
         smallest_input=(31, 31),
-        preprocessing=IMAGENET,
-        results=(torchvision(30.222, 10.47),),
+        preprocessing=common.IMAGENET,
+        results=(common.torchvision(30.222, 10.47),),
         deviations=(
             "Not the paper's network but torchvision's: batch normalization, 3×3 in place of 5×5, "
             "2×2 windows in the last pooling, the auxiliary maps pooled to 4×4 at every size.",
@@ -395,17 +326,9 @@ GoogLeNetBN = GoogLeNet.variant(
 _TINY: dict[str, Any] = dict.fromkeys(Widths._fields, (4, 4))
 _TinyGoogLeNet = GoogLeNet.variant(
     "tiny_googlenet",
+    card=common.tiny_card(GoogLeNet.card, 23),
     depths=(1, 1),
     stem_widths=(4, 4, 8),
     stem_kernel=3,
     **_TINY,
-    card=replace(
-        GoogLeNet.card,
-        params=None,
-        macs=None,
-        results=(),
-        input_shape=(32, 32, 3),
-        classes=10,
-        smallest_input=(23, 23),
-    ),
 )

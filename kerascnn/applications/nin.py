@@ -19,11 +19,10 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import plain
-from kerascnn.applications.common import ACTIVATION, CIFAR, imagenet_result
+from kerascnn.applications import common
+from kerascnn.applications.common import result
 from kerascnn.architecture import Architecture, Card, Result
 from kerascnn.space import Param, Range, Space
-from kerascnn.training.recipes import Augmentation, Recipe
 
 
 def build(
@@ -46,8 +45,7 @@ def build(
 
     A first convolution with a stride has no padding, as in the authors' model for ImageNet.
     """
-
-    unit = plain.Unit(activation, norm, order)
+    unit = common.plain_unit(activation, norm, order)
     stem_padding = "same" if stem_stride == 1 else "valid"
     for number, width in enumerate(widths, start=1):
         if number == 1:
@@ -73,110 +71,100 @@ def head(x: Any, *, classes: int, activation: str) -> Any:
     return blocks.global_avg_pool(x, dtype="float32")
 
 
-def same_blocks(values: Mapping[str, Any]) -> str | None:
-    """Each block has its values, and each gap between two blocks too."""
-    count = len(values["widths"])
-    expected = {"hidden_widths": count}
-    between = ("kernels", "output_widths", "pools", "dropouts")
-    for name, length in {**expected, **dict.fromkeys(between, count - 1)}.items():
-        if len(values[name]) != length:
-            return (
-                f"{name} needs {length} values, because widths has {count}. "
-                f"Received: {values[name]}."
-            )
-    return None
+def count_blocks(values: Mapping[str, Any]) -> int:
+    """How many mlpconv blocks there are."""
+    return len(values["widths"])
 
 
-_SPACE = Space(
+def filters(name: str, default: tuple[int, ...], help: str) -> Param:
+    """Filters of one convolution of each block."""
+    return common.width_param(name, default, help, search=Range(32, 1024, step=32))
+
+
+SPACE = Space(
     (
-        replace(plain.WIDTHS, default=(192, 192, 192), search=Range(32, 1024, step=32)),
-        Param(
-            name="hidden_widths",
-            default=(160, 192, 192),
-            search=Range(32, 1024, step=32),
-            legal=Range(1, 8192),
-            help="Filters of the first 1×1 convolution of each block.",
+        filters("widths", (192, 192, 192), "Filters of each convolution."),
+        filters(
+            "hidden_widths", (160, 192, 192), "Filters of the first 1×1 convolution of each block."
         ),
-        Param(
-            name="output_widths",
-            default=(96, 192),
-            search=Range(32, 1024, step=32),
-            legal=Range(1, 8192),
-            help="Filters of the second 1×1 convolution of each block; the last block's are the "
+        filters(
+            "output_widths",
+            (96, 192),
+            "Filters of the second 1×1 convolution of each block; the last block's are the "
             "classes.",
         ),
-        replace(plain.STEM_KERNEL, default=5, search=(3, 5, 7, 9, 11)),
-        replace(plain.STEM_STRIDE, default=1),
-        replace(plain.KERNELS, default=(5, 3)),
-        plain.NORM,
-        plain.NORM_ORDER,
-        ACTIVATION,
+        common.kernel_param(
+            "stem_kernel", 5, "Side of the first convolution.", search=(3, 5, 7, 9, 11)
+        ),
+        common.stride_param(1),
+        common.kernel_param(
+            "kernels", (5, 3), "Side of each convolution after the first.", largest=15
+        ),
+        common.NORM,
+        common.NORM_ORDER,
+        common.ACTIVATION,
         replace(
-            plain.POOL,
+            common.POOL,
             name="pools",
             default=("max", "max"),
             help="Kind of pooling after each block but the last; Caffe's port averages second.",
         ),
-        plain.POOL_SIZE,
-        Param(
-            name="dropouts",
-            default=(0.5, 0.5),
-            search=Range(0.0, 0.7),
-            legal=Range(0.0, 0.95),
-            help="Dropout after each pooling.",
+        common.POOL_SIZE,
+        common.dropout_param("dropouts", (0.5, 0.5), "Dropout after each pooling.", most=0.7),
+    ),
+    rules=(
+        common.one_for_each("block that widths lists", count_blocks, "hidden_widths"),
+        common.one_for_each(
+            "block that widths lists but one",
+            lambda values: count_blocks(values) - 1,
+            *("kernels", "output_widths", "pools", "dropouts"),
         ),
     ),
-    rules=(same_blocks,),
 )
 
-PAPER = "Network In Network"
-AUTHORS = "Lin, Chen, Yan"
-LINK = "arXiv:1312.4400"
+CARD = Card(
+    title="Network In Network",
+    authors="Lin, Chen, Yan",
+    year=2013,
+    link="arXiv:1312.4400",
+    input_shape=(32, 32, 3),
+    classes=10,
+    params=966_986,
+    macs=222_486_528,
+    smallest_input=(6, 6),
+    preprocessing=common.CIFAR,
+)
 
 
-def _result(dataset: str, error: float, protocol: str = "dropout") -> Result:
-    return Result(
-        dataset=f"{dataset} test", protocol=protocol, metric="error %", value=error, source="paper"
-    )
+def small(error: float, dataset: str, protocol: str = "dropout") -> Result:
+    """A result of section 4."""
+    return result(error, protocol, "paper", common.ERROR, f"{dataset} test")
 
 
 NiNCIFAR10 = Architecture(
     name="nin_cifar10",
     build=build,
     head=head,
-    space=_SPACE,
-    card=Card(
-        title=PAPER,
-        authors=AUTHORS,
-        year=2013,
-        link=LINK,
-        input_shape=(32, 32, 3),
-        classes=10,
-        params=966_986,
-        macs=222_486_528,
-        smallest_input=(6, 6),
-        preprocessing=CIFAR,
+    space=SPACE,
+    card=replace(
+        CARD,
         results=(
-            _result("CIFAR-10", 10.41),
-            _result("CIFAR-10", 8.81, "dropout, translations and flips"),
-            _result("CIFAR-100", 35.68),
-            _result("SVHN", 2.35),
-            _result("MNIST", 0.47),
+            small(10.41, "CIFAR-10"),
+            small(8.81, "CIFAR-10", "dropout, translations and flips"),
+            small(35.68, "CIFAR-100"),
+            small(2.35, "SVHN"),
+            small(0.47, "MNIST"),
         ),
         deviations=(
             "Channels are standardized; the paper normalizes contrast globally and whitens (ZCA).",
             "Weights start as Glorot's; the authors' from N(0, 0.05).",
         ),
     ),
-    recipe=Recipe(
-        optimizer="adamw",
+    recipe=replace(
+        common.ADAMW,
         learning_rate=2e-3,
-        warmup_epochs=1.0,
         weight_decay=1e-4,
-        batch_size=128,
-        epochs=60,
-        clip_norm=1.0,
-        augmentation=Augmentation(shift=0.125, flip=True),
+        augmentation=common.CIFAR_AUGMENTATION,
         source="batch and augmentation are the paper's; the rest is ours, tried on mnist5k at "
         "reduced widths, where the authors use SGD and plateaus",
     ),
@@ -186,7 +174,7 @@ NiN = Architecture(
     name="nin",
     build=build,
     head=head,
-    space=_SPACE,
+    space=SPACE,
     config={
         "widths": (96, 256, 384, 1024),
         "hidden_widths": (96, 256, 384, 1024),
@@ -197,20 +185,16 @@ NiN = Architecture(
         "pools": ("max", "max", "max"),
         "dropouts": (0.0, 0.0, 0.5),
     },
-    card=Card(
-        title=PAPER,
-        authors=AUTHORS,
+    card=replace(
+        CARD,
         year=2014,
-        link=LINK,
         input_shape=(224, 224, 3),
         classes=1000,
         params=7_595_176,
         macs=1_100_188_800,
         smallest_input=(55, 55),
-        preprocessing=plain.MEAN_BGR,
-        results=(
-            imagenet_result(40.64, "centre crop", "authors' model card", metric="top-1 error %"),
-        ),
+        preprocessing=common.MEAN_BGR,
+        results=(result(40.64, "centre crop", "authors' model card", common.TOP1),),
         deviations=(
             "Not in the paper: the authors' model in Caffe's Model Zoo, whose last layer is "
             "called cccp8-1024 and has 1000 maps.",
@@ -218,15 +202,10 @@ NiN = Architecture(
             "Weights start as Glorot's; the authors' from N(0, 0.01) and N(0, 0.05).",
         ),
     ),
-    recipe=Recipe(
-        optimizer="adamw",
+    recipe=replace(
+        common.ADAMW,
         learning_rate=3e-4,
-        warmup_epochs=1.0,
-        weight_decay=5e-4,
         batch_size=64,
-        epochs=60,
-        clip_norm=1.0,
-        augmentation=Augmentation(shift=0.07, flip=True),
         source="batch and decay are the authors'; the rest is ours, tried on mnist5k at reduced "
         "widths, where they use SGD with 0.01",
     ),

@@ -22,29 +22,11 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications.common import (
-    ACTIVATION,
-    BN_EPSILON,
-    BN_MOMENTUM,
-    CIFAR,
-    DROPOUT,
-    IMAGENET,
-    ORDER,
-    STEM,
-    USE_BIAS,
-    ConvUnit,
-    equal_lengths,
-    imagenet_result,
-    kernel_param,
-    pool_stem,
-    pooled_head,
-    torchvision,
-    width_param,
-)
-from kerascnn.architecture import Architecture, Card, Preprocessing, Result
+from kerascnn.applications import common
+from kerascnn.applications.common import result, torchvision
+from kerascnn.architecture import Architecture, Card, Result
 from kerascnn.layers import PaddedIdentity
 from kerascnn.space import Param, Range, Space
-from kerascnn.training.recipes import Augmentation, Recipe
 
 
 def build(
@@ -68,12 +50,13 @@ def build(
     bn_momentum: float,
 ) -> Any:
     """Table 1: a stem and stages of residual blocks; each stage but the first halves the map."""
-    unit = ConvUnit(
-        use_bias=use_bias,
-        epsilon=bn_epsilon,
-        momentum=bn_momentum,
+    unit = common.ConvUnit(
         activation=activation,
         order=order,
+        epsilon=bn_epsilon,
+        momentum=bn_momentum,
+        use_bias=use_bias,
+        suffix="_conv",
     )
 
     def basic(x: Any, width: int, kernel: int, strides: int, name: str) -> Any:
@@ -100,16 +83,15 @@ def build(
 
     residual = bottleneck if block == "bottleneck" else basic
     x = unit(x, stem_width, stem_kernel, strides=stem_stride, name="conv1")
-    x = pool_stem(x, stem_pool)
+    x = common.pool_stem(x, stem_pool)
     for stage, (depth, width, kernel) in enumerate(zip(depths, widths, kernels), start=2):
         for number in range(1, depth + 1):
             name = f"conv{stage}_block{number}"
             strides = 2 if stage > 2 and number == 1 else 1
             branch = residual(x, width, kernel, strides, name)
             if shortcut != "none":
-                branch = blocks.add(
-                    shortcut_to(branch, x, strides, name), branch, name=f"{name}_add"
-                )
+                x = shortcut_to(branch, x, strides, name)
+                branch = blocks.add(x, branch, name=f"{name}_add")
             x = blocks.activation(branch, activation, name=f"{name}_out")
     return x
 
@@ -128,81 +110,75 @@ def maps_never_shrink(values: Mapping[str, Any]) -> str | None:
     )
 
 
+BOTTLENECK = ("block", ("bottleneck",))
 STAGES = (
     Param(
-        name="depths",
-        default=(2, 2, 2, 2),
-        search=Range(1, 8),
+        "depths",
+        (2, 2, 2, 2),
+        Range(1, 8),
         legal=Range(1, 1000),
         help="Residual blocks of each stage.",
     ),
-    width_param("widths", (64, 128, 256, 512), "Filters of each stage's k×k convolutions."),
-    kernel_param("kernels", (3, 3, 3, 3), "Side k of each stage's k×k convolutions."),
+    common.width_param("widths", (64, 128, 256, 512), "Filters of each stage's k×k convolutions."),
+    common.kernel_param("kernels", (3, 3, 3, 3), "Side k of each stage's k×k convolutions."),
     Param(
-        name="block",
-        default="basic",
+        "block",
+        "basic",
         legal=("basic", "bottleneck"),
         help="Two k×k convolutions, or one between a reducing and a restoring 1×1.",
     ),
     Param(
-        name="bottleneck_ratio",
-        default=4,
-        search=(1, 2, 4, 6),
+        "bottleneck_ratio",
+        4,
+        (1, 2, 4, 6),
         legal=Range(1, 64),
-        when=("block", ("bottleneck",)),
+        when=BOTTLENECK,
         help="Maps after a bottleneck block, as a multiple of its width.",
     ),
     Param(
-        name="stride_in",
-        default="1x1",
-        search=("1x1", "3x3"),
-        when=("block", ("bottleneck",)),
+        "stride_in",
+        "1x1",
+        ("1x1", "3x3"),
+        when=BOTTLENECK,
         help="Which convolution of a bottleneck halves the map.",
     ),
 )
+SHORTCUT = Param(
+    "shortcut",
+    "B",
+    ("A", "B", "C"),
+    legal=("A", "B", "C", "none"),
+    help="A: padded identity; B: projections where the shape changes; C: projections only.",
+)
+RULES = (common.one_for_each_stage("widths", "kernels"), maps_never_shrink)
 SPACE = Space(
     (
         *STAGES,
-        Param(
-            name="shortcut",
-            default="B",
-            search=("A", "B", "C"),
-            legal=("A", "B", "C", "none"),
-            help="A: padded identity; B: projections where the shape changes; C: projections only.",
-        ),
-        *STEM,
-        ORDER,
-        ACTIVATION,
-        USE_BIAS,
-        BN_EPSILON,
-        BN_MOMENTUM,
-        DROPOUT,
+        SHORTCUT,
+        *common.STEM,
+        common.ORDER,
+        common.ACTIVATION,
+        common.USE_BIAS,
+        common.BN_EPSILON,
+        common.BN_MOMENTUM,
+        common.DROPOUT,
     ),
-    rules=(equal_lengths("depths", "widths", "kernels"), maps_never_shrink),
+    rules=RULES,
 )
-IMAGENET_RECIPE = Recipe(
-    optimizer="sgd",
-    learning_rate=0.1,
-    batch_size=256,
-    epochs=90,
+IMAGENET_RECIPE = replace(
+    common.SGD,
     warmup_epochs=1,
-    weight_decay=1e-4,
-    augmentation=Augmentation(zoom=0.2, flip=True),
     source="SGD, rate, batch and decay: section 3.4. Cosine schedule, warm-up, 90 epochs and a "
     "random zoom instead of crops of random scale and colour: ours.",
 )
-CIFAR_RECIPE = Recipe(
-    optimizer="sgd",
-    learning_rate=0.1,
+CIFAR_RECIPE = replace(
+    IMAGENET_RECIPE,
     batch_size=128,
     epochs=164,
-    warmup_epochs=1,
-    weight_decay=1e-4,
-    augmentation=Augmentation(shift=0.125, flip=True),
+    augmentation=common.CIFAR_AUGMENTATION,
     source="SGD, rate, batch, decay, shifts by up to 4 pixels and flips: section 4.2; 164 epochs: "
     "fb.resnet.torch. The cosine schedule instead of two drops, and the warm-up: ours.",
 )
-CAFFE = Preprocessing(scale=1.0, mean=(103.939, 116.779, 123.68), order="BGR")
 CARD = Card(
     title="Deep Residual Learning for Image Recognition",
     authors="He, Zhang, Ren, Sun",
@@ -213,7 +189,7 @@ CARD = Card(
     params=None,
     macs=None,
     smallest_input=(17, 17),
-    preprocessing=IMAGENET,
+    preprocessing=common.IMAGENET,
     deviations=(
         "pool1 is padded as in torchvision and keras.applications; the authors' Caffe models round "
         'its size up: stem_pool="caffe".',
@@ -221,35 +197,14 @@ CARD = Card(
         "arguments.",
     ),
 )
-
-
-def imagenet(
-    name: str,
-    depths: tuple[int, ...],
-    *results: Result,
-    params: int,
-    macs: int,
-    block: str = "basic",
-    shortcut: str = "B",
-) -> Architecture:
-    """A row of table 1."""
-    return Architecture(
-        name=name,
-        build=build,
-        head=pooled_head,
-        space=SPACE,
-        config={"depths": depths, "block": block, "shortcut": shortcut},
-        card=replace(
-            CARD,
-            params=params,
-            macs=macs,
-            results=results,
-            preprocessing=CAFFE if block == "bottleneck" else IMAGENET,
-        ),
-        recipe=IMAGENET_RECIPE,
-    )
-
-
+CIFAR_CARD = replace(
+    CARD,
+    input_shape=(32, 32, 3),
+    classes=10,
+    smallest_input=(3, 3),
+    preprocessing=common.CIFAR,
+    deviations=CARD.deviations[1:],
+)
 CIFAR_STEM = {
     "widths": (16, 32, 64),
     "kernels": (3, 3, 3),
@@ -260,128 +215,96 @@ CIFAR_STEM = {
 }
 
 
-def cifar(
+def ten_crops(error: float | tuple[float, float], source: str) -> Result:
+    """From table 2, top-1 errors only, or table 3, both errors."""
+    metric = {"metric": common.TOP1} if isinstance(error, float) else {}
+    return result(error, f"10 crops, {source}", CARD.link, **metric)
+
+
+def released(top1: float, top5: float) -> Result:
+    """What the authors' Caffe models reach."""
+    protocol = "224 crop of a shorter side of 256, the authors' Caffe models"
+    return result((top1, top5), protocol, "KaimingHe/deep-residual-networks")
+
+
+RESULTS: dict[str, tuple[Result, ...]] = {
+    "plain18": (ten_crops(27.94, "table 2"),),
+    "resnet18": (torchvision(30.242, 10.922), ten_crops(27.88, 'shortcut="A", table 2')),
+    "plain34": (ten_crops((28.54, 10.02), "table 3"),),
+    "resnet34": (
+        ten_crops((24.52, 7.46), "table 3"),
+        ten_crops((25.03, 7.76), 'shortcut="A", table 3'),
+        ten_crops((24.19, 7.40), 'shortcut="C", table 3'),
+        torchvision(26.686, 8.58),
+    ),
+    "resnet50": (ten_crops((22.85, 6.71), "table 3"), released(24.7, 7.8)),
+    "resnet101": (ten_crops((21.75, 6.05), "table 3"), released(23.6, 7.1)),
+    "resnet152": (ten_crops((21.43, 5.71), "table 3"), released(23.0, 6.7)),
+}
+
+
+def imagenet(
     name: str,
-    blocks_per_stage: int,
-    error: float | None,
-    *,
+    depths: tuple[int, ...],
     params: int,
     macs: int,
-    shortcut: str = "A",
+    block: str = "basic",
+    shortcut: str = "B",
+) -> Architecture:
+    """A column of table 1."""
+    pixels = common.MEAN_BGR if block == "bottleneck" else common.IMAGENET
+    return Architecture(
+        name=name,
+        build=build,
+        head=common.pooled_head,
+        space=SPACE,
+        config={"depths": depths, "block": block, "shortcut": shortcut},
+        card=replace(CARD, params=params, macs=macs, results=RESULTS[name], preprocessing=pixels),
+        recipe=IMAGENET_RECIPE,
+    )
+
+
+def cifar(
+    name: str, n: int, params: int, macs: int, error: float | None = None, shortcut: str = "A"
 ) -> Architecture:
     """A row of table 6: 6n + 2 layers, 16, 32 and 64 maps, parameter-free shortcuts."""
     results: tuple[Result, ...] = ()
     if error is not None:
-        results = (
-            Result(
-                dataset="CIFAR-10 test",
-                protocol="shifts and flips in training",
-                metric="error %",
-                value=error,
-                source="table 6",
-            ),
-        )
+        training = "shifts and flips in training"
+        results = (result(error, training, "table 6", common.ERROR, "CIFAR-10 test"),)
     return Architecture(
         name=name,
         build=build,
-        head=pooled_head,
+        head=common.pooled_head,
         space=SPACE,
-        config={**CIFAR_STEM, "depths": (blocks_per_stage,) * 3, "shortcut": shortcut},
-        card=replace(
-            CARD,
-            input_shape=(32, 32, 3),
-            classes=10,
-            params=params,
-            macs=macs,
-            smallest_input=(3, 3),
-            preprocessing=CIFAR,
-            results=results,
-            deviations=CARD.deviations[1:],
-        ),
+        config={**CIFAR_STEM, "depths": (n, n, n), "shortcut": shortcut},
+        card=replace(CIFAR_CARD, params=params, macs=macs, results=results),
         recipe=CIFAR_RECIPE,
     )
 
 
-TABLE_2, TABLE_3 = "10 crops, table 2", "10 crops, table 3"
-CENTRE = "224 crop of a shorter side of 256, the authors' Caffe models"
-TOP1 = "top-1 error %"
+# Parameters and multiply-adds; behind those for CIFAR the error of table 6.
+Plain18 = imagenet("plain18", (2, 2, 2, 2), 11_515_688, 1_794_805_760, shortcut="none")
+Plain34 = imagenet("plain34", (3, 4, 6, 3), 21_623_848, 3_644_493_824, shortcut="none")
+ResNet18 = imagenet("resnet18", (2, 2, 2, 2), 11_689_512, 1_814_073_344)
+ResNet34 = imagenet("resnet34", (3, 4, 6, 3), 21_797_672, 3_663_761_408)
+ResNet50 = imagenet("resnet50", (3, 4, 6, 3), 25_557_032, 3_857_973_248, block="bottleneck")
+ResNet101 = imagenet("resnet101", (3, 4, 23, 3), 44_549_160, 7_570_194_432, block="bottleneck")
+ResNet152 = imagenet("resnet152", (3, 8, 36, 3), 60_192_808, 11_282_415_616, block="bottleneck")
+Plain20CIFAR = cifar("plain20_cifar", 3, 269_722, 40_551_040, shortcut="none")
+Plain56CIFAR = cifar("plain56_cifar", 9, 853_018, 125_485_696, shortcut="none")
+ResNet20CIFAR = cifar("resnet20_cifar", 3, 269_722, 40_551_040, 8.75)
+ResNet32CIFAR = cifar("resnet32_cifar", 5, 464_154, 68_862_592, 7.51)
+ResNet44CIFAR = cifar("resnet44_cifar", 7, 658_586, 97_174_144, 7.17)
+ResNet56CIFAR = cifar("resnet56_cifar", 9, 853_018, 125_485_696, 6.97)
+ResNet110CIFAR = cifar("resnet110_cifar", 18, 1_727_962, 252_887_680, 6.43)
+ResNet1202CIFAR = cifar("resnet1202_cifar", 200, 19_421_274, 2_829_238_912, 7.93)
 
-ResNet18 = imagenet(
-    "resnet18",
-    (2, 2, 2, 2),
-    torchvision(30.242, 10.922),
-    imagenet_result(27.88, '10 crops, shortcut="A", table 2', CARD.link, TOP1),
-    params=11_689_512,
-    macs=1_814_073_344,
-)
-ResNet34 = imagenet(
-    "resnet34",
-    (3, 4, 6, 3),
-    imagenet_result((24.52, 7.46), TABLE_3, CARD.link),
-    imagenet_result((25.03, 7.76), '10 crops, shortcut="A", table 3', CARD.link),
-    imagenet_result((24.19, 7.40), '10 crops, shortcut="C", table 3', CARD.link),
-    torchvision(26.686, 8.58),
-    params=21_797_672,
-    macs=3_663_761_408,
-)
-ResNet50 = imagenet(
-    "resnet50",
-    (3, 4, 6, 3),
-    imagenet_result((22.85, 6.71), TABLE_3, CARD.link),
-    imagenet_result((24.7, 7.8), CENTRE, "KaimingHe/deep-residual-networks"),
-    params=25_557_032,
-    macs=3_857_973_248,
-    block="bottleneck",
-)
-ResNet101 = imagenet(
-    "resnet101",
-    (3, 4, 23, 3),
-    imagenet_result((21.75, 6.05), TABLE_3, CARD.link),
-    imagenet_result((23.6, 7.1), CENTRE, "KaimingHe/deep-residual-networks"),
-    params=44_549_160,
-    macs=7_570_194_432,
-    block="bottleneck",
-)
-ResNet152 = imagenet(
-    "resnet152",
-    (3, 8, 36, 3),
-    imagenet_result((21.43, 5.71), TABLE_3, CARD.link),
-    imagenet_result((23.0, 6.7), CENTRE, "KaimingHe/deep-residual-networks"),
-    params=60_192_808,
-    macs=11_282_415_616,
-    block="bottleneck",
-)
-Plain18 = imagenet(
-    "plain18",
-    (2, 2, 2, 2),
-    imagenet_result(27.94, TABLE_2, CARD.link, TOP1),
-    params=11_515_688,
-    macs=1_794_805_760,
-    shortcut="none",
-)
-Plain34 = imagenet(
-    "plain34",
-    (3, 4, 6, 3),
-    imagenet_result((28.54, 10.02), TABLE_3, CARD.link),
-    params=21_623_848,
-    macs=3_644_493_824,
-    shortcut="none",
-)
-ResNet20CIFAR = cifar("resnet20_cifar", 3, 8.75, params=269_722, macs=40_551_040)
-ResNet32CIFAR = cifar("resnet32_cifar", 5, 7.51, params=464_154, macs=68_862_592)
-ResNet44CIFAR = cifar("resnet44_cifar", 7, 7.17, params=658_586, macs=97_174_144)
-ResNet56CIFAR = cifar("resnet56_cifar", 9, 6.97, params=853_018, macs=125_485_696)
-ResNet110CIFAR = cifar("resnet110_cifar", 18, 6.43, params=1_727_962, macs=252_887_680)
-ResNet1202CIFAR = cifar("resnet1202_cifar", 200, 7.93, params=19_421_274, macs=2_829_238_912)
-Plain20CIFAR = cifar("plain20_cifar", 3, None, params=269_722, macs=40_551_040, shortcut="none")
-Plain56CIFAR = cifar("plain56_cifar", 9, None, params=853_018, macs=125_485_696, shortcut="none")
-
-_TinyResNet = ResNet50.variant(
-    "tiny_resnet",
-    depths=(1, 1),
-    widths=(4, 8),
-    kernels=(3, 3),
-    stem_width=4,
-    stem_kernel=3,
-    card=replace(CARD, input_shape=(32, 32, 3), classes=10, smallest_input=(5, 5)),
-)
+_TINY: dict[str, Any] = {
+    "depths": (1, 1),
+    "widths": (4, 8),
+    "kernels": (3, 3),
+    "stem_width": 4,
+    "stem_kernel": 3,
+}
+_TinyResNet = ResNet50.variant("tiny_resnet", card=common.tiny_card(CARD, 5), **_TINY)

@@ -18,27 +18,8 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications.common import (
-    ACTIVATION,
-    BN_EPSILON,
-    BN_MOMENTUM,
-    CIFAR,
-    DROPOUT,
-    STEM,
-    ConvUnit,
-    equal_lengths,
-    imagenet_result,
-    pool_stem,
-    pooled_head,
-)
-from kerascnn.applications.resnet import CARD as RESNET_CARD
-from kerascnn.applications.resnet import (
-    CIFAR_RECIPE,
-    CIFAR_STEM,
-    IMAGENET_RECIPE,
-    STAGES,
-    maps_never_shrink,
-)
+from kerascnn.applications import common, resnet
+from kerascnn.applications.common import result
 from kerascnn.architecture import Architecture, Result
 from kerascnn.layers import PaddedIdentity
 from kerascnn.space import Param, Space
@@ -66,7 +47,9 @@ def build(
     bn_momentum: float,
 ) -> Any:
     """A stem, stages of pre-activation units, and a last normalization and non-linearity."""
-    unit = ConvUnit(use_bias=False, epsilon=bn_epsilon, momentum=bn_momentum, activation=activation)
+    unit = common.ConvUnit(
+        activation=activation, epsilon=bn_epsilon, momentum=bn_momentum, suffix="_conv"
+    )
 
     def basic(x: Any, width: int, kernel: int, strides: int, name: str) -> Any:
         """Two k×k convolutions; normalization and non-linearity precede the first already."""
@@ -97,7 +80,7 @@ def build(
     activated = first_activation == "stem"
     if activated:
         x = unit.norm_act(x, name="conv1")
-    x = pool_stem(x, stem_pool)
+    x = common.pool_stem(x, stem_pool)
     for stage, (depth, width, kernel) in enumerate(zip(depths, widths, kernels), start=2):
         halves = stage > 2 if stride_at == "first" else stage < len(depths) + 1
         where = 1 if stride_at == "first" else depth
@@ -113,50 +96,45 @@ def build(
 
 SPACE = Space(
     (
-        *STAGES,
+        *resnet.STAGES,
         Param(
-            name="stride_at",
-            default="first",
+            "stride_at",
+            "first",
             legal=("first", "last"),
             help="The unit of a stage that halves the map: its first, or as in keras.applications "
             "the last of the stage before.",
         ),
+        replace(resnet.SHORTCUT, legal=("A", "B", "C")),
         Param(
-            name="shortcut",
-            default="B",
-            search=("A", "B", "C"),
-            help="A: padded identity; B: projections where the shape changes; C: projections only.",
-        ),
-        Param(
-            name="first_activation",
-            default="stem",
+            "first_activation",
+            "stem",
             legal=("stem", "unit"),
             help="Before pooling and shared by the first unit's two paths, or inside of that unit.",
         ),
-        *STEM,
-        ACTIVATION,
-        Param(
-            name="use_bias",
-            default=False,
-            help="Biases in the convolutions that no normalization follows.",
-        ),
-        BN_EPSILON,
-        BN_MOMENTUM,
-        DROPOUT,
+        *common.STEM,
+        common.ACTIVATION,
+        replace(common.USE_BIAS, help="Biases in the convolutions that no normalization follows."),
+        common.BN_EPSILON,
+        common.BN_MOMENTUM,
+        common.DROPOUT,
     ),
-    rules=(equal_lengths("depths", "widths", "kernels"), maps_never_shrink),
+    rules=resnet.RULES,
 )
+PAPER: dict[str, Any] = {
+    "title": "Identity Mappings in Deep Residual Networks",
+    "year": 2016,
+    "link": "arXiv:1603.05027",
+}
 CARD = replace(
-    RESNET_CARD,
-    title="Identity Mappings in Deep Residual Networks",
-    year=2016,
-    link="arXiv:1603.05027",
+    resnet.CARD,
+    **PAPER,
     deviations=(
         "The stride is in the 3×3 convolution as in fb.resnet.torch; in the paper as in version 1: "
         'stride_in="1x1".',
         "Weights of keras.applications expect pixels in [-1, 1].",
     ),
 )
+CIFAR_CARD = replace(resnet.CIFAR_CARD, **PAPER, deviations=())
 
 
 def imagenet(
@@ -166,46 +144,30 @@ def imagenet(
     return Architecture(
         name=name,
         build=build,
-        head=pooled_head,
+        head=common.pooled_head,
         space=SPACE,
         config={"depths": depths, "block": "bottleneck", "stride_in": "3x3"},
         card=replace(CARD, params=params, macs=macs, results=results),
-        recipe=IMAGENET_RECIPE,
+        recipe=resnet.IMAGENET_RECIPE,
     )
 
 
-def cifar(name: str, units: int, *results: Result, params: int, macs: int) -> Architecture:
+def cifar(name: str, n: int, *results: Result, params: int, macs: int) -> Architecture:
     """9n + 2 layers: n bottleneck units in each stage."""
     return Architecture(
         name=name,
         build=build,
-        head=pooled_head,
+        head=common.pooled_head,
         space=SPACE,
-        config={**CIFAR_STEM, "depths": (units,) * 3, "block": "bottleneck", "stride_in": "1x1"},
-        card=replace(
-            CARD,
-            input_shape=(32, 32, 3),
-            classes=10,
-            params=params,
-            macs=macs,
-            smallest_input=(3, 3),
-            preprocessing=CIFAR,
-            results=results,
-            deviations=(),
-        ),
-        recipe=CIFAR_RECIPE,
+        config={**resnet.CIFAR_STEM, "depths": (n, n, n), "block": "bottleneck"},
+        card=replace(CIFAR_CARD, params=params, macs=macs, results=results),
+        recipe=resnet.CIFAR_RECIPE,
     )
 
 
 def cifar_result(classes: int, error: float, protocol: str = "median of 5 runs") -> Result:
     """From table 4."""
-    return Result(
-        dataset=f"CIFAR-{classes} test",
-        protocol=protocol,
-        metric="error %",
-        value=error,
-        source=CARD.link,
-    )
+    return result(error, protocol, CARD.link, common.ERROR, f"CIFAR-{classes} test")
 
 
 CROP_320 = "320 crop"
@@ -214,16 +176,16 @@ ResNet101V2 = imagenet("resnet101v2", (3, 4, 23, 3), params=44_541_480, macs=7_8
 ResNet152V2 = imagenet(
     "resnet152v2",
     (3, 8, 36, 3),
-    imagenet_result((21.1, 5.5), CROP_320, CARD.link),
+    result((21.1, 5.5), CROP_320, CARD.link),
     params=60_185_128,
     macs=11_513_626_624,
 )
 ResNet200V2 = imagenet(
     "resnet200v2",
     (3, 24, 36, 3),
-    imagenet_result((20.7, 5.3), CROP_320, CARD.link),
-    imagenet_result((20.1, 4.8), f"{CROP_320}, aspect augmentation in training", CARD.link),
-    imagenet_result((21.66, 5.79), "224 crop", "fb.resnet.torch"),
+    result((20.7, 5.3), CROP_320, CARD.link),
+    result((20.1, 4.8), f"{CROP_320}, aspect augmentation in training", CARD.link),
+    result((21.66, 5.79), "224 crop", "fb.resnet.torch"),
     params=64_666_152,
     macs=15_007_481_856,
 )
@@ -245,12 +207,4 @@ ResNet1001V2CIFAR = cifar(
     macs=1_487_849_984,
 )
 
-_TinyResNetV2 = ResNet50V2.variant(
-    "tiny_resnet_v2",
-    depths=(1, 1),
-    widths=(4, 8),
-    kernels=(3, 3),
-    stem_width=4,
-    stem_kernel=3,
-    card=replace(CARD, input_shape=(32, 32, 3), classes=10, smallest_input=(5, 5)),
-)
+_TinyResNetV2 = ResNet50V2.variant("tiny_resnet_v2", card=common.tiny_card(CARD, 5), **resnet._TINY)

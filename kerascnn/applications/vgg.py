@@ -20,17 +20,10 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import plain
-from kerascnn.applications.common import (
-    ACTIVATION,
-    IMAGENET,
-    equal_lengths,
-    imagenet_result,
-    torchvision,
-)
+from kerascnn.applications import common
+from kerascnn.applications.common import result, torchvision
 from kerascnn.architecture import Architecture, Card, Preprocessing, Result
 from kerascnn.space import Param, Range, Space
-from kerascnn.training.recipes import Augmentation, Recipe
 
 
 def build(
@@ -46,7 +39,7 @@ def build(
     pool: str,
 ) -> Any:
     """Table 1: blocks of convolutions that keep the size, each followed by 2×2 pooling."""
-    unit = plain.Unit(activation, norm, order)
+    unit = common.plain_unit(activation, norm, order)
     for block, (depth, width) in enumerate(zip(depths, widths), start=1):
         pointwise = block > len(depths) - pointwise_blocks
         for number in range(1, depth + 1):
@@ -77,15 +70,10 @@ def pointwise_exist(values: Mapping[str, Any]) -> str | None:
     )
 
 
-RECIPE = Recipe(
-    optimizer="adamw",
+RECIPE = replace(
+    common.ADAMW,
     learning_rate=3e-4,
     warmup_epochs=2.0,
-    weight_decay=5e-4,
-    batch_size=128,
-    epochs=60,
-    clip_norm=1.0,
-    augmentation=Augmentation(shift=0.07, flip=True),
     source="ours, for small data sets, tried on mnist5k at reduced widths; section 3.1 has SGD "
     "with 0.01, momentum 0.9, batches of 256 and decay 5e-4, and starts the deeper networks from "
     "the trained layers of A",
@@ -96,7 +84,7 @@ def _card(
     params: int,
     macs: int,
     *results: Result,
-    preprocessing: Preprocessing = plain.MEAN_BGR,
+    preprocessing: Preprocessing = common.MEAN_BGR,
     deviations: tuple[str, ...] = (),
 ) -> Card:
     return Card(
@@ -120,7 +108,7 @@ def _card(
 
 def _dense(top1: float, top5: float, scales: str, table: int = 3) -> Result:
     """A result of sections 4.1 to 4.3: the network slides over whole images of a shorter side."""
-    return imagenet_result((top1, top5), f"dense, {scales}", f"table {table}")
+    return result((top1, top5), f"dense, {scales}", f"table {table}")
 
 
 _256, _384, _JITTER = "S=Q=256", "S=Q=384", "S=[256;512], Q=384"
@@ -133,50 +121,47 @@ VGG11 = Architecture(
     space=Space(
         (
             Param(
-                name="depths",
-                default=(1, 1, 2, 2, 2),
-                search=(1, 2, 3, 4),
+                "depths",
+                (1, 1, 2, 2, 2),
+                (1, 2, 3, 4),
                 legal=Range(1, 64),
                 help="Convolutions of each block.",
             ),
-            replace(plain.WIDTHS, default=(64, 128, 256, 512, 512), help="Filters of each block."),
-            Param(
-                name="kernel",
-                default=3,
-                search=(3, 5),
-                legal=Range(1, 15),
-                help="Side of the convolutions.",
+            common.width_param(
+                "widths",
+                (64, 128, 256, 512, 512),
+                "Filters of each block.",
+                search=Range(32, 512, step=32),
+            ),
+            common.kernel_param(
+                "kernel", 3, "Side of the convolutions.", search=(3, 5), largest=15
             ),
             Param(
-                name="pointwise_blocks",
-                default=0,
-                search=(0, 1, 2, 3),
+                "pointwise_blocks",
+                0,
+                (0, 1, 2, 3),
                 legal=Range(0, 64),
                 help="In so many of the last blocks the last convolution is 1×1 (C: 3).",
             ),
             replace(
-                plain.LRN_NORM,
+                common.LRN_NORM,
                 default="none",
                 help="Batch normalization with every convolution, local response normalization "
                 "after the first, or none.",
             ),
-            plain.NORM_ORDER,
-            ACTIVATION,
-            plain.POOL,
-            plain.HIDDEN,
-            plain.HIDDEN_DROPOUT,
-            plain.GRID,
+            common.NORM_ORDER,
+            common.ACTIVATION,
+            common.POOL,
+            *common.DENSE,
         ),
-        rules=(equal_lengths("depths", "widths"), pointwise_exist),
+        rules=(common.one_for_each_stage("widths"), pointwise_exist),
     ),
     card=_card(132_863_336, 7_609_090_048, _dense(29.6, 10.4, _256), torchvision(30.98, 11.372)),
     recipe=RECIPE,
 )
 
 VGG11LRN = VGG11.variant(
-    "vgg11_lrn",
-    card=_card(132_863_336, 7_609_090_048, _dense(29.7, 10.5, _256)),
-    norm="lrn",
+    "vgg11_lrn", card=_card(132_863_336, 7_609_090_048, _dense(29.7, 10.5, _256)), norm="lrn"
 )
 
 VGG13 = VGG11.variant(
@@ -200,8 +185,8 @@ VGG16 = VGG11.variant(
         _dense(26.8, 8.7, _384),
         _dense(25.6, 8.1, _JITTER),
         _dense(24.8, 7.5, _MULTI, table=4),
-        imagenet_result((24.4, 7.2), "dense and multi-crop", "table 5"),
-        imagenet_result((28.07, 9.33), "10 crops", "He et al., arXiv:1512.03385, table 3"),
+        result((24.4, 7.2), "dense and multi-crop", "table 5"),
+        result((28.07, 9.33), "10 crops", "He et al., arXiv:1512.03385, table 3"),
         torchvision(28.408, 9.618),
     ),
     depths=(2, 2, 3, 3, 3),
@@ -229,7 +214,7 @@ VGG19 = VGG11.variant(
         _dense(26.9, 8.7, _384),
         _dense(25.5, 8.0, _JITTER),
         _dense(24.8, 7.5, _MULTI, table=4),
-        imagenet_result((24.4, 7.1), "dense and multi-crop", "table 5"),
+        result((24.4, 7.1), "dense and multi-crop", "table 5"),
         torchvision(27.624, 9.124),
     ),
     depths=(2, 2, 4, 4, 4),
@@ -245,7 +230,7 @@ def _with_batch_norm(plain: Architecture, params: int, top1: float, top5: float)
             params,
             plain.card.macs,
             torchvision(top1, top5),
-            preprocessing=IMAGENET,
+            preprocessing=common.IMAGENET,
             deviations=("Batch normalization isn't in the paper; this is torchvision's form.",),
         ),
         recipe=replace(

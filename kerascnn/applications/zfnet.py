@@ -17,11 +17,10 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import plain
-from kerascnn.applications.common import ACTIVATION, imagenet_result
-from kerascnn.architecture import Architecture, Card, Result
+from kerascnn.applications import alexnet, common
+from kerascnn.applications.common import result
+from kerascnn.architecture import Architecture, Card
 from kerascnn.space import Space
-from kerascnn.training.recipes import Augmentation, Recipe
 
 
 def build(
@@ -39,7 +38,7 @@ def build(
 ) -> Any:
     """Figure 3. Pooling comes before the normalization across maps, unlike in AlexNet."""
 
-    unit = plain.Unit(activation, norm, order)
+    unit = common.plain_unit(activation, norm, order)
 
     def pooled(x: Any, number: int) -> Any:
         return blocks.pool(x, pool, pool_size, strides=2, ceil=True, name=f"pool{number}")
@@ -62,24 +61,17 @@ def build(
 ZFNet = Architecture(
     name="zfnet",
     build=build,
-    head=plain.fc6_head,
+    head=alexnet.head,
     space=Space(
         (
-            replace(plain.WIDTHS, default=(96, 256, 384, 384, 256)),
-            replace(plain.STEM_KERNEL, default=7),
-            replace(plain.STEM_STRIDE, default=2),
-            plain.KERNELS,
-            plain.LRN_NORM,
-            plain.NORM_ORDER,
-            ACTIVATION,
-            plain.POOL,
-            plain.POOL_SIZE,
-            plain.HIDDEN,
-            plain.HIDDEN_DROPOUT,
-            plain.GRID,
+            alexnet.widths(96, 256, 384, 384, 256),
+            *alexnet.ARGUMENTS,
+            common.LRN_NORM,
+            common.NORM_ORDER,
         ),
-        rules=(plain.lengths(widths=5, kernels=4),),
+        rules=alexnet.FIVE_LAYERS,
     ),
+    config={"stem_kernel": 7, "stem_stride": 2},
     card=Card(
         title="Visualizing and Understanding Convolutional Networks",
         authors="Zeiler, Fergus",
@@ -90,21 +82,13 @@ ZFNet = Architecture(
         params=62_357_608,
         macs=1_168_032_896,
         smallest_input=(63, 63),
-        preprocessing=plain.MEAN_RGB,
+        preprocessing=common.MEAN_RGB,
         results=(
-            imagenet_result((38.4, 16.5), "1 network, 10 crops", "table 2"),
-            imagenet_result((36.7, 15.3), "5 networks, 10 crops", "table 2"),
-            imagenet_result(
-                (37.5, 16.0), "1 network, layers 3 to 5 of 512, 1024 and 512 maps", "table 2"
-            ),
-            imagenet_result((36.0, 14.7), "6 networks", "table 2"),
-            Result(
-                dataset="ILSVRC-2012 test",
-                protocol="6 networks",
-                metric="top-5 error %",
-                value=14.8,
-                source="table 2",
-            ),
+            result((38.4, 16.5), "1 network, 10 crops", "table 2"),
+            result((36.7, 15.3), "5 networks, 10 crops", "table 2"),
+            result((37.5, 16.0), "1 network, layers 3 to 5 of 512, 1024 and 512 maps", "table 2"),
+            result((36.0, 14.7), "6 networks", "table 2"),
+            result(14.8, "6 networks", "table 2", common.TOP5, "ILSVRC-2012 test"),
         ),
         deviations=(
             "The paper gives no constants for its contrast normalization across maps: AlexNet's "
@@ -115,15 +99,8 @@ ZFNet = Architecture(
             "The mean colour is subtracted, not the mean image.",
         ),
     ),
-    recipe=Recipe(
-        optimizer="adamw",
-        learning_rate=1e-3,
-        warmup_epochs=1.0,
-        weight_decay=5e-4,
-        batch_size=128,
-        epochs=60,
-        clip_norm=1.0,
-        augmentation=Augmentation(shift=0.07, flip=True),
+    recipe=replace(
+        common.ADAMW,
         source="ours, for small data sets, as alexnet's; section 3 has SGD with 0.01, annealed by "
         "hand, momentum 0.9, the same batch, and 70 epochs",
     ),

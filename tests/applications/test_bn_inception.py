@@ -88,11 +88,11 @@ def test_cost_is_that_of_the_built_model(arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depths": (3, 5)}, r"one value for each of the modules.* 8\. .* 10 values"),
-        ({"conv_3x3": (8,)}, r"need one value for each stage"),
+        ({"depths": (3, 5)}, r"conv_1x1 needs 8 values, one for each module that depths"),
+        ({"conv_3x3": (8,)}, r"conv_3x3 needs 10 values.*Received: \(8,\)"),
         ({"conv_3x3": (0,) * 10}, r"conv_3x3 must be .* from 1 to 8192"),
         ({"module_pools": ("avg",) * 9 + ("sum",)}, r"one of 'avg', 'max'"),
-        ({"stem_widths": (8,) * 4}, r"stem_widths needs three values"),
+        ({"stem_widths": (8,) * 4}, r"stem_widths needs 3 values"),
     ],
 )
 def test_wrong_arguments_say_what_is_expected(arguments, message):

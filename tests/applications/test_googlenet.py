@@ -7,7 +7,7 @@ import pytest
 from kerascnn import cost
 from kerascnn.applications import googlenet
 from kerascnn.applications.common import ConvUnit
-from kerascnn.applications.googlenet import TABLE_1, GoogLeNet, GoogLeNetBN, inception
+from kerascnn.applications.googlenet import TABLE_1, GoogLeNet, GoogLeNetBN, inception_module
 from kerascnn.architecture import Architecture
 from kerascnn.cost import Cost, Ledger, Sketch
 from kerascnn.errors import ArgumentError, InputSizeError
@@ -16,9 +16,7 @@ from kerascnn.keras_internals import without_values
 TINY = googlenet._TinyGoogLeNet
 NARROW = dict.fromkeys(googlenet.Widths._fields, (4,) * 9)
 VARIANTS = [value for value in vars(googlenet).values() if isinstance(value, Architecture)]
-UNIT = ConvUnit(
-    use_bias=True, epsilon=1e-3, momentum=0.9, activation="relu", normalize=False, suffix=""
-)
+UNIT = ConvUnit(activation="relu", batch_norm=False, use_bias=True)
 
 
 @pytest.mark.parametrize("architecture", VARIANTS, ids=lambda a: a.name)
@@ -39,14 +37,16 @@ def test_module_3a_with_and_without_reductions(facts, form, reduce):
     shape = tuple(fact["input"])
     inputs = keras.Input(shape)
     module = {"name": "inception_3a", "reduce": reduce}
-    model = keras.Model(inputs, inception(inputs, TABLE_1["3a"], UNIT, **module))
+    model = keras.Model(inputs, inception_module(inputs, TABLE_1["3a"], UNIT, **module))
     for layer in fact["layers"]:
         name = layer["name"].removeprefix("inc3a/")
         twin = model.get_layer("inception_3a" if name == "output" else f"inception_3a_{name}")
         assert list(twin.output.shape[1:]) == layer["out"]
         assert twin.count_params() == layer["params"]
     assert model.count_params() == fact["params_exact"]
-    sketch = inception(Sketch((None, *shape), ledger := Ledger()), TABLE_1["3a"], UNIT, **module)
+    sketch = inception_module(
+        Sketch((None, *shape), ledger := Ledger()), TABLE_1["3a"], UNIT, **module
+    )
     assert sketch.shape == model.output.shape
     assert (ledger.params, ledger.macs) == (fact["params_exact"], fact["macs"]["computed"])
 
@@ -174,9 +174,9 @@ def test_cost_is_that_of_the_built_model(architecture, arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depths": (2, 5)}, r"one value for each of the modules.* 7\. .* 9 values"),
-        ({"conv_3x3": (8,)}, r"need one value for each stage.*conv_3x3=\(8,\)"),
-        ({"stem_widths": (8, 8)}, r"stem_widths needs three values"),
+        ({"depths": (2, 5)}, r"conv_1x1 needs 7 values, one for each module that depths"),
+        ({"conv_3x3": (8,)}, r"conv_3x3 needs 9 values.*Received: \(8,\)"),
+        ({"stem_widths": (8, 8)}, r"stem_widths needs 3 values"),
         ({"auxiliary": True, "depths": (3, 3, 3)}, r"needs the modules 4a and 4d"),
         ({"normalization": "layer"}, r"'lrn', 'batch', 'none'\. Received: 'layer'"),
         ({"reduce_3x3": 16}, r"reduce_3x3 must be a sequence"),

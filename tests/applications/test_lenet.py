@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kerascnn
-from kerascnn.applications.lenet import (
+from kerascnn.applications.lenet_layers import (
     C3_TABLE,
     CompetitiveLoss,
     RadialBasis,

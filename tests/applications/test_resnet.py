@@ -179,7 +179,7 @@ def test_too_small_an_input_names_the_smallest():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depths": (1, 1, 1)}, r"one value for each stage.*depths=\(1, 1, 1\), widths=\(64,"),
+        ({"depths": (1, 1, 1)}, r"widths needs 3 values, one for each stage.*Received: \(64,"),
         ({"shortcut": "A", "widths": (64, 32, 64, 64)}, r"no stage may have fewer.*\[64, 64, 32"),
         ({"shortcut": "A", "stem_width": 96}, r"fewer maps than the one before"),
         ({"shortcut": "D"}, r"shortcut must be .*'A', 'B', 'C', 'none'\. Received: 'D'"),

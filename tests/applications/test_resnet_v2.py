@@ -116,7 +116,7 @@ def test_cost_is_that_of_the_built_model(architecture, arguments):
 def test_wrong_input_and_arguments_say_what_is_expected():
     with pytest.raises(InputSizeError, match=r"17×17.*Received: 16×20"):
         ResNet50V2(input_shape=(16, 20, 3))
-    with pytest.raises(ArgumentError, match="one value for each stage"):
+    with pytest.raises(ArgumentError, match="one for each stage that depths lists"):
         ResNet50V2(kernels=(3, 3))
     with pytest.raises(ArgumentError, match=r"'A', 'B', 'C'\. Received: 'none'"):
         ResNet50V2(shortcut="none")

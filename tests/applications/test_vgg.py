@@ -113,7 +113,7 @@ def test_smallest_input_builds_and_one_less_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depths": (1, 1)}, "depths, widths need one value for each stage"),
+        ({"depths": (1, 1)}, "widths needs 2 values, one for each stage"),
         ({"pointwise_blocks": 6}, "pointwise_blocks must be at most the number of blocks, 5"),
         ({"depths": (1, 1, 0, 1, 1)}, "depths must be"),
         ({"kernel": 0}, "kernel must be"),

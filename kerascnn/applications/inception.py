@@ -1,0 +1,74 @@
+"""What GoogLeNet and BN-Inception share: a filter count for each branch of each module, the stem.
+
+Modules are called 3a, 3b, 4a, ...: the stage, of which the stem has been the first two, and a
+letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kerascnn import blocks
+from kerascnn.applications import common
+from kerascnn.space import Param, Range, Rule
+
+
+def modules(depths: tuple[int, ...]) -> list[str]:
+    """The names of the modules, stage by stage."""
+    return [
+        f"{stage}{chr(ord('a') + number)}"
+        for stage, depth in enumerate(depths, start=3)
+        for number in range(depth)
+    ]
+
+
+def stem(
+    x: Any, unit: common.ConvUnit, widths: tuple[int, ...], kernel: int, *, lrn: bool = False
+) -> Any:
+    """Three convolutions and two poolings, which take the map to an eighth."""
+
+    def normalize(x: Any, name: str) -> Any:
+        return blocks.lrn(x, k=1.0, divide_alpha=True, name=name) if lrn else x
+
+    x = unit(x, widths[0], kernel, strides=2, name="conv1")
+    x = normalize(blocks.max_pool(x, 3, strides=2, ceil=True, name="pool1"), "norm1")
+    x = unit(x, widths[1], 1, name="conv2_reduce")
+    x = normalize(unit(x, widths[2], 3, name="conv2"), "norm2")
+    return blocks.max_pool(x, 3, strides=2, ceil=True, name="pool2")
+
+
+def depths_param(default: tuple[int, ...]) -> Param:
+    """The number of modules in each stage; the alphabet ends at 26."""
+    return Param("depths", default, legal=Range(1, 26), help="Inception modules of each stage.")
+
+
+def branch_param(
+    name: str,
+    default: tuple[int, ...],
+    help: str,
+    *,
+    least: int = 1,
+    when: tuple[str, tuple[Any, ...]] | None = None,
+) -> Param:
+    """The filters of one branch in every module."""
+    search = Range(8, 384, step=8)
+    return common.width_param(name, default, help, search=search, least=least, when=when)
+
+
+STEM = (
+    common.width_param(
+        "stem_widths", (64, 64, 192), "Filters of the three convolutions before the modules."
+    ),
+    common.kernel_param("stem_kernel", 7, "Side of the first convolution."),
+)
+three_stem_widths = common.one_for_each("convolution of the stem", lambda _: 3, "stem_widths")
+
+
+def one_for_each_module(*names: str) -> Rule:
+    """The rule that these tuples are as long as the stages together."""
+
+    def count(values: Mapping[str, Any]) -> int:
+        return sum(values["depths"])
+
+    return common.one_for_each("module that depths counts", count, *names)
