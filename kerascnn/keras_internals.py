@@ -38,8 +38,8 @@ try:
 except (ImportError, AttributeError, TypeError) as error:
     raise IncompatibleKerasError(
         f"kerascnn reads the graph of Keras models through internals that Keras "
-        f"{keras.__version__} no longer has ({error}). Install a Keras that kerascnn declares: "
-        'pip install "keras>=3.15,<3.17".'
+        f"{keras.__version__} no longer has ({error}). Install the Keras that kerascnn declares: "
+        "pip install --upgrade kerascnn."
     ) from error
 
 

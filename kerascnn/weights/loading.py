@@ -13,7 +13,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,7 @@ def load(model: Any, weights: Any, *, source: str | None = None, verbose: bool =
     if source == "keras_applications" and canonical.epsilon is None:
         canonical = Canonical(canonical.tensors, KERAS_EPSILON, canonical.theirs)
     report = assign(model, canonical, checkpoint.origin)
+    report = replace(report, notes=_differences(model, checkpoint))
     if verbose:
         report.tell()
     return report
@@ -115,6 +116,23 @@ def _check_layout(checkpoint: Checkpoint, source: str | None) -> None:
             f"{'layer1.0.conv1.weight' if layout == 'torch' else 'conv2_block1_1_conv/kernel'}. "
             f"Received: {_some(checkpoint.tensors)}."
         )
+
+
+def _differences(model: Any, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """What fits the weights' shapes and still computes something else than they were trained in."""
+    strided = (
+        re.fullmatch(r"conv\d+_block1_1_conv", layer.name)
+        and layer.kernel_size == (1, 1)
+        and max(layer.strides) > 1
+        for layer in model.layers
+    )
+    if checkpoint.layout != "torch" or not any(strided):
+        return ()
+    return (
+        "torchvision's and timm's ResNets halve the map in a bottleneck's 3×3 convolution, this "
+        'model in the 1×1 before it. Build it with stride_in="3x3", unless the weights were '
+        "converted from the authors' Caffe models.",
+    )
 
 
 def assign(model: Any, canonical: Canonical, origin: str) -> Report:

@@ -185,6 +185,8 @@ def _from_torch(checkpoint: Checkpoint) -> Canonical:
             target = f"{layer}/{_VARIABLES[kind][leaf]}"
             theirs[target] = f"{module}.{leaf}"
             tensors[target] = _to_keras(array, kind, channels) if leaf == "weight" else array
+    for module in modules.keys() - understood.names.keys():
+        tensors |= {f"{module}.{leaf}": array for leaf, array in modules[module].items()}
     return Canonical(tensors, understood.epsilon, theirs)
 
 
@@ -232,11 +234,12 @@ def _understand(modules: Modules, origin: str) -> Understood:
     found = [family.understand(modules) for family in FAMILIES.values()]
     best = max(found, key=lambda understood: len(understood.names))
     unknown = [module for module in modules if module not in best.names]
-    if not unknown:
+    if len(unknown) <= len(best.names) // 4:  # that family, and a few extras to be listed
         return best
+    listed = [f"{module}.{leaf}".lstrip(".") for module in unknown for leaf in modules[module]]
     raise WeightsError(
         f"{origin}: these names belong to none of the known torch models ({', '.join(FAMILIES)}, "
-        f"vgg, alexnet): {', '.join(unknown[:10])}{' ...' if len(unknown) > 10 else ''}. "
+        f"vgg, alexnet): {', '.join(listed[:10])}{' ...' if len(listed) > 10 else ''}. "
         "Rename them to layer/variable and pass the mapping."
     )
 

@@ -165,6 +165,31 @@ def test_unknown_torch_names_are_listed(trained):
     tensors = {"layer1.0.conv1.weight": np.zeros((4, 4, 3, 3)), "encoder.weight": np.zeros((3, 3))}
     assert "encoder" in refused(tensors)
 
+    assert ": a, b. Rename" in refused({"a": np.zeros(3), "b": np.zeros(3)})
+
+
+def test_extras_of_a_known_torch_model_are_listed_with_all_that_does_not_fit(golden):
+    state = golden("resnet18").state
+    kernel = state["layer3.0.conv1.weight"][:100]
+    state = state | {"layer3.0.conv1.weight": kernel, "ema.decay": np.zeros((2, 5))}
+    del state["layer2.0.conv1.weight"]
+    with pytest.raises(WeightsError) as caught:
+        weights.load(kerascnn.create("resnet18", include_top=False), state)
+    for text in (
+        "Not in the weights:\n  conv3_block1_1_conv/kernel (3, 3, 64, 128)",
+        "Not in the model:\n  ema.decay (2, 5)",
+        "conv4_block1_1_conv/kernel must be (3, 3, 128, 256). Received: layer3.0.conv1.weight",
+    ):
+        assert text in str(caught.value)
+
+
+def test_a_bottleneck_that_strides_elsewhere_than_torchs_is_told(golden):
+    state = golden("resnet50").state
+    paper = kerascnn.create("resnet50", include_top=False)
+    assert 'stride_in="3x3"' in str(weights.load(paper, state))
+    theirs = kerascnn.create("resnet50", include_top=False, stride_in="3x3")
+    assert not weights.load(theirs, state).notes
+
 
 def test_source_must_agree_with_the_names(trained):
     with pytest.raises(WeightsError, match=r"expects names such as layer1\.0\.conv1\.weight"):
