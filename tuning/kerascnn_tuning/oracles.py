@@ -116,7 +116,8 @@ class Guarded(keras_tuner.Oracle):
         pulls all of an architecture's parameters towards their smallest values, each time by
         another factor.
         """
-        rng = random.Random(self._seed_state)
+        # Text, as the draws of neighbouring seeds would otherwise be the same, one later.
+        rng = random.Random(f"{self.seed}/{self._seed_state}")
         self._seed_state += 1
         factor = rng.random() if shrink else 1.0
         space = self.hyperparameters.space

@@ -1,0 +1,283 @@
+"""Oracles without training: what they propose, refuse, repeat, lose and remember.
+
+Each test names a fault of KerasTuner 1.4.8 that it guards against.
+"""
+
+import json
+import math
+
+import keras_tuner
+import pytest
+from kerascnn_tuning import internals
+from kerascnn_tuning.errors import StudyError
+from kerascnn_tuning.oracles import LOSSES, make_oracle
+from kerascnn_tuning.plan import TUNERS
+from kerascnn_tuning.problem import Problem
+
+from kerascnn.errors import ArgumentError
+
+
+@pytest.fixture
+def make(tmp_path, tiny):
+    """`make(**plan)` → an oracle in the test's directory, resuming if there is a state."""
+
+    def oracle(**changes):
+        return make_oracle(Problem.of(tiny(**changes), classes=10), tmp_path / "oracle")
+
+    return oracle
+
+
+def score(problem, values):
+    """Stands in for a validation error: smooth, and known."""
+    cost = problem.cost(problem.configuration(values).arguments)
+    return abs(math.log(cost.params / 400))
+
+
+def complete(oracle, trial, value=None):
+    values = trial.hyperparameters.values
+    error = score(oracle.problem, values) if value is None else value
+    cost = oracle.problem.cost(oracle.problem.configuration(values).arguments)
+    oracle.update_trial(trial.trial_id, {"val_error": error, "params": cost.params})
+    trial.status = "COMPLETED"
+    oracle.end_trial(trial)
+
+
+def fail(oracle, trial, status="FAILED"):
+    trial.status, trial.message = status, "it broke"
+    oracle.end_trial(trial)
+
+
+def run_all(oracle, worker="w", most=200):
+    for _ in range(most):
+        trial = oracle.create_trial(worker)
+        if trial.status == "STOPPED":
+            return list(oracle.trials.values())
+        assert trial.status == "RUNNING"
+        complete(oracle, trial)
+    raise AssertionError("the search never stops")
+
+
+def points(trials):
+    return [json.dumps(t.hyperparameters.values, sort_keys=True) for t in trials]
+
+
+@pytest.mark.parametrize("tuner", [t for t in TUNERS if t != "hyperband"])
+def test_no_trial_is_over_budget_infeasible_or_repeated(make, tuner):
+    # kernel 7 does not fit into 16×16; stock bayesian proposed 4 of 6 points 30 times.
+    oracle = make(tuner=tuner, choose={"widths": (2, 4, 8), "kernel": (3, 5, 7)},
+                  max_params=600, max_trials=30)  # fmt: skip
+    trials = run_all(oracle)
+    problem = oracle.problem
+    feasible = [values for values in _everything(problem) if problem.refusal(values) is None]
+    assert all(problem.refusal(t.hyperparameters.values) is None for t in trials)
+    assert len(set(points(trials))) == len(trials)
+    assert len(trials) == len(feasible) < 3**3
+    assert oracle.finished
+    assert oracle.reason is None
+
+
+def _everything(problem):
+    import itertools
+
+    space = problem.hyperparameters().space
+    for values in itertools.product(*(hp.values for hp in space)):
+        yield dict(zip((hp.name for hp in space), values))
+
+
+def test_hyperband_ends_and_promotes_the_better(make):
+    oracle = make(tuner="hyperband", epochs=4, max_trials=None, choose={"widths": (2, 3, 4, 5, 6)})
+    trials = run_all(oracle)
+    epochs = [t.hyperparameters.values["tuner/epochs"] for t in trials]
+    assert max(epochs) == 4
+    assert min(epochs) < 4
+    promoted = [t for t in trials if t.hyperparameters.values.get("tuner/trial_id")]
+    parents = {t.hyperparameters.values["tuner/trial_id"] for t in promoted}
+    losers = [
+        t.score
+        for t in trials
+        if t.hyperparameters.values["tuner/bracket"] == 1
+        and t.hyperparameters.values["tuner/round"] == 0
+        and t.trial_id not in parents
+    ]
+    winners = [oracle.trials[i].score for i in parents]
+    assert promoted
+    assert max(winners) <= min(losers)
+
+
+def test_a_tight_budget_is_met_where_uniform_draws_find_nothing(tmp_path):
+    from kerascnn_tuning.plan import Plan
+
+    plan = Plan(architecture="googlenet", max_params=500_000, max_trials=3)
+    problem = Problem.of(plan, classes=10)
+    assert problem.share_allowed(50) == 0
+    trials = run_all(make_oracle(problem, tmp_path / "oracle"))
+    assert len(trials) == 3
+
+
+def test_an_impossible_budget_stops_with_the_reason(make):
+    oracle = make(max_params=10)
+    assert oracle.create_trial("w").status == "STOPPED"
+    assert oracle.finished
+    assert "over the budget of 10" in oracle.reason
+
+
+def test_bayesian_search_beats_random_on_a_smooth_score(tmp_path, tiny):
+    best = {}
+    for tuner in ("random", "bayesian"):
+        found = []
+        for seed in range(3):
+            plan = tiny(tuner=tuner, seed=seed, max_trials=15, fix={"hidden": (8,)},
+                        choose={"widths": tuple(range(1, 40)), "kernel": (3, 5)})  # fmt: skip
+            oracle = make_oracle(Problem.of(plan, 10), tmp_path / f"{tuner}{seed}" / "oracle")
+            found.append(min(t.score for t in run_all(oracle)))
+        best[tuner] = sum(found)
+    assert best["bayesian"] < best["random"]
+
+
+def test_a_grid_refuses_a_continuum_and_visits_everything_else(make):
+    with pytest.raises(ArgumentError, match="--choose dropout="):
+        make(tuner="grid", only=("dropout",))
+    every = points(run_all(make(tuner="grid", max_trials=None)))
+    assert len(every) == 18
+
+
+def test_a_grid_is_resumed_without_repetition(make):
+    # Stock: KeyError (KT#1055).
+    oracle = make(tuner="grid", max_trials=None)
+    for _ in range(5):
+        complete(oracle, oracle.create_trial("w"))
+    again = make(tuner="grid", max_trials=None)
+    assert len(again.trials) == 5
+    trials = run_all(again)
+    assert len(trials) == len(set(points(trials))) == 18
+
+
+@pytest.mark.parametrize("tuner", [t for t in TUNERS if t != "hyperband"])
+def test_a_search_is_resumed_with_its_running_trial(make, tuner):
+    oracle = make(tuner=tuner, max_trials=6)
+    complete(oracle, oracle.create_trial("w"))
+    running = oracle.create_trial("w")
+    again = make(tuner=tuner, max_trials=6)
+    assert again.create_trial("w").trial_id == running.trial_id
+    again = make(tuner=tuner, max_trials=6)
+    trials = run_all(again)
+    assert len(trials) == len(set(points(trials))) == 6
+    assert all(t.status == "COMPLETED" for t in trials)
+
+
+def test_the_same_seed_proposes_the_same_and_zero_is_a_seed(make, tmp_path, tiny):
+    def proposals(name, seed):
+        oracle = make_oracle(Problem.of(tiny(seed=seed), 10), tmp_path / name / "oracle")
+        return points(run_all(oracle))
+
+    assert proposals("a", 0) == proposals("b", 0) != proposals("c", 1)
+
+
+def test_failures_in_a_row_stop_the_search_in_order(make):
+    # Stock: raises under a lock that is never released; every worker hangs.
+    oracle = make(failure_limit=3, max_trials=10)
+    for _ in range(3):
+        fail(oracle, oracle.create_trial("w"))
+    assert oracle.create_trial("w").status == "STOPPED"
+    assert oracle.create_trial("v").status == "STOPPED"
+    assert oracle.finished
+    assert oracle.reason.endswith("it broke")
+
+
+def test_failures_between_successes_do_not_stop_it(make):
+    oracle = make(failure_limit=2, max_trials=6)
+    for number in range(6):
+        trial = oracle.create_trial("w")
+        fail(oracle, trial) if number % 2 else complete(oracle, trial)
+    assert oracle.reason is None
+
+
+def test_a_retry_starts_with_clean_metrics(make):
+    # Stock: a retry after a NaN can never succeed, as the first run's metrics are kept.
+    oracle = make(retries=1)
+    trial = oracle.create_trial("w")
+    complete(oracle, trial, value=float("nan"))
+    assert not oracle.finished
+    again = oracle.create_trial("w")
+    assert again.trial_id == trial.trial_id
+    complete(oracle, again, value=0.25)
+    assert oracle.trials[trial.trial_id].status == "COMPLETED"
+    assert oracle.trials[trial.trial_id].score == 0.25
+
+
+def test_a_lost_trial_is_given_to_another_worker_and_the_late_report_is_dropped(make):
+    # Stock: it stays RUNNING for ever and the chief never exits (KT#915).
+    oracle = make()
+    lost = oracle.create_trial("dead")
+    assert oracle.reap(3600) == []
+    assert oracle.reap(-1) == [lost.trial_id]
+    taken = oracle.create_trial("alive")
+    assert taken.trial_id == lost.trial_id
+    complete(oracle, taken, value=0.5)
+    late = internals.Trial(taken.hyperparameters, lost.trial_id, "FAILED")
+    oracle.end_trial(late)
+    assert oracle.trials[lost.trial_id].status == "COMPLETED"
+    assert oracle.end_order.count(lost.trial_id) == 1
+
+
+def test_a_trial_that_kills_every_worker_fails_in_the_end(make):
+    oracle = make(max_trials=1)
+    for number in range(LOSSES):
+        oracle.create_trial(f"w{number}")
+        oracle.reap(-1)
+    (trial,) = oracle.trials.values()
+    assert trial.status == "FAILED"
+    assert "workers died" in trial.message
+    assert oracle.finished
+
+
+def test_an_exception_inside_leaves_no_lock_behind(make, monkeypatch):
+    oracle = make()
+
+    def broken(trial_id):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(oracle, "populate_space", broken)
+        with pytest.raises(OSError, match="disk full"):
+            oracle.create_trial("w")
+    assert oracle.create_trial("w").status == "RUNNING"
+
+
+def test_a_crash_between_the_two_writes_loses_and_repeats_nothing(make, monkeypatch):
+    """KerasTuner writes the trial, then the oracle; die in between, at the start and at the end."""
+    oracle = make()
+    started = oracle.create_trial("w")
+    with monkeypatch.context() as patched:
+        patched.setattr(oracle, "save", lambda: None)
+        complete(oracle, started)
+        unsaved = oracle.create_trial("v")
+    again = make()
+    assert again.end_order == [started.trial_id]
+    assert again.ongoing_trials == {}
+    assert again.create_trial("w").trial_id == unsaved.trial_id
+
+
+def test_a_damaged_state_is_named(make, tmp_path):
+    oracle = make()
+    complete(oracle, oracle.create_trial("w"))
+    (tmp_path / "oracle" / "oracle.json").write_text('{"half')
+    with pytest.raises(StudyError, match="can't be read"):
+        make()
+
+
+def test_no_time_left_means_no_new_trial(make):
+    oracle = make(max_minutes=1e-9)
+    assert oracle.create_trial("w").status == "STOPPED"
+    assert oracle.reason is None
+
+
+def test_nothing_to_search_is_an_error(make):
+    with pytest.raises(ArgumentError, match="nothing to search"):
+        make(only=("kernel",), choose={}, fix={"kernel": 5})
+
+
+def test_another_keras_tuner_is_refused(monkeypatch):
+    monkeypatch.setattr(keras_tuner, "__version__", "1.5.0")
+    with pytest.raises(internals.IncompatibleKerasTunerError, match=r"needs keras-tuner==1\.4\.8"):
+        internals.check()

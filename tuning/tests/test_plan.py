@@ -1,0 +1,157 @@
+"""A plan says everything; a typo or an illegal value is an error before the first trial."""
+
+import random
+
+import pytest
+from kerascnn_tuning.plan import Plan, parse_count
+from kerascnn_tuning.problem import Problem, is_searched, joint_space
+
+import kerascnn
+from kerascnn.errors import ArgumentError
+from kerascnn.training.recipes import Recipe
+
+
+def plan(**changes):
+    return Plan(architecture="lenet5", **changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("500k", 500_000), ("1.5M", 1_500_000), ("2GB", 2 * 10**9), ("7", 7)]
+)
+def test_counts_with_units(text, value):
+    assert parse_count(text, "--max-params") == value
+
+
+@pytest.mark.parametrize("text", ["", "k", "-5", "many", "0"])
+def test_a_count_that_is_none_is_refused(text):
+    with pytest.raises(ArgumentError, match="--max-params"):
+        parse_count(text, "--max-params")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tuner": "magic"}, "tuner must be one of"),
+        ({"objectives": ("accuracy",)}, "objective must be one of"),
+        ({"max_trials": 0}, "max_trials must be at least 1"),
+    ],
+)
+def test_illegal_settings_are_refused(changes, message):
+    with pytest.raises(ArgumentError, match=message):
+        plan(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fix": {"kernal": 5}}, "no parameter 'kernal'"),
+        ({"fix": {"kernel": 99}}, "kernel must be"),
+        ({"fix": {"kernel": "5"}}, "kernel must be"),
+        ({"choose": {"kernel": (3, 99)}}, "kernel must be"),
+        ({"range": {"dropout": (0.0, 2.0)}}, "dropout must be"),
+        ({"only": ("widhts",)}, "no parameter 'widhts'"),
+        ({"only": ("optimizer",)}, "no values for 'optimizer'"),
+    ],
+)
+def test_a_typo_or_an_illegal_value_is_refused(changes, message):
+    with pytest.raises(ArgumentError, match=message):
+        Problem.of(plan(**changes))
+
+
+def test_only_leaves_everything_else_at_its_default():
+    problem = Problem.of(plan(only=("kernel",), choose={"batch_size": (64, 128)}))
+    searched = {p.name for p in problem.space.scalars() if is_searched(p)}
+    assert searched == {"kernel", "batch_size"}
+    assert {hp.name for hp in problem.hyperparameters().space} == searched
+
+
+def test_a_study_file_is_read(tmp_path):
+    file = tmp_path / "study.toml"
+    file.write_text(
+        'architecture = "lenet5"\nmax_params = "20k"\nonly = ["widths"]\n'
+        "[fix]\nwidths = [4, 8, 8]\n[choose]\nkernel = [3, 5]\n"
+    )
+    found = Plan.read(file)
+    assert found.max_params == 20_000
+    assert found.fix == {"widths": (4, 8, 8)}
+    assert found.choose == {"kernel": (3, 5)}
+    assert Plan.from_dict(found.to_dict(), owner="copy") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("architecture = ", "can't be read"),
+        ('architecture = "lenet5"\nmax_parms = 3', "unknown max_parms"),
+        ("epochs = 3", "architecture is missing"),
+    ],
+)
+def test_a_bad_study_file_is_refused_by_name(tmp_path, text, message):
+    file = tmp_path / "study.toml"
+    file.write_text(text)
+    with pytest.raises(ArgumentError, match=f"(?s)study.toml.*{message}"):
+        Plan.read(file)
+
+
+def test_the_recipe_declares_its_hyperparameters_and_takes_them():
+    recipe = kerascnn.get("lenet5").recipe
+    space = recipe.space()
+    assert recipe.changed(space.defaults()) == recipe
+    changed = recipe.changed({"learning_rate": 0.01, "batch_size": 32, "augmentation": 0.5})
+    assert (changed.learning_rate, changed.batch_size) == (0.01, 32)
+    assert changed.augmentation.rotation == recipe.augmentation.rotation / 2
+    with pytest.raises(ArgumentError, match="optimizer must be"):
+        recipe.changed({"optimizer": "adamax"})
+
+
+@pytest.mark.parametrize("name", ["lenet5", "googlenet", "resnet50", "densenet121", "vgg16"])
+def test_every_family_joins_its_recipe_and_registers_in_full(name):
+    architecture = kerascnn.get(name)
+    problem = Problem.of(Plan(architecture=name))
+    joint_space(architecture, Recipe())
+    searched = [p.name for p in problem.space.scalars() if is_searched(p)]
+    registered = {hp.name for hp in problem.hyperparameters().space}
+    inactive = set(searched) - registered
+    # Only children of a parent that is fixed to another value may be left out.
+    assert all(
+        problem.space[next(p.name for p in problem.space if name.startswith(p.name))].when
+        for name in inactive
+    )
+    assert registered
+
+
+def test_conditional_parameters_are_absent_where_they_have_no_effect():
+    problem = Problem.of(Plan(architecture="densenet121"))
+    hp = problem.hyperparameters()
+    child = next(h for h in hp.space if h.name == "bottleneck_ratio")
+    hp.values["bottleneck"] = False
+    assert not hp.is_active(child)
+    hp.values["bottleneck"] = True
+    assert hp.is_active(child)
+
+
+def test_the_budget_is_exact_before_anything_is_built():
+    limit = 30_000
+    problem = Problem.of(plan(max_params=limit))
+    rng = random.Random(0)
+    verdicts = set()
+    for _ in range(50):
+        values = {p.name: p.draw(rng) for p in problem.space.scalars()}
+        arguments = problem.configuration(values).arguments
+        refused = problem.refusal(values)
+        verdicts.add(refused is None)
+        assert (refused is None) == (problem.cost(arguments).params <= limit)
+    assert verdicts == {True, False}
+    assert 0 < problem.share_allowed(50) < 1
+
+
+def test_what_does_not_fit_into_the_input_is_refused():
+    problem = Problem.of(plan(input_shape=(16, 16, 1)))
+    assert "too small" in problem.refusal({"kernel": 7})
+    assert problem.refusal({"kernel": 5}) is None
+
+
+def test_memory_grows_with_the_batch():
+    problem = Problem.of(plan(max_memory=20_000_000))
+    assert problem.refusal({"batch_size": 128}) is None
+    assert "bytes" in problem.refusal({"batch_size": 256, "widths_1": 64, "widths_2": 64})

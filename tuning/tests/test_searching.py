@@ -1,0 +1,244 @@
+"""Real searches with tiny networks: what they leave behind, resume, refuse and reproduce."""
+
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+from kerascnn_tuning import HyperModel, Plan, Study, search
+from kerascnn_tuning import trials as trials_module
+from kerascnn_tuning.errors import SearchError, StudyError
+from rich.console import Console
+
+from kerascnn.data import load
+from kerascnn.errors import ArgumentError
+from kerascnn.training import trainer
+from kerascnn.training.run import Run
+
+QUIET = Console(quiet=True)
+SETTINGS = {
+    "architecture": "lenet5",
+    "input_shape": (16, 16, 1),
+    "only": ("kernel", "learning_rate"),
+    "fix": {"hidden": (8,), "batch_size": 1000},
+    "choose": {"widths": (2, 3, 4)},
+    "objectives": ("val_error", "params"),
+    "epochs": 1,
+    "max_trials": 4,
+    "keep": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load("mnist5k", input_shape=(16, 16, 1), echo=None)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, data):
+    """A finished search of four trials."""
+    path = tmp_path_factory.mktemp("study") / "study"
+    return search(Plan(**SETTINGS), directory=path, dataset=data, console=QUIET)
+
+
+def test_the_leaderboard_is_sorted_and_complete(study):
+    rows = study.leaderboard
+    assert len(rows) == 4
+    errors = [row.metrics["val_error"] for row in rows]
+    assert errors == sorted(errors)
+    with open(study.path / "leaderboard.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["trial"] for line in lines] == [row.id for row in rows]
+    assert [float(line["val_error"]) for line in lines] == errors
+    assert all(line["status"] == "COMPLETED" and line["kernel"] for line in lines)
+
+
+def test_no_trial_on_the_front_is_beaten_in_both(study):
+    front = study.pareto
+    points = [(row.metrics["val_error"], row.metrics["params"]) for row in study.leaderboard]
+    assert study.leaderboard[0].id == front[0].id
+    for row in front:
+        mine = (row.metrics["val_error"], row.metrics["params"])
+        assert not any(p[0] <= mine[0] and p[1] <= mine[1] and p != mine for p in points)
+
+
+def test_the_best_is_a_run_that_evaluates_to_its_score(study, data):
+    best = study.best
+    assert best.evaluate(data)["error"] == pytest.approx(study.leaderboard[0].metrics["test_error"])
+    assert study.best_model().count_params() == study.leaderboard[0].metrics["params"]
+
+
+def test_models_of_beaten_trials_are_removed(study):
+    kept = {row.id for row in study.trials if (row.path / "model.keras").is_file()}
+    assert kept == {study.leaderboard[0].id} | {row.id for row in study.pareto}
+    assert all((row.path / "config.json").is_file() for row in study.trials)
+    assert not list(study.path.glob("trials/*/checkpoints"))
+
+
+def test_a_trial_is_reproduced_alone(study, tmp_path):
+    row = study.leaderboard[-1]
+    again = trainer.repeat(row.path, run=tmp_path / "again", console=QUIET)
+    assert again.metrics["val_loss"] == pytest.approx(row.metrics["val_loss"], rel=1e-5)
+    assert again.metrics["val_error"] == pytest.approx(row.metrics["val_error"])
+
+
+def test_pictures_and_hparams_with_the_declared_domains(study):
+    assert (study.path / "pareto.png").stat().st_size > 5000
+    assert (study.path / "parallel.png").stat().st_size > 5000
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    events = EventAccumulator(str(study.path / "tensorboard")).Reload()
+    stored = events.PluginTagToContent("hparams")[metadata.EXPERIMENT_TAG]
+    experiment = plugin_data_pb2.HParamsPluginData.FromString(stored).experiment
+    domains = {info.name: info for info in experiment.hparam_infos}
+    # All declared values, whether a trial had them or not.
+    assert {v.number_value for v in domains["kernel"].domain_discrete.values} == {3, 5, 7}
+    rate = study.problem.recipe.learning_rate
+    assert domains["learning_rate"].domain_interval.max_value == pytest.approx(10 * rate)
+    sessions = [p for p in (study.path / "tensorboard").iterdir() if p.is_dir()]
+    assert {p.name for p in sessions} == {row.id for row in study.leaderboard}
+
+
+def test_a_finished_search_is_not_repeated_and_can_be_continued(study, data):
+    before = {row.id: os.stat(row.path / "metrics.json").st_mtime_ns for row in study.trials}
+    search(Plan(**SETTINGS), directory=study.path, dataset=data, console=QUIET)
+    more = search(
+        Plan(**{**SETTINGS, "max_trials": 5}), directory=study.path, dataset=data, console=QUIET
+    )
+    after = {row.id: os.stat(row.path / "metrics.json").st_mtime_ns for row in more.trials}
+    assert len(after) == 5
+    assert {k: after[k] for k in before} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"choose": {"widths": (2, 3)}}, r"widths_1: \(2, 3, 4\) then, \(2, 3\) now"),
+        ({"tuner": "bayesian"}, "tuner: random then, bayesian now"),
+        ({"max_params": 300}, "max_params: None then, 300 now"),
+    ],
+)
+def test_a_changed_search_is_refused_and_the_difference_named(study, data, changes, message):
+    # Stock: ignored without a word.
+    with pytest.raises(StudyError, match=message):
+        search(Plan(**{**SETTINGS, **changes}), directory=study.path, dataset=data, console=QUIET)
+
+
+def test_a_study_is_searched_by_one_process_at_a_time(study, data):
+    with study.locked("searching"), pytest.raises(StudyError, match="another process is searching"):
+        search(Plan(**SETTINGS), directory=study.path, dataset=data, console=QUIET)
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path, data):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(StudyError, match="no study"):
+        search(Plan(**SETTINGS), directory=tmp_path, dataset=data, console=QUIET)
+    with pytest.raises(StudyError, match="no study"):
+        Study.open(tmp_path)
+
+
+def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_others_go_on(tmp_path, data):
+    # Stock: its retries never succeed. SGD at this rate overflows within the first epoch.
+    plan = Plan(
+        **{**SETTINGS, "tuner": "grid", "only": ("learning_rate",)}
+        | {
+            "fix": {
+                "optimizer": "sgd",
+                "hidden": (8,),
+                "batch_size": 100,
+                "activation": "leaky_relu",
+                "widths": (2, 2),
+            },
+            "choose": {"learning_rate": (1e-3, 1e3)},
+        }
+    )
+    found = search(plan, directory=tmp_path / "s", dataset=data, console=QUIET)
+    good, bad = sorted(found.trials, key=lambda row: row.status)
+    assert (good.status, bad.status) == ("COMPLETED", "FAILED")
+    assert "not a number" in bad.reason
+    assert bad.training["learning_rate"] == 1e3
+
+
+def test_an_interrupted_search_goes_on_with_the_same_trial(tmp_path, data, monkeypatch):
+    plan = Plan(**{**SETTINGS, "max_trials": 2})
+    real, calls = trials_module.trainer.train, []
+
+    def interrupted(*args, **options):
+        calls.append(options["run"].name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    monkeypatch.setattr(trials_module.trainer, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(plan, directory=tmp_path / "s", dataset=data, console=QUIET)
+    found = search(plan, directory=tmp_path / "s", dataset=data, console=QUIET)
+    assert calls == ["0000", "0001", "0001"]
+    assert [row.status for row in found.trials] == ["COMPLETED"] * 2
+
+
+def test_a_full_disk_ends_the_search_with_its_name(tmp_path, data, monkeypatch):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(trials_module.trainer, "train", full)
+    plan = Plan(**{**SETTINGS, "failure_limit": 2, "max_trials": 9, "retries": 1})
+    with pytest.raises(SearchError, match="No space left on device"):
+        search(plan, directory=tmp_path / "s", dataset=data, console=QUIET)
+    rows = Study.open(tmp_path / "s").trials
+    assert [row.status for row in rows] == ["FAILED"] * 2
+
+
+def test_an_objective_without_its_data_is_an_error_before_the_first_trial(tmp_path, data):
+    import dataclasses
+
+    none = dataclasses.replace(data, validation=load_nothing(data))
+    with pytest.raises(ArgumentError, match="val_error needs validation images"):
+        search(Plan(**SETTINGS), directory=tmp_path / "s", dataset=none, console=QUIET)
+
+
+def load_nothing(data):
+    from kerascnn.data.dataset import ArraySplit
+
+    return ArraySplit(np.zeros((0, *data.image_shape), "uint8"), np.zeros(0, "int32"))
+
+
+def test_latency_is_measured_when_it_is_an_objective(study):
+    assert "latency" not in study.leaderboard[0].metrics
+    assert 0 < trials_module.latency(study.best, repeats=3) < 1000
+
+
+def test_optuna_reads_the_export(study, tmp_path):
+    optuna = pytest.importorskip("optuna")
+    from kerascnn_tuning.tpe import export
+
+    export(study, tmp_path / "trials.db")
+    read = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'trials.db'}")
+    best = min(t.values[0] for t in read.trials)
+    assert best == study.leaderboard[0].metrics["val_error"]
+    assert len(read.best_trials) == len(study.pareto)
+
+
+def test_the_hypermodel_works_in_a_stock_tuner(tmp_path, data):
+    import keras_tuner
+
+    plan = Plan(**{**SETTINGS, "input_shape": (32, 32, 1)})
+    model = HyperModel(plan)
+    tuner = keras_tuner.RandomSearch(
+        model, objective="loss", max_trials=2, directory=tmp_path, seed=1
+    )
+    images = np.random.default_rng(0).normal(size=(20, 32, 32, 1)).astype("float32")
+    tuner.search(images, np.arange(20) % 10, epochs=1, verbose=0)
+    assert len(tuner.oracle.trials) == 2
+    assert all(t.status == "COMPLETED" for t in tuner.oracle.trials.values())
+    best = tuner.get_best_hyperparameters()[0]
+    assert set(best.values) == {"widths_1", "widths_2", "kernel", "learning_rate"}
+
+
+def test_study_json_says_with_what_it_was_made(study):
+    content = json.loads((study.path / "study.json").read_text())
+    assert content["versions"]["keras-tuner"] == "1.4.8"
+    assert content["fingerprint"] == study.problem.space.fingerprint()
+    assert Run.open(study.leaderboard[0].path).config["seed"] == study.plan.seed
