@@ -6,6 +6,7 @@ saved and loaded, on one without its classifier, and on keras.applications' mode
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -55,7 +56,10 @@ def endpoints(model: keras.Model) -> dict[str, Endpoint]:
         ArgumentError: the model has no graph.
     """
     measured = profile(model, _open_sizes(model))
-    trunk = [layer for layer in _bottlenecks(measured) if _is_map(layer)]
+    features = itertools.takewhile(
+        lambda layer: not _HEAD.fullmatch(layer.name), _bottlenecks(measured)
+    )
+    trunk = [layer for layer in features if _is_map(layer)]
     found: dict[str, Endpoint] = {}
     deepest = 1
     for layer in trunk:
@@ -69,6 +73,8 @@ def endpoints(model: keras.Model) -> dict[str, Endpoint]:
     return found | pools
 
 
+# The layers of a classifier, whose scores may be maps too: NiN's, and what convolutionalize makes.
+_HEAD = re.compile(r"(?:avg|max)_pool|fc\d+|logits|predictions")
 # They change no value, or only where the map ends.
 _NO_FEATURES = {"ZeroPadding2D", "Cropping2D", "Dropout", "SpatialDropout2D", "Identity"}
 
@@ -139,6 +145,11 @@ def feature_extractor(model: keras.Model, names: str | Sequence[str]) -> keras.M
         ArgumentError: a name is unknown; the message lists the legal ones.
     """
     known = endpoints(model)
+    if not names:
+        raise ArgumentError(
+            f"{model.name}: name at least one feature map. Endpoints: {', '.join(known)}. "
+            f"Received: {names!r}."
+        )
     graph = functional(model)
     tensors = {call.operation.name: call.outputs[0] for call in calls(graph)}
     legal = known.keys() | tensors.keys()

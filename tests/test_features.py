@@ -58,6 +58,19 @@ def test_an_endpoint_is_no_tensor_that_a_shortcut_goes_around():
     assert {name: end.layer for name, end in found.items()} == {"C1": "stem", "C2": "add"}
 
 
+def test_scores_are_no_features_though_they_lie_on_a_map():
+    """NiN's classifier is a convolution; convolutionalize makes one of any dense layer."""
+    with without_values():
+        trunk, whole = (kerascnn.create("nin", include_top=top) for top in (False, True))
+        assert kerascnn.endpoints(whole) == kerascnn.endpoints(trunk)
+        assert kerascnn.endpoints(trunk)["C5"].layer == "cccp7_relu"
+    model = kerascnn.create("lenet5")
+    sliding = kerascnn.endpoints(kerascnn.convolutionalize(model))
+    assert {k: v.layer for k, v in sliding.items()} == {
+        k: v.layer for k, v in kerascnn.endpoints(model).items()
+    }
+
+
 def test_endpoints_survive_saving(tmp_path):
     model = kerascnn.create("lenet5")
     before = kerascnn.endpoints(model)
@@ -81,6 +94,8 @@ def test_feature_extractor_gives_the_maps_in_the_order_asked_for():
     assert np.allclose(single, model(image))
     with pytest.raises(ArgumentError, match=r"'C7'.*Endpoints: C1, C2, pool1, pool2"):
         kerascnn.feature_extractor(model, ["C1", "C7"])
+    with pytest.raises(ArgumentError, match=r"at least one.*Received: \[\]"):
+        kerascnn.feature_extractor(model, [])
 
 
 def small_vgg():

@@ -166,21 +166,36 @@ def _facts(report: dict[str, Any]) -> Table:
         if card["smallest_input"]:
             height, width = card["smallest_input"]
             lines.append(("smallest input", f"{height}×{width}, without the classifier"))
-        pixels = card["preprocessing"]
-        lines.append(
-            (
-                "preprocessing",
-                f"(pixel × {pixels['scale']:.6g} - {_plain(pixels['mean'])}) / "
-                f"{_plain(pixels['std'])}, {pixels['order']}",
-            )
-        )
+        lines.append(("preprocessing", _formula(card["preprocessing"])))
     return _grid("", lines)
 
 
+def _formula(known: dict[str, Any]) -> str:
+    """How pixels in 0..255 become the input, without the steps that change nothing."""
+    text = "pixel" if known["scale"] == 1 else f"pixel / {1 / known['scale']:g}"
+    if any(known["mean"]):
+        text = f"{text} - {_values(known['mean'])}"
+    if any(value != 1 for value in known["std"]):
+        text = f"({text}) / {_values(known['std'])}"
+    return f"{text}, {known['order']}"
+
+
+def _values(values: tuple[float, ...]) -> str:
+    return f"({_plain(values)})" if len(values) > 1 else _plain(values)
+
+
 def _run_lines(run: dict[str, Any]) -> list[tuple[str, str]]:
-    lines = [("directory", run["path"]), ("data", str(run["data"]))]
+    data = run["data"]
+    sizes = ", ".join(f"{split} {size:,}" for split, size in data["sizes"].items())
+    lines = [("directory", run["path"]), ("data", f"{data['source']} ({sizes})")]
     lines += [(f"argument {name}", _plain(v)) for name, v in (run["arguments"] or {}).items()]
-    return lines + [(name, _plain(value)) for name, value in run["metrics"].items()]
+    return lines + [(name, _metric(name, value)) for name, value in run["metrics"].items()]
+
+
+def _metric(name: str, value: Any) -> str:
+    if name.endswith("error"):
+        return f"{value:.2%}"
+    return f"{value:.5g}" if isinstance(value, float) else _plain(value)
 
 
 def _results(results: list[dict[str, Any]]) -> Table:

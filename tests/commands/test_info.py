@@ -38,6 +38,18 @@ def test_card_arguments_and_layers_of_a_small_network():
         assert text in shown
 
 
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        ("vgg16", "pixel - (103.939, 116.779, 123.68), BGR"),
+        ("resnet18", "(pixel / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225), RGB"),
+        ("lenet5_1998", "pixel / 200 - 0.1, RGB"),
+    ],
+)
+def test_preprocessing_is_a_formula_without_idle_steps(name, formula):
+    assert formula in run("info", name)
+
+
 def test_a_deep_network_lists_its_layers_when_asked():
     assert "--layers" in run("info", "resnet20_cifar")
     assert "conv4_block3_out" not in run("info", "resnet20_cifar")
@@ -86,6 +98,8 @@ def test_a_run_shows_its_model_and_figures(trained):
     assert shown["run"]["arguments"]["widths"] == [4, 6]
     text = run("info", trained)
     assert "argument widths" in text
+    assert "mnist5k (train 3,500, validation 500, test 1,000)" in text
+    assert f"{shown['run']['metrics']['test_error']:.2%}" in text
     assert "4, 6" in text
 
 
