@@ -244,6 +244,7 @@ class Architecture:
         import keras
 
         from kerascnn.cost import check_input
+        from kerascnn.keras_internals import allow_deep_graphs
 
         self._check_known(arguments)
         values = self.space.validate(arguments, owner=self.name)
@@ -259,6 +260,7 @@ class Architecture:
             outputs = getattr(keras.layers, _POOLING[pooling])(name=f"{pooling}_pool")(features)
         else:
             outputs = features
+        allow_deep_graphs()
         model = keras.Model(sources, outputs, name=name or self.name)
         if weights is not None:
             from kerascnn.weights.pretrained import load_into

@@ -7,7 +7,6 @@ a `kerascnn.cost.Sketch` in place of a tensor they add up parameters and MACs an
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import singledispatch
 from typing import Any
@@ -16,10 +15,6 @@ from keras import layers
 
 from kerascnn import keras_internals
 from kerascnn.errors import ArgumentError
-
-# Keras follows a graph by recursion, one call for each layer in a row: DenseNet-264 has a thousand,
-# ResNet-1202 three thousand six hundred, and Python's limit is one thousand.
-sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
 Padding = int | str | Sequence[int]
 """Zeros around the map: "valid", "same" (half the kernel on every side), an amount for every

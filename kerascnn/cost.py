@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kerascnn import blocks
 from kerascnn.blocks import Padding, sides
 from kerascnn.errors import ArgumentError, InputSizeError, KerascnnError
-from kerascnn.keras_internals import without_values
+from kerascnn.keras_internals import allow_deep_graphs, without_values
 from kerascnn.layers import pooled
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ def _run_keras(
 
     from kerascnn.profiling import profile
 
+    allow_deep_graphs()
     try:
         with without_values():
             inputs = keras.Input(shape, name="input")

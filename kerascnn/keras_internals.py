@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import random
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,17 @@ except (ImportError, AttributeError, TypeError) as error:
         f"{keras.__version__} no longer has ({error}). Install the Keras that kerascnn declares: "
         "pip install --upgrade kerascnn."
     ) from error
+
+
+def allow_deep_graphs() -> None:
+    """Raise Python's limit on recursion to what Keras needs for the deepest of our networks.
+
+    Keras follows a graph by recursion, one call for each layer in a row: DenseNet-264 has a
+    thousand, ResNet-1202 three thousand six hundred, and Python's limit is one thousand. The limit
+    stays raised, because whoever has built or loaded such a model goes on to copy it or to take
+    it apart with Keras's own functions; it belongs to the process, not to one thread.
+    """
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
 
 @dataclass(frozen=True)

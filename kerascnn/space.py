@@ -59,7 +59,8 @@ class Param:
     Attributes:
         name: the keyword of the builder or head.
         default: the paper's value.
-        search: the values or the range that a search tries; None: not searched.
+        search: the values or the range that a search tries, and a default outside of them, such
+            as a variant's, as well; None: not searched.
         legal: the values or the range that the builder accepts, at least as wide as `search`;
             None: what `search` says, or anything of the default's type if that is None too.
         when: `(name of an earlier argument, its values)` under which this one has an effect.
@@ -134,21 +135,33 @@ class Param:
     def elements(self) -> tuple[Param, ...]:
         """Scalar parameters: itself, or one for each stage, named `widths_1`, `widths_2`..."""
         if not self.per_stage:
-            return (self,)
+            return (self._reaching(),)
         return tuple(
-            replace(self, name=f"{self.name}_{index}", default=value)
+            replace(self, name=f"{self.name}_{index}", default=value)._reaching()
             for index, value in enumerate(self.default, start=1)
         )
 
+    def _reaching(self) -> Param:
+        """The scalar, a continuous search widened to its default."""
+        if self.searched_values() is not None or self.default in self.search:
+            return self
+        low, high = sorted((self.search.low, self.search.high, self.default))[::2]
+        return replace(self, search=replace(self.search, low=low, high=high))
+
     def searched_values(self) -> tuple[Any, ...] | None:
-        """The values a search visits for a scalar; None if they are a continuum."""
+        """The values a search visits for a scalar, its default too; None: they are a continuum."""
         if self.search is None:
             return (self.default,)
-        if isinstance(self.search, tuple):
-            return self.search
+        values = self.search if isinstance(self.search, tuple) else self._grid(self.search)
+        if values is None or self.default in values:
+            return values
+        joined = (*values, self.default)
+        return joined if isinstance(self.default, str) else tuple(sorted(joined))
+
+    def _grid(self, searched: Range) -> tuple[float, ...] | None:
         if isinstance(self.default, int):
-            return replace(self.search, step=self.search.step or 1, log=False).grid()
-        return self.search.grid()
+            searched = replace(searched, step=searched.step or 1, log=False)
+        return searched.grid()
 
     def searched(self) -> tuple[Any, ...]:
         """The listed values, or the ends of the range, that a search tries, of a single value."""

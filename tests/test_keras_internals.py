@@ -1,5 +1,8 @@
 """Walking graphs: in time proportional to their size, in a reader's order."""
 
+import subprocess
+import sys
+
 import keras
 import pytest
 from keras import layers
@@ -39,6 +42,12 @@ def test_a_walk_ends_at_the_models_inputs():
     middle = tensor_at(x, "add0")
     names = [call.operation.name for call in calls(keras.Model(middle, x))]
     assert names == ["right1", "left1", "add1", "right2", "left2", "add2"]
+
+
+def test_importing_leaves_pythons_recursion_limit_alone():
+    script = "import sys, kerascnn.layers, kerascnn.cost; print(sys.getrecursionlimit())"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert found.stdout.split()[-1:] == ["1000"], found.stderr
 
 
 def test_a_very_deep_graph():

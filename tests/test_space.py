@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+import kerascnn
 from kerascnn import Param, Range, Space
 from kerascnn.errors import ArgumentError
 
@@ -140,6 +141,29 @@ def test_samples_are_searched_values_and_cover_them(space):
     for s in samples:
         types = {name: type(value) for name, value in s.items()}
         assert types == {name: type(value) for name, value in space.defaults().items()}
+
+
+def test_a_default_outside_the_searched_values_is_searched_too(space):
+    """A variant's values are where its search begins, however unusual they are."""
+    variant = space.with_defaults({"widths": (8, 33), "kernel": 11, "rate": 0.9}, owner="net")
+    found = {scalar.name: scalar for scalar in variant.scalars()}
+    assert found["widths_1"].searched_values() == tuple(range(4, 33, 4))
+    assert found["widths_2"].searched_values() == (*range(4, 33, 4), 33)
+    assert found["kernel"].searched_values() == (3, 5, 7, 11)
+    assert (found["rate"].search.low, found["rate"].search.high) == (0.0, 0.9), "a continuum widens"
+    samples = [variant.sample(random.Random(seed)) for seed in range(300)]
+    assert {s["kernel"] for s in samples} == {3, 5, 7, 11}
+    assert {type(s["widths"][1]) for s in samples} == {int}
+    assert 33 in {s["widths"][1] for s in samples}
+    assert max(s["rate"] for s in samples) > 0.8
+    assert variant.narrow(choose={"kernel": [3, 5]})["kernel"].searched_values() == (3, 5)
+
+
+def test_every_architectures_search_can_visit_its_own_network():
+    for name in kerascnn.list_architectures():
+        for scalar in kerascnn.get(name).space.scalars():
+            values = scalar.searched_values()
+            assert scalar.default in (scalar.search if values is None else values), name
 
 
 def test_the_same_seed_draws_the_same(space):

@@ -143,10 +143,11 @@ STAGES = (
         help="Which convolution of a bottleneck halves the map.",
     ),
 )
+# A search tries A only where it is the variant's own: nearly all random widths shrink somewhere.
 SHORTCUT = Param(
     "shortcut",
     "B",
-    ("A", "B", "C"),
+    ("B", "C"),
     legal=("A", "B", "C", "none"),
     help="A: padded identity; B: projections where the shape changes; C: projections only.",
 )
@@ -165,6 +166,7 @@ SPACE = Space(
     ),
     rules=RULES,
 )
+PLAIN_SPACE = SPACE.narrow(fix={"shortcut": "none"})  # a search can't make it residual
 IMAGENET_RECIPE = replace(
     common.SGD,
     warmup_epochs=1,
@@ -257,7 +259,7 @@ def imagenet(
         name=name,
         build=build,
         head=common.pooled_head,
-        space=SPACE,
+        space=PLAIN_SPACE if shortcut == "none" else SPACE,
         config={"depths": depths, "block": block, "shortcut": shortcut},
         card=replace(CARD, params=params, macs=macs, results=RESULTS[name], preprocessing=pixels),
         recipe=IMAGENET_RECIPE,
@@ -276,7 +278,7 @@ def cifar(
         name=name,
         build=build,
         head=common.pooled_head,
-        space=SPACE,
+        space=PLAIN_SPACE if shortcut == "none" else SPACE,
         config={**CIFAR_STEM, "depths": (n, n, n), "shortcut": shortcut},
         card=replace(CIFAR_CARD, params=params, macs=macs, results=results),
         recipe=CIFAR_RECIPE,

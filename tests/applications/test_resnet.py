@@ -1,5 +1,8 @@
 """ResNet beyond its layer list, which tests/test_exactness.py compares with the paper's."""
 
+import random
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -169,6 +172,14 @@ def test_cost_is_that_of_the_built_model(architecture, arguments):
     assert counted.params == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
 
 
+def test_a_search_keeps_plain_nets_plain_and_seldom_draws_what_no_rule_allows():
+    rng = random.Random(0)
+    assert {Plain18.space.sample(rng)["shortcut"] for _ in range(50)} == {"none"}
+    assert {ResNet20CIFAR.space.sample(rng)["shortcut"] for _ in range(50)} == {"A", "B", "C"}
+    samples = [ResNet50.space.sample(rng) for _ in range(200)]
+    assert not any(map(ResNet50.space.broken_rule, samples))
+
+
 def test_too_small_an_input_names_the_smallest():
     with pytest.raises(InputSizeError, match=r"17×17.*Received: 16×16"):
         ResNet50(input_shape=(16, 16, 3))
@@ -195,9 +206,15 @@ def test_wrong_arguments_say_what_is_expected(arguments, message):
 
 @pytest.mark.slow
 def test_graphs_deeper_than_pythons_recursion_limit_are_built_and_rebuilt():
-    """Keras follows a graph by recursion; blocks.py raises the limit."""
+    """Keras follows a graph by recursion."""
     deep = Plain20CIFAR.variant("deep", depths=(170,), widths=(2,), kernels=(1,))
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    try:
+        with without_values():
+            model = deep(input_shape=(4, 4, 1))
+    finally:
+        sys.setrecursionlimit(max(limit, sys.getrecursionlimit()))
     with without_values():
-        model = deep(input_shape=(4, 4, 1))
         again = model.__class__.from_config(model.get_config())
     assert len(again.layers) == len(model.layers) > 1000
