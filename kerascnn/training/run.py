@@ -136,7 +136,9 @@ def load_model(path: Path, architecture: dict[str, Any] | None) -> keras.Model:
 
     import kerascnn.layers  # noqa: F401  (registers our layers with Keras)
     from kerascnn import registry
+    from kerascnn.keras_internals import allow_deep_graphs
 
+    allow_deep_graphs()
     if architecture is not None:
         registry.get(architecture["name"])
     if not path.is_file():
