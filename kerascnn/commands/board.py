@@ -10,8 +10,9 @@ import typer
 
 EVENTS = "*.tfevents.*"  # TensorBoard's own pattern for its files
 RELOAD_SECONDS = 5.0
-# The dashboard with the layout that training wrote, see kerascnn/training/board.py.
-FIRST = "#custom_scalars"
+# The dashboard with the layout that training wrote, see kerascnn/training/board.py. Its default
+# smoothing would move the curves of a few epochs away from their values.
+FIRST = "#custom_scalars&_smoothingWeight=0"
 
 
 def board(

@@ -186,8 +186,8 @@ class Dataset:
         licence: under which the data may be used, as far as known.
         notes: every conversion made.
         left_out: "file: reason" for each file that was left out.
-        fingerprint: SHA-256 over all that decides what is delivered: pixels, or names, sizes and
-            times of files; labels, split and shape.
+        fingerprint: SHA-256 over all that decides what is delivered: pixels, or names and sizes
+            of files; labels, split and shape.
         train, validation, test: the splits, each may be empty.
     """
 

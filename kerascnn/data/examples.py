@@ -93,14 +93,14 @@ class Files:
     Attributes:
         root: the folder that `paths` start from.
         paths: `[n]`, the files' names as bytes: far smaller than a list of strings.
-        stamps: int64 `[n, 2]`, size in bytes and time of the last change in nanoseconds.
+        sizes: int64 `[n]`, in bytes; -1: unknown.
         labels: integers `[n]`.
         shape: `(height, width, channels)` to deliver when the user asks for no other.
     """
 
     root: str
     paths: np.ndarray
-    stamps: np.ndarray
+    sizes: np.ndarray
     labels: np.ndarray
     shape: Shape
 
@@ -111,7 +111,7 @@ class Files:
     def take(self, index: np.ndarray) -> Files:
         """The examples at these positions."""
         return Files(
-            self.root, self.paths[index], self.stamps[index], self.labels[index], self.shape
+            self.root, self.paths[index], self.sizes[index], self.labels[index], self.shape
         )
 
     def keys(self) -> Iterable[bytes]:
@@ -119,9 +119,12 @@ class Files:
         return self.paths.tolist()
 
     def digest(self, update: Callable[[Any], None]) -> None:
-        """Names, sizes and times of the files, not their content."""
+        """Names and sizes of the files, not their content.
+
+        Nor their times, which copying or unpacking changes, while the images stay the same.
+        """
         update(b"\0".join(self.paths.tolist()))
-        update(np.ascontiguousarray(self.stamps))
+        update(np.ascontiguousarray(self.sizes))
         update(np.ascontiguousarray(self.labels, "int32"))
 
     def deliver(self, shape: Shape) -> tuple[Split, tuple[str, ...]]:
@@ -166,11 +169,13 @@ class Options:
     Attributes:
         input_shape: `(height, width, channels)` that will be delivered; None: the source's own.
         skip_corrupt: leave unreadable images out instead of raising.
+        unread: hand over the files without reading any; whoever asks for it reads them.
         echo: where to say that something takes long.
     """
 
     input_shape: Shape | None = None
     skip_corrupt: bool = False
+    unread: bool = False
     echo: Callable[[str], None] = field(default=lambda line: None)
 
 
@@ -182,8 +187,10 @@ class Source:
         read: `read(argument, options) -> Contents`; raises DataError.
         argument: what has to follow the name and a colon, such as "PATH"; "": nothing may.
         help: one line.
+        licence: under which the data may be used, where it is known without reading them.
     """
 
     read: Callable[[str, Options], Contents]
     argument: str = ""
     help: str = ""
+    licence: str = ""

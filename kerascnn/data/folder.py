@@ -48,10 +48,13 @@ def _folder(root: str, options: Options) -> Contents:
         split: _index(root, folder, class_names, strays, required=split == "train")
         for split, folder in parts.items()
     }
+    if options.unread:
+        left_out = [f"{stray}: no image" for stray in strays]
+        return Contents(class_names=tuple(class_names), splits=found, left_out=tuple(left_out))
     shape = options.input_shape or _common_shape(found["train"])
     found = {split: replace(files, shape=shape) for split, files in found.items()}
     notes: list[str] = []
-    left_out: list[str] = []
+    left_out = []
     if strays:
         notes.append(_listing(f"Left out {len(strays)} files that are no images", strays))
     if options.skip_corrupt or sum(len(files.labels) for files in found.values()) <= VERIFY_LIMIT:
@@ -113,22 +116,22 @@ def _index(
             f"{min(unknown)!r}."
         )
     paths: list[bytes] = []
-    stamps: list[tuple[int, int]] = []
+    sizes: list[int] = []
     counts = []
     for name in class_names:
         before = len(paths)
-        for path, size, changed in sorted(_walk(root, os.path.join(folder, name), strays)):
+        for path, size in sorted(_walk(root, os.path.join(folder, name), strays)):
             paths.append(os.fsencode(path))
-            stamps.append((size, changed))
+            sizes.append(size)
         counts.append(len(paths) - before)
         if required and not counts[-1]:
             raise DataError(f"The class folder {os.path.join(root, folder, name)} has no image.")
     labels = np.repeat(np.arange(len(class_names), dtype="int32"), counts)
-    return Files(root, np.array(paths, "S"), np.array(stamps, "int64"), labels, (0, 0, 0))
+    return Files(root, np.array(paths, "S"), np.array(sizes, "int64"), labels, (0, 0, 0))
 
 
-def _walk(root: str, folder: str, strays: list[str]) -> Iterator[tuple[str, int, int]]:
-    """Path below `root`, size and time of change of each image file."""
+def _walk(root: str, folder: str, strays: list[str]) -> Iterator[tuple[str, int]]:
+    """Path below `root` and size of each image file."""
     if not os.path.isdir(os.path.join(root, folder)):
         return
     with os.scandir(os.path.join(root, folder)) as entries:
@@ -142,10 +145,9 @@ def _walk(root: str, folder: str, strays: list[str]) -> Iterator[tuple[str, int,
                 strays.append(path)
             else:
                 try:
-                    stat = entry.stat()
-                    yield path, stat.st_size, stat.st_mtime_ns
+                    yield path, entry.stat().st_size
                 except OSError:  # a dangling link: reading it will say so
-                    yield path, -1, -1
+                    yield path, -1
 
 
 def _common_shape(files: Files) -> Shape:
@@ -231,5 +233,6 @@ def _listing(what: str, items: list[str]) -> str:
 FOLDER = Source(
     read=_folder,
     argument="PATH",
+    licence="yours",
     help="Image files, one sub-folder for each class; train, val and test folders if there are.",
 )

@@ -9,8 +9,12 @@ image is the same from a file and from an archive.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -71,15 +75,67 @@ def decode(
     Raises:
         DataError: the file can't be read; the message names it.
     """
+    with _opened(path) as image:
+        if enough:
+            image.draft(None, (enough, enough))
+        image.load()
+        return _plain(image)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """A file to decode in the block, whose errors become a DataError that names it."""
     try:
         with Image.open(path) as image:
-            if enough:
-                image.draft(None, (enough, enough))
-            image.load()
-            return _plain(image)
+            yield image
     except Exception as error:  # decoders of damaged files raise anything, SyntaxError included
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{os.fspath(path)} can't be read as an image: {reason}") from error
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """An image as it is stored.
+
+    Attributes:
+        height, width: as people see it, upright.
+        mode: Pillow's, such as "RGB", "CMYK" or "P"; "RGBA" has an alpha channel.
+        format: of the file, such as "JPEG"; "array" in memory.
+        changes: what reading it changes, a phrase each.
+        digest: of its size and pixels, after those changes.
+    """
+
+    height: int
+    width: int
+    mode: str
+    format: str
+    changes: tuple[str, ...]
+    digest: bytes
+
+
+def inspect(path: str | os.PathLike[str]) -> Inspection:
+    """Decode a whole file.
+
+    Raises:
+        DataError: the file can't be read; the message names it.
+    """
+    with _opened(path) as image:
+        mode, kind = image.mode, image.format or ""
+        image.load()
+        plain, changes = _plain(image)
+        pixels = _array(plain)
+    return Inspection(plain.height, plain.width, mode, kind, changes, digest(pixels))
+
+
+def digest(pixels: np.ndarray) -> bytes:
+    """Of an image, uint8 `[height, width, channels]`: the same for the same pixels.
+
+    Grey images have the same digest with one channel and with three.
+    """
+    if pixels.shape[2] == 3 and (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., :1]
+    head = repr(pixels.shape).encode()
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16, key=head).digest()
 
 
 def _plain(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:

@@ -50,11 +50,8 @@ def load(
     """
     say = echo or (lambda line: None)
     _check_arguments(input_shape, validation, test)
-    found, argument = _find(source)
     options = Options(input_shape=input_shape, skip_corrupt=skip_corrupt, echo=say)
-    contents = found.read(argument, options)
-    for name, examples in contents.splits.items():
-        _check(source, name, examples, len(contents.class_names))
+    contents = read_source(source, options)
     contents = _split(contents, seed, validation, test)
     shape = input_shape or contents.splits["train"].shape
     notes = list(contents.notes)
@@ -79,6 +76,19 @@ def load(
         fingerprint=_fingerprint(contents, shape),
         **splits,
     )
+
+
+def read_source(source: str, options: Options) -> Contents:
+    """What a source holds, with its own splits only.
+
+    Raises:
+        DataError, UnknownNameError, DuplicateNameError, BrokenPluginError: see `load`.
+    """
+    found, argument = _find(source)
+    contents = found.read(argument, options)
+    for name, examples in contents.splits.items():
+        _check(source, name, examples, len(contents.class_names))
+    return contents
 
 
 def _find(source: str) -> tuple[Source, str]:

@@ -8,6 +8,7 @@ import io
 import os
 import socket
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -142,10 +143,10 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
     if not os.path.exists(path):
         raise DataError(f"There is no file {path}.")
     try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise ValueError("it holds a single array")
-        with archive:
+        # NumPy takes any other file for a pickle, and advises to load it unsafely.
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no zip archive of arrays, as numpy.savez writes it")
+        with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except Exception as error:  # a damaged archive raises anything, tokenize.TokenError included
         raise DataError(f"{path} can't be read as an .npz archive: {error}") from error
@@ -196,10 +197,14 @@ _CIFAR100 = (
 
 
 def _source(hosted: _Hosted, text: str) -> Source:
-    return Source(read=functools.partial(_hosted, hosted), help=text)
+    return Source(read=functools.partial(_hosted, hosted), help=text, licence=hosted.licence)
 
 
-MNIST5K = Source(read=_mnist5k, help="5,000 handwritten digits of MNIST, bundled; 28×28 grey.")
+MNIST5K = Source(
+    read=_mnist5k,
+    help="5,000 handwritten digits of MNIST, bundled; 28×28 grey.",
+    licence=MNIST_LICENCE,
+)
 MNIST = _source(
     _Hosted("mnist", DIGITS, MNIST_LICENCE, "datasets", {"mnist.npz": f"{_STORAGE}mnist.npz"}),
     "70,000 handwritten digits; 28×28 grey.",
@@ -237,5 +242,6 @@ CIFAR100 = _source(
 NPZ = Source(
     read=_npz,
     argument="PATH",
+    licence="yours",
     help="An archive of NumPy arrays: images and labels, or x_train, y_train, x_test, y_test.",
 )

@@ -152,6 +152,28 @@ def samples(
     return figure
 
 
+def augmented(originals: np.ndarray, changed: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
+    """Images, each followed by what random changes make of it.
+
+    Args:
+        originals: `[n, height, width, channels]`, integers in [0, 255] or floats in [0, 1].
+        changed: the same images after each of several draws.
+        names: what to write below each original.
+    """
+    rows = np.stack([originals, *changed], axis=1)
+    draws, many = rows.shape[1], len(originals) > 3
+    images = _visible(rows.reshape(-1, *originals.shape[1:]))
+    figure, axes, places = _mosaic(images, 2 * draws if many else draws, cell=1.25, caption=0.3)
+    for number, (x, y, bottom) in enumerate(places):
+        if number % draws == 0:
+            frame = Rectangle((x, y), 1, bottom - y, fill=False, edgecolor=TRAIN, linewidth=2.5)
+            axes.add_patch(frame)
+            caption = _short(names[number // draws])
+            axes.text(x + 0.5, bottom + 0.05, caption, ha="center", va="top", fontsize=8, color=INK)
+    axes.set_title("Framed: the image; beside it: as epochs of training see it", **TITLE)
+    return figure
+
+
 def filters(kernel: np.ndarray, name: str, columns: int = 16) -> Figure:
     """Convolution kernels as pictures: middle grey is zero, each is scaled by its largest weight.
 

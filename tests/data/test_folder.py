@@ -212,6 +212,13 @@ def test_fingerprint_sees_files_seed_and_size(colours):
     assert load(source).fingerprint != first
 
 
+def test_a_copied_folder_is_the_same_data(colours, tmp_path):
+    copy = shutil.copytree(colours, tmp_path / "copy", copy_function=shutil.copyfile)
+    for path in copy.rglob("*.png"):
+        os.utime(path, (1, 1))
+    assert load(f"folder:{copy}").fingerprint == load(f"folder:{colours}").fingerprint
+
+
 def test_large_sets_are_not_read_when_loading(colours, monkeypatch):
     monkeypatch.setattr(folder, "VERIFY_LIMIT", 59)
     monkeypatch.setattr(folder.images, "read", lambda *args: pytest.fail("an image was read"))

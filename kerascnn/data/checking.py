@@ -1,0 +1,159 @@
+"""`check`: read everything in a source once, and say what is wrong or remarkable in it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kerascnn.data import images
+from kerascnn.data.examples import Arrays, Examples, Options
+from kerascnn.data.images import Inspection
+from kerascnn.data.loading import SPLITS, read_source
+from kerascnn.errors import DataError
+
+CHUNK = 1024  # images handed to the threads at a time: a million futures would fill the memory
+
+
+@dataclass(frozen=True)
+class Example:
+    """Where an image is.
+
+    Attributes:
+        split: "train", "validation" or "test".
+        label: name of its class.
+        place: its file below the source's folder, or in an array such as "train[12]".
+    """
+
+    split: str
+    label: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is in a source.
+
+    Attributes:
+        source: as the user typed it.
+        licence: as far as known.
+        images: how many were read, the corrupt ones included.
+        counts: split → class → images. Only the source's own splits.
+        sizes: "height×width" → images, the most common first.
+        modes: Pillow's mode → images; for arrays "L", "RGB" or "n channels".
+        formats: "JPEG", "PNG" ... or "array" → images.
+        changes: what reading changes, such as "converted from CMYK to RGB" → images.
+        corrupt: "file: reason" for each image that can't be read.
+        left_out: "file: reason" for each file that is no image.
+        duplicates: groups of examples whose pixels are the same.
+    """
+
+    source: str
+    licence: str
+    images: int
+    counts: dict[str, dict[str, int]]
+    sizes: dict[str, int]
+    modes: dict[str, int]
+    formats: dict[str, int]
+    changes: dict[str, int]
+    corrupt: list[str]
+    left_out: list[str]
+    duplicates: list[list[Example]]
+
+    def across_splits(self) -> list[list[Example]]:
+        """The duplicates that are in more than one split: the test knows training images."""
+        return [group for group in self.duplicates if len({e.split for e in group}) > 1]
+
+    def contradictory(self) -> list[list[Example]]:
+        """The duplicates that belong to more than one class."""
+        return [group for group in self.duplicates if len({e.label for e in group}) > 1]
+
+
+def check(source: str, *, progress: Callable[[int, int], None] | None = None) -> Report:
+    """Read everything in a source once, in parallel.
+
+    Args:
+        source: as in `kerascnn.data.load`.
+        progress: is called now and then with the number of images read and to read.
+
+    Raises:
+        DataError: the source as a whole can't be used; a corrupt image is no error here.
+        UnknownNameError, DuplicateNameError, BrokenPluginError: see `kerascnn.registry.load`.
+    """
+    contents = read_source(source, Options(unread=True))
+    parts = {name: contents.splits[name] for name in SPLITS if name in contents.splits}
+    total = sum(len(examples.labels) for examples in parts.values())
+    seen: dict[str, Counter[str]] = defaultdict(Counter)
+    corrupt: list[str] = []
+    groups: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
+    done = 0
+    for split, examples in parts.items():
+        for position, found in enumerate(_inspected(examples)):
+            done += 1
+            if progress and (done % 64 == 0 or done == total):
+                progress(done, total)
+            if isinstance(found, str):
+                corrupt.append(found)
+                continue
+            seen["sizes"][f"{found.height}×{found.width}"] += 1
+            seen["modes"][found.mode] += 1
+            seen["formats"][found.format] += 1
+            seen["changes"].update(found.changes)
+            groups[found.digest].append((split, position))
+
+    def example(split: str, position: int) -> Example:
+        part = parts[split]
+        label = contents.class_names[part.labels[position]]
+        if isinstance(part, Arrays):
+            return Example(split, label, f"{split}[{position}]")
+        return Example(split, label, os.fsdecode(part.paths[position]))
+
+    def counted(name: str) -> dict[str, int]:
+        return dict(seen[name].most_common())
+
+    return Report(
+        source=source,
+        licence=contents.licence,
+        images=total,
+        counts={
+            name: _per_class(part.labels, contents.class_names) for name, part in parts.items()
+        },
+        sizes=counted("sizes"),
+        modes=counted("modes"),
+        formats=counted("formats"),
+        changes=counted("changes"),
+        corrupt=corrupt,
+        left_out=list(contents.left_out),
+        duplicates=[[example(*at) for at in same] for same in groups.values() if len(same) > 1],
+    )
+
+
+def _inspected(examples: Examples) -> Iterator[Inspection | str]:
+    """Each example as it is stored, or why it can't be read."""
+
+    def inspect(position: int) -> Inspection | str:
+        if isinstance(examples, Arrays):
+            return _inspect_array(examples.images[position])
+        try:
+            return images.inspect(examples.path(position))
+        except DataError as error:
+            return str(error)
+
+    total = len(examples.labels)
+    for start in range(0, total, CHUNK):
+        yield from images.workers().map(inspect, range(start, min(start + CHUNK, total)))
+
+
+def _inspect_array(pixels: np.ndarray) -> Inspection:
+    height, width, channels = pixels.shape
+    mode = {1: "L", 3: "RGB"}.get(channels, f"{channels} channels")
+    return Inspection(height, width, mode, "array", (), images.digest(pixels))
+
+
+def _per_class(labels: Any, class_names: tuple[str, ...]) -> dict[str, int]:
+    counts = np.bincount(labels, minlength=len(class_names)).tolist()
+    return dict(zip(class_names, counts))

@@ -1,0 +1,99 @@
+"""`kerascnn board` serves real logs, with loss, error and health on its first dashboard."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import keras
+import numpy as np
+import pytest
+
+from kerascnn.commands.board import serve
+from kerascnn.errors import ArgumentError, RunError
+from kerascnn.training.board import LAYOUT, TensorBoardLogs
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Logs of one epoch."""
+    root = tmp_path_factory.mktemp("runs")
+    model = keras.Sequential(
+        [keras.Input([4, 4, 1]), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    logs = TensorBoardLogs(
+        directory=root / "run" / "tensorboard",
+        class_names=["a", "b"],
+        images=np.zeros([1, 4, 4, 1]),
+        inputs=np.zeros([1, 4, 4, 1], "float32"),
+        labels=np.zeros(1, int),
+        hparams={},
+        epochs=1,
+        logits=True,
+    )
+    logs.set_model(model)
+    logs.on_train_begin()
+    speed = {"learning_rate": 0.1, "images_per_second": 9.0, "seconds": 2.0}
+    logs.on_epoch_end(0, {"loss": 1.5, "error": 0.25, "val_loss": 1.25, "val_error": 0.5} | speed)
+    logs.on_train_end({})
+    return root
+
+
+def ask(address, path, **query):
+    url = f"{address}data/plugin/custom_scalars/{path}?{urllib.parse.urlencode(query)}"
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_the_command_serves_the_layout_and_every_chart_has_values(runs):
+    command = "from kerascnn.cli import main; main()"
+    words = ["board", str(runs), "--port", "0", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, *words], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        printed = process.stdout.readline()
+        process.stdout.close()
+        where = json.loads(printed)["address"]
+        address, dashboard = where.split("#")
+        assert re.fullmatch(r"http://localhost:\d+/", address)
+        assert dashboard.startswith("custom_scalars")
+        deadline = time.monotonic() + 60
+        while not (layout := ask(address, "layout")):
+            assert time.monotonic() < deadline, "TensorBoard found no layout"
+            time.sleep(0.2)
+        charts = {
+            part["title"]: {c["title"]: c["multiline"]["tag"][0] for c in part["chart"]}
+            for part in layout["category"]
+        }
+        assert charts == LAYOUT
+        assert list(charts) == ["Learning", "Health"]
+        run = "run/tensorboard"
+        for tag in (tag for part in charts.values() for tag in part.values()):
+            found = ask(address, "scalars", run=f"{run}/train", tag=tag)
+            assert list(found["tag_to_events"]) == [tag.strip("^$")]
+        found = ask(address, "scalars", run=f"{run}/validation", tag="^loss$")["tag_to_events"]
+        assert [value for _, _, value in found["loss"]] == [1.25]
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_no_directory_and_no_logs(tmp_path):
+    with pytest.raises(RunError, match="no directory"):
+        serve(tmp_path / "nothing")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(RunError, match="no TensorBoard logs"):
+        serve(tmp_path)
+
+
+def test_a_port_in_use_is_told(runs):
+    with socket.create_server(("localhost", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ArgumentError, match=f"Port {port} of localhost is in use"):
+            serve(runs, port=port)

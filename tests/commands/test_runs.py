@@ -1,0 +1,161 @@
+"""`kerascnn runs`: every run is listed, whatever its state; a diff shows differences only."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from kerascnn.cli import app
+from kerascnn.errors import ArgumentError, RunError
+from kerascnn.training.trainer import train
+
+
+def call(*words, width=140):
+    result = CliRunner().invoke(app, ["runs", *map(str, words)], env={"COLUMNS": str(width)})
+    if result.exception:
+        raise result.exception
+    return result.stdout
+
+
+def listed(*words):
+    return {row["run"]: row for row in json.loads(call(*words, "--json"))}
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """Two real runs, one in a sub-directory; copies of one in other states; and other files."""
+    root = tmp_path_factory.mktemp("runs")
+    small = {"arguments": {"widths": (2, 4), "hidden": (8,)}, "batch_size": 700, "epochs": 1}
+    quiet = Console(file=io.StringIO())
+    train("lenet5", "mnist5k", **small, run=root / "first", console=quiet, record=False)
+    changed = small | {"arguments": {"widths": (3, 4), "hidden": (8,)}, "learning_rate": 0.01}
+    run = root / "more" / "second"
+    train("lenet5", "mnist5k", **changed, seed=1, run=run, console=quiet, record=False)
+    config = (root / "first" / "config.json").read_text()
+    history = (root / "first" / "history.csv").read_text()
+    for name, files in {
+        "open": {"config.json": config, "history.csv": history},
+        "stopped": {"config.json": config, "metrics.json": '{"interrupted": true, "epochs": 0}'},
+        "bad_json": {"config.json": config[:50]},
+        "bad_config": {"config.json": '{"name": 3}'},
+        "bad_list": {"config.json": "[]"},
+        "bad_metrics": {"config.json": config, "metrics.json": "[1]"},
+        "bad_history": {"config.json": config, "history.csv": "epoch,loss\n1,abc\n"},
+        "bad_nothing": {"model.keras": ""},
+        "notes": {"readme.txt": "no run"},
+    }.items():
+        (root / name).mkdir()
+        for file, text in files.items():
+            (root / name / file).write_text(text)
+    return root
+
+
+def test_every_run_is_listed_with_its_state(directory):
+    rows = listed(directory)
+    bad = {name for name in rows if rows[name]["state"] == "damaged"}
+    assert bad == {
+        *("bad_json", "bad_config", "bad_list", "bad_metrics", "bad_history", "bad_nothing")
+    }
+    assert all(rows[name]["reason"] for name in bad)
+    states = {name: row["state"] for name, row in rows.items() if name not in bad}
+    assert states == {
+        "first": "finished",
+        "more/second": "finished",
+        "open": "running or dead",
+        "stopped": "interrupted",
+    }
+    metrics = json.loads((directory / "first" / "metrics.json").read_text())
+    first = rows["first"]
+    assert (first["error"], first["params"]) == (metrics["test_error"], metrics["trainable_params"])
+    assert (first["name"], first["data"], first["epochs"], first["of"]) == (
+        "lenet5",
+        "mnist5k",
+        1,
+        1,
+    )
+    assert rows["open"]["epochs"] == 1
+    assert rows["open"]["silent"] >= 0
+
+
+def test_the_table_has_a_line_for_each_and_fits_the_terminal(directory):
+    for width in (80, 140):
+        lines = call(directory, width=width).splitlines()
+        assert all(len(line) <= width for line in lines)
+        text = "\n".join(lines)
+        for part in ("first", "more/second", "damaged", "running or dead", "has written nothing"):
+            assert part in text
+    assert "strategy" in call(directory, width=140)
+
+
+def test_sort_and_filter(directory):
+    finished = ("--filter", "state=finished")
+    rows = list(listed(directory, *finished, "--sort", "params").values())
+    assert [row["params"] for row in rows] == sorted(row["params"] for row in rows)
+    back = list(listed(directory, *finished, "--sort", "params", "--reverse").values())
+    assert back == rows[::-1]
+    assert list(listed(directory, "--filter", "run=more/*", *finished)) == ["more/second"]
+    limit = f"params>{rows[0]['params']}"
+    assert list(listed(directory, "--filter", limit)) == [rows[1]["run"]]
+    assert set(listed(directory, "--filter", "error<=100%")) == {"first", "more/second"}
+    assert "No run of 10 passes the filters" in call(directory, "--filter", "error<0")
+    # What isn't known is at the end, in either direction.
+    for words in ((), ("--reverse",)):
+        assert list(listed(directory, "--sort", "error", *words).values())[-1]["error"] is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--sort", "loss"), ("--filter", "loss<1"), ("--filter", "error"), ("--filter", "error<x")],
+)
+def test_what_cannot_be_understood_is_refused(directory, words):
+    with pytest.raises(ArgumentError, match="Received"):
+        call(directory, *words)
+
+
+def test_no_directory_and_no_run(tmp_path):
+    with pytest.raises(RunError, match="no directory"):
+        call(tmp_path / "nothing")
+    assert "No run in" in call(tmp_path)
+
+
+def test_diff_shows_differences_only(directory):
+    pair = (directory / "first", directory / "more" / "second")
+    found = json.loads(call("diff", *pair, "--json"))
+    assert found["settings"] == {
+        "architecture.arguments.widths": [[2, 4], [3, 4]],
+        "recipe.learning_rate": [0.003, 0.01],
+        "seed": [0, 1],
+    }
+    assert "test_loss" in found["results"]
+    assert found["results"]["trainable_params"][0] < found["results"]["trainable_params"][1]
+    shown = call("diff", *pair)
+    assert "recipe.learning_rate" in shown
+    assert "fingerprint" not in shown
+
+
+def test_diff_of_a_run_with_itself_and_with_an_open_one(directory):
+    first = directory / "first"
+    found = json.loads(call("diff", first, first, "--json"))
+    assert found["settings"] == found["results"] == {}
+    assert call("diff", first, first).count("no difference") == 2
+    results = json.loads(call("diff", first, directory / "open", "--json"))["results"]
+    assert results["test_error"][1] is None
+    assert "val_error" not in results  # of the last epoch: the same in both
+    with pytest.raises(RunError, match="damaged"):
+        call("diff", first, directory / "bad_json")
+
+
+def test_it_needs_no_tensorflow(directory):
+    code = (
+        "import sys; from kerascnn.cli import app; app(sys.argv[1:], standalone_mode=False); "
+        "assert not {'keras', 'tensorflow', 'numpy'} & set(sys.modules)"
+    )
+    for words in ([str(directory)], ["diff", str(directory / "first"), str(directory / "open")]):
+        command = [sys.executable, "-c", code, "runs", *words]
+        ended = subprocess.run(command, env=os.environ, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
