@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from kerascnn.profiling import profile
     from kerascnn.registry import create, get, list_architectures, register
     from kerascnn.space import Param, Range, Space
+    from kerascnn.training.run import Run
+    from kerascnn.training.trainer import resume, train
 
 __version__ = "0.1.0"
 
@@ -34,6 +36,9 @@ _PUBLIC = {
     "get": "kerascnn.registry",
     "list_architectures": "kerascnn.registry",
     "register": "kerascnn.registry",
+    "Run": "kerascnn.training.run",
+    "resume": "kerascnn.training.trainer",
+    "train": "kerascnn.training.trainer",
 }
 
 _MODULES = ("data", "preprocessing", "weights")

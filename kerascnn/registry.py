@@ -110,7 +110,12 @@ def load(group: str, name: str) -> Any:
     kind = group.rsplit(".", 1)[1].removesuffix("s")
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(near)}?" if near else "See `kerascnn list`."
+        if near:
+            hint = f"Did you mean {' or '.join(near)}?"
+        elif group == ARCHITECTURES:
+            hint = "See `kerascnn list`."
+        else:
+            hint = f"Known: {', '.join(known)}."
         raise UnknownNameError(f"There is no {kind} {name!r}. {hint}")
     if len(known[name]) > 1:
         raise DuplicateNameError(_conflict(kind, known[name]))
@@ -234,12 +239,13 @@ def get(name: str) -> Architecture:
     return load(ARCHITECTURES, name)
 
 
-def create(name: str, **arguments: Any) -> keras.Model:
+def create(name: str, /, **arguments: Any) -> keras.Model:
     """Build the model of this name: `kerascnn.create("lenet5", classes=26, widths=(12, 32))`.
 
     Args:
         name: a name from `list_architectures()`.
-        **arguments: those of keras.applications and the family's own; see `Architecture`.
+        **arguments: those of keras.applications (`name` of the model among them) and the
+            family's own; see `Architecture`.
     """
     return get(name)(**arguments)
 

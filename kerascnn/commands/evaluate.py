@@ -17,14 +17,19 @@ def evaluate(
     """Evaluate a trained run; every image of the test split is counted once."""
     from kerascnn.training.run import Run
 
-    found = Run.open(run).evaluate(data, batch_size=batch_size)
+    def note(line: str) -> None:
+        typer.echo(line, err=json)
+
+    found = Run.open(run).evaluate(data, batch_size=batch_size, echo=note)
     if json:
         typer.echo(json_.dumps(found, indent=2))
         return
     from rich.console import Console
+    from rich.markup import escape
 
-    Console().print(
-        f"{found['data']} {found['split']}, {found['images']:,} images: "
+    Console(emoji=False).print(
+        f"{escape(found['data'])} {found['split']}, {found['images']:,} images: "
         f"error [bold]{found['error']:.2%}[/], loss {found['loss']:.4f}",
         highlight=False,
+        soft_wrap=True,
     )

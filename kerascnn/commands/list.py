@@ -25,6 +25,10 @@ def list_(
     from rich.console import Console
     from rich.table import Table
 
+    if not rows:
+        only = f" of {provider}" if provider else ""
+        Console(stderr=True).print(f"No architecture{only} matches {pattern}.", markup=False)
+        return
     table = Table("name", "from", "status", box=None)
     for row in rows:
         table.add_row(row.entry.name, row.entry.origin, row.status)

@@ -17,6 +17,7 @@ def predict(
     """Predict the classes of images: the most likely ones, with a bar for each."""
     import numpy as np
     from rich.console import Console
+    from rich.text import Text
 
     from kerascnn.commands.predictions import render_predictions
     from kerascnn.data.images import read
@@ -31,7 +32,8 @@ def predict(
         image, changes = read(path, shape)
         pixels.append(image)
         if changes:
-            console.print(f"[dim]{path}: {', '.join(changes)}.[/]", highlight=False)
+            note = Text(f"{path}: {', '.join(changes)}.", "dim")
+            console.print(note, soft_wrap=True)
     rows = []
     for path, likely in zip(images, found.predict(np.stack(pixels))):
         best = np.argsort(likely)[::-1][:top]

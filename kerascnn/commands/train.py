@@ -12,6 +12,7 @@ from kerascnn.errors import ArgumentError
 
 
 def train(
+    context: typer.Context,
     name: str | None = typer.Argument(None, help="An architecture; see `kerascnn list`."),
     data: str = typer.Option(
         "mnist5k", help="mnist5k, cifar10, folder:PATH, npz:PATH ... See `kerascnn data`."
@@ -49,6 +50,11 @@ def train(
             "Pass either the name of an architecture, as in `kerascnn train lenet5 --data "
             "mnist5k`, or --resume RUN, or --config RUN."
         )
+    _refuse_ignored(context, resume, config)
+    from kerascnn import registry
+
+    # Before TensorFlow is loaded: a misspelt name is answered at once.
+    recipe = registry.get(name).recipe if name else None
     arguments = parse_arguments(name, set_) if name else {}
     shape = parse_shape(input_shape)
 
@@ -56,7 +62,6 @@ def train(
 
     from rich.console import Console
 
-    from kerascnn import registry
     from kerascnn.training import trainer
 
     console = Console(stderr=json)
@@ -66,7 +71,6 @@ def train(
         found = trainer.repeat(config, run=run, overwrite=overwrite, console=console)
     else:
         assert name is not None
-        recipe = registry.get(name).recipe
         if clip_norm is not None and recipe is not None:
             recipe = dataclasses.replace(recipe, clip_norm=clip_norm)
         found = trainer.train(
@@ -92,4 +96,24 @@ def train(
         typer.echo(json_.dumps({"run": str(found.path), **metrics}, indent=2))
         return
     if "test_error" in metrics:
-        console.print(f"Test error [bold]{metrics['test_error']:.2%}[/]")
+        console.print(f"Test error [bold]{metrics['test_error']:.2%}[/]", highlight=False)
+    trainer.sayer(console)(f"Model, figures, curves.png and TensorBoard logs are in {found.path}.")
+
+
+def _refuse_ignored(context: typer.Context, resume: Path | None, config: Path | None) -> None:
+    """A run that goes on, or is done again, has its settings: others must not be passed over."""
+    if resume is None and config is None:
+        return
+    allowed = {"resume", "json"} if resume else {"config", "run", "overwrite", "json"}
+    given = [
+        f"--{key.strip('_').replace('_', '-')}"
+        for key in context.params
+        if key not in allowed
+        and (source := context.get_parameter_source(key)) is not None
+        and source.name != "DEFAULT"
+    ]
+    if given:
+        raise ArgumentError(
+            f"{'--resume' if resume else '--config'} takes its settings from config.json. "
+            f"Received: {', '.join(given)}."
+        )

@@ -20,7 +20,13 @@ from kerascnn.training.optimizers import make_loss
 from kerascnn.training.run import Run
 
 
-def evaluate_run(run: Run, data: str | Dataset | None, *, batch_size: int) -> dict[str, Any]:
+def evaluate_run(
+    run: Run,
+    data: str | Dataset | None,
+    *,
+    batch_size: int,
+    echo: Callable[[str], None] | None,
+) -> dict[str, Any]:
     """See `Run.evaluate`."""
     config = run.config
     dataset = load_for(
@@ -28,7 +34,7 @@ def evaluate_run(run: Run, data: str | Dataset | None, *, batch_size: int) -> di
         tuple(config["input_shape"]),
         config["seed"],
         config["data"]["skip_corrupt"],
-        lambda line: None,
+        echo if echo and data else lambda line: None,
     )
     if dataset.classes != config["classes"]:
         raise DataError(

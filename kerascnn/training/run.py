@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,20 +99,26 @@ class Run:
         return preprocessing_from(self.config["preprocessing"])
 
     def evaluate(
-        self, data: str | Dataset | None = None, *, batch_size: int = 256
+        self,
+        data: str | Dataset | None = None,
+        *,
+        batch_size: int = 256,
+        echo: Callable[[str], None] | None = print,
     ) -> dict[str, Any]:
         """Loss and top-1 error on a test split, every image counted once.
 
         Args:
             data: a source or a Dataset; default: the data the run was trained on.
             batch_size: images in one step; has no effect on the result.
+            echo: is called with each note on how another source's images are changed to fit; of
+                the run's own data, training has said it. None: silent.
 
         Returns:
             `{"data", "split", "images", "loss", "error"}`.
         """
         from kerascnn.training.inference import evaluate_run
 
-        return evaluate_run(self, data, batch_size=batch_size)
+        return evaluate_run(self, data, batch_size=batch_size, echo=echo)
 
     def predict(self, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
         """Class probabilities `[batch, classes]` of images `[batch, height, width, channels]`.

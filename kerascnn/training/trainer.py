@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
+from rich.text import Text
 
 from kerascnn import registry
 from kerascnn.architecture import Architecture, Preprocessing
@@ -127,11 +128,15 @@ def train(
         learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
     )
     _check_settings(recipe, precision)
+    if isinstance(architecture, Architecture):
+        architecture.cost(shape, **values)  # refuses an input that is too small
     source = data if isinstance(data, str) else data.name
     path = Path(run) if run else default_path(name, source)
     console = console or Console()
-    strategies.resolve(strategy)  # before the data pipeline starts TensorFlow's devices
-    dataset = load_for(data, shape, seed, skip_corrupt, console.print)
+    _refuse_directory(path, overwrite)  # before minutes are spent on reading data
+    # Before the data pipeline starts TensorFlow's devices.
+    _refuse_combinations(strategies.resolve(strategy), precision, jit)
+    dataset = load_for(data, shape, seed, skip_corrupt, sayer(console))
     config = {
         "kerascnn_run": 1,
         "name": name,
@@ -196,7 +201,7 @@ def repeat(
     strategies.resolve(config["strategy"])
     stored, shape = config["data"], tuple(config["input_shape"])
     dataset = load_for(
-        stored["source"], shape, config["seed"], stored["skip_corrupt"], console.print
+        stored["source"], shape, config["seed"], stored["skip_corrupt"], sayer(console)
     )
     if dataset.fingerprint != stored["fingerprint"]:
         raise RunError(
@@ -253,7 +258,7 @@ def resume(
         tuple(config["input_shape"]),
         config["seed"],
         stored["skip_corrupt"],
-        console.print,
+        sayer(console),
     )
     if dataset.fingerprint != stored["fingerprint"]:
         raise RunError(
@@ -280,23 +285,28 @@ def _execute(
     """Train as the run's config says, from its last checkpoint if it has one."""
     config = run.config
     recipe = recipe_from(config["recipe"])
-    strategy = strategies.resolve(config["strategy"])
-    batch_size = _global_batch(recipe.batch_size, dataset.train.size, strategy, console.print)
+    say, strategy = sayer(console), strategies.resolve(config["strategy"])
+    _refuse_combinations(strategy, config["precision"], config["jit"])
+    batch_size = _global_batch(recipe.batch_size, dataset.train.size, strategy, say)
     steps = dataset.train.size // batch_size
     if left := dataset.train.size % batch_size:
-        console.print(
+        say(
             f"Each epoch trains on {steps * batch_size:,} of {dataset.train.size:,} images: the "
             f"last {left} of its order don't fill a batch of {batch_size}."
         )
     keras.utils.set_random_seed(config["seed"])
-    with _precision(config["precision"], strategy), strategy.scope():
+    with _precision(config["precision"]), strategy.scope():
         model = _build(network, config, strategy)
         scores, is_logits = scores_of(model)
         optimizer = make_optimizer(recipe, steps, scores, config["precision"])
         loss = make_loss(recipe, dataset.classes, from_logits=is_logits)
         scores.compile(optimizer=optimizer)
     strategies.make_replicas_agree(scores, strategy)
-    with _precision(config["precision"], strategy):
+    say(
+        f"{config['name']}, {_trainable(model):,} parameters: {recipe.epochs} epochs of "
+        f"{steps} × {batch_size} images, {strategies.describe(strategy)}. Run: {run.path}"
+    )
+    with _precision(config["precision"]):
         trainer = _Trainer(
             run=run,
             config=config,
@@ -349,7 +359,7 @@ class _Trainer:
         directory = self.run.path / "checkpoints"
         first = checkpoints.restore(directory, self.scores, self.optimizer)
         if first:
-            self.console.print(f"Going on after epoch {first} of {self.recipe.epochs}.")
+            sayer(self.console)(f"Going on after epoch {first} of {self.recipe.epochs}.")
         elif self.record:
             checkpoints.save(directory, 0, self.scores, self.optimizer)
         rows = self.run.history[:first]
@@ -362,7 +372,7 @@ class _Trainer:
         except KeyboardInterrupt:
             done = len(rows)
             self._save({"interrupted": True, "epochs": done})
-            self.console.print(
+            sayer(self.console)(
                 f"Interrupted after {done} complete epochs. The model as it is was saved in "
                 f"{self.run.path}. Go on with `kerascnn train --resume {self.run.path}`."
             )
@@ -428,9 +438,9 @@ class _Trainer:
         rate = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
         raise TrainingError(
             f"The loss is not a number at step {step + 1} of epoch {epoch + 1}, with a learning "
-            f"rate of {rate:.3g}. Try a tenth of it (--learning-rate {rate / 10:.3g}), a limit on "
-            f"the gradient (--clip-norm 1), or a longer warm-up. The state before this epoch is in "
-            f"{self.run.path / 'checkpoints'}."
+            f"rate of {rate:.3g}. Try a tenth of the recipe's (--learning-rate "
+            f"{self.recipe.learning_rate / 10:.3g}), a limit on the gradient (--clip-norm 1), or a "
+            f"longer warm-up. The state before this epoch is in {self.run.path / 'checkpoints'}."
         )
 
     def _training_batches(self, first: int) -> tf.data.Dataset:
@@ -466,7 +476,7 @@ class _Trainer:
         metrics: dict[str, Any] = {
             "epochs": len(rows),
             "train_seconds": sum(row["seconds"] for row in rows),
-            "trainable_params": int(sum(np.prod(v.shape) for v in self.model.trainable_variables)),
+            "trainable_params": _trainable(self.model),
         }
         if rows:
             metrics |= {k: v for k, v in rows[-1].items() if "loss" in k or "error" in k}
@@ -514,7 +524,7 @@ class _Trainer:
             hparams={
                 "network": self.config["name"],
                 "seed": self.config["seed"],
-                "recipe": self.recipe,
+                "recipe": self.config["recipe"],
                 **arguments,
             },
             epochs=self.recipe.epochs,
@@ -535,13 +545,7 @@ class _Trainer:
 
 
 @contextlib.contextmanager
-def _precision(name: str, strategy: tf.distribute.Strategy) -> Iterator[None]:
-    if name == "mixed_float16" and strategy.num_replicas_in_sync > 1:
-        raise StrategyError(
-            "precision mixed_float16 can't be combined with several replicas: the check for "
-            "overflow sees the first replica only, and one overflow on another destroys the "
-            "weights. Use mixed_bfloat16."
-        )
+def _precision(name: str) -> Iterator[None]:
     before, floatx = keras.config.dtype_policy(), keras.config.floatx()
     try:
         if name == "float64":
@@ -565,6 +569,15 @@ def _build(
         return strategies.under(network, strategy)
     values = tupled(config["architecture"]["arguments"])
     return network(input_shape=tuple(config["input_shape"]), classes=config["classes"], **values)
+
+
+def sayer(console: Console) -> Callable[[str], None]:
+    """Prints lines as they are: a path may look like Rich's markup, or like an emoji's `:ok:`."""
+    return lambda line: console.print(Text(line), soft_wrap=True)
+
+
+def _trainable(model: keras.Model) -> int:
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
 
 def _check_settings(recipe: Recipe, precision: str) -> None:
@@ -599,23 +612,34 @@ def _evaluation_batch(training_batch: int) -> int:
     return 2 * training_batch
 
 
-def _use_jit(wanted: bool | None, strategy: tf.distribute.Strategy) -> bool:
-    distributed = isinstance(strategy, tf.distribute.MirroredStrategy)
-    if wanted and distributed:
+def _refuse_combinations(
+    strategy: tf.distribute.Strategy, precision: str, jit: bool | None
+) -> None:
+    if jit and isinstance(strategy, tf.distribute.MirroredStrategy):
         raise StrategyError(
             "XLA (jit) can't be combined with MirroredStrategy: the compiled step would need "
             "variables of another device. Use jit with --strategy none."
         )
+    if precision == "mixed_float16" and strategy.num_replicas_in_sync > 1:
+        raise StrategyError(
+            "precision mixed_float16 can't be combined with several replicas: the check for "
+            "overflow sees the first replica only, and one overflow on another destroys the "
+            "weights. Use mixed_bfloat16."
+        )
+
+
+def _use_jit(wanted: bool | None, strategy: tf.distribute.Strategy) -> bool:
     if wanted is None:
+        distributed = isinstance(strategy, tf.distribute.MirroredStrategy)
         return bool(tf.config.list_physical_devices("GPU")) and not distributed
     return wanted
 
 
-def _prepare_directory(path: Path, overwrite: bool) -> None:
-    """Make an empty directory; delete an earlier run only when told to.
+def _refuse_directory(path: Path, overwrite: bool) -> None:
+    """Refuse what is no directory, or holds an earlier run or anything else.
 
     Raises:
-        RunError: the directory holds something.
+        RunError: the message says what can be done.
     """
     if path.is_dir() and any(path.iterdir()):
         if not (path / "config.json").is_file():
@@ -625,7 +649,17 @@ def _prepare_directory(path: Path, overwrite: bool) -> None:
                 f"{path} holds an earlier run. Choose another directory with --run, go on with "
                 f"`kerascnn train --resume {path}`, or pass --overwrite."
             )
-        shutil.rmtree(path)
     elif path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file; --run needs a directory.")
+
+
+def _prepare_directory(path: Path, overwrite: bool) -> None:
+    """Make an empty directory; delete an earlier run only when told to.
+
+    Raises:
+        RunError: see `_refuse_directory`.
+    """
+    _refuse_directory(path, overwrite)
+    if path.is_dir() and any(path.iterdir()):
+        shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)

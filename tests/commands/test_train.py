@@ -1,6 +1,8 @@
 """`kerascnn train`, `evaluate`, `predict`, one after the other, as the README shows them."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from kerascnn.cli import app
-from kerascnn.errors import ArgumentError, RunError
+from kerascnn.errors import ArgumentError, RunError, UnknownNameError
 
 
 def call(*arguments):
@@ -35,6 +37,8 @@ def test_training_shows_each_epoch_and_the_test_error(trained):
     assert "epoch 2/2" in shown
     error = json.loads((path / "metrics.json").read_text())["test_error"]
     assert f"Test error {error:.2%}" in shown
+    assert f"Run: {path}" in shown
+    assert shown.splitlines()[-1].endswith(f"are in {path}.")
     assert json.loads((path / "config.json").read_text())["architecture"]["arguments"] == {
         "widths": [4, 8],
         "hidden": [32],
@@ -48,6 +52,15 @@ def test_evaluation_repeats_the_reported_error(trained):
     assert found["error"] == pytest.approx(metrics["test_error"], abs=1e-9)
     assert found["images"] == 1000
     assert f"error {found['error']:.2%}" in call("evaluate", path)
+
+
+def test_evaluation_says_how_other_images_are_changed(trained, tmp_path):
+    path, _ = trained
+    images = np.zeros((40, 30, 20), "uint8")
+    np.savez(tmp_path / "[x].npz", images=images, labels=np.arange(40) % 10)
+    shown = call("evaluate", path, "--data", f"npz:{tmp_path / '[x].npz'}")
+    assert "images are resized to 32×32" in shown
+    assert "[x].npz test, 10 images: error" in shown
 
 
 def test_prediction_of_image_files(trained, tmp_path):
@@ -70,6 +83,9 @@ def test_prediction_of_image_files(trained, tmp_path):
     ("arguments", "error", "message"),
     [
         (["train"], ArgumentError, "either the name of an architecture"),
+        (["train", "lenet5", "--data", "digits"], UnknownNameError, "Known: cifar10, cifar100"),
+        (["train", "--resume", ".", "--epochs", "9"], ArgumentError, "Received: --epochs"),
+        (["train", "--config", ".", "--set", "kernel=3"], ArgumentError, "Received: --set"),
         (["train", "lenet5", "--set", "kernel"], ArgumentError, "argument=value"),
         (["train", "lenet5", "--set", "kernel=x"], ArgumentError, "Received: 'x'"),
         (["train", "lenet5", "--set", "kernels=3"], ArgumentError, "has no argument 'kernels'"),
@@ -81,3 +97,21 @@ def test_prediction_of_image_files(trained, tmp_path):
 def test_mistakes_get_one_clear_message(arguments, error, message):
     with pytest.raises(error, match=message):
         call(*arguments)
+
+
+def test_a_misspelt_name_is_answered_before_tensorflow_is_loaded():
+    code = (
+        "import sys; from typer.testing import CliRunner; from kerascnn.cli import app; "
+        "found = CliRunner().invoke(app, ['train', 'lenet6']).exception; "
+        "print(found, 'tensorflow' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "Did you mean lenet5" in ended.stdout
+    assert ended.stdout.split()[-1] == "False"
+
+
+def test_a_pattern_that_matches_nothing_says_so():
+    result = CliRunner().invoke(app, ["list", "nosuch*"])
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "No architecture matches nosuch*" in result.stderr
+    assert json.loads(call("list", "nosuch*", "--json")) == []

@@ -156,11 +156,12 @@ class TestNpz:
         pickled = pickle.dumps({"images": 1})
         for content in (b"", b"text", whole[: len(whole) // 2], damaged, pickled):
             path.write_bytes(content)
-            with pytest.raises(DataError, match=r"set\.npz can't be read"):
+            with pytest.raises(DataError, match=r"set\.npz can't be read") as raised:
                 load(f"npz:{path}")
+            assert "unsafely" not in str(raised.value), "NumPy's advice for anything unknown"
         with path.open("wb") as file:
             np.save(file, np.zeros(3))
-        with pytest.raises(DataError, match="single array"):
+        with pytest.raises(DataError, match="no zip archive of arrays"):
             load(f"npz:{path}")
         with pytest.raises(DataError, match=r"no file .*missing\.npz"):
             load(f"npz:{tmp_path / 'missing.npz'}")

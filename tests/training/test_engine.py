@@ -1,4 +1,4 @@
-"""The loop gives the same weights on one device and on two, whatever Keras does under a strategy."""
+"""The loop gives the same weights on one device and on two, whatever Keras does by itself."""
 
 import keras
 import numpy as np

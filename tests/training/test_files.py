@@ -12,9 +12,14 @@ from kerascnn.training.files import replacing, write_json
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "config.json"
     write_json(path, {"good": 1})
-    with pytest.raises(RuntimeError, match="disk"), replacing(path) as temporary:
-        temporary.write_text("half a fi")
-        raise RuntimeError("disk")
+
+    def fail_half_way():
+        with replacing(path) as temporary:
+            temporary.write_text("half a fi")
+            raise RuntimeError("disk")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        fail_half_way()
     assert json.loads(path.read_text()) == {"good": 1}
     assert os.listdir(tmp_path) == ["config.json"]
 

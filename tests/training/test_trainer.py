@@ -1,5 +1,6 @@
 """A run from the first epoch to the last, interrupted, killed, resumed and refused."""
 
+import io
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import pytest
 from rich.console import Console
 
 import kerascnn
-from kerascnn.errors import ArgumentError, RunError, StrategyError, TrainingError
+from kerascnn.errors import ArgumentError, InputSizeError, RunError, StrategyError, TrainingError
 from kerascnn.training import trainer
 from kerascnn.training.recipes import Augmentation, Recipe
 from kerascnn.training.run import Run
@@ -57,7 +58,7 @@ def assert_same_state(one, two):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """An uninterrupted run, and what it printed."""
-    console = Console(record=True, width=120, file=open(os.devnull, "w"))
+    console = Console(record=True, width=120, file=io.StringIO())
     return small_run(tmp_path_factory.mktemp("runs") / "whole", console), console.export_text()
 
 
@@ -204,10 +205,11 @@ def test_data_that_changed_is_refused_on_resume(finished, tmp_path, quiet):
 
 
 def test_a_loss_that_is_not_a_number_stops_with_a_hint(tmp_path, quiet):
+    wild = Recipe(optimizer="sgd", learning_rate=1e38, schedule="constant", batch_size=500)
     with pytest.raises(TrainingError, match=r"step \d+ of epoch 1, with a learning rate of") as e:
-        wild = Recipe(optimizer="sgd", learning_rate=1e38, schedule="constant", batch_size=500)
         small_run(tmp_path / "run", quiet, recipe=wild)
     assert "--clip-norm" in str(e.value)
+    assert "--learning-rate 1e+37" in str(e.value)
 
 
 def test_a_users_model_with_a_softmax_trains_like_logits(tmp_path, quiet, two_devices):
@@ -248,6 +250,21 @@ def test_what_can_not_work_is_refused_by_name(
 ):
     with pytest.raises(error, match=message):
         small_run(tmp_path / "run", quiet, **options)
+    assert not (tmp_path / "run").exists(), "the next attempt may use the same directory"
+
+
+def test_an_input_that_is_too_small_leaves_no_run_behind(tmp_path, quiet):
+    with pytest.raises(InputSizeError, match="Smallest legal height and width: 16×16"):
+        small_run(tmp_path / "run", quiet, input_shape=(6, 6, 1))
+    assert not (tmp_path / "run").exists()
+
+
+def test_messages_are_printed_as_they_are():
+    """Rich would read markup in `[a]`, draw an emoji for `:ok:`, and break a long line."""
+    console = Console(record=True, width=20, file=io.StringIO())
+    line = "folder:ok: Left out 1 unreadable image: photos/[a]/3.png"
+    trainer.sayer(console)(line)
+    assert console.export_text() == line + "\n"
 
 
 def test_an_earlier_run_is_not_deleted_unasked(finished, tmp_path, quiet):
