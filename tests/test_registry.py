@@ -301,3 +301,7 @@ def test_numbers_in_names_are_sorted_as_numbers():
         *("resnet18", "resnet20_cifar", "resnet101", "resnet101v2"),
         *("vgg16", "vgg16_bn"),
     ]
+
+
+def test_create_can_name_the_model():
+    assert kerascnn.create("lenet5", name="digits").name == "digits"
