@@ -102,7 +102,7 @@ class Engine:
         return _totals(sums, int(bad))
 
     def evaluate(self, batches: Any, steps: int) -> Totals:
-        """Loss and correct predictions over `steps` batches of any size, each image once."""
+        """Loss and correct predictions over `steps` batches made by `filled`, each image once."""
         return _totals(self._evaluate(batches, tf.constant(steps)), -1)
 
     def logits(self, inputs: Any) -> np.ndarray:
@@ -170,7 +170,9 @@ class Engine:
     @tf.autograph.experimental.do_not_convert
     def _evaluate_replica(self, inputs: Any, labels: Any) -> Any:
         outputs = _listed(self.model(inputs, training=False))
-        return _sums(self._losses(labels, outputs), labels, outputs[0])
+        real = labels >= 0
+        each = self._losses(tf.maximum(labels, 0), outputs)
+        return _sums(tf.where(real, each, 0), labels, outputs[0])
 
     @tf.autograph.experimental.do_not_convert
     def _forward_replica(self, inputs: Any) -> Any:
@@ -182,6 +184,23 @@ class Engine:
         return tf.add_n(parts)
 
 
+def filled(batches: tf.data.Dataset, size: int) -> tf.data.Dataset:
+    """Batches for `Engine.evaluate`, all of one size: the last is filled up with label -1.
+
+    An uneven batch can leave a replica without an image, and TensorFlow's convolutions give wrong
+    shapes for none; besides, another size would compile everything once more.
+    """
+
+    def fill(images: Any, labels: Any) -> tuple[Any, Any]:
+        missing = size - tf.shape(labels)[0]
+        padding = [[0, missing]] + [[0, 0]] * (images.shape.rank - 1)
+        images = tf.ensure_shape(tf.pad(images, padding), [size, *images.shape[1:]])
+        labels = tf.pad(tf.cast(labels, tf.int32), [[0, missing]], constant_values=-1)
+        return images, tf.ensure_shape(labels, [size])
+
+    return batches.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
+
+
 def _listed(outputs: Any) -> list[Any]:
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
@@ -189,7 +208,7 @@ def _listed(outputs: Any) -> list[Any]:
 def _sums(each: Any, labels: Any, logits: Any) -> Any:
     predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
     correct = tf.reduce_sum(tf.cast(predicted == tf.cast(labels, tf.int32), tf.float32))
-    images = tf.cast(tf.shape(labels)[0], tf.float32)
+    images = tf.reduce_sum(tf.cast(labels >= 0, tf.float32))
     return tf.stack([tf.cast(tf.reduce_sum(each), tf.float32), correct, images])
 
 

@@ -15,7 +15,7 @@ from kerascnn.data import Dataset, explain, load
 from kerascnn.errors import ArgumentError, DataError
 from kerascnn.preprocessing import preprocess
 from kerascnn.training.config import preprocessing_from, recipe_from
-from kerascnn.training.engine import Engine
+from kerascnn.training.engine import Engine, filled
 from kerascnn.training.optimizers import make_loss
 from kerascnn.training.run import Run
 
@@ -60,7 +60,7 @@ def evaluate_run(
         loss_weights=(1.0, *[0.0] * (len(scores.outputs) - 1)),
     )
     prepare = preprocess_with(config["preprocessing"])
-    batches = split.batches(batch_size).map(lambda x, y: (prepare(x), y))
+    batches = filled(split.batches(batch_size).map(lambda x, y: (prepare(x), y)), batch_size)
     with readable_errors():
         found = engine.evaluate(iter(batches), math.ceil(split.size / batch_size))
     return {

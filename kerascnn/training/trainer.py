@@ -34,7 +34,7 @@ from kerascnn.training.config import (
     tupled,
     versions,
 )
-from kerascnn.training.engine import Engine, Totals
+from kerascnn.training.engine import Engine, Totals, filled
 from kerascnn.training.files import replacing, write_json, write_text
 from kerascnn.training.inference import load_for, preprocess_with, readable_errors, scores_of
 from kerascnn.training.optimizers import make_loss, make_optimizer
@@ -469,7 +469,7 @@ class _Trainer:
             return None
         batch = _evaluation_batch(self.batch_size)
         prepare = preprocess_with(self.config["preprocessing"])
-        batches = split.batches(batch, epochs=None).map(lambda x, y: (prepare(x), y))
+        batches = filled(split.batches(batch, epochs=None).map(lambda x, y: (prepare(x), y)), batch)
         return iter(self.engine.distribute(batches)), math.ceil(split.size / batch)
 
     def _finish(self, rows: list[dict[str, float]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from kerascnn.training import strategies
-from kerascnn.training.engine import Engine
+from kerascnn.training.engine import Engine, filled
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(67, 8, 8, 3))
@@ -17,8 +17,10 @@ LABELS = RNG.integers(0, 5, size=67).astype("int32")
 @pytest.fixture
 def float64():
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")  # Keras has kept the first one it was asked for
     yield
     keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
 
 
 def cross_entropy(labels, logits):
@@ -53,7 +55,10 @@ def engine_for(strategy, clip_norm=None, optimizer=lambda: keras.optimizers.SGD(
 
 def batches(engine, count=67, *, repeat=False):
     dataset = tf.data.Dataset.from_tensor_slices((IMAGES[:count], LABELS[:count]))
-    dataset = dataset.repeat().batch(16, drop_remainder=True) if repeat else dataset.batch(16)
+    if repeat:
+        dataset = dataset.repeat().batch(16, drop_remainder=True)
+    else:
+        dataset = filled(dataset.batch(16), 16)
     return iter(engine.distribute(dataset))
 
 
