@@ -66,6 +66,9 @@ def search(
     max_memory: str | None = typer.Option(
         None, help="Of a training step, estimated; such as 2G.", rich_help_panel=BUDGET
     ),
+    start: list[str] = typer.Option(
+        [], help="Depart from widths=8,16,32. Repeatable.", rich_help_panel=SPACE
+    ),
     only: str | None = typer.Option(
         None, help="Search these parameters, with commas.", rich_help_panel=SPACE
     ),
@@ -119,8 +122,9 @@ def search(
             max_macs=_count(max_macs, "--max-macs"),
             max_memory=_count(max_memory, "--max-memory"),
             only=tuple(only.split(",")) if only else (),
-            fix=_assignments(fix, "--fix", name),
-            choose={k: _listed(v) for k, v in _assignments(choose, "--choose", None).items()},
+            start=_assignments(start, "--start"),
+            fix=_assignments(fix, "--fix"),
+            choose={k: _listed(v) for k, v in _assignments(choose, "--choose").items()},
             range=dict(_range(text) for text in range_),
             epochs=epochs,
             strategy=strategy,
@@ -265,7 +269,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _assignments(items: list[str], option: str, name: str | None) -> dict[str, Any]:
+def _assignments(items: list[str], option: str) -> dict[str, Any]:
     """`["kernel=5", "widths=6,16"]` → `{"kernel": 5, "widths": (6, 16)}`."""
     found: dict[str, Any] = {}
     for item in items:

@@ -24,7 +24,7 @@ import numpy as np
 
 from kerascnn.errors import ArgumentError
 from kerascnn.training.files import write_json
-from kerascnn_tuning.errors import StudyError
+from kerascnn_tuning.errors import SearchError, StudyError
 from kerascnn_tuning.internals import MetricsTracker, Trial, TrialStatus, unlocking
 from kerascnn_tuning.problem import Problem
 
@@ -66,6 +66,7 @@ class Guarded(keras_tuner.Oracle):
         self._seen: dict[str, float] = {}  # trial → when its worker was last heard of
         self._lost: Counter[str] = Counter()  # trial → workers that died with it
         self._exhausted = False
+        self._mute = False  # nothing can be written
         self._ended_before = 0
         self._spent = 0.0  # seconds of earlier sessions
         self._since = time.monotonic()
@@ -156,7 +157,12 @@ class Guarded(keras_tuner.Oracle):
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         with self._lock, unlocking(self):
-            yield
+            try:
+                yield
+            except OSError as error:
+                self._mute = True
+                self.stop(f"its state can't be written: {error}.")
+                raise SearchError(f"The search was stopped: {self.reason}") from error
 
     def create_trial(self, tuner_id: str) -> Trial:
         """A trial for this worker: new, lost by another, or the one that it has already."""
@@ -247,6 +253,8 @@ class Guarded(keras_tuner.Oracle):
     def finished(self) -> bool:
         """Whether no trial runs, waits or will come."""
         with self._lock:
+            if self._mute:
+                return True
             if self.ongoing_trials:
                 return False
             if self.reason:

@@ -42,6 +42,8 @@ class Plan:
         max_minutes: after it no new trial begins.
         max_params, max_macs: largest legal cost of a configuration.
         max_memory: largest legal bytes of a training step, as `Problem.memory` estimates them.
+        start: parameter → value from which the search departs, in place of the architecture's own;
+            so a search can be about another number of stages.
         only: parameters to search, all others keep their default; empty: all.
         fix, choose, range: parameter → its value, its values, or [low, high].
         epochs: of each trial, or of Hyperband's longest; None: the recipe's.
@@ -62,6 +64,7 @@ class Plan:
     max_params: int | None = None
     max_macs: int | None = None
     max_memory: int | None = None
+    start: Mapping[str, Any] = field(default_factory=dict)
     only: tuple[str, ...] = ()
     fix: Mapping[str, Any] = field(default_factory=dict)
     choose: Mapping[str, Any] = field(default_factory=dict)
@@ -119,7 +122,7 @@ class Plan:
         for name in ("max_params", "max_macs", "max_memory"):
             if isinstance(found.get(name), str):
                 found[name] = parse_count(found[name], name)
-        for name in ("fix", "choose"):
+        for name in ("start", "fix", "choose"):
             found[name] = {k: _tupled(v) for k, v in found.get(name, {}).items()}
         return cls(**found)
 

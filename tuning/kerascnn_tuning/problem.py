@@ -156,7 +156,8 @@ def joint_space(architecture: Architecture, recipe: Recipe) -> Space:
 
 
 def narrowed(space: Space, plan: Plan) -> Space:
-    """The space with the plan's `only`, `fix`, `choose` and `range`."""
+    """The space with the plan's `start`, then `only`, `fix`, `choose` and `range`."""
+    space = space.with_defaults(plan.start, owner="search")
     if plan.only:
         # Also a check: `narrow` refuses names that the space doesn't have.
         space.narrow(fix={name: _default(space, name) for name in plan.only})

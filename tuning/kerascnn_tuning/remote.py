@@ -147,7 +147,8 @@ class Chief:
                 time.sleep(poll_seconds)
             return self._oracle.reason
         finally:
-            self._oracle.save()
+            with contextlib.suppress(OSError):  # the reason has been given
+                self._oracle.save()
             self._server.stop(1.0).wait()
 
 

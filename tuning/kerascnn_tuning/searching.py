@@ -78,7 +78,11 @@ def finish(study: Study, reason: str | None) -> None:
     Raises:
         SearchError: the search was stopped for this reason.
     """
-    report.write(study)
+    try:
+        report.write(study)
+    except OSError:
+        if not reason:  # otherwise the reason is what matters
+            raise
     if reason:
         raise SearchError(
             f"The search was stopped: {reason} What was found so far is in {study.path}."

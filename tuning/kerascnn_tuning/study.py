@@ -267,8 +267,9 @@ class Study:
         rows = self.leaderboard
         kept = {row.id for row in [*rows[: self.plan.keep], *front(rows, self.axes)]}
         for row in self.trials:
-            if row.ended and row.id not in kept:
-                (row.path / "model.keras").unlink(missing_ok=True)
+            model = row.path / "model.keras"
+            if row.ended and row.id not in kept and model.is_file():
+                model.unlink()
 
     def copy_best(self) -> None:
         """Make `best/` the run directory of the best trial."""

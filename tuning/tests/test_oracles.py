@@ -8,8 +8,8 @@ import math
 
 import keras_tuner
 import pytest
-from kerascnn_tuning import internals
-from kerascnn_tuning.errors import StudyError
+from kerascnn_tuning import internals, oracles
+from kerascnn_tuning.errors import SearchError, StudyError
 from kerascnn_tuning.oracles import LOSSES, make_oracle
 from kerascnn_tuning.plan import TUNERS
 from kerascnn_tuning.problem import Problem
@@ -231,15 +231,32 @@ def test_a_trial_that_kills_every_worker_fails_in_the_end(make):
     assert oracle.finished
 
 
+def test_a_full_disk_under_the_oracle_stops_the_search_with_its_name(make, monkeypatch):
+    # Stock: half a file in place of the state, and a lock that is held for ever.
+    oracle = make()
+    complete(oracle, oracle.create_trial("w"))
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(oracles, "write_json", full)
+        with pytest.raises(SearchError, match="No space left on device"):
+            oracle.create_trial("w")
+    assert oracle.finished
+    assert "No space left" in oracle.reason
+    assert run_all(make())[0].status == "COMPLETED"  # with room again, it goes on
+
+
 def test_an_exception_inside_leaves_no_lock_behind(make, monkeypatch):
     oracle = make()
 
     def broken(trial_id):
-        raise OSError("disk full")
+        raise RuntimeError("a bug")
 
     with monkeypatch.context() as patched:
         patched.setattr(oracle, "populate_space", broken)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(RuntimeError, match="a bug"):
             oracle.create_trial("w")
     assert oracle.create_trial("w").status == "RUNNING"
 

@@ -155,3 +155,11 @@ def test_memory_grows_with_the_batch():
     problem = Problem.of(plan(max_memory=20_000_000))
     assert problem.refusal({"batch_size": 128}) is None
     assert "bytes" in problem.refusal({"batch_size": 256, "widths_1": 64, "widths_2": 64})
+
+
+def test_a_search_can_depart_from_another_number_of_stages():
+    problem = Problem.of(plan(start={"widths": (4, 8, 8)}, choose={"kernel": (3, 5)}))
+    assert problem.configuration({}).arguments["widths"] == (4, 8, 8)
+    assert {"widths_1", "widths_2", "widths_3"} <= {h.name for h in problem.hyperparameters().space}
+    with pytest.raises(ArgumentError, match="widths must be"):
+        Problem.of(plan(start={"widths": (0,)}))
