@@ -190,7 +190,7 @@ class Profile:
         return json.dumps(self.to_dict(), indent=1)
 
     def to_csv(self) -> str:
-        """One line for each layer; tuples are written as in the table, "3×3"."""
+        """One line for each layer: shapes as "32×32×1", other tuples with spaces, "3 3"."""
         out = io.StringIO()
         names = [field.name for field in dataclasses.fields(LayerProfile)][:-1]
         field = ("field_size", "field_stride", "field_start")

@@ -201,7 +201,10 @@ def _draw(rows: list[Row], path: Path) -> None:
         color=INK,
     )
     _label(figure, axes, [row.name for row in rows], list(zip(macs, errors)), areas)
-    figure.savefig(path)
+    try:
+        figure.savefig(path)
+    except (ValueError, OSError) as error:  # an unknown suffix; a folder that isn't there
+        raise ArgumentError(f"--save {path}: {error}") from error
 
 
 def _label(

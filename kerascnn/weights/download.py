@@ -27,13 +27,16 @@ def locate(url: str) -> str:
     return f"{mirror.rstrip('/')}/{url.removeprefix('https://')}" if mirror else url
 
 
-def fetch(url: str, target: Path, *, digest: str) -> Path:
+def fetch(
+    url: str, target: Path, *, digest: str, instead: str = "pass its path as weights"
+) -> Path:
     """Download a file, going on where an earlier attempt broke off.
 
     Args:
         url: its published address; see `locate`.
         target: where to put it. The unfinished file lies beside it, as `NAME.part`.
         digest: "md5:..." or "sha256:..." in hexadecimal; the beginning of it is enough.
+        instead: for the message, what to do with a file that was downloaded elsewhere.
 
     Raises:
         WeightsError: no connection, an error of the server, a file that stays incomplete, or one
@@ -61,7 +64,7 @@ def fetch(url: str, target: Path, *, digest: str) -> Path:
         reason = getattr(cause, "reason", cause) or "the connection ends before the file does"
         raise WeightsError(
             f"{url} can't be fetched, tried {ATTEMPTS} times: {reason}. Try again, which goes on "
-            "from what has arrived, or download the file elsewhere and pass its path as weights."
+            f"from what has arrived, or download the file elsewhere and {instead}."
         ) from cause
     check(part, digest, url)
     os.replace(part, target)

@@ -29,7 +29,9 @@ def class_names() -> tuple[tuple[str, str], ...]:
         path = folder / CLASSES
         if not path.exists():
             with download.alone_in(folder):
-                download.fetch(CLASSES_URL, path, digest=CLASSES_DIGEST)
+                download.fetch(
+                    CLASSES_URL, path, digest=CLASSES_DIGEST, instead=f"save it as {path}"
+                )
         index = json.loads(path.read_text())
     return tuple((index[str(number)][0], index[str(number)][1]) for number in range(len(index)))
 

@@ -134,6 +134,9 @@ def test_compare_draws_a_picture(tmp_path):
     assert blue > 3000, "the circles are there"
     with pytest.raises(kerascnn.errors.ArgumentError, match="none of these"):
         run("compare", "lenet5", "--save", path)
+    for wrong, message in (("picture.doc", "'doc' is not supported"), ("no/x.png", "No such file")):
+        with pytest.raises(kerascnn.errors.ArgumentError, match=message):
+            run("compare", "alexnet", "--save", tmp_path / wrong)
 
 
 def card(*results):

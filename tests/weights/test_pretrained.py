@@ -436,6 +436,18 @@ def test_decode_predictions(server, monkeypatch):
     imagenet.class_names.cache_clear()
 
 
+def test_class_names_without_a_network_can_be_put_there_by_hand(server, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERASCNN_CACHE", str(tmp_path))
+    monkeypatch.setenv("KERASCNN_MIRROR", "http://127.0.0.1:9")
+    imagenet.class_names.cache_clear()
+    with pytest.raises(WeightsError, match=r"save it as (.*)\.$") as caught:
+        weights.decode_predictions(np.zeros((1, 1000)))
+    path = Path(re.search(r"save it as (.*)\.$", str(caught.value))[1])
+    path.write_text(json.dumps({str(k): [f"n{k}", f"class {k}"] for k in range(1000)}))
+    assert weights.decode_predictions(np.eye(1000)[:1], top=1) == [[("n0", "class 0", 1.0)]]
+    imagenet.class_names.cache_clear()
+
+
 def test_the_class_names_hash_is_kerass():
     from keras.src.applications import imagenet_utils
 
