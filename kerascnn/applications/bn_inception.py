@@ -13,6 +13,7 @@ counts within 13.6 million parameters.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 from kerascnn import blocks
@@ -96,13 +97,7 @@ def build(
     bn_momentum: float,
 ) -> Any:
     """The stem of GoogLeNet, and stages of modules; the last of each but the last stage halves."""
-    unit = ConvUnit(
-        activation=activation,
-        order=order,
-        epsilon=bn_epsilon,
-        momentum=bn_momentum,
-        use_bias=use_bias,
-    )
+    unit = inception.conv_unit("batch", order, activation, use_bias, bn_epsilon, bn_momentum)
     columns = zip(
         conv_1x1, reduce_3x3, conv_3x3, reduce_double, conv_double, pool_proj, module_pools
     )
@@ -117,12 +112,7 @@ def build(
     return x
 
 
-def branch(name: str, help: str, *, least: int = 1) -> Param:
-    """A column of figure 5."""
-    default = tuple(getattr(module, name) for module in FIGURE_5.values())
-    return inception.branch_param(name, default, help, least=least)
-
-
+branch = functools.partial(inception.branch_param, FIGURE_5)
 SPACE = Space(
     (
         inception.depths_param((3, 5, 2)),

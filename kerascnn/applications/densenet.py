@@ -100,12 +100,7 @@ SPACE = Space(
             legal=Range(1, 1024),
             help="Maps that each layer adds.",
         ),
-        Param(
-            "bottleneck",
-            True,
-            (True, False),
-            help="Whether a 1×1 convolution reduces what each k×k convolution reads.",
-        ),
+        Param("bottleneck", True, (True, False), help="A 1×1 convolution before each k×k one."),
         Param(
             "bottleneck_ratio",
             4,
@@ -163,14 +158,29 @@ CIFAR_CARD = replace(
 )
 
 
+def crops(one: tuple[float, float], ten: tuple[float, float]) -> tuple[Result, Result]:
+    """Both errors on ImageNet, from one crop and from ten."""
+    single = result(one, "single crop, table 3", CARD.link)
+    return single, result(ten, "10 crops, table 3", CARD.link)
+
+
+TORCH = result(22.2, "single crop, released Torch model", "liuzhuang13/DenseNet", common.TOP1)
+RESULTS: dict[str, tuple[Result, ...]] = {
+    "densenet121": (*crops((25.02, 7.71), (23.61, 6.66)), torchvision(25.566, 8.028)),
+    "densenet161": (TORCH, torchvision(22.862, 6.44)),
+    "densenet169": (*crops((23.8, 6.85), (22.08, 5.92)), torchvision(24.4, 7.194)),
+    "densenet201": (*crops((22.58, 6.34), (21.46, 5.54)), torchvision(23.104, 6.63)),
+    "densenet264": crops((22.15, 6.12), (20.8, 5.29)),
+}
+
+
 def imagenet(
     name: str,
     depths: tuple[int, ...],
     params: int,
     macs: int,
-    *results: Result,
+    *deviations: str,
     growth_rate: int = 32,
-    deviation: str = "",
 ) -> Architecture:
     """A column of table 1; the stem has 2k filters."""
     return Architecture(
@@ -178,44 +188,38 @@ def imagenet(
         build=build,
         space=SPACE,
         config={"depths": depths, "growth_rate": growth_rate, "stem_width": 2 * growth_rate},
-        card=replace(
-            CARD,
-            params=params,
-            macs=macs,
-            results=results,
-            deviations=(deviation,) if deviation else (),
-        ),
+        card=replace(CARD, params=params, macs=macs, results=RESULTS[name], deviations=deviations),
         recipe=IMAGENET_RECIPE,
     )
 
 
-def table_3(single: tuple[float, float], ten: tuple[float, float]) -> tuple[Result, Result]:
-    """Both errors on ImageNet, from a single crop and from ten."""
-    return (
-        result(single, "single crop, table 3", CARD.link),
-        result(ten, "10 crops, table 3", CARD.link),
+TABLE_2: dict[str, tuple[float | None, ...]] = {  # errors on CIFAR-10, 10+, 100 and 100+
+    "densenet40_k12_cifar": (7.0, 5.24, 27.55, 24.42),
+    "densenet100_k12_cifar": (5.77, 4.1, 23.79, 20.2),
+    "densenet100_k24_cifar": (5.83, 3.74, 23.42, 19.25),
+    "densenetbc100_k12_cifar": (5.92, 4.51, 24.15, 22.27),
+    "densenetbc190_k40_cifar": (None, 3.46, None, 17.18),
+    "densenetbc250_k24_cifar": (5.19, 3.62, 19.64, 17.6),
+}
+
+
+def table_2(name: str) -> tuple[Result, ...]:
+    """A row; "+" is with augmentation."""
+    without, augmented = "no augmentation, dropout=0.2", "shifts and flips in training"
+    cifar_10, cifar_100 = "CIFAR-10 test", "CIFAR-100 test"
+    columns = zip((without, augmented) * 2, (cifar_10, cifar_10, cifar_100, cifar_100))
+    return tuple(
+        result(error, training, "table 2", common.ERROR, dataset)
+        for error, (training, dataset) in zip(TABLE_2[name], columns)
+        if error is not None
     )
 
 
-def table_2(column: str, error: float) -> Result:
-    """An error on CIFAR; "+" is with augmentation."""
-    training = "shifts and flips in training" if "+" in column else "no augmentation, dropout=0.2"
-    return result(error, training, "table 2", common.ERROR, f"{column.rstrip('+')} test")
-
-
 def cifar(
-    name: str,
-    layers: int,
-    growth_rate: int,
-    params: int,
-    macs: int,
-    errors: tuple[float | None, ...],
-    *,
-    compact: bool = False,
+    name: str, layers: int, growth_rate: int, params: int, macs: int, *, compact: bool = False
 ) -> Architecture:
     """A row of table 2: three blocks; `compact` is DenseNet-BC."""
     depth = (layers - 4) // 3  # the others: the first, two transitions, the classifier
-    columns = ("CIFAR-10", "CIFAR-10+", "CIFAR-100", "CIFAR-100+")
     first = "16 filters in the first convolution as in the paper; the authors' code has 2k."
     return Architecture(
         name=name,
@@ -236,67 +240,39 @@ def cifar(
             CIFAR_CARD,
             params=params,
             macs=macs,
-            results=tuple(table_2(c, e) for c, e in zip(columns, errors) if e is not None),
+            results=table_2(name),
             deviations=() if compact else (first,),
         ),
         recipe=CIFAR_RECIPE,
     )
 
 
-# Layers of each block, parameters, multiply-adds, errors.
-DenseNet121 = imagenet(
-    "densenet121",
-    (6, 12, 24, 16),
-    7_978_856,
-    2_834_161_664,
-    *table_3((25.02, 7.71), (23.61, 6.66)),
-    torchvision(25.566, 8.028),
-)
+# Layers of each block, parameters, multiply-adds.
+DenseNet121 = imagenet("densenet121", (6, 12, 24, 16), 7_978_856, 2_834_161_664)
 DenseNet161 = imagenet(
     "densenet161",
     (6, 12, 36, 24),
     28_681_000,
     7_727_907_072,
-    result(22.2, "single crop, released Torch model", "liuzhuang13/DenseNet", common.TOP1),
-    torchvision(22.862, 6.44),
+    "From the paper's first version and the released models, not in the last version.",
     growth_rate=48,
-    deviation="From the paper's first version and the released models, not in the last version.",
 )
-DenseNet169 = imagenet(
-    "densenet169",
-    (6, 12, 32, 32),
-    14_149_480,
-    3_359_843_328,
-    *table_3((23.8, 6.85), (22.08, 5.92)),
-    torchvision(24.4, 7.194),
+DenseNet169 = imagenet("densenet169", (6, 12, 32, 32), 14_149_480, 3_359_843_328)
+DenseNet201 = imagenet("densenet201", (6, 12, 48, 32), 20_013_928, 4_291_365_888)
+DenseNet264 = imagenet("densenet264", (6, 12, 64, 48), 33_337_704, 5_751_653_376)
+# Layers, k, parameters, multiply-adds.
+DenseNet40K12CIFAR = cifar("densenet40_k12_cifar", 40, 12, 1_019_722, 264_812_928)
+DenseNet100K12CIFAR = cifar("densenet100_k12_cifar", 100, 12, 6_979_642, 1_769_516_448)
+DenseNet100K24CIFAR = cifar("densenet100_k24_cifar", 100, 24, 27_249_082, 6_889_347_744)
+DenseNetBC100K12CIFAR = cifar(
+    "densenetbc100_k12_cifar", 100, 12, 769_162, 287_929_692, compact=True
 )
-DenseNet201 = imagenet(
-    "densenet201",
-    (6, 12, 48, 32),
-    20_013_928,
-    4_291_365_888,
-    *table_3((22.58, 6.34), (21.46, 5.54)),
-    torchvision(23.104, 6.63),
+DenseNetBC190K40CIFAR = cifar(
+    "densenetbc190_k40_cifar", 190, 40, 25_624_430, 9_301_945_740, compact=True
 )
-DenseNet264 = imagenet(
-    "densenet264", (6, 12, 64, 48), 33_337_704, 5_751_653_376, *table_3((22.15, 6.12), (20.8, 5.29))
+DenseNetBC250K24CIFAR = cifar(
+    "densenetbc250_k24_cifar", 250, 24, 15_324_406, 5_418_785_724, compact=True
 )
-# Layers, k, parameters, multiply-adds; errors on CIFAR-10, 10+, 100 and 100+.
-DenseNet40K12CIFAR = cifar(
-    "densenet40_k12_cifar", 40, 12, 1_019_722, 264_812_928, (7.0, 5.24, 27.55, 24.42)
-)
-DenseNet100K12CIFAR = cifar(
-    "densenet100_k12_cifar", 100, 12, 6_979_642, 1_769_516_448, (5.77, 4.1, 23.79, 20.2)
-)
-DenseNet100K24CIFAR = cifar(
-    "densenet100_k24_cifar", 100, 24, 27_249_082, 6_889_347_744, (5.83, 3.74, 23.42, 19.25)
-)
-_BC100 = (769_162, 287_929_692, (5.92, 4.51, 24.15, 22.27))
-_BC190 = (25_624_430, 9_301_945_740, (None, 3.46, None, 17.18))
-_BC250 = (15_324_406, 5_418_785_724, (5.19, 3.62, 19.64, 17.6))
-DenseNetBC100K12CIFAR = cifar("densenetbc100_k12_cifar", 100, 12, *_BC100, compact=True)
-DenseNetBC190K40CIFAR = cifar("densenetbc190_k40_cifar", 190, 40, *_BC190, compact=True)
-DenseNetBC250K24CIFAR = cifar("densenetbc250_k24_cifar", 250, 24, *_BC250, compact=True)
 
 _TinyDenseNet = DenseNet121.variant(
     "tiny_densenet",

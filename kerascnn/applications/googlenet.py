@@ -16,6 +16,7 @@ model's (n = 5, α = 1e-4 divided by n, β = 0.75, k = 1). Biases begin at 0, th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -53,11 +54,10 @@ TABLE_1 = {
 AUXILIARY_AT = ("4a", "4d")
 
 
-def inception_module(
+def module(
     x: Any,
     widths: Widths,
     unit: ConvUnit,
-    *,
     name: str,
     kernel_3x3: int = 3,
     kernel_5x5: int = 5,
@@ -104,7 +104,7 @@ def build(
     bn_momentum: float,
 ) -> Any:
     """Table 1: the stem, and stages of inception modules with a max pooling before each."""
-    unit = conv_unit(normalization, order, activation, use_bias, bn_epsilon, bn_momentum)
+    unit = inception.conv_unit(normalization, order, activation, use_bias, bn_epsilon, bn_momentum)
     columns = zip(conv_1x1, reduce_3x3, conv_3x3, reduce_5x5, conv_5x5, pool_proj)
     x = inception.stem(x, unit, stem_widths, stem_kernel, lrn=normalization == "lrn")
     for name, row in zip(inception.modules(depths), columns):
@@ -112,31 +112,9 @@ def build(
             stage = int(name[0])
             size = last_pool if stage == len(depths) + 2 else 3
             x = blocks.max_pool(x, size, strides=2, ceil=True, name=f"pool{stage - 1}")
-        x = inception_module(
-            x,
-            Widths(*row),
-            unit,
-            name=f"inception_{name}",
-            kernel_3x3=kernel_3x3,
-            kernel_5x5=kernel_5x5,
-            pool=module_pool,
-            reduce=reduce,
-        )
+        widths, name = Widths(*row), f"inception_{name}"
+        x = module(x, widths, unit, name, kernel_3x3, kernel_5x5, module_pool, reduce)
     return x
-
-
-def conv_unit(
-    normalization: str, order: str, activation: str, use_bias: bool, epsilon: float, momentum: float
-) -> ConvUnit:
-    """The convolutions of this family carry the unit's name as it is."""
-    return ConvUnit(
-        use_bias=use_bias,
-        epsilon=epsilon,
-        momentum=momentum,
-        activation=activation,
-        order=order,
-        batch_norm=normalization == "batch",
-    )
 
 
 def head(
@@ -155,7 +133,7 @@ def head(
     bn_momentum: float,
 ) -> Any:
     """The classifier; with `auxiliary` a list of it and of the two on modules 4a and 4d."""
-    unit = conv_unit(normalization, order, activation, use_bias, bn_epsilon, bn_momentum)
+    unit = inception.conv_unit(normalization, order, activation, use_bias, bn_epsilon, bn_momentum)
 
     def auxiliary_head(x: Any, name: str) -> Any:
         """Section 5, the list at its end."""
@@ -187,24 +165,14 @@ def auxiliary_modules_exist(values: Mapping[str, Any]) -> str | None:
     )
 
 
-def branch(name: str, help: str, when: tuple[str, tuple[Any, ...]] | None = None) -> Param:
-    """A column of table 1."""
-    return inception.branch_param(
-        name, tuple(getattr(w, name) for w in TABLE_1.values()), help, when=when
-    )
-
-
+branch = functools.partial(inception.branch_param, TABLE_1)
 NORM = ("normalization", ("batch",))
 REDUCE = ("reduce", (True,))
-AUXILIARY = ("auxiliary", (True,))
+AUX = ("auxiliary", (True,))
 SPACE = Space(
     (
         inception.depths_param((2, 5, 2)),
-        Param(
-            "reduce",
-            True,
-            help="Whether 1×1 convolutions reduce the maps; without them the module is the naïve.",
-        ),
+        Param("reduce", True, help="1×1 convolutions that reduce the maps; False: naïve modules."),
         branch("conv_1x1", "Filters of each module's 1×1 branch."),
         branch("reduce_3x3", "1×1 filters before each module's 3×3.", when=REDUCE),
         branch("conv_3x3", "Filters of each module's 3×3."),
@@ -212,16 +180,9 @@ SPACE = Space(
         branch("conv_5x5", "Filters of each module's 5×5."),
         branch("pool_proj", "1×1 filters behind each module's pooling.", when=REDUCE),
         common.kernel_param("kernel_3x3", 3, "Side of the convolutions in the 3×3 branches."),
-        common.kernel_param(
-            "kernel_5x5", 5, "Side of those in the 5×5 branches (3 in torchvision)."
-        ),
+        common.kernel_param("kernel_5x5", 5, "Side in the 5×5 branches (3 in torchvision)."),
         replace(common.POOL, name="module_pool", help="Kind of pooling inside of the modules."),
-        Param(
-            "last_pool",
-            3,
-            legal=Range(2, 7),
-            help="Window of the last pooling between stages (2 in torchvision).",
-        ),
+        Param("last_pool", 3, legal=Range(2, 7), help="Window of the last pooling between stages."),
         *inception.STEM,
         Param(
             "normalization",
@@ -236,18 +197,12 @@ SPACE = Space(
         replace(common.BN_MOMENTUM, when=NORM),
         replace(common.DROPOUT, default=0.4),
         Param("auxiliary", False, help="Two more classifiers, for training."),
-        Param(
-            "auxiliary_dropout",
-            0.7,
-            legal=Range(0.0, 0.95),
-            when=AUXILIARY,
-            help="Dropout in them.",
-        ),
+        Param("auxiliary_dropout", 0.7, legal=Range(0.0, 0.95), when=AUX, help="Dropout in them."),
         Param(
             "auxiliary_pool",
             "window",
             legal=("window", "grid"),
-            when=AUXILIARY,
+            when=AUX,
             help="5×5 windows with stride 3, or 4×4 parts of any map as in torchvision.",
         ),
     ),

@@ -23,6 +23,20 @@ def modules(depths: tuple[int, ...]) -> list[str]:
     ]
 
 
+def conv_unit(
+    normalization: str, order: str, activation: str, use_bias: bool, epsilon: float, momentum: float
+) -> common.ConvUnit:
+    """Convolutions, all of them followed by batch normalization if `normalization` is "batch"."""
+    return common.ConvUnit(
+        activation=activation,
+        order=order,
+        batch_norm=normalization == "batch",
+        epsilon=epsilon,
+        momentum=momentum,
+        use_bias=use_bias,
+    )
+
+
 def stem(
     x: Any, unit: common.ConvUnit, widths: tuple[int, ...], kernel: int, *, lrn: bool = False
 ) -> Any:
@@ -44,14 +58,15 @@ def depths_param(default: tuple[int, ...]) -> Param:
 
 
 def branch_param(
+    table: Mapping[str, Any],
     name: str,
-    default: tuple[int, ...],
     help: str,
     *,
     least: int = 1,
     when: tuple[str, tuple[Any, ...]] | None = None,
 ) -> Param:
-    """The filters of one branch in every module."""
+    """A column of a paper's table: the filters of one branch in every module."""
+    default = tuple(getattr(module, name) for module in table.values())
     search = Range(8, 384, step=8)
     return common.width_param(name, default, help, search=search, least=least, when=when)
 

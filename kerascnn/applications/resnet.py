@@ -112,21 +112,10 @@ def maps_never_shrink(values: Mapping[str, Any]) -> str | None:
 
 BOTTLENECK = ("block", ("bottleneck",))
 STAGES = (
-    Param(
-        "depths",
-        (2, 2, 2, 2),
-        Range(1, 8),
-        legal=Range(1, 1000),
-        help="Residual blocks of each stage.",
-    ),
-    common.width_param("widths", (64, 128, 256, 512), "Filters of each stage's k×k convolutions."),
-    common.kernel_param("kernels", (3, 3, 3, 3), "Side k of each stage's k×k convolutions."),
-    Param(
-        "block",
-        "basic",
-        legal=("basic", "bottleneck"),
-        help="Two k×k convolutions, or one between a reducing and a restoring 1×1.",
-    ),
+    Param("depths", (2, 2, 2, 2), Range(1, 8), legal=Range(1, 1000), help="Blocks per stage."),
+    common.width_param("widths", (64, 128, 256, 512), "Filters of the k×k convolutions."),
+    common.kernel_param("kernels", (3, 3, 3, 3), "Side k of the k×k convolutions."),
+    Param("block", "basic", legal=("basic", "bottleneck"), help="k×k, k×k; or 1×1, k×k, 1×1."),
     Param(
         "bottleneck_ratio",
         4,
@@ -135,13 +124,7 @@ STAGES = (
         when=BOTTLENECK,
         help="Maps after a bottleneck block, as a multiple of its width.",
     ),
-    Param(
-        "stride_in",
-        "1x1",
-        ("1x1", "3x3"),
-        when=BOTTLENECK,
-        help="Which convolution of a bottleneck halves the map.",
-    ),
+    Param("stride_in", "1x1", ("1x1", "3x3"), when=BOTTLENECK, help="Where it halves the map."),
 )
 # A search tries A only where it is the variant's own: nearly all random widths shrink somewhere.
 SHORTCUT = Param(

@@ -4,27 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from kerascnn import cost
 from kerascnn.applications import densenet
 from kerascnn.applications.densenet import DenseNet40K12CIFAR, DenseNet121, DenseNetBC100K12CIFAR
-from kerascnn.architecture import Architecture
-from kerascnn.cost import Cost
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
 
 TINY = densenet._TinyDenseNet
-VARIANTS = [value for value in vars(densenet).values() if isinstance(value, Architecture)]
-
-
-@pytest.mark.parametrize("architecture", VARIANTS, ids=lambda a: a.name)
-def test_card_tells_the_costs_and_the_smallest_input(architecture, facts):
-    card = architecture.card
-    values = architecture.space.defaults()
-    channels = card.input_shape[2]
-    assert cost.smallest_input(architecture, values, channels, None) == card.smallest_input[0]
-    if fact := facts.get(architecture.name):
-        expected = Cost(fact["params_exact"], fact["macs"]["computed"])
-        assert Cost(card.params, card.macs) == expected == architecture.cost()
 
 
 @pytest.mark.parametrize(

@@ -4,30 +4,16 @@ import keras
 import numpy as np
 import pytest
 
-from kerascnn import cost
 from kerascnn.applications import googlenet
 from kerascnn.applications.common import ConvUnit
-from kerascnn.applications.googlenet import TABLE_1, GoogLeNet, GoogLeNetBN, inception_module
-from kerascnn.architecture import Architecture
+from kerascnn.applications.googlenet import TABLE_1, GoogLeNet, GoogLeNetBN
 from kerascnn.cost import Cost, Ledger, Sketch
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
 
 TINY = googlenet._TinyGoogLeNet
 NARROW = dict.fromkeys(googlenet.Widths._fields, (4,) * 9)
-VARIANTS = [value for value in vars(googlenet).values() if isinstance(value, Architecture)]
 UNIT = ConvUnit(activation="relu", batch_norm=False, use_bias=True)
-
-
-@pytest.mark.parametrize("architecture", VARIANTS, ids=lambda a: a.name)
-def test_card_tells_the_costs_and_the_smallest_input(architecture, facts):
-    card = architecture.card
-    values = architecture.space.defaults()
-    channels = card.input_shape[2]
-    assert cost.smallest_input(architecture, values, channels, None) == card.smallest_input[0]
-    if fact := facts.get(architecture.name):
-        expected = Cost(fact["params_exact"], fact["macs"]["computed"])
-        assert Cost(card.params, card.macs) == expected == architecture.cost()
 
 
 @pytest.mark.parametrize(("form", "reduce"), [("reduced", True), ("naive", False)])
@@ -37,14 +23,14 @@ def test_module_3a_with_and_without_reductions(facts, form, reduce):
     shape = tuple(fact["input"])
     inputs = keras.Input(shape)
     module = {"name": "inception_3a", "reduce": reduce}
-    model = keras.Model(inputs, inception_module(inputs, TABLE_1["3a"], UNIT, **module))
+    model = keras.Model(inputs, googlenet.module(inputs, TABLE_1["3a"], UNIT, **module))
     for layer in fact["layers"]:
         name = layer["name"].removeprefix("inc3a/")
         twin = model.get_layer("inception_3a" if name == "output" else f"inception_3a_{name}")
         assert list(twin.output.shape[1:]) == layer["out"]
         assert twin.count_params() == layer["params"]
     assert model.count_params() == fact["params_exact"]
-    sketch = inception_module(
+    sketch = googlenet.module(
         Sketch((None, *shape), ledger := Ledger()), TABLE_1["3a"], UNIT, **module
     )
     assert sketch.shape == model.output.shape

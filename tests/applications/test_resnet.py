@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 
-from kerascnn import cost
 from kerascnn.applications import resnet
 from kerascnn.applications.resnet import (
     Plain18,
@@ -19,25 +18,11 @@ from kerascnn.applications.resnet import (
     ResNet50,
     ResNet56CIFAR,
 )
-from kerascnn.architecture import Architecture
-from kerascnn.cost import Cost
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
 from kerascnn.layers import PaddedIdentity
 
 TINY = resnet._TinyResNet
-VARIANTS = [value for value in vars(resnet).values() if isinstance(value, Architecture)]
-
-
-@pytest.mark.parametrize("architecture", VARIANTS, ids=lambda a: a.name)
-def test_card_tells_the_costs_and_the_smallest_input(architecture, facts):
-    card = architecture.card
-    values = architecture.space.defaults()
-    channels = card.input_shape[2]
-    assert cost.smallest_input(architecture, values, channels, None) == card.smallest_input[0]
-    if fact := facts.get(architecture.name):
-        expected = Cost(fact["params_exact"], fact["macs"]["computed"])
-        assert Cost(card.params, card.macs) == expected == architecture.cost()
 
 
 def test_shortcut_a_is_strided_and_padded_with_zero_maps():

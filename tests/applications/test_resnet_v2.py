@@ -4,28 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-from kerascnn import cost
 from kerascnn.applications import resnet_v2
 from kerascnn.applications.resnet_v2 import ResNet50V2, ResNet164V2CIFAR
-from kerascnn.architecture import Architecture
 from kerascnn.cost import Cost
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
 
 TINY = resnet_v2._TinyResNetV2
-VARIANTS = [value for value in vars(resnet_v2).values() if isinstance(value, Architecture)]
 KERAS_FORM = {"first_activation": "unit", "stem_pool": "keras", "stride_at": "last"}
-
-
-@pytest.mark.parametrize("architecture", VARIANTS, ids=lambda a: a.name)
-def test_card_tells_the_costs_and_the_smallest_input(architecture, facts):
-    card = architecture.card
-    values = architecture.space.defaults()
-    channels = card.input_shape[2]
-    assert cost.smallest_input(architecture, values, channels, None) == card.smallest_input[0]
-    if fact := facts.get(architecture.name):
-        expected = Cost(fact["params_exact"], fact["macs"]["computed"])
-        assert Cost(card.params, card.macs) == expected == architecture.cost()
 
 
 def test_the_papers_110_layers_of_basic_units(facts):

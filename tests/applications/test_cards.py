@@ -1,0 +1,32 @@
+"""What a card states is recomputed, for every variant and the tiny ones."""
+
+import importlib
+
+import pytest
+
+from kerascnn import applications, cost
+from kerascnn.architecture import Architecture
+from kerascnn.cost import Cost
+
+FAMILIES = [
+    importlib.import_module(f"kerascnn.applications.{name}") for name in applications._MODULES
+]
+VARIANTS = {
+    value.name: value
+    for family in FAMILIES
+    for value in vars(family).values()
+    if isinstance(value, Architecture)
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_card_tells_the_costs_and_the_smallest_input(name, facts):
+    architecture = VARIANTS[name]
+    card, values = architecture.card, architecture.space.defaults()
+    assert card.smallest_input or name.startswith("tiny_")
+    if card.smallest_input:
+        side = cost.smallest_input(architecture, values, card.input_shape[2], None)
+        assert card.smallest_input == (side, side)
+    if fact := facts.get(name):
+        expected = Cost(fact["params_exact"], fact["macs"]["computed"])
+        assert Cost(card.params, card.macs) == expected == architecture.cost()
