@@ -203,6 +203,9 @@ class Architecture:
             recipe=recipe or self.recipe,
         )
 
+    def __repr__(self) -> str:
+        return f"<Architecture {self.name}: {self.card.title} ({self.card.year})>"
+
     def __call__(
         self,
         include_top: bool = True,
@@ -249,6 +252,7 @@ class Architecture:
         self._check_known(arguments)
         values = self.space.validate(arguments, owner=self.name)
         self._check_call(include_top, pooling, name)
+        _check_activation(classifier_activation, f"{self.name}: classifier_activation")
         classes = self._check_classes(classes)
         inputs, sources = self._inputs(include_top, input_tensor, input_shape)
         check_input(self, values, inputs.shape[1:], classes if include_top else None)
@@ -403,6 +407,18 @@ def _positive(value: Any) -> int | None:
     except TypeError:
         return None
     return number if number > 0 else None
+
+
+def _check_activation(activation: object, what: str) -> None:
+    import keras
+
+    try:
+        keras.activations.get(activation)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f'{what} must be None, one of keras.activations such as "softmax", or a function. '
+            f"Received: {activation!r}."
+        ) from None
 
 
 def _check_name(name: object, what: str) -> None:

@@ -117,8 +117,8 @@ def train(
                 "arguments and input_shape belong to an architecture; the keras.Model you pass "
                 "is built already."
             )
+        shape = _image_shape(architecture)
         name, model_json = architecture.name, architecture.to_json()
-        shape = tuple(architecture.input_shape[1:])
         preprocessing = Preprocessing()
         recipe = recipe or Recipe()
     recipe = dataclasses.replace(
@@ -130,6 +130,11 @@ def train(
     _check_settings(recipe, precision)
     if isinstance(architecture, Architecture):
         architecture.cost(shape, **values)  # refuses an input that is too small
+    if not isinstance(data, (str, Dataset)):
+        raise ArgumentError(
+            'data must be a source such as "mnist5k" or "npz:PATH", or a Dataset, as '
+            f"kerascnn.data.load returns it. Received: {type(data).__name__}."
+        )
     source = data if isinstance(data, str) else data.name
     path = Path(run) if run else default_path(name, source)
     console = console or Console()
@@ -137,6 +142,8 @@ def train(
     # Before the data pipeline starts TensorFlow's devices.
     _refuse_combinations(strategies.resolve(strategy), precision, jit)
     dataset = load_for(data, shape, seed, skip_corrupt, sayer(console))
+    if isinstance(architecture, keras.Model):
+        _check_scores(architecture, dataset.classes)
     config = {
         "kerascnn_run": 1,
         "name": name,
@@ -561,11 +568,6 @@ def _build(
     network: Architecture | keras.Model, config: dict[str, Any], strategy: tf.distribute.Strategy
 ) -> keras.Model:
     if isinstance(network, keras.Model):
-        if network.outputs[0].shape[-1] != config["classes"]:
-            raise ArgumentError(
-                f"The data has {config['classes']} classes. Received a model whose output is "
-                f"{network.outputs[0].shape}."
-            )
         return strategies.under(network, strategy)
     values = tupled(config["architecture"]["arguments"])
     return network(input_shape=tuple(config["input_shape"]), classes=config["classes"], **values)
@@ -578,6 +580,31 @@ def sayer(console: Console) -> Callable[[str], None]:
 
 def _trainable(model: keras.Model) -> int:
     return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+
+def _image_shape(model: object) -> tuple[int, int, int]:
+    """Of the one input of a user's model.
+
+    Raises:
+        ArgumentError: it is no model, not built yet, or takes something else than images.
+    """
+    shape = getattr(model, "input_shape", None) if getattr(model, "built", False) else None
+    if not isinstance(model, keras.Model) or not isinstance(shape, tuple) or len(shape) != 4:
+        raise ArgumentError(
+            "network must be an architecture's name, an Architecture, or a built keras.Model that "
+            "takes images [batch, height, width, channels]. Received: "
+            f"{type(model).__name__}{f' with input {shape}' if shape else ''}."
+        )
+    return shape[1:]
+
+
+def _check_scores(model: keras.Model, classes: int) -> None:
+    if model.outputs[0].shape[-1] != classes:
+        raise ArgumentError(
+            f"The data has {classes} classes. Received a model whose output is "
+            f"{model.outputs[0].shape}."
+        )
+    scores_of(model)  # refuses what are neither logits nor probabilities
 
 
 def _check_settings(recipe: Recipe, precision: str) -> None:

@@ -253,6 +253,28 @@ def test_what_can_not_work_is_refused_by_name(
     assert not (tmp_path / "run").exists(), "the next attempt may use the same directory"
 
 
+def dense(outputs, activation=None, shape=(28, 28, 1)):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(outputs, activation=activation)]
+    return keras.Sequential([*([keras.Input(shape)] if shape else []), *layers])
+
+
+@pytest.mark.parametrize(
+    ("network", "data", "message"),
+    [
+        (lambda: 3, "mnist5k", "network must be .* Received: int"),
+        (lambda: dense(10, shape=None), "mnist5k", "a built keras.Model .* Received: Sequential"),
+        (lambda: dense(10, shape=(784,)), "mnist5k", r"with input \(None, 784\)"),
+        (lambda: dense(5), "mnist5k", "The data has 10 classes"),
+        (lambda: dense(10, "sigmoid"), "mnist5k", "all logits or all softmax"),
+        (lambda: "lenet5", np.zeros((3, 28, 28)), "data must be a source .* Received: ndarray"),
+    ],
+)
+def test_networks_and_data_of_the_wrong_kind_are_refused(tmp_path, quiet, network, data, message):
+    with pytest.raises(ArgumentError, match=message):
+        trainer.train(network(), data, run=tmp_path / "run", console=quiet)
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_input_that_is_too_small_leaves_no_run_behind(tmp_path, quiet):
     with pytest.raises(InputSizeError, match="Smallest legal height and width: 16×16"):
         small_run(tmp_path / "run", quiet, input_shape=(6, 6, 1))
