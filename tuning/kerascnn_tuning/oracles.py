@@ -260,7 +260,7 @@ class Guarded(keras_tuner.Oracle):
             if self.reason:
                 return True
             limit = self.problem.plan.max_trials
-            full = bool(limit) and len(self.trials) >= limit
+            full = limit is not None and len(self.trials) >= limit
             return not self._retry_queue and (self._exhausted or full)
 
     def save(self) -> None:
@@ -290,7 +290,7 @@ class Guarded(keras_tuner.Oracle):
                 f"{type(error).__name__}: {error}."
             ) from error
         unfinished = [i for i, t in self.trials.items() if t.status in UNFINISHED]
-        self.ongoing_trials = {
+        self.ongoing_trials: dict[str, Trial] = {
             worker: trial
             for worker, trial in self.ongoing_trials.items()
             if trial.trial_id in unfinished

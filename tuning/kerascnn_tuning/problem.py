@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kerascnn import registry
 from kerascnn.architecture import Architecture
 from kerascnn.errors import ArgumentError, KerascnnError
-from kerascnn.space import Param, Space
+from kerascnn.space import Param, Range, Space
 from kerascnn.training.recipes import Recipe
 from kerascnn_tuning.plan import Plan
 
@@ -205,6 +205,7 @@ def is_searched(param: Param) -> bool:
 def _declare(param: Param, hp: HyperParameters) -> None:
     values, default = param.searched_values(), param.default
     if values is None:
+        assert isinstance(param.search, Range)
         low, high, log = param.search.low, param.search.high, param.search.log
         sampling = "log" if log else "linear"
         hp.Float(param.name, float(low), float(high), sampling=sampling, default=float(default))

@@ -64,8 +64,8 @@ class OptunaOracle(Guarded):
             self.refused += self.refusal(values) is not None
             # TPE counts pruned trials among the bad ones, and so learns where the budget ends.
             self._optuna.tell(asked, state=optuna.trial.TrialState.PRUNED)
-        values = self._random_values()
-        return {"status": TrialStatus.RUNNING, "values": values} if values else STOPPED
+        drawn = self._random_values()
+        return {"status": TrialStatus.RUNNING, "values": drawn} if drawn else STOPPED
 
     def _suggest(self, asked: optuna.Trial) -> dict[str, Any]:
         point = self.hyperparameters.copy()
