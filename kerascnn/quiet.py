@@ -1,7 +1,7 @@
 """TensorFlow without its greeting: the page of log lines that its import writes to stderr.
 
 They come from C++ before its logging is set up (oneDNN, absent GPU drivers, plugins registered
-twice) and obey no setting. KERASCNN_VERBOSE=1 shows them.
+twice) and obey no setting. KERASCNN_VERBOSE=1 shows them, and TensorFlow's warnings.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
@@ -21,7 +22,7 @@ VERBOSE = "KERASCNN_VERBOSE"
 
 
 def hush_tensorflow() -> None:
-    """Make the first import of TensorFlow silent, whoever does it; shown if it fails.
+    """Make the first import of TensorFlow silent, whoever does it; its output shows if it fails.
 
     Waiting for the import instead of doing it here keeps the commands that need no TensorFlow
     fast, lets the others check their arguments first, and serves other packages' commands too.
@@ -29,6 +30,8 @@ def hush_tensorflow() -> None:
     verbose = os.environ.get(VERBOSE, "0") not in ("", "0")
     if not verbose and sys.stderr is not None and "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        # Advice to programmers, such as on calling a strategy outside of a tf.function.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         sys.meta_path.insert(0, _QuietFinder())
 
 

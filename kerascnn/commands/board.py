@@ -25,14 +25,16 @@ def board(
 ) -> None:
     """Serve TensorBoard until Ctrl-C; runs that are training show up by themselves."""
     from rich.console import Console
+    from rich.markup import escape
 
     address = serve(directory, host=host, port=port)
-    if json:
-        typer.echo(json_.dumps({"address": address, "directory": str(directory)}))
-    else:
-        Console(soft_wrap=True).print(f"{directory} in TensorBoard: [bold]{address}[/]")
-        Console().print("[dim]Ctrl-C ends it.[/]")
     try:
+        if json:
+            typer.echo(json_.dumps({"address": address, "directory": str(directory)}))
+        else:
+            console = Console(soft_wrap=True)
+            console.print(f"{escape(str(directory))} in TensorBoard: [bold]{address}[/]")
+            console.print("[dim]Ctrl-C ends it.[/]")
         threading.Event().wait()
     except KeyboardInterrupt:
         raise typer.Exit from None

@@ -2,11 +2,11 @@
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -79,9 +79,11 @@ def test_the_command_serves_the_layout_and_every_chart_has_values(runs):
             assert list(found["tag_to_events"]) == [tag.strip("^$")]
         found = ask(address, "scalars", run=f"{run}/validation", tag="^loss$")["tag_to_events"]
         assert [value for _, _, value in found["loss"]] == [1.25]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
     finally:
-        process.terminate()
-        process.wait(30)
+        process.kill()
+        process.wait()
 
 
 def test_no_directory_and_no_logs(tmp_path):
