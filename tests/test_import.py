@@ -44,7 +44,13 @@ def test_it_loads_neither_keras_nor_tensorflow(code):
 
 
 @pytest.mark.parametrize(
-    ("typed", "offered"), [("kerascnn li", "list"), ("kerascnn check lenet5_", "lenet5_1998")]
+    ("typed", "offered"),
+    [
+        ("kerascnn li", "list"),
+        ("kerascnn check lenet5_", "lenet5_1998"),
+        ("kerascnn train lenet5_", "lenet5_1998"),
+        ("kerascnn info lenet5_", "lenet5_1998"),
+    ],
 )
 def test_shell_completion_is_light_and_knows_commands_and_names(typed, offered):
     words = {"_KERASCNN_COMPLETE": "complete_bash", "COMP_WORDS": typed}

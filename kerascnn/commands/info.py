@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kerascnn.cli import complete_architecture
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -20,7 +22,9 @@ FEW_LAYERS = 30  # a network of so many is shown layer by layer without being as
 
 
 def info(
-    subject: str = typer.Argument(help="An architecture's name, or a run directory."),
+    subject: str = typer.Argument(
+        help="An architecture's name, or a run directory.", autocompletion=complete_architecture
+    ),
     layers: bool = typer.Option(False, "--layers", help="Show every layer of a deep network too."),
     assign: list[str] = typer.Option(
         [], "--set", help="argument=value of the architecture; repeat for several."

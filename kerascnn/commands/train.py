@@ -7,13 +7,16 @@ from pathlib import Path
 
 import typer
 
+from kerascnn.cli import complete_architecture
 from kerascnn.commands.options import parse_arguments, parse_shape
 from kerascnn.errors import ArgumentError
 
 
 def train(
     context: typer.Context,
-    name: str | None = typer.Argument(None, help="An architecture; see `kerascnn list`."),
+    name: str | None = typer.Argument(
+        None, help="An architecture; see `kerascnn list`.", autocompletion=complete_architecture
+    ),
     data: str = typer.Option(
         "mnist5k", help="mnist5k, cifar10, folder:PATH, npz:PATH ... See `kerascnn data`."
     ),
