@@ -188,8 +188,21 @@ class Study:
     @property
     def trials(self) -> list[Row]:
         """All trials, in the order in which they began."""
-        files = sorted((self.path / "oracle").glob("trial_*/trial.json"))
-        return [self._row(json.loads(file.read_text(encoding="utf-8"))) for file in files]
+        rows = []
+        for file in sorted((self.path / "oracle").glob("trial_*/trial.json")):
+            if file not in self._ended:
+                row = self._row(json.loads(file.read_text(encoding="utf-8")))
+                rows.append(row)
+                if row.ended:
+                    self._ended[file] = row
+            else:
+                rows.append(self._ended[file])
+        return rows
+
+    @cached_property
+    def _ended(self) -> dict[Path, Row]:
+        """Trials that have ended, which never change: a search reads them after each trial."""
+        return {}
 
     def _row(self, state: dict[str, Any]) -> Row:
         values = state["hyperparameters"]["values"]
