@@ -13,14 +13,18 @@ of figure 3 were taken over from public transcriptions of it.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
+
+import keras
 
 from kerascnn import blocks
 from kerascnn.applications import common
 from kerascnn.applications.common import result
 from kerascnn.applications.lenet_layers import (
     C3_TABLE,
+    DIGIT_CODES,
     CompetitiveLoss,
     RadialBasis,
     TableConv2D,
@@ -49,6 +53,12 @@ def build_1998(x: Any) -> Any:
 
 def head_1998(x: Any, *, classes: int) -> Any:
     """F6 and the RBF output."""
+    if classes != len(DIGIT_CODES) and keras.backend.is_keras_tensor(x):
+        warnings.warn(
+            f"lenet5_1998 has fixed RBF codes for the ten digits only: the codes of these "
+            f"{classes} classes are trainable and start at random ±1.",
+            stacklevel=4,
+        )
     x = blocks.dense(blocks.flatten(x), 84, name="F6")
     x = blocks.activation(x, scaled_tanh, name="F6_squash")
     return blocks.apply(x, RadialBasis(classes, dtype="float32", name="logits"))

@@ -232,3 +232,8 @@ def test_widths_decide_the_number_of_stages():
 
 def test_61706_parameters():
     assert kerascnn.create("lenet5").count_params() == 61_706
+
+
+def test_other_classes_say_what_replaces_the_codes():
+    with pytest.warns(UserWarning, match="codes of these 26 classes are trainable"):
+        kerascnn.create("lenet5_1998", classes=26)
