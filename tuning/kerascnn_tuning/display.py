@@ -30,7 +30,7 @@ class Display:
         self._plan = plan
         self._running: dict[str, tuple[float, dict[str, Any]]] = {}
         self._ended: list[tuple[list[float], str, dict[str, Any]]] = []
-        self._count = 0
+        self._count = self._before = 0
         self._started = time.monotonic()
         self._live: Live | None = None
 
@@ -43,6 +43,12 @@ class Display:
     def __exit__(self, *error: object) -> None:
         if self._live:
             self._live.stop()
+
+    def remember(self, rows: list[Any]) -> None:
+        """Count trials that an earlier session completed, rows of a study."""
+        names = self._plan.objectives
+        self._ended += [([row.metrics[n] for n in names], row.id, row.values) for row in rows]
+        self._before = len(rows)
 
     def on_trial_begin(self, trial: Any) -> None:
         """Note that it runs."""
@@ -70,11 +76,12 @@ class Display:
         limit, count = self._plan.max_trials, self._count
         if not limit or not count:
             return ""
-        seconds = round((time.monotonic() - self._started) / count * (limit - count))
+        each = (time.monotonic() - self._started) / count
+        seconds = round(each * (limit - self._before - count))
         return f"{max(0, seconds) // 60}:{max(0, seconds) % 60:02} left"
 
     def _draw(self) -> Table:
-        table = Table(box=None, title=f"{self._count} trials ended  {self._left()}")
+        table = Table(box=None, title=f"{self._before + self._count} trials ended  {self._left()}")
         for column in ("trial", *self._plan.objectives, "hyperparameters"):
             table.add_column(column, overflow="ellipsis", no_wrap=True)
         blank = [""] * (len(self._plan.objectives) - 1)

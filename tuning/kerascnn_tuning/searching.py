@@ -119,6 +119,7 @@ class Keeper:
 
     def __init__(self, study: Study, display: Display) -> None:
         self._study, self._display = study, display
+        display.remember(study.leaderboard)
 
     def on_trial_begin(self, trial: Any) -> None:
         """A trial begins."""
