@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerascnn import registry
 from kerascnn.architecture import Architecture
-from kerascnn.errors import ArgumentError, StrategyError
+from kerascnn.errors import ArgumentError, KerascnnError, StrategyError
 
 if TYPE_CHECKING:
     import keras
@@ -162,13 +162,10 @@ def check_channels(case: Case) -> None:
 @quick_up_to(VERY_DEEP)
 def check_odd_sizes(case: Case) -> None:
     """Odd and oblong inputs, 123×123 too, run, and give the size that `cost` reckons with."""
-    from kerascnn.cost import Ledger, Sketch
-
     least = _smallest_trunk(case)
     trunk = _before_pooling(case.trunk(1, "avg"))
     for height, width in ((least, least), (least + 1, least + 6), (max(123, least | 1),) * 2):
-        sketch = Sketch((None, height, width, 1), Ledger())
-        expected = case.architecture.trunk(sketch, case.values).shape[1:]
+        expected = _feature_shape(case, (height, width, 1))
         found = trunk(case.images(height, width, 1)[:1]).shape[1:]
         _same(f"the feature map of a {height}×{width} input", found, expected)
 
@@ -524,10 +521,21 @@ def _before_pooling(model: keras.Model) -> keras.Model:
 
 def _last_dimension(case: Case) -> int:
     """Feature maps before the head, from the shapes alone."""
-    from kerascnn.cost import Ledger, Sketch
+    return _feature_shape(case, (case.side, case.side, case.channels))[-1]
 
-    sketch = Sketch((None, case.side, case.side, case.channels), Ledger())
-    return case.architecture.trunk(sketch, case.values).shape[-1]
+
+def _feature_shape(case: Case, shape: tuple[int, int, int]) -> tuple[int, ...]:
+    """Shape of the feature map, as `cost` reckons it."""
+    from kerascnn.cost import Ledger, Sketch
+    from kerascnn.keras_internals import without_values
+
+    try:
+        with without_values():
+            return case.architecture.trunk(Sketch((None, *shape), Ledger()), case.values).shape[1:]
+    except KerascnnError:
+        raise
+    except Exception:  # a builder of keras.layers, which take no sketch: its graph has the shapes
+        return case.build(values=False, include_top=False, input_shape=shape).output_shape[1:]
 
 
 def _smallest_trunk(case: Case) -> int:

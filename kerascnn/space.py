@@ -143,10 +143,11 @@ class Param:
 
     def _reaching(self) -> Param:
         """The scalar, a continuous search widened to its default."""
-        if self.searched_values() is not None or self.default in self.search:
+        search = self.search
+        if self.searched_values() is not None or not isinstance(search, Range):
             return self
-        low, high = sorted((self.search.low, self.search.high, self.default))[::2]
-        return replace(self, search=replace(self.search, low=low, high=high))
+        low, high = sorted((search.low, search.high, self.default))[::2]
+        return replace(self, search=replace(search, low=low, high=high))
 
     def searched_values(self) -> tuple[Any, ...] | None:
         """The values a search visits for a scalar, its default too; None: they are a continuum."""

@@ -37,6 +37,21 @@ def build(x, *, width):
 SOUND = Architecture(name="sound", build=build, card=CARD, space=Space((WIDTH,)))
 
 
+def build_of_keras_layers(x, *, width):
+    """A plugin need not use kerascnn.blocks."""
+    import keras
+
+    x = keras.layers.Conv2D(width, 3, strides=2, padding="same", name="conv1")(x)
+    return keras.layers.Conv2D(width, 3, padding="same", name="conv2")(x)
+
+
+@pytest.mark.parametrize("check", ["channels", "odd_sizes", "last_dimension"])
+def test_a_builder_may_use_keras_layers(check):
+    card = replace(CARD, params=None, macs=None)
+    plain = Architecture(name="plain", build=build_of_keras_layers, card=card, space=SOUND.space)
+    checks._checks[check](checks.Case(plain))
+
+
 def tiny_variants():
     """The small network of each family, `_Tiny...`, made for tests like this one."""
     for module in pkgutil.iter_modules(applications.__path__, f"{applications.__name__}."):
