@@ -46,12 +46,14 @@ _MODULES = ("data", "preprocessing", "weights")
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    if name in _MODULES:
-        return importlib.import_module(f"kerascnn.{name}")
-    raise AttributeError(f"module 'kerascnn' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
+
+    def __getattr__(name: str) -> Any:
+        if name in _PUBLIC:
+            return getattr(importlib.import_module(_PUBLIC[name]), name)
+        if name in _MODULES:
+            return importlib.import_module(f"kerascnn.{name}")
+        raise AttributeError(f"module 'kerascnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -360,6 +360,20 @@ class Architecture:
         head = self.head or global_average_head
         return head(features, classes=classes, **{k: values[k] for k in self._head_keywords})
 
+    def preprocess_input(self, images: Any, weights: str | None = None, **arguments: Any) -> Any:
+        """Pixels as the network takes them; see `kerascnn.preprocessing.preprocess_input`."""
+        from kerascnn.preprocessing import preprocess_input
+
+        return preprocess_input(images, self, weights, **arguments)
+
+    def decode_predictions(
+        self, predictions: Any, top: int = 5
+    ) -> list[list[tuple[str, str, float]]]:
+        """ImageNet's names of the likeliest classes; see `kerascnn.weights.decode_predictions`."""
+        from kerascnn.weights import decode_predictions
+
+        return decode_predictions(predictions, top)
+
     def cost(
         self,
         input_shape: tuple[int, int, int] | None = None,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kerascnn import Preprocessing
-from kerascnn.applications.lenet import LeNet5
+from kerascnn.applications import VGG16, LeNet5
 from kerascnn.errors import ArgumentError, UnknownNameError
 from kerascnn.preprocessing import PreprocessingLayer, preprocess, preprocess_input
 
@@ -86,3 +86,10 @@ def test_layer_of_an_architecture():
     assert layer.name == "preprocessing"
     assert layer.preprocessing == LeNet5.card.preprocessing
     np.testing.assert_array_equal(layer(IMAGES), preprocess_input(IMAGES, LeNet5))
+
+
+def test_an_architecture_has_its_own():
+    """As keras.applications has one in each family's module."""
+    ours = VGG16.preprocess_input(IMAGES, "imagenet:keras")
+    theirs = keras.applications.vgg16.preprocess_input(IMAGES.astype("float32"))
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
