@@ -23,6 +23,7 @@ from tensorboard.plugins.hparams import summary as hparams_summary
 from kerascnn.training import pictures
 
 VALIDATION = "val_"  # prefix of logs about the validation images
+DRAWING = 1.0  # seconds that one drawing takes, matplotlib's import included
 TEST = "test_"  # prefix of final logs about the test images
 
 # What the dashboard of custom scalars shows: title → charts, each a title and a pattern of tags.
@@ -62,8 +63,9 @@ class TensorBoardLogs(keras.callbacks.Callback):
         evaluate_arrays: returns labels and predicted classes, both `[m]`, of the images that the
             confusion matrix is about; None: no matrix.
         logits: whether the model returns logits and not probabilities.
-        every: draw pictures after each `every`-th epoch, and after the first and the last one;
-            default: a third of `epochs`.
+        every: draw pictures after the first and each `every`-th epoch, as long as `share` allows,
+            and at the end; default: a third of `epochs`.
+        share: the largest share of the training time that may go into drawing, but for the end.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
         evaluate_arrays: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None,
         logits: bool = False,
         every: int | None = None,
+        share: float = 0.05,
     ) -> None:
         super().__init__()
         self._directory = Path(directory)
@@ -91,10 +94,13 @@ class TensorBoardLogs(keras.callbacks.Callback):
         self._logits = logits
         self._every = every or max(1, epochs // 3)
         self._drawn = -1
+        self._share = share
+        self._drawing = self._began = 0.0  # seconds
         self._writers: dict[str, Any] = {}
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Write the hyperparameters and the graph."""
+        self._began = time.perf_counter()
         for part in ("", "train", "validation"):
             _start_session(self._directory / part, self._finished + 1)
             self._writers[part] = tf.summary.create_file_writer(str(self._directory / part))
@@ -115,14 +121,15 @@ class TensorBoardLogs(keras.callbacks.Callback):
         for name, value in (logs or {}).items():
             part = "validation" if name.startswith(VALIDATION) else "train"
             self._scalar(part, name.removeprefix(VALIDATION), value)
-        if self._finished in (1, self._epochs) or self._finished % self._every == 0:
+        due = self._finished == 1 or self._finished % self._every == 0
+        if due and self._affordable():
             self._draw()
         self._flush()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Write the final metrics: those of `logs` whose names start with `test_`."""
         if self._finished and self._drawn != self._finished:
-            self._draw()  # training ended early
+            self._draw()
         for name, value in (logs or {}).items():
             if name.startswith(TEST):
                 self._scalar("", name, value)
@@ -142,8 +149,14 @@ class TensorBoardLogs(keras.callbacks.Callback):
         with self._writers[part].as_default(step=self._finished):
             tf.summary.scalar(name, float(value))
 
+    def _affordable(self) -> bool:
+        """Whether one more drawing keeps to the share of the time that drawing may take."""
+        elapsed = time.perf_counter() - self._began
+        return self._drawing + DRAWING <= self._share * elapsed
+
     def _draw(self) -> None:
         """Write the pictures of this epoch."""
+        started = time.perf_counter()
         self._drawn = self._finished
         if len(self._images):
             found = self._predict(tf.constant(self._inputs)).numpy()
@@ -157,6 +170,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
         if (layer := pictures.first_convolution(self.model)) is not None:
             kernel = keras.ops.convert_to_numpy(layer.kernel)
             self._picture("train", "filters", pictures.filters(kernel, layer.name))
+        self._drawing += time.perf_counter() - started
 
     def _picture(self, part: str, name: str, figure: Any) -> None:
         with self._writers[part].as_default(step=self._finished):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 import re
 import subprocess
 import sys
@@ -117,6 +118,7 @@ def train(directory, digits, *, epochs, first_epoch=0, stop=None, strategy=None)
         first_epoch=first_epoch,
         evaluate_arrays=lambda: (labels, model(inputs, training=False).numpy().argmax(-1)),
         every=4,
+        share=math.inf,
     )
     with contextlib.suppress(KeyboardInterrupt):
         model.fit(
