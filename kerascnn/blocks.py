@@ -178,7 +178,9 @@ def grid_pool(x: Any, grid: int, *, name: str) -> Any:
     """Average over `grid × grid` equal parts of a map of any size; torch calls it adaptive."""
     if x.shape[1:3] == (grid, grid):
         return x
-    return layers.AdaptiveAveragePooling2D((grid, grid), name=name)(x)
+    from kerascnn.layers import GridPooling
+
+    return GridPooling(grid, name=name)(x)
 
 
 @singledispatch

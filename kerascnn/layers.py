@@ -247,3 +247,47 @@ def pooled(size: int, window: int, stride: int, before: int, after: int, *, ceil
         return room // stride + 1
     # Caffe's clip: the last window must start inside the map or the padding before it.
     return min(-(-room // stride), (size + before - 1) // stride) + 1
+
+
+@keras.saving.register_keras_serializable("kerascnn")
+class GridPooling(keras.layers.Layer):
+    """The average over each of `grid × grid` equal parts of a map; torch calls it adaptive.
+
+    Part `i` of a side of `n` pixels reaches from `floor(i n / grid)` to `ceil((i + 1) n / grid)`,
+    so that a map smaller than the grid is repeated. Keras's AdaptiveAveragePooling2D fails there
+    in a compiled graph.
+
+    `[batch, height, width, channels]`, the size known → `[batch, grid, grid, channels]`.
+
+    Args:
+        grid: parts on each side.
+    """
+
+    def __init__(self, grid: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.grid = grid
+
+    def call(self, inputs: Any) -> Any:
+        """Average rows, then columns, each by a product with a matrix of shares."""
+        rows, columns = (
+            ops.convert_to_tensor(_shares(size, self.grid), dtype=inputs.dtype)
+            for size in inputs.shape[1:3]
+        )
+        return ops.einsum("gh,bhwc,kw->bgkc", rows, inputs, columns)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[batch, grid, grid, channels]`."""
+        return (input_shape[0], self.grid, self.grid, input_shape[3])
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "grid": self.grid}
+
+
+def _shares(size: int, grid: int) -> np.ndarray:
+    """Each pixel's share in each part's average, `[grid, size]`."""
+    shares = np.zeros((grid, size), "float32")
+    for part in range(grid):
+        start, end = part * size // grid, -(-(part + 1) * size // grid)
+        shares[part, start:end] = 1 / (end - start)
+    return shares

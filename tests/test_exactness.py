@@ -41,7 +41,7 @@ def _adaptive_pooling(fact):
     """torchvision pools the auxiliary heads adaptively to 4×4; the facts have the paper's 5×5."""
     for layer in fact["layers"]:
         if layer["name"] in ("aux1/ave_pool", "aux2/ave_pool"):
-            layer["kind"] = "AdaptiveAveragePooling2D"
+            layer["kind"] = "GridPooling"
             del layer["kernel"], layer["stride"]
 
 

@@ -1,13 +1,22 @@
 """The shared layers against NumPy implementations of the published formulas."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kerascnn import blocks
 from kerascnn.cost import Ledger, Sketch
 from kerascnn.errors import ArgumentError
-from kerascnn.layers import AveragePooling, GroupedConv2D, LocalResponseNormalization, MaxPooling
+from kerascnn.layers import (
+    AveragePooling,
+    GridPooling,
+    GroupedConv2D,
+    LocalResponseNormalization,
+    MaxPooling,
+)
 
 
 def random_maps(*shape, scale=10.0):
@@ -218,3 +227,19 @@ def test_grouped_convolution_is_keras(strides, padding):
 def test_flatten_of_an_unknown_size_says_what_to_do():
     with pytest.raises(ArgumentError, match=r"include_top=False"):
         blocks.flatten(keras.Input((None, 4, 3)))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 7), (13, 9), (14, 14)])
+def test_grid_pooling_is_the_average_of_each_part(size):
+    """torch's adaptive pooling; also in a compiled graph and where the map is smaller."""
+    images = np.random.default_rng(0).normal(size=(2, *size, 3)).astype("float32")
+    expected = np.zeros((2, 7, 7, 3))
+    for i in range(7):
+        for j in range(7):
+            rows = slice(i * size[0] // 7, math.ceil((i + 1) * size[0] / 7))
+            columns = slice(j * size[1] // 7, math.ceil((j + 1) * size[1] / 7))
+            expected[:, i, j] = images[:, rows, columns].mean((1, 2))
+    layer = GridPooling(7)
+    np.testing.assert_allclose(layer(images), expected, atol=1e-6)
+    compiled = tf.function(layer, jit_compile=True)
+    np.testing.assert_allclose(compiled(images), expected, atol=1e-6)
