@@ -768,6 +768,7 @@ def _check_in_pytest(name: str, architecture: str | Architecture, *, quick: bool
 @functools.lru_cache(maxsize=1)
 def _case(architecture: str | Architecture) -> Case:
     """The case of an architecture; only the latest is kept, with its models."""
+    gc.collect()  # models are cyclic garbage, and Python does not see how large they are
     if isinstance(architecture, str):
         architecture = registry.get(architecture)
     return Case(architecture)
