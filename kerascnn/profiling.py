@@ -185,6 +185,15 @@ class Profile:
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
         }
 
+    def __str__(self) -> str:
+        """The table as text."""
+        from rich.console import Console
+
+        console = Console(width=100)
+        with console.capture() as captured:
+            console.print(self.table())
+        return captured.get()
+
     def to_json(self) -> str:
         """`to_dict` as JSON."""
         return json.dumps(self.to_dict(), indent=1)

@@ -305,3 +305,9 @@ def test_table_json_and_csv_say_the_same():
     assert "conv2" in out.getvalue()
     assert "61,706" in out.getvalue()
     assert "416,520" in out.getvalue()
+
+
+def test_printing_a_profile_shows_its_table():
+    shown = str(kerascnn.profile(kerascnn.create("lenet5")))
+    for text in ("conv2", "2,416", "240,000", "total", "61,706"):
+        assert text in shown
