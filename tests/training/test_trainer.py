@@ -171,7 +171,7 @@ from kerascnn.training.recipes import Augmentation, Recipe
 
 class Slow(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 trainer.train("lenet5", "mnist5k", arguments={SMALL!r}, recipe={RECIPE!r}, run=sys.argv[1],
               callbacks=[Slow()])
