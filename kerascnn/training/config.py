@@ -13,7 +13,7 @@ from typing import Any
 
 from kerascnn import __version__
 from kerascnn.architecture import Preprocessing
-from kerascnn.training.recipes import Augmentation, Recipe
+from kerascnn.training.recipes import Augmentation, Protocol, Recipe
 
 
 def plain(value: Any) -> Any:
@@ -29,7 +29,11 @@ def plain(value: Any) -> Any:
 
 def tupled(stored: Mapping[str, Any]) -> Any:
     """Arguments as Python has them: JSON's lists as tuples."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    return {key: _tupled(value) for key, value in stored.items()}
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
 
 
 def preprocessing_from(stored: Mapping[str, Any]) -> Preprocessing:
@@ -39,8 +43,9 @@ def preprocessing_from(stored: Mapping[str, Any]) -> Preprocessing:
 
 def recipe_from(stored: Mapping[str, Any]) -> Recipe:
     """The recipe that a run's config describes."""
-    values = dict(stored)
-    values["augmentation"] = Augmentation(**values["augmentation"])
+    values = tupled(stored)
+    values["augmentation"] = Augmentation(**tupled(values["augmentation"]))
+    values["evaluation"] = Protocol(**tupled(values.get("evaluation", {})))
     if values["loss"]:
         module, name = values["loss"].split(":")
         values["loss"] = getattr(import_module(module), name)
