@@ -1,4 +1,4 @@
-"""A recipe: how a network is trained, as data. Each stands beside its architecture."""
+"""A recipe: how a network is trained, as data. The papers' are in `kerascnn.training.papers`."""
 
 from __future__ import annotations
 
@@ -6,38 +6,112 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kerascnn.errors import ArgumentError
 from kerascnn.space import Param, Range, Space
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("constant", "cosine", "step", "exponential", "plateau")
+DECAYS = ("decoupled", "l2")
+DECAYED = ("kernels", "all")
+VIEWS = ("single", "10-crop", "dense")
+# Of augmentation: fields that are 0 where nothing happens, and grow with the change.
+_STRENGTHS = (
+    *("pad", "shift", "rotation", "zoom", "shear"),
+    *("brightness", "contrast", "saturation", "lighting"),
+)
+
+
+def _require(legal: bool, name: str, what: str, value: Any) -> None:
+    if not legal:
+        raise ArgumentError(f"{name} must be {what}. Received: {value!r}.")
+
+
+def _require_one_of(value: Any, name: str, known: tuple[str, ...]) -> None:
+    _require(value in known, name, f"one of {', '.join(known)}", value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """Random changes of the training images, drawn anew for each image and epoch.
 
+    Images come from the data as a *canvas*, which may be larger than the network's input; a
+    training image is a crop of it, an evaluated one its centre. Lengths are relative to the input
+    (224, say), so that a paper's recipe also fits a network at 64×64: AlexNet's 224 of 256 is
+    `canvas=256 / 224`.
+
     Attributes:
+        canvas: side of the images that the data delivers, in units of the network's input.
+        resize: lengths between which the canvas' side is scaled before the crop (VGG's scale
+            jitter), in the same units, at least 1; None: the canvas as it is.
+        area: share of the canvas' area that a crop covers (GoogLeNet's crops, resized to the
+            input), the smallest and the largest; None: crops as `resize` says.
+        aspect: with `area`, the narrowest and widest ratio of width to height.
+        pad: zeros around the canvas before the crop, in units of the input: 4 / 32 on CIFAR.
         shift: largest shift, as a fraction of the image's side.
         rotation: largest rotation, in degrees.
         zoom: largest change of size, as a fraction.
         shear: largest horizontal shear, as a fraction of the height.
         flip: whether to mirror left and right.
+        brightness, contrast, saturation: largest change of each, as a fraction.
+        lighting: standard deviation of AlexNet's shift of colours along their principal
+            components.
+        components: of the training images' colours, one row for each, times its variance, for
+            pixels in [0, 1]; None: computed from the training images when training starts.
+        randaugment: number of operations of RandAugment (Cubuk et al., 2019); 0: none.
+        magnitude: of RandAugment's operations, from 0 to 10.
     """
 
+    canvas: float = 1.0
+    resize: tuple[float, float] | None = None
+    area: tuple[float, float] | None = None
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    pad: float = 0.0
     shift: float = 0.0
     rotation: float = 0.0
     zoom: float = 0.0
     shear: float = 0.0
     flip: bool = False
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    lighting: float = 0.0
+    components: tuple[tuple[float, ...], ...] | None = None
+    randaugment: int = 0
+    magnitude: float = 9.0
+
+    def __post_init__(self) -> None:
+        _require(self.canvas >= 1, "augmentation.canvas", "at least 1", self.canvas)
+        for name, least in (("resize", 1.0), ("area", 0.0), ("aspect", 0.0)):
+            if (pair := getattr(self, name)) is not None:
+                legal = len(pair) == 2 and least <= pair[0] <= pair[1] and pair[0] > 0
+                what = f"two rising numbers{' from 1' if least else ' above 0'}"
+                _require(legal, f"augmentation.{name}", what, pair)
+        _require(not self.area or self.area[1] <= 1, "augmentation.area", "at most 1", self.area)
+        _require(0 <= self.magnitude <= 10, "augmentation.magnitude", "0 to 10", self.magnitude)
+        _require(self.zoom < 1, "augmentation.zoom", "below 1", self.zoom)
+        for name in (*_STRENGTHS, "randaugment"):
+            value = getattr(self, name)
+            _require(value >= 0, f"augmentation.{name}", "0 or more", value)
 
     def scaled(self, factor: float) -> Augmentation:
-        """The same changes, `factor` times as strong; mirroring stays as it is."""
-        return replace(
-            self,
-            shift=self.shift * factor,
-            rotation=self.rotation * factor,
-            zoom=self.zoom * factor,
-            shear=self.shear * factor,
-        )
+        """The same changes, `factor` times as strong; mirroring and scale jitter stay as they are.
+
+        Crops by `area` stay what they are at 1 and cover the whole canvas at 0.
+        """
+        if factor == 1:
+            return self
+        values: dict[str, Any] = {name: getattr(self, name) * factor for name in _STRENGTHS}
+        values["magnitude"] = min(10.0, self.magnitude * factor)
+        values["zoom"] = min(0.9, values["zoom"])
+        if self.area:
+            low, high = (max(0.01, 1 - (1 - share) * factor) for share in self.area)
+            values["area"] = (low, high)
+        return replace(self, **values)
+
+    def canvas_shape(self, input_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """`(height, width, channels)` of the images that the data delivers."""
+        height, width, channels = input_shape
+        return round(height * self.canvas), round(width * self.canvas), channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +119,22 @@ class Protocol:
     """How images are shown to the trained network, and its answers averaged.
 
     Attributes:
-        views: "single" (one centre view), "10-crop" (four corners and the centre, mirrored too) or
+        views: "single" (the centre), "10-crop" (four corners and the centre, mirrored too) or
             "dense" (the convolutionalised network slides over the image; its map is averaged).
-        resize: lengths of the shorter side to scale the image to; several are averaged
-            (multi-scale). Empty: the image as it is.
-        crop: side of the crops; None: the network's input.
-        flip: whether the mirrored image is averaged in too.
+        resize: lengths to scale the image's shorter side to, in units of the network's input, at
+            least 1; several are averaged (multi-scale). Empty: the canvas that the training
+            images are cut from.
+        flip: whether the mirrored image is averaged in too; "10-crop" always does.
     """
 
     views: str = "single"
-    resize: tuple[int, ...] = ()
-    crop: int | None = None
+    resize: tuple[float, ...] = ()
     flip: bool = False
+
+    def __post_init__(self) -> None:
+        _require_one_of(self.views, "evaluation.views", VIEWS)
+        for length in self.resize:
+            _require(length >= 1, "evaluation.resize", "lengths of at least 1 input", length)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +144,7 @@ class Recipe:
     Attributes:
         optimizer: "sgd" (with `momentum`), "adam" or "adamw".
         learning_rate: at the start, or at the end of the warm-up.
+        momentum: of "sgd"; 0: none.
         nesterov: Nesterov's form of momentum.
         schedule: "constant"; "cosine" down to zero at the last step; "step", see `steps`;
             "exponential": times `factor` every `every` epochs; "plateau": times `factor` when the
@@ -86,15 +165,21 @@ class Recipe:
         ema: decay of a moving average of the weights that evaluation and the saved model use
             (Polyak averaging); None: none.
         freeze_epochs: epochs in which only the classifier learns, before everything does.
-        initialization: see `kerascnn.training.initialization`; None: as the architecture has it.
+        initialization: `(pattern, how)` pairs on variables such as "conv2/bias", see
+            `kerascnn.training.initialization`; what none matches is as the architecture has it.
+        filter_rms: convolution filters whose root mean square exceeds it are scaled back to it
+            after each step (ZFNet); None: no limit.
         augmentation: random changes of the training images.
         evaluation: how the trained network is evaluated.
         loss: a class of Keras losses on logits; None: cross-entropy.
         auxiliary_weight: factor on the loss of each auxiliary head.
         source: where the recipe was published, or how it was found.
-        unstated: fields that no source states: they hold this package's defaults.
+        unstated: fields that no source states: they hold this package's choice.
         notes: each deviation from the source, and why.
         network: the architecture that it was published with.
+
+    Raises:
+        ArgumentError: a value is illegal.
     """
 
     optimizer: str = "adamw"
@@ -119,7 +204,8 @@ class Recipe:
     clip_norm: float | None = None
     ema: float | None = None
     freeze_epochs: int = 0
-    initialization: str | None = None
+    initialization: tuple[tuple[str, str], ...] = ()
+    filter_rms: float | None = None
     augmentation: Augmentation = Augmentation()
     evaluation: Protocol = Protocol()
     loss: Callable[[], Any] | None = None
@@ -128,6 +214,31 @@ class Recipe:
     unstated: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     network: str = ""
+
+    def __post_init__(self) -> None:
+        _require_one_of(self.optimizer, "optimizer", OPTIMIZERS)
+        _require_one_of(self.schedule, "schedule", SCHEDULES)
+        _require_one_of(self.decay, "decay", DECAYS)
+        _require_one_of(self.decay_on, "decay_on", DECAYED)
+        for name in ("epochs", "batch_size", "learning_rate", "accumulation", "every", "patience"):
+            _require(getattr(self, name) > 0, name, "positive", getattr(self, name))
+        for name in ("warmup_epochs", "weight_decay", "freeze_epochs", "reductions"):
+            _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+        for name in ("label_smoothing", "momentum", "dropout", "ema"):
+            value = getattr(self, name)
+            _require(value is None or 0 <= value < 1, name, "from 0 up to, not including, 1", value)
+        for name in ("clip_norm", "filter_rms"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, name, "positive", value)
+        pairs = all(len(step) == 2 for step in self.steps)
+        rising = pairs and list(self.steps) == sorted(self.steps)
+        _require(rising, "steps", "(epoch, factor) pairs in rising order", self.steps)
+        _require(
+            bool(self.steps) or self.schedule != "step",
+            "steps",
+            'given with schedule "step", such as ((30, 0.1), (60, 0.01))',
+            self.steps,
+        )
 
     def space(self) -> Space:
         """What a search may change in this recipe, around its own values.
@@ -157,7 +268,8 @@ class Recipe:
                     default=self.weight_decay,
                     search=tuple(sorted({0.0, 1e-4, 1e-3, 1e-2, self.weight_decay})),
                     legal=Range(0.0, 10.0),
-                    help="Decoupled, on kernels.",
+                    help=f"{'Decoupled' if self.decay == 'decoupled' else 'L2'}, on "
+                    f"{'kernels' if self.decay_on == 'kernels' else 'all weights'}.",
                 ),
                 Param(
                     name="label_smoothing",
