@@ -390,13 +390,11 @@ class Architecture:
         Raises:
             ArgumentError, InputSizeError: the model can't be built.
         """
-        from kerascnn.cost import check_input, cost
+        from kerascnn.cost import cost
 
         values = self.space.validate(arguments, owner=self.name)
         shape: Any = self._check_shape(input_shape or self.card.input_shape, known=True)
-        classes = self._check_classes(classes)
-        check_input(self, values, shape, classes)
-        return cost(self, values, shape, classes)
+        return cost(self, values, shape, self._check_classes(classes))
 
 
 def _activate(logits: Any, activation: str | Callable[..., Any] | None) -> Any:

@@ -41,15 +41,22 @@ class Cost:
 
 @dataclass
 class Ledger:
-    """What the layers of one sketch have cost so far, and the outputs of those that join maps."""
+    """What the layers of one sketch have cost so far.
+
+    Attributes:
+        params, macs, activations: see `Cost`.
+        joints: the outputs of the layers that join maps, by name.
+        kernels: each convolution's side, and the smaller side of the map it reads, by name.
+    """
 
     params: int = 0
     macs: int = 0
     activations: int = 0
     joints: dict[str, Sketch] = field(default_factory=dict)
+    kernels: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Sketch:
     """A tensor's shape, `(None, height, width, channels)` or `(None, units)`, and the bill."""
 
@@ -90,8 +97,12 @@ class Sketch:
 def cost(
     architecture: Architecture, values: Mapping[str, Any], shape: tuple[int, int, int], classes: int
 ) -> Cost:
-    """Parameters and MACs with complete, validated arguments."""
-    ledger = _run(architecture, values, shape, classes)
+    """Parameters and MACs with complete, validated arguments.
+
+    Raises:
+        InputSizeError: see `check_input`.
+    """
+    ledger = _checked(architecture, values, shape, classes)
     return Cost(ledger.params, ledger.macs, ledger.activations)
 
 
@@ -101,7 +112,35 @@ def _run(
     shape: tuple[int, int, int],
     classes: int | None,
 ) -> Ledger:
-    """The bill of the trunk and, unless `classes` is None, of the classifier."""
+    """The bill of the trunk and, unless `classes` is None, of the classifier.
+
+    Raises:
+        InputSizeError: a window or a kernel doesn't fit into its map.
+    """
+    ledger = _sketched(architecture, values, shape, classes)
+    large = [name for name, (kernel, side) in ledger.kernels.items() if kernel > side]
+    own = architecture.space.with_own_kernels(values) if large else values
+    if own == values:
+        return ledger
+    usual = _sketched(architecture, own, shape, classes).kernels
+    for name in large:
+        kernel, side = ledger.kernels[name]
+        if usual[name][0] < kernel:
+            raise InputSizeError(
+                f"{name}: a kernel of {kernel}×{kernel}, where the network's own has "
+                f"{usual[name][0]}×{usual[name][0]}, must not be larger than the map it reads, "
+                f"whose smaller side has {side}."
+            )
+    return ledger
+
+
+def _sketched(
+    architecture: Architecture,
+    values: Mapping[str, Any],
+    shape: tuple[int, int, int],
+    classes: int | None,
+) -> Ledger:
+    """The bill, whatever the kernels."""
     ledger = Ledger()
     try:
         with without_values():  # layers that aren't blocks are made, and built to be counted
@@ -150,7 +189,13 @@ def _run_keras(
     for layer in profiled.layers:
         if min(layer.output_shape, default=1) < 1:
             raise InputSizeError(f"{layer.name}: the map is empty.")
-    return Ledger(profiled.params, profiled.macs, profiled.activation_bytes // 4)
+    kernels = {
+        layer.name: (max(layer.kernel), min(layer.input_shapes[0][:-1]))
+        for layer in profiled.layers
+        if layer.kernel and layer.params
+    }
+    activations = profiled.activation_bytes // 4
+    return Ledger(profiled.params, profiled.macs, activations, kernels=kernels)
 
 
 def check_input(
@@ -161,15 +206,31 @@ def check_input(
 ) -> None:
     """Refuse an input that is too small; heights and widths of None are not checked.
 
+    Too small is one into whose maps a window doesn't fit, or that is halved more often than its
+    pixels allow. A kernel that padding makes fit may be larger than its map if it is the
+    architecture's own (ResNet's 3×3 meet maps of one pixel at 32×32, as in keras.applications), but
+    not if an argument has made it larger than that: most of its weights would see zeros alone.
+
     Raises:
         InputSizeError: the message names the smallest legal size and the layer that fails.
     """
+    if shape[0] is not None or shape[1] is not None:
+        _checked(architecture, values, shape, classes)
+
+
+def _checked(
+    architecture: Architecture,
+    values: Mapping[str, Any],
+    shape: tuple[int | None, int | None, int],
+    classes: int | None,
+) -> Ledger:
+    """The bill; an unknown side is taken to be as long as the known one."""
     height, width, channels = shape
-    known = [size for size in (height, width) if size is not None]
-    if not known:
-        return
+    rows, columns = height or width, width or height
+    assert rows
+    assert columns
     try:
-        _run(architecture, values, (height or max(known), width or max(known), channels), classes)
+        return _run(architecture, values, (rows, columns, channels), classes)
     except InputSizeError as error:
         least = smallest_input(architecture, values, channels, classes)
         raise InputSizeError(
@@ -234,7 +295,8 @@ def _(
     dtype: str | None = None,
 ) -> Sketch:
     height, width = x.windows(name, kernel, strides, padding)
-    channels = x.shape[3]
+    _, *sides_, channels = x.shape
+    x.ledger.kernels[name] = (kernel, min(sides_))
     assert channels is not None
     if channels % groups or filters % groups:
         raise ArgumentError(

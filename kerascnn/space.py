@@ -64,6 +64,8 @@ class Param:
         legal: the values or the range that the builder accepts, at least as wide as `search`;
             None: what `search` says, or anything of the default's type if that is None too.
         when: `(name of an earlier argument, its values)` under which this one has an effect.
+        kernel: whether it is the side of convolutions. One above the default must not be larger
+            than the map it slides over: see `kerascnn.cost.check_input`.
         help: one line for the command line and the documentation.
     """
 
@@ -73,6 +75,7 @@ class Param:
     _: KW_ONLY
     legal: Range | tuple[Any, ...] | None = None
     when: tuple[str, tuple[Any, ...]] | None = None
+    kernel: bool = False
     help: str = ""
 
     @property
@@ -256,6 +259,13 @@ class Space:
         """Why the rules forbid these complete arguments, or None."""
         return next((reason for rule in self.rules if (reason := rule(values))), None)
 
+    def with_own_kernels(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The same complete arguments, each kernel above its default lowered to it."""
+        return {
+            **values,
+            **{p.name: _at_most(values[p.name], p.default) for p in self.params if p.kernel},
+        }
+
     def scalars(self) -> tuple[Param, ...]:
         """Every argument as scalar parameters, per-stage tuples taken apart."""
         return tuple(element for param in self.params for element in param.elements())
@@ -314,6 +324,14 @@ class Space:
         """A short hash that changes when the declaration does."""
         declared = [(p.name, p.default, p.search, p.accepted, p.when) for p in self.params]
         return hashlib.sha256(repr(declared).encode()).hexdigest()[:16]
+
+
+def _at_most(value: Any, default: Any) -> Any:
+    """The smaller of both; stage by stage, where stages without a default have the last one's."""
+    if not isinstance(value, tuple):
+        return min(value, default)
+    missing = len(value) - len(default)
+    return tuple(min(pair) for pair in zip(value, (*default, *default[-1:] * missing)))
 
 
 def _narrowed(

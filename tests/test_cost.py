@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 
 import keras
 import pytest
@@ -128,3 +129,45 @@ def test_activations_are_those_that_the_model_puts_out(name):
     profile = kerascnn.profile(network())
     outputs = profile.activation_bytes // 4 - math.prod(shape) - network.card.classes
     assert network.cost().activations == pytest.approx(outputs, rel=0.05)
+
+
+RESNET = kerascnn.get("resnet50")
+
+
+def test_the_networks_own_kernels_run_on_maps_of_one_pixel():
+    """keras.applications builds ResNet at 32×32, where its last 3×3 meet maps of 1×1."""
+    assert RESNET(include_top=False, input_shape=(32, 32, 3)).output_shape == (None, 1, 1, 2048)
+    assert RESNET.cost((32, 32, 3), kernels=(3, 3, 1, 3)).params
+
+
+@pytest.mark.parametrize(
+    ("side", "arguments"),
+    [
+        (32, {"kernels": (3, 3, 3, 5), "depths": (5, 5, 5, 5)}),
+        (64, {"kernels": (3, 3, 3, 3, 5), "depths": (1,) * 5, "widths": (16,) * 5}),
+    ],
+)
+def test_a_kernel_that_was_made_larger_than_its_map_is_refused(side, arguments):
+    """Most of its weights would multiply padding alone; `cost`, which searches ask, says so."""
+    message = r"conv[56]_block1_2_conv: a kernel of 5×5, where the network's own has 3×3.* has 1\."
+    with pytest.raises(InputSizeError, match=message) as refusal:
+        RESNET.cost((side, side, 3), **arguments)
+    with pytest.raises(InputSizeError, match=message):
+        RESNET(input_shape=(side, side, 3), **arguments)
+    least = int(re.search(r"(\d+)×\d+\. Received", str(refusal.value))[1])
+    with pytest.raises(InputSizeError):
+        RESNET.cost((least - 1, least - 1, 3), **arguments)
+    assert RESNET.cost((least, least, 3), **arguments).params
+
+
+def test_large_kernels_of_plain_keras_layers_are_refused_too():
+    def build(x, *, kernel):
+        x = layers.MaxPooling2D(8)(x)
+        return layers.Conv2D(4, kernel, padding="same", name="conv1")(x)
+
+    space = kerascnn.Space((kerascnn.Param("kernel", 3, (3, 5), kernel=True),))
+    net = architecture(build, space=space)
+    assert net.cost((40, 40, 3), kernel=5).params
+    assert net.cost((8, 8, 3)).params
+    with pytest.raises(InputSizeError, match=r"conv1: a kernel of 5×5.* has 4.* 40×40"):
+        net.cost((32, 39, 3), kernel=5)

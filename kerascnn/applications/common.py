@@ -153,7 +153,7 @@ def kernel_param(
     name: str, default: Any, help: str, *, search: tuple[int, ...] = (3, 5, 7), largest: int = 31
 ) -> Param:
     """Sides of convolutions."""
-    return Param(name, default, search, legal=Range(1, largest), help=help)
+    return Param(name, default, search, legal=Range(1, largest), kernel=True, help=help)
 
 
 def stride_param(default: int, search: tuple[int, ...] = (1, 2, 4)) -> Param:

@@ -64,6 +64,7 @@ SPACE = Space(
             default=3,
             search=(3, 5),
             legal=Range(1, 15),
+            kernel=True,
             help="Side of the convolution kernels.",
         ),
         Param(
