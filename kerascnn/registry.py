@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ARCHITECTURES = "kerascnn.architectures"
 DATASETS = "kerascnn.datasets"
 COMMANDS = "kerascnn.commands"
+RECIPES = "kerascnn.recipes"
 OURS = "kerascnn"
 NOTEBOOK = "registered at run time"
 

@@ -171,7 +171,8 @@ class Recipe:
             after each step (ZFNet); None: no limit.
         augmentation: random changes of the training images.
         evaluation: how the trained network is evaluated.
-        loss: a class of Keras losses on logits; None: cross-entropy.
+        loss: a class of Keras losses on logits, or where to import it from as in
+            "package.module:Name"; None: cross-entropy.
         auxiliary_weight: factor on the loss of each auxiliary head.
         source: where the recipe was published, or how it was found.
         unstated: fields that no source states: they hold this package's choice.
@@ -208,7 +209,7 @@ class Recipe:
     filter_rms: float | None = None
     augmentation: Augmentation = Augmentation()
     evaluation: Protocol = Protocol()
-    loss: Callable[[], Any] | None = None
+    loss: Callable[[], Any] | str | None = None
     auxiliary_weight: float = 0.3
     source: str = ""
     unstated: tuple[str, ...] = ()

@@ -1,0 +1,196 @@
+"""`kerascnn recipes`: how the papers trained their networks, and how to train today."""
+
+from __future__ import annotations
+
+import json as json_
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kerascnn.training.recipes import Augmentation, Protocol, Recipe
+
+
+def recipes(
+    name: str | None = typer.Argument(None, help="A recipe, or a .toml or .json file of yours."),
+    json: bool = typer.Option(False, "--json", help="Machine-readable output."),
+) -> None:
+    """List the recipes of `kerascnn train --recipe`, or show everything about one."""
+    from kerascnn.training import recipe_book
+
+    chosen = {key: recipe_book.find(key) for key in ([name] if name else recipe_book.names())}
+    if json:
+        found = {key: _as_dict(recipe) for key, recipe in chosen.items()}
+        typer.echo(json_.dumps(found[name] if name else found, indent=2))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, emoji=False)
+    if name:
+        _details(name, chosen[name], console)
+    else:
+        _table(chosen, console)
+
+
+def _as_dict(recipe: Recipe) -> dict[str, Any]:
+    from kerascnn.training.config import plain
+
+    return plain(recipe)
+
+
+def _table(chosen: dict[str, Recipe], console: Console) -> None:
+    from rich.table import Table
+
+    table = Table(
+        *("recipe", "network", "optimizer", "schedule", "batch", "epochs"),
+        *("augmentation", "evaluation", "source"),
+        box=None,
+        pad_edge=False,
+    )
+    for name, recipe in chosen.items():
+        table.add_row(
+            f"[bold]{name}[/]",
+            recipe.network or "any",
+            _optimizer(recipe),
+            _schedule(recipe),
+            str(recipe.batch_size),
+            str(recipe.epochs),
+            _augmentation(recipe.augmentation),
+            _evaluation(recipe.evaluation),
+            _first(recipe.source),
+        )
+    console.print(table)
+
+
+def _details(name: str, recipe: Recipe, console: Console) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print(f"[bold]{name}[/]")
+    table = Table.grid(padding=(0, 2))
+    rows = {
+        "Source": recipe.source or "none given",
+        "Network": recipe.network or "any",
+        "Optimizer": _optimizer(recipe),
+        "Weight decay": _decay(recipe),
+        "Schedule": _schedule(recipe),
+        "Batch size": f"{recipe.batch_size}"
+        + (f", {recipe.accumulation} accumulated" if recipe.accumulation > 1 else ""),
+        "Epochs": str(recipe.epochs),
+        "Augmentation": _augmentation(recipe.augmentation),
+        "Evaluation": _evaluation(recipe.evaluation),
+        "Dropout": "the architecture's" if recipe.dropout is None else f"{recipe.dropout:g}",
+        "Initialization": ", ".join(f"{who} {how}" for who, how in recipe.initialization)
+        or "the architecture's",
+        **_extras(recipe),
+        "Not stated": f"{', '.join(recipe.unstated)}: ours" if recipe.unstated else "",
+    }
+    for key, value in rows.items():
+        if value:
+            table.add_row(Text(key, "dim"), Text(value))
+    console.print(Padding(table, (0, 0, 0, 2)))
+    for note in recipe.notes:
+        console.print(Padding(Text(f"• {note}"), (0, 0, 0, 2)))
+    _results(recipe, console)
+
+
+def _results(recipe: Recipe, console: Console) -> None:
+    """What the paper reached with its network, from the architecture's card."""
+    from rich.padding import Padding
+    from rich.table import Table
+
+    from kerascnn import registry
+
+    if recipe.network not in registry.list_architectures():
+        return
+    results = registry.get(recipe.network).card.results
+    table = Table("data", "protocol", "metric", "value", box=None)
+    for result in results:
+        values = result.value if isinstance(result.value, tuple) else (result.value,)
+        value = "/".join(f"{value:g}" for value in values)
+        table.add_row(result.dataset, result.protocol, result.metric, value)
+    if results:
+        console.print(f"\nPublished for {recipe.network}:")
+        console.print(Padding(table, (0, 0, 0, 1)))
+
+
+def _optimizer(recipe: Recipe) -> str:
+    if recipe.optimizer != "sgd":
+        return recipe.optimizer
+    kind = "Nesterov " if recipe.nesterov else ""
+    return f"SGD {kind}{recipe.momentum:g}" if recipe.momentum else "SGD"
+
+
+def _decay(recipe: Recipe) -> str:
+    if not recipe.weight_decay:
+        return "none"
+    kind = "added to the gradient" if recipe.decay == "l2" else "decoupled"
+    return f"{recipe.weight_decay:g}, {kind}, on {recipe.decay_on}"
+
+
+def _schedule(recipe: Recipe) -> str:
+    rate = f"{recipe.learning_rate:g}"
+    found = {
+        "constant": rate,
+        "cosine": f"{rate}, cosine to 0",
+        "step": f"{rate}, " + ", ".join(f"×{f:g} at {epoch:g}" for epoch, f in recipe.steps),
+        "exponential": f"{rate}, ×{recipe.factor:g} every {recipe.every:.3g} epochs",
+        "plateau": f"{rate}, ×{recipe.factor:g} on plateaus, {recipe.reductions} times",
+    }[recipe.schedule]
+    warmup = f", {recipe.warmup_epochs:g} epochs of warm-up" if recipe.warmup_epochs else ""
+    return found + warmup
+
+
+def _augmentation(changes: Augmentation) -> str:
+    parts = []
+    if changes.area:
+        low, high = changes.area
+        parts.append(f"crops of {low:.0%} to {high:.0%} of the area")
+    elif changes.resize:
+        low, high = changes.resize
+        parts.append(f"crops at {low:.2f} to {high:.2f} times the input")
+    elif changes.canvas > 1:
+        parts.append(f"crops from {changes.canvas:.2f} times the input")
+    if changes.pad:
+        parts.append(f"crops after padding by {changes.pad:.3g} of the side")
+    if changes.flip:
+        parts.append("flips")
+    for name in ("shift", "rotation", "zoom", "shear", "brightness", "contrast", "saturation"):
+        if value := getattr(changes, name):
+            parts.append(f"{name} {value:g}")
+    if changes.lighting:
+        parts.append(f"PCA colours {changes.lighting:g}")
+    if changes.randaugment:
+        parts.append(f"RandAugment {changes.randaugment}×{changes.magnitude:g}")
+    return ", ".join(parts) or "none"
+
+
+def _evaluation(protocol: Protocol) -> str:
+    scales = f" at {len(protocol.resize)} scales" if len(protocol.resize) > 1 else ""
+    return f"{protocol.views}{scales}{', mirrored too' if protocol.flip else ''}"
+
+
+def _extras(recipe: Recipe) -> dict[str, str]:
+    """Fields that only some recipes use."""
+    return {
+        "Label smoothing": f"{recipe.label_smoothing:g}" if recipe.label_smoothing else "",
+        "Gradient": f"norm at most {recipe.clip_norm:g}" if recipe.clip_norm else "",
+        "Averaging": f"of weights, decay {recipe.ema:g}" if recipe.ema else "",
+        "Frozen": f"all but the classifier, {recipe.freeze_epochs} epochs"
+        if recipe.freeze_epochs
+        else "",
+        "Filters": f"root mean square at most {recipe.filter_rms:g}" if recipe.filter_rms else "",
+    }
+
+
+def _first(source: str) -> str:
+    """`He, Zhang, Ren, Sun, 2015 (arXiv:...)` → `He et al., 2015`, for the table."""
+    words = source.split(",")
+    year = next((word.strip()[:4] for word in words if word.strip()[:4].isdecimal()), "")
+    if not year or words[0].startswith("ours"):
+        return words[0].split(" for ")[0].split(" of ")[0]
+    first = words[0].removesuffix(" et al.")
+    return f"{first} et al., {year}"

@@ -1,0 +1,215 @@
+"""Recipes by name or from a file, and a recipe with some of its fields changed.
+
+Names are entry points of the group `kerascnn.recipes`; ours are in `kerascnn.training.papers`.
+Light: neither Keras nor TensorFlow is loaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kerascnn import registry
+from kerascnn.errors import ArgumentError, BrokenPluginError, UnknownNameError
+from kerascnn.training.recipes import Recipe
+
+SUFFIXES = (".toml", ".json")
+
+
+def names() -> list[str]:
+    """All installed recipes, in order; imports none of them."""
+    return list(registry.entries(registry.RECIPES))
+
+
+def get(name: str) -> Recipe:
+    """The recipe of this name.
+
+    Raises:
+        UnknownNameError, DuplicateNameError, BrokenPluginError: see `kerascnn.registry.load`.
+    """
+    found = registry.load(registry.RECIPES, name)
+    if not isinstance(found, Recipe):
+        raise BrokenPluginError(
+            f"The recipe {name!r} must be a kerascnn.training.recipes.Recipe. "
+            f"Received: {type(found).__name__}."
+        )
+    return found
+
+
+def find(choice: str) -> Recipe:
+    """A recipe by name, or from a file that ends in .toml or .json; see `read`.
+
+    Raises:
+        UnknownNameError: no recipe has the name; the nearest names are suggested.
+        ArgumentError: the file is missing, no TOML or JSON, or a field is unknown or illegal.
+    """
+    if choice.endswith(SUFFIXES):
+        return read(Path(choice))
+    try:
+        return get(choice)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error} A file of your own must end in .toml or .json.") from None
+
+
+def read(path: Path) -> Recipe:
+    """A recipe from a file of fields; a field `base` names the recipe that they change.
+
+        base = "alexnet"
+        epochs = 30
+        [augmentation]
+        lighting = 0.0
+
+    Raises:
+        ArgumentError: the file is missing, no TOML or JSON, or a field is unknown or illegal.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise ArgumentError(f"The recipe {path} can't be read: {error}.") from None
+    if not isinstance(values, dict):
+        raise ArgumentError(
+            f"The recipe {path} must be a table of fields. Received: {type(values).__name__}."
+        )
+    base = values.pop("base", None)
+    try:
+        return override(find(base) if base else Recipe(), values)
+    except ArgumentError as error:
+        raise ArgumentError(f"The recipe {path}: {error}") from None
+
+
+def settings(assignments: Sequence[str]) -> dict[str, Any]:
+    """`["epochs=3", "augmentation.flip=true"]` → `{"epochs": 3, "augmentation": {"flip": True}}`.
+
+    Values are Python's literals; commas make a sequence, `none` is None, anything else is text.
+
+    Raises:
+        ArgumentError: an assignment has no `=`.
+    """
+    found: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key or not text:
+            raise ArgumentError(f"--with must be field=value. Received: {assignment!r}.")
+        *outer, last = key.strip().split(".")
+        table = found
+        for name in outer:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise ArgumentError(f"--with: {name} is given twice. Received: {assignment!r}.")
+        table[last] = _literal(text.strip())
+    return found
+
+
+def _literal(text: str) -> Any:
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        if "," in text:
+            return tuple(_literal(part.strip()) for part in text.split(",") if part.strip())
+        return text
+
+
+def override(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """The recipe with these fields, each of the type that the field has.
+
+    Args:
+        recipe: what to change; stays as it is.
+        values: by name of the field; a mapping for `augmentation` and `evaluation`.
+
+    Raises:
+        ArgumentError: a field is unknown, with the nearest names, or a value is illegal.
+    """
+    return _override(recipe, values, "")
+
+
+def _override(value: Any, changes: Mapping[str, Any], prefix: str) -> Any:
+    hints = typing.get_type_hints(type(value))
+    known = [field.name for field in fields(value)]
+    found = {}
+    for name, new in changes.items():
+        path = prefix + name
+        if name not in known:
+            raise ArgumentError(_unknown(path, [prefix + field for field in known]))
+        old = getattr(value, name)
+        if is_dataclass(old):
+            if not isinstance(new, Mapping):
+                inner = ", ".join(f"{path}.{field.name}" for field in fields(old))
+                raise ArgumentError(f"{path} has fields of its own: {inner}. Received: {new!r}.")
+            found[name] = _override(old, new, f"{path}.")
+            continue
+        try:
+            found[name] = _typed(hints[name], new)
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"{path} must be {_words(hints[name])}. Received: {new!r}."
+            ) from None
+    return replace(value, **found)
+
+
+def _unknown(path: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(path, known, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Fields: {', '.join(known)}."
+    return f"A recipe has no field {path!r}. {hint}"
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """The value as the type hint says: an integer as a float, a list as a tuple.
+
+    Raises:
+        TypeError, ValueError: it is of another type.
+    """
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        for choice in inner:
+            try:
+                return _typed(choice, value)
+            except (TypeError, ValueError):
+                continue
+        raise TypeError
+    if origin is tuple:
+        return _typed_tuple(inner, value)
+    if origin is Callable:
+        if not callable(value):
+            raise TypeError
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise TypeError
+    return value
+
+
+def _typed_tuple(inner: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    endless = len(inner) == 2 and inner[1] is Ellipsis
+    if endless and not isinstance(value, (list, tuple)):
+        value = (value,)  # `--with evaluation.resize=1.5`
+    if not isinstance(value, (list, tuple)) or not (endless or len(value) == len(inner)):
+        raise TypeError
+    kinds = (inner[0],) * len(value) if endless else inner
+    return tuple(_typed(kind, item) for kind, item in zip(kinds, value))
+
+
+def _words(hint: Any) -> str:
+    """A type in words: `tuple[float, float]` is "2 values, each a number"."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_words(choice) for choice in inner)
+    if origin is tuple:
+        count = "values" if inner[-1] is Ellipsis else f"{len(inner)} values"
+        return f"{count}, each {_words(inner[0])}"
+    if origin is Callable:
+        return "a class of losses"
+    known = {float: "a number", int: "an integer", bool: "true or false", str: "text"}
+    return known.get(hint, "none")
