@@ -167,7 +167,7 @@ def test_a_killed_process_resumes_bit_for_bit(finished, tmp_path):
 CHILD = f"""
 import sys, time, keras
 from kerascnn.training import trainer
-from kerascnn.training.recipes import Augmentation, Recipe
+from kerascnn.training.recipes import Augmentation, Protocol, Recipe
 
 class Slow(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):

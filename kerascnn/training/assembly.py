@@ -1,0 +1,101 @@
+"""What a run's config describes, built: model, optimizer and engine, ready to train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from rich.console import Console
+
+from kerascnn.architecture import Architecture
+from kerascnn.data import Dataset
+from kerascnn.training import strategies
+from kerascnn.training.config import recipe_from, tupled
+from kerascnn.training.engine import Engine
+from kerascnn.training.inference import scores_of
+from kerascnn.training.loop import Training, trainable
+from kerascnn.training.messages import sayer
+from kerascnn.training.optimizers import make_loss, make_optimizer
+from kerascnn.training.run import Run
+from kerascnn.training.settings import batching, in_precision, use_jit
+
+
+def fit(
+    run: Run,
+    *,
+    network: Architecture | keras.Model,
+    dataset: Dataset,
+    callbacks: Sequence[keras.callbacks.Callback],
+    console: Console,
+    record: bool = True,
+) -> Run:
+    """Train as the run's config says, from its last checkpoint if it has one."""
+    with in_precision(run.config["precision"]):
+        training = _assemble(run, network, dataset, console, record)
+        say, plan = sayer(console), training.batching
+        for note in plan.notes:
+            say(note)
+        say(
+            f"{training.config['name']}, {trainable(training.model):,} parameters: "
+            f"{training.recipe.epochs} epochs of {plan.steps} × {plan.size} images, "
+            f"{strategies.describe(training.strategy)}. Run: {run.path}"
+        )
+        training.fit(callbacks)
+    return run
+
+
+def _assemble(
+    run: Run,
+    network: Architecture | keras.Model,
+    dataset: Dataset,
+    console: Console,
+    record: bool,
+) -> Training:
+    """Build everything under the strategy that the run's config names."""
+    config = run.config
+    recipe = recipe_from(config["recipe"])
+    strategy = strategies.resolve(config["strategy"])
+    plan = batching(recipe, dataset.train.size, strategy)
+    keras.utils.set_random_seed(config["seed"])
+    with strategy.scope():
+        model = _build(network, config, strategy)
+        scores, is_logits = scores_of(model)
+        optimizer = make_optimizer(recipe, plan.steps, scores, config["precision"])
+        loss = make_loss(recipe, dataset.classes, from_logits=is_logits)
+        scores.compile(optimizer=optimizer)
+    strategies.make_replicas_agree(scores, strategy)
+    engine = Engine(
+        scores,
+        strategy=strategy,
+        loss=loss,
+        loss_weights=(1.0, *[recipe.auxiliary_weight] * (len(scores.outputs) - 1)),
+        optimizer=optimizer,
+        clip_norm=recipe.clip_norm,
+        jit=use_jit(config["jit"], strategy),
+    )
+    return Training(
+        run=run,
+        config=config,
+        recipe=recipe,
+        dataset=dataset,
+        model=model,
+        scores=scores,
+        optimizer=optimizer,
+        strategy=strategy,
+        batching=plan,
+        engine=engine,
+        is_logits=is_logits,
+        console=console,
+        record=record,
+    )
+
+
+def _build(
+    network: Architecture | keras.Model, config: dict[str, Any], strategy: tf.distribute.Strategy
+) -> keras.Model:
+    if isinstance(network, keras.Model):
+        return strategies.under(network, strategy)
+    values = tupled(config["architecture"]["arguments"])
+    return network(input_shape=tuple(config["input_shape"]), classes=config["classes"], **values)
