@@ -49,7 +49,7 @@ def build_of_keras_layers(x, *, width):
 def test_a_builder_may_use_keras_layers(check):
     card = replace(CARD, params=None, macs=None)
     plain = Architecture(name="plain", build=build_of_keras_layers, card=card, space=SOUND.space)
-    checks._checks[check](checks.Case(plain))
+    checks.run_check(check, checks.Case(plain))
 
 
 def tiny_variants():
@@ -242,6 +242,14 @@ def test_a_fault_fails_its_check(check, architecture):
     checks.run_check(check, checks.Case(SOUND))
 
 
+def test_deep_residual_networks_are_judged_with_the_statistics_of_their_maps():
+    """With the averages that training starts from, float16 overflows after some 30 blocks."""
+    deep = kerascnn.get("resnet20_cifar").variant(
+        "deep", depths=(1, 1, 40), widths=(4, 4, 4), stem_width=4
+    )
+    checks.run_check("mixed_float16", checks.Case(deep))
+
+
 def test_all_failures_are_reported_with_their_reasons():
     with pytest.raises(AssertionError, match="faulty: 1 checks failed") as failure:
         check_architecture(wrong_card(params=119))
@@ -266,7 +274,7 @@ def test_an_unknown_check_is_refused():
 
 
 def test_quick_leaves_the_slow_checks_of_deep_networks_out(monkeypatch):
-    monkeypatch.setattr(checks, "_quick_limit", {"xla": 1, "saved_model": 1})
+    monkeypatch.setattr(checks.suite, "_quick_limit", {"xla": 1, "saved_model": 1})
     skipped = {o.check for o in check_architecture(SOUND, quick=True) if o.status == "skipped"}
     assert {"xla", "saved_model"} <= skipped
     assert "card" not in skipped
