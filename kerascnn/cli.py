@@ -33,7 +33,7 @@ class EntryPointGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of this name; None, with a warning, if its plugin is broken."""
         try:
-            return _command(cmd_name)
+            return load_command(registry.COMMANDS, cmd_name)
         except UnknownNameError:
             return None
         except KerascnnError as error:
@@ -44,7 +44,7 @@ class EntryPointGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that was typed; if it is broken, that is an error, not a warning."""
         if not ctx.resilient_parsing and args[0] in registry.entries(registry.COMMANDS):
-            _command(args[0])
+            load_command(registry.COMMANDS, args[0])
         return super().resolve_command(ctx, args)
 
 
@@ -60,8 +60,9 @@ def complete_architecture(incomplete: str) -> list[str]:
     return [name for name in registry.list_architectures() if name.startswith(incomplete)]
 
 
-def _command(name: str) -> Any:
-    found: Any = registry.load(registry.COMMANDS, name)
+def load_command(group: str, name: str) -> Any:
+    """The command behind an entry point of a group."""
+    found: Any = registry.load(group, name)
     if isinstance(found, typer.Typer):
         app = found
     else:

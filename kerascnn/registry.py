@@ -31,6 +31,7 @@ ARCHITECTURES = "kerascnn.architectures"
 DATASETS = "kerascnn.datasets"
 COMMANDS = "kerascnn.commands"
 RECIPES = "kerascnn.recipes"
+BENCHMARKS = "kerascnn.benchmarks"
 OURS = "kerascnn"
 NOTEBOOK = "registered at run time"
 

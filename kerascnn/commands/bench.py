@@ -5,10 +5,34 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json as json_
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-bench = typer.Typer(no_args_is_help=True, help="Measure speed against peers.", add_completion=False)
+from kerascnn import registry
+
+
+class _WithPlugins(TyperGroup):
+    """Our benchmarks, and those of other packages: entry points of `kerascnn.benchmarks`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *registry.entries(registry.BENCHMARKS)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in registry.entries(registry.BENCHMARKS):
+            return super().get_command(ctx, cmd_name)
+        from kerascnn.cli import load_command
+
+        return load_command(registry.BENCHMARKS, cmd_name)
+
+
+bench = typer.Typer(
+    cls=_WithPlugins,
+    no_args_is_help=True,
+    help="Measure speed against peers.",
+    add_completion=False,
+)
 
 
 @bench.callback()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import json as json_
+import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -96,6 +98,9 @@ def search(
         5, help="So many failures in a row end the search.", rich_help_panel=TRIALS
     ),
     keep: int = typer.Option(3, help="Models of so many best trials stay.", rich_help_panel=TRIALS),
+    recycle: int = typer.Option(
+        50, min=1, help="A fresh process after so many trials.", rich_help_panel=TRIALS
+    ),
     json: bool = typer.Option(False, "--json", help="Print the leaderboard as JSON only."),
 ) -> None:
     """Search on this machine; infeasible and over-budget configurations are never trained."""
@@ -145,9 +150,12 @@ def search(
     if space:
         _print_space(plan, console)
         return
-    from kerascnn_tuning.searching import search as run
+    from kerascnn_tuning.searching import search_on
 
-    found = run(plan, directory=resume or dir_, console=console)
+    found, over = search_on(plan, directory=resume or dir_, console=console, most=recycle)
+    if not over:
+        options = ["--recycle", str(recycle), *(["--json"] if json else [])]
+        _in_a_fresh_process("tune", "search", "--resume", str(found.path), *options)
     _print_result(found, console, json=json)
 
 
@@ -219,7 +227,7 @@ def worker(
     """Run trials of a chief until it has no more."""
     from rich.console import Console
 
-    from kerascnn_tuning.machines import again, run_worker
+    from kerascnn_tuning.machines import run_worker
     from kerascnn_tuning.remote import read_token
 
     over = run_worker(
@@ -233,7 +241,7 @@ def worker(
         console=Console(),
     )
     if not over:
-        again()
+        _in_a_fresh_process(*sys.argv[1:])
 
 
 @app.command()
@@ -241,6 +249,9 @@ def local(
     study: Path = typer.Argument(help="A study file (TOML)."),
     dir_: Path = typer.Option(..., "--dir", help="The study directory."),
     workers: int = typer.Option(2, min=1, help="Processes; one GPU each, or a share of the CPU."),
+    threads: int | None = typer.Option(
+        None, min=1, help="Of each worker without a GPU; default: its share of the processors."
+    ),
 ) -> None:
     """Search with several processes of this machine."""
     Plan.read(study)
@@ -249,7 +260,13 @@ def local(
 
     from kerascnn_tuning.machines import run_local
 
-    raise typer.Exit(run_local(study, dir_, workers, Console()))
+    raise typer.Exit(run_local(study, dir_, workers, Console(), threads=threads))
+
+
+def _in_a_fresh_process(*arguments: str) -> NoReturn:
+    """Go on as `kerascnn ARGUMENTS`: TensorFlow's memory, which grows with each trial, is free."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "kerascnn", *arguments])
 
 
 def _stored(path: Path) -> Plan:

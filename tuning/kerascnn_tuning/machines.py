@@ -127,10 +127,12 @@ def _await_study(directory: Path, patience: float) -> Study:
     return Study.open(directory)
 
 
-def run_local(plan_file: Path, directory: Path, workers: int, console: Console) -> int:
+def run_local(
+    plan_file: Path, directory: Path, workers: int, console: Console, *, threads: int | None = None
+) -> int:
     """A chief and workers as processes of this machine; the chief's exit status.
 
-    Each worker gets a GPU if there are any, else its share of the processors.
+    Each worker gets a GPU if there are any, else `threads`, or its share of the processors.
 
     Raises:
         SearchError: the workers died more often than `RESTARTS`.
@@ -145,9 +147,11 @@ def run_local(plan_file: Path, directory: Path, workers: int, console: Console) 
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
     )
 
+    share = max(1, (os.cpu_count() or 1) // workers)
+
     def start(index: int) -> subprocess.Popen[bytes]:
         command = [*tune, "worker", "--chief", address, *shared, "--id", f"local-{index}"]
-        return subprocess.Popen(command, env=_worker_environment(index, workers))
+        return subprocess.Popen(command, env=_worker_environment(index, threads or share))
 
     running = {index: start(index) for index in range(workers)}
     restarts = 0
@@ -173,13 +177,12 @@ def run_local(plan_file: Path, directory: Path, workers: int, console: Console) 
                 process.kill()
 
 
-def _worker_environment(index: int, workers: int) -> dict[str, str]:
+def _worker_environment(index: int, threads: int) -> dict[str, str]:
     gpus = _gpus()
     if gpus:
         return {**os.environ, "CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]}
-    threads = str(max(1, (os.cpu_count() or 1) // workers))
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    return {**os.environ, **dict.fromkeys(names, threads)}
+    return {**os.environ, **dict.fromkeys(names, str(threads))}
 
 
 def _gpus() -> list[str]:
@@ -190,8 +193,3 @@ def _gpus() -> list[str]:
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True).stdout
     return [str(index) for index, _ in enumerate(listed.splitlines())]
-
-
-def again() -> None:
-    """Replace this process by a fresh one with the same command: what leaked is given back."""
-    os.execv(sys.executable, [sys.executable, "-m", "kerascnn", *sys.argv[1:]])

@@ -34,6 +34,8 @@ def search(
     """Search, and leave a study directory.
 
     A directory that holds this search already is gone on with: nothing completed is repeated.
+    TensorFlow doesn't give all of a network's memory back: with hundreds of trials, the command
+    `kerascnn tune`, which renews its process, is the better choice.
 
     Args:
         plan: what to search, or the name of an architecture.
@@ -52,6 +54,22 @@ def search(
     """
     if isinstance(plan, str):
         plan = Plan(architecture=plan)
+    return search_on(plan, directory=directory, dataset=dataset, console=console)[0]
+
+
+def search_on(
+    plan: Plan,
+    *,
+    directory: str | Path | None = None,
+    dataset: Dataset | None = None,
+    console: Console | None = None,
+    most: int | None = None,
+) -> tuple[Study, bool]:
+    """`search`, which returns after `most` trials in any case.
+
+    Returns:
+        The study, and whether the search is over.
+    """
     console = console or Console()
     strategies.resolve(plan.strategy)  # before the data pipeline starts TensorFlow's devices
     dataset = dataset or load_data(plan, console)
@@ -61,15 +79,16 @@ def search(
         oracle = make_oracle(study.problem, study.path / "oracle", Keeper(study, display))
         _requeue(oracle)
         try:
-            work(oracle, runner, worker=WORKER)
+            over = work(oracle, runner, worker=WORKER, most=most)
         except KeyboardInterrupt:
             oracle.save()
             console.print(f"Interrupted. Go on with `kerascnn tune search --resume {study.path}`.")
             raise
         finally:
             forget(oracle)
-    finish(study, oracle.reason)
-    return study
+    if over:
+        finish(study, oracle.reason)
+    return study, over
 
 
 def finish(study: Study, reason: str | None) -> None:
