@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -110,7 +109,7 @@ def check(source: str, *, progress: Callable[[int, int], None] | None = None) ->
         label = contents.class_names[part.labels[position]]
         if isinstance(part, Arrays):
             return Example(split, label, f"{split}[{position}]")
-        return Example(split, label, os.fsdecode(part.paths[position]))
+        return Example(split, label, part.name(position))
 
     def counted(name: str) -> dict[str, int]:
         return dict(seen[name].most_common())
@@ -139,7 +138,7 @@ def _inspected(examples: Examples) -> Iterator[Inspection | str]:
         if isinstance(examples, Arrays):
             return _inspect_array(examples.images[position])
         try:
-            return images.inspect(examples.path(position))
+            return images.inspect(examples.place(position), examples.content(position))
         except DataError as error:
             return str(error)
 

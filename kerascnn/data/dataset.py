@@ -15,6 +15,8 @@ from kerascnn.errors import ArgumentError
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from kerascnn.data.examples import Encoded
+
 
 class Split:
     """Labelled images for training, validation or test.
@@ -51,9 +53,11 @@ class Split:
         *,
         seed: int | None = None,
         first_epoch: int = 0,
+        first_step: int = 0,
         epochs: int | None = 1,
         drop_remainder: bool = False,
         with_index: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
         """Images uint8 `[batch, height, width, channels]` in 0..255 and labels int32 `[batch]`.
 
@@ -65,19 +69,25 @@ class Split:
             batch_size: examples in a batch; the last of an epoch may be smaller.
             seed: of the order; None: the natural one.
             first_epoch, epochs: first epoch, and the one before which to stop; None: never.
+            first_step: batches of the first epoch that are left out.
             drop_remainder: drop the examples that don't fill a batch, after the epoch's shuffle.
             with_index: add each image's position in the split and its epoch, int64 `[batch]`
                 each, for random changes that are a function of seed, image and epoch.
+            share: `(worker, workers)`: of each batch only this worker's part, of
+                `batch_size / workers` examples; nothing else is read. In the last, smaller batch
+                of an epoch a part may be smaller too, or empty.
 
         Raises:
             ArgumentError: no batch would ever come.
         """
         import tensorflow as tf
 
-        self._check(batch_size, drop_remainder)
+        self._check(batch_size, drop_remainder, share)
         steps = self.steps(batch_size, drop_remainder=drop_remainder)
         last = first_epoch if not steps else tf.int64.max if epochs is None else epochs
-        shape = [batch_size if drop_remainder else None]
+        (worker, workers) = share
+        part_size = batch_size // workers
+        shape = [part_size if drop_remainder else None]
 
         def order(epoch: Any) -> Any:
             index = tf.range(self.size, dtype=tf.int64)
@@ -86,35 +96,57 @@ class Split:
                 index = tf.random.experimental.stateless_shuffle(index, key, alg="philox")
 
             def batch(step: Any) -> tuple[Any, Any]:
-                part = index[step * batch_size : (step + 1) * batch_size]
-                return tf.ensure_shape(part, shape), epoch
+                start = step * batch_size + worker * part_size
+                return tf.ensure_shape(index[start : start + part_size], shape), epoch
 
-            return tf.data.Dataset.range(steps).map(batch)
+            first = tf.where(epoch == first_epoch, tf.constant(first_step, tf.int64), 0)
+            return tf.data.Dataset.range(first, steps).map(batch)
 
-        fetch = self._fetch()
         with tf.device("CPU:0"):
             labels = tf.constant(self.labels)
 
-        def load(index: Any, epoch: Any) -> tuple[Any, ...]:
-            images = tf.ensure_shape(fetch(index), [*shape, *self.image_shape])
-            known = (images, tf.gather(labels, index))
+        def complete(images: Any, index: Any, epoch: Any) -> tuple[Any, ...]:
+            known = (
+                tf.ensure_shape(images, [*shape, *self.image_shape]),
+                tf.gather(labels, index),
+            )
             return (*known, index, tf.fill(tf.shape(index), epoch)) if with_index else known
 
         data = tf.data.Dataset.range(first_epoch, last).flat_map(order)
-        data = data.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        data = self._read_all(data, batch_size, complete)
         endless = epochs is None and steps
-        count = tf.data.INFINITE_CARDINALITY if endless else steps * max(0, last - first_epoch)
+        left = max(0, steps * max(0, last - first_epoch) - first_step)
+        count = tf.data.INFINITE_CARDINALITY if endless else left
         data = data.apply(tf.data.experimental.assert_cardinality(count))
         return data.prefetch(tf.data.AUTOTUNE)
 
-    def _check(self, batch_size: int, drop_remainder: bool) -> None:
+    def _check(self, batch_size: int, drop_remainder: bool, share: tuple[int, int]) -> None:
         if batch_size < 1:
             raise ArgumentError(f"batch_size must be at least 1. Received: {batch_size}.")
+        worker, workers = share
+        if not 0 <= worker < workers or batch_size % workers:
+            raise ArgumentError(
+                "share must be (worker, workers) with 0 ≤ worker < workers, and the batch a "
+                f"multiple of workers. Received: {share} of a batch of {batch_size}."
+            )
         if drop_remainder and 0 < self.size < batch_size:
             raise ArgumentError(
                 f"With drop_remainder a batch must not be larger than the {self.size} images. "
                 f"Received: batch_size={batch_size}."
             )
+
+    def _read_all(
+        self, data: tf.data.Dataset, batch_size: int, complete: Callable[..., Any]
+    ) -> tf.data.Dataset:
+        """From positions `[batch]` and an epoch to `complete(images, positions, epoch)`."""
+        import tensorflow as tf
+
+        fetch = self._fetch()
+        return data.map(
+            lambda index, epoch: complete(fetch(index), index, epoch),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
 
     def _image(self, index: int) -> np.ndarray:
         raise NotImplementedError
@@ -173,6 +205,66 @@ class ReadSplit(Split):
             return images
 
         return lambda index: tf.numpy_function(read, [index], tf.uint8, stateful=False)
+
+
+class EncodedSplit(ReadSplit):
+    """Encoded images, of which `kerascnn.data.jpeg` reads the plain JPEG files.
+
+    Each image is an element of the pipeline, so that TensorFlow reads them in parallel, as many at
+    a time as there are cores; `example`, and the other files, go the general way.
+    """
+
+    def __init__(
+        self, examples: Encoded, read: Callable[[int], np.ndarray], image_shape: Shape
+    ) -> None:
+        super().__init__(read, examples.labels, image_shape)
+        self.examples = examples
+
+    def _read_all(
+        self, data: tf.data.Dataset, batch_size: int, complete: Callable[..., Any]
+    ) -> tf.data.Dataset:
+        import tensorflow as tf
+
+        from kerascnn.data import images, jpeg
+
+        shape, place = self.image_shape, self.examples.place
+        nothing, no_way = np.zeros((0, 0, 0), "uint8"), np.zeros(5, "int32")
+
+        def prepare(position: np.ndarray) -> tuple[bytes, np.ndarray, np.ndarray]:
+            """The file's bytes and how to read them, or the image itself."""
+            if position < 0:
+                return b"", no_way, np.zeros(shape, "uint8")
+            content = self.examples.content(int(position))
+            if (way := jpeg.plan(content, shape)) is None:
+                return b"", no_way, images.read(place(int(position)), shape, content)[0]
+            return content, np.array(way, "int32"), nothing
+
+        def read(position: Any, epoch: Any) -> tuple[Any, Any, Any]:
+            content, way, image = tf.numpy_function(
+                prepare, [position], (tf.string, tf.int32, tf.uint8), stateful=False
+            )
+            content, way = tf.ensure_shape(content, []), tf.ensure_shape(way, [5])
+            image = tf.cond(
+                way[0] > 0,
+                lambda: jpeg.decode(content, way, shape),
+                lambda: tf.ensure_shape(image, shape),
+            )
+            return image, position, epoch
+
+        def one_by_one(index: Any, epoch: Any) -> tf.data.Dataset:
+            # The last batch of an epoch is filled up, so that no batch spans two epochs.
+            missing = batch_size - tf.shape(index)[0]
+            index = tf.ensure_shape(tf.pad(index, [[0, missing]], constant_values=-1), [batch_size])
+            epochs = tf.fill([batch_size], epoch)
+            return tf.data.Dataset.from_tensor_slices((index, epochs))
+
+        def whole(batch: Any, index: Any, epochs: Any) -> tuple[Any, ...]:
+            count = tf.math.count_nonzero(index >= 0)
+            return complete(batch[:count], index[:count], epochs[0])
+
+        data = data.flat_map(one_by_one)
+        data = data.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return data.batch(batch_size, drop_remainder=True).map(whole)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

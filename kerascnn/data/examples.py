@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from kerascnn.data import images as pixels
 from kerascnn.data.images import Shape
+from kerascnn.data.index import Names
 
 if TYPE_CHECKING:
     from kerascnn.data.dataset import Split
@@ -58,10 +59,11 @@ class Arrays:
         update(np.ascontiguousarray(self.images))
         update(np.ascontiguousarray(self.labels, "int32"))
 
-    def deliver(self, shape: Shape) -> tuple[Split, tuple[str, ...]]:
+    def deliver(self, shape: Shape, *, fast: bool = False) -> tuple[Split, tuple[str, ...]]:
         """The examples in the network's size, and a note for each conversion.
 
-        They are adapted once and kept, or at each use if they would take too much memory.
+        They are adapted once and kept, or at each use if they would take too much memory. There is
+        no faster way.
         """
         from kerascnn.data.dataset import ArraySplit, ReadSplit
 
@@ -86,58 +88,117 @@ class Arrays:
         return lambda position: pixels.fit(self.images[position : position + 1], shape)[0][0]
 
 
-@dataclass(frozen=True, eq=False)
-class Files:
-    """Image files, read when they are needed.
+class Encoded:
+    """Images as encoded files hold them, in whatever container, read when they are needed.
 
     Attributes:
-        root: the folder that `paths` start from.
-        paths: `[n]`, the files' names as bytes: far smaller than a list of strings.
-        sizes: int64 `[n]`, in bytes; -1: unknown.
         labels: integers `[n]`.
         shape: `(height, width, channels)` to deliver when the user asks for no other.
     """
 
+    labels: np.ndarray
+    shape: Shape
+
+    def name(self, position: int) -> str:
+        """How messages call an example, such as "cat/1.jpg"."""
+        raise NotImplementedError
+
+    def place(self, position: int) -> str:
+        """Where it is, so that a user finds it."""
+        raise NotImplementedError
+
+    def content(self, position: int) -> bytes:
+        """The encoded image.
+
+        Raises:
+            DataError: it can't be read; the message names its place.
+        """
+        raise NotImplementedError
+
+    def keys(self) -> Iterable[bytes]:
+        """A name for each example, which decides on which side of a split it falls."""
+        raise NotImplementedError
+
+    def digest(self, update: Callable[[Any], None]) -> None:
+        """Feed what identifies the examples into a hash, without reading them all."""
+        raise NotImplementedError
+
+    def take(self, index: np.ndarray) -> Self:
+        """The examples at these positions."""
+        raise NotImplementedError
+
+    def delivering(self, shape: Shape) -> Self:
+        """The same examples, to be delivered in this shape unless the user asks for another."""
+        return replace(self, shape=shape)  # type: ignore[type-var]
+
+    def deliver(self, shape: Shape, *, fast: bool = False) -> tuple[Split, tuple[str, ...]]:
+        """Read and adapted at each use; `fast`: plain JPEG files by `kerascnn.data.jpeg`."""
+        from kerascnn.data.dataset import EncodedSplit, ReadSplit
+
+        def image(position: int) -> np.ndarray:
+            content = self.content(position)
+            return pixels.read(self.place(position), shape, content)[0]
+
+        if not fast:
+            return ReadSplit(image, self.labels, shape), ()
+        return EncodedSplit(self, image, shape), ()
+
+
+@dataclass(frozen=True, eq=False)
+class Files(Encoded):
+    """Image files.
+
+    Attributes:
+        root: the folder that `paths` start from.
+        paths: `[n]`, the files' names.
+        sizes: int64 `[n]`, in bytes; -1: unknown.
+        labels, shape: see `Encoded`.
+    """
+
     root: str
-    paths: np.ndarray
+    paths: Names
     sizes: np.ndarray
     labels: np.ndarray
     shape: Shape
 
-    def path(self, position: int) -> str:
-        """The file of one example."""
-        return os.path.join(self.root, os.fsdecode(self.paths[position]))
+    def name(self, position: int) -> str:
+        """The file, below the root."""
+        return os.fsdecode(self.paths[position])
+
+    def place(self, position: int) -> str:
+        """The file."""
+        return os.path.join(self.root, self.name(position))
+
+    def content(self, position: int) -> bytes:
+        """What the file holds; see `Encoded`."""
+        try:
+            with open(self.place(position), "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise pixels.unreadable(self.place(position), error) from error
 
     def take(self, index: np.ndarray) -> Files:
         """The examples at these positions."""
         return Files(
-            self.root, self.paths[index], self.sizes[index], self.labels[index], self.shape
+            self.root, self.paths.take(index), self.sizes[index], self.labels[index], self.shape
         )
 
     def keys(self) -> Iterable[bytes]:
         """File names: adding a file moves no other from one side of a split to the other."""
-        return self.paths.tolist()
+        return iter(self.paths)
 
     def digest(self, update: Callable[[Any], None]) -> None:
         """Names and sizes of the files, not their content.
 
         Nor their times, which copying or unpacking changes, while the images stay the same.
         """
-        update(b"\0".join(self.paths.tolist()))
+        for position, path in enumerate(self.paths):
+            update(b"\0" + path if position else path)
         update(np.ascontiguousarray(self.sizes))
         update(np.ascontiguousarray(self.labels, "int32"))
 
-    def deliver(self, shape: Shape) -> tuple[Split, tuple[str, ...]]:
-        """Read and adapted at each use."""
-        from kerascnn.data.dataset import ReadSplit
 
-        def image(position: int) -> np.ndarray:
-            return pixels.read(self.path(position), shape)[0]
-
-        return ReadSplit(image, self.labels, shape), ()
-
-
-Examples = Arrays | Files
+Examples = Arrays | Encoded
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from kerascnn.data import images
 from kerascnn.data.examples import Contents, Files, Options, Source
 from kerascnn.data.images import Shape
+from kerascnn.data.index import index
 from kerascnn.errors import DataError
 
 SPLIT_FOLDERS = {
@@ -41,13 +42,9 @@ LISTED = 10  # files named in a note
 def _folder(root: str, options: Options) -> Contents:
     if not os.path.isdir(root):
         raise DataError(f"There is no folder {root}.")
-    strays: list[str] = []
     parts = _split_folders(root)
     class_names = _folders(os.path.join(root, parts["train"]))
-    found = {
-        split: _index(root, folder, class_names, strays, required=split == "train")
-        for split, folder in parts.items()
-    }
+    found, strays = _find(root, parts, class_names)
     if options.unread:
         left_out = [f"{stray}: no image" for stray in strays]
         return Contents(class_names=tuple(class_names), splits=found, left_out=tuple(left_out))
@@ -101,53 +98,34 @@ def _split_folders(root: str) -> dict[str, str]:
     return {split: parts[split] for split in ("train", "validation", "test") if split in parts}
 
 
-def _index(
-    root: str, folder: str, class_names: list[str], strays: list[str], *, required: bool
-) -> Files:
-    """All images below one folder, in the order of classes and names.
+def _find(
+    root: str, parts: Mapping[str, str], class_names: list[str]
+) -> tuple[dict[str, Files], list[str]]:
+    """The images of each split, in the order of classes and names; and what is no image.
 
     Raises:
-        DataError: a class folder is empty where images are `required`, or is unknown.
+        DataError: a class folder is empty in the training set, or unknown in another.
     """
-    unknown = set(_folders(os.path.join(root, folder))) - set(class_names)
-    if unknown:
-        raise DataError(
-            f"{os.path.join(root, folder, min(unknown))}: the training images have no class "
-            f"{min(unknown)!r}."
-        )
-    paths: list[bytes] = []
-    sizes: list[int] = []
-    counts = []
-    for name in class_names:
-        before = len(paths)
-        for path, size in sorted(_walk(root, os.path.join(folder, name), strays)):
-            paths.append(os.fsencode(path))
-            sizes.append(size)
-        counts.append(len(paths) - before)
-        if required and not counts[-1]:
-            raise DataError(f"The class folder {os.path.join(root, folder, name)} has no image.")
-    labels = np.repeat(np.arange(len(class_names), dtype="int32"), counts)
-    return Files(root, np.array(paths, "S"), np.array(sizes, "int64"), labels, (0, 0, 0))
-
-
-def _walk(root: str, folder: str, strays: list[str]) -> Iterator[tuple[str, int]]:
-    """Path below `root` and size of each image file."""
-    if not os.path.isdir(os.path.join(root, folder)):
-        return
-    with os.scandir(os.path.join(root, folder)) as entries:
-        for entry in entries:
-            path = os.path.join(folder, entry.name)
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(root, path, strays)
-            elif os.path.splitext(entry.name)[1].lower() not in images.SUFFIXES:
-                strays.append(path)
-            else:
-                try:
-                    yield path, entry.stat().st_size
-                except OSError:  # a dangling link: reading it will say so
-                    yield path, -1
+    for folder in parts.values():
+        unknown = set(_folders(os.path.join(root, folder))) - set(class_names)
+        if unknown:
+            raise DataError(
+                f"{os.path.join(root, folder, min(unknown))}: the training images have no class "
+                f"{min(unknown)!r}."
+            )
+    places = [os.path.join(folder, name) for folder in parts.values() for name in class_names]
+    found = index(root, places)
+    counts = found.counts.reshape(len(parts), len(class_names))
+    ends = np.cumsum(counts.sum(axis=1))
+    splits = {}
+    for split, per_class, end in zip(parts, counts, ends):
+        if split == "train" and not per_class.all():
+            empty = os.path.join(root, parts[split], class_names[int(per_class.argmin())])
+            raise DataError(f"The class folder {empty} has no image.")
+        labels = np.repeat(np.arange(len(class_names), dtype="int32"), per_class)
+        part = np.arange(end - len(labels), end)
+        splits[split] = Files(root, found.names.take(part), found.sizes[part], labels, (0, 0, 0))
+    return splits, [os.fsdecode(name) for name in found.strays]
 
 
 def _common_shape(files: Files) -> Shape:
@@ -159,7 +137,7 @@ def _common_shape(files: Files) -> Shape:
     chosen = np.unique(np.linspace(0, len(files.labels) - 1, PROBES).astype(int))
     sizes: dict[tuple[int, int], str] = {}
     channels = 1
-    for path in map(files.path, chosen):
+    for path in map(files.place, chosen):
         try:
             image, _ = images.decode(path)
         except DataError:
@@ -188,7 +166,7 @@ def _verified(files: Files, changes: Counter[str], left_out: list[str], options:
 
     def check(position: int) -> tuple[tuple[str, ...], str]:
         try:
-            return images.read(files.path(position), files.shape)[1], ""
+            return images.read(files.place(position), files.shape)[1], ""
         except DataError as error:
             return (), str(error)
 

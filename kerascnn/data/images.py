@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,12 +41,15 @@ def workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kerascnn-images")
 
 
-def read(path: str | os.PathLike[str], shape: Shape) -> tuple[np.ndarray, tuple[str, ...]]:
+def read(
+    path: str | os.PathLike[str], shape: Shape, content: bytes | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """An image file as the network takes it, and what was changed on the way.
 
     Args:
         path: an image file; of an animation the first frame is read.
         shape: `(height, width, channels)` wanted, see `fit`.
+        content: the file's bytes, if they are at hand; then `path` only names them in errors.
 
     Returns:
         uint8 `[height, width, channels]`, and a phrase for each conversion.
@@ -53,7 +57,7 @@ def read(path: str | os.PathLike[str], shape: Shape) -> tuple[np.ndarray, tuple[
     Raises:
         DataError: the file can't be read; the message names it.
     """
-    image, changes = decode(path, 2 * max(shape[:2]))
+    image, changes = decode(path, 2 * max(shape[:2]), content)
     if _grows_or_shrinks((image.height, image.width), shape):
         # Before it becomes an array: copying the whole image would take as long as decoding it.
         image = _cover(image, shape)
@@ -63,7 +67,7 @@ def read(path: str | os.PathLike[str], shape: Shape) -> tuple[np.ndarray, tuple[
 
 
 def decode(
-    path: str | os.PathLike[str], enough: int | None = None
+    path: str | os.PathLike[str], enough: int | None = None, content: bytes | None = None
 ) -> tuple[Image.Image, tuple[str, ...]]:
     """A file as an upright image of mode "L" or "RGB", and what was changed.
 
@@ -71,11 +75,12 @@ def decode(
         path: an image file.
         enough: a side in pixels; a JPEG that is more than twice as large is decoded at a half, a
             quarter or an eighth of its size, which is several times faster.
+        content: see `read`.
 
     Raises:
         DataError: the file can't be read; the message names it.
     """
-    with _opened(path) as image:
+    with _opened(path, content) as image:
         if enough:
             image.draft(None, (enough, enough))
         image.load()
@@ -83,14 +88,19 @@ def decode(
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+def _opened(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
     """A file to decode in the block, whose errors become a DataError that names it."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
             yield image
     except Exception as error:  # decoders of damaged files raise anything, SyntaxError included
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{os.fspath(path)} can't be read as an image: {reason}") from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: str | os.PathLike[str], error: Exception) -> DataError:
+    """What to raise for an image that can't be read because of `error`."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return DataError(f"{os.fspath(path)} can't be read as an image: {reason}")
 
 
 @dataclass(frozen=True)
@@ -113,13 +123,13 @@ class Inspection:
     digest: bytes
 
 
-def inspect(path: str | os.PathLike[str]) -> Inspection:
-    """Decode a whole file.
+def inspect(path: str | os.PathLike[str], content: bytes | None = None) -> Inspection:
+    """Decode a whole file; `content` as in `read`.
 
     Raises:
         DataError: the file can't be read; the message names it.
     """
-    with _opened(path) as image:
+    with _opened(path, content) as image:
         mode, kind = image.mode, image.format or ""
         image.load()
         plain, changes = _plain(image)

@@ -57,9 +57,11 @@ def load(
     notes = list(contents.notes)
     splits = {}
     for name in SPLITS:
-        splits[name], changes = contents.splits[name].deliver(shape)
+        splits[name], changes = contents.splits[name].deliver(shape, fast=name == "train")
         notes += [change for change in changes if change not in notes]
-    missing = set(range(len(contents.class_names))) - set(splits["train"].labels.tolist())
+    missing = set(range(len(contents.class_names))) - set(
+        np.unique(splits["train"].labels).tolist()
+    )
     if missing:
         names = ", ".join(contents.class_names[label] for label in sorted(missing)[:5])
         notes.append(f"No training image of {len(missing)} classes: {names}.")
@@ -190,8 +192,10 @@ def stratified(
     doesn't depend on the version of a random generator, nor on which other images there are.
     """
     salt = str(seed).encode()
-    hashes = [hashlib.blake2b(key, digest_size=8, key=salt).digest() for key in keys]
-    order = np.lexsort((np.array(hashes, "S8").view(">u8") if hashes else [], labels))
+    hashes = bytearray()
+    for key in keys:
+        hashes += hashlib.blake2b(key, digest_size=8, key=salt).digest()
+    order = np.lexsort((np.frombuffer(hashes, ">u8"), labels))
     parts: list[list[np.ndarray]] = [[] for _ in range(len(shares) + 1)]
     for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
         start = 0

@@ -1,0 +1,128 @@
+"""The fast way for JPEG files: decoded and shrunk by TensorFlow, in parallel outside of Python.
+
+`kerascnn.data.images` reads everything, and what it makes of a file is the rule. Plain JPEG files,
+which photographs nearly always are, can be had for about two thirds of its time: libjpeg decodes
+at 1/2, 1/4 or 1/8 of the size if that is still large enough, and the rest is shrunk by averaging
+over areas. The decoded pixels are the same (both use libjpeg-turbo's exact transform); shrinking
+differs a little from Pillow's bilinear filter: see `tests/data/test_jpeg.py` for how much.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from PIL import ExifTags, Image
+
+from kerascnn.data.images import Shape
+
+RATIOS = (1, 2, 4, 8)  # by which libjpeg shrinks while decoding
+
+# Start of frame: baseline, extended and progressive with Huffman codes.
+_FRAMES = frozenset((0xC0, 0xC1, 0xC2))
+_OTHER_FRAMES = frozenset(range(0xC3, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SCAN, _APP1 = 0xDA, 0xE1
+_MOST_PIXELS = 2**26  # larger ones are left to Pillow, which refuses bombs
+
+
+class Header(NamedTuple):
+    """A plain JPEG file: 8 bits, grey or colour, upright, whole."""
+
+    height: int
+    width: int
+    channels: int
+
+
+class Plan(NamedTuple):
+    """How a file is read: decoded at 1/ratio, of which a window is shrunk to the wanted size."""
+
+    ratio: int
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def plan(content: bytes, shape: Shape) -> Plan | None:
+    """The way from a file's bytes to `(height, width, channels)`; None: it is one for Pillow."""
+    if (header := plain(content)) is None:
+        return None
+    height, width, channels = shape
+    if channels not in (1, 3) or header.channels > channels:
+        return None
+    scale = max(height / header.height, width / header.width)
+    if scale > 1:
+        return None  # to be padded or enlarged
+    # Never smaller than wanted, so that nothing is enlarged afterwards.
+    ratio = max(r for r in RATIOS if scale * r <= 1)
+    rows, columns = -(-header.height // ratio), -(-header.width // ratio)
+    scale = max(height / rows, width / columns)
+    window = min(rows, round(height / scale)), min(columns, round(width / scale))
+    return Plan(ratio, (rows - window[0]) // 2, (columns - window[1]) // 2, *window)
+
+
+def plain(content: bytes) -> Header | None:
+    """What a file's header says; None: it is no JPEG file, or not a plain one."""
+    if content[:2] != b"\xff\xd8" or b"\xff\xd9" not in content[-64:]:
+        return None  # cut off: Pillow says why it can't be read
+    header = None
+    for marker, segment in _segments(content):
+        if marker == _APP1 and _turned(segment):
+            return None
+        if marker in _OTHER_FRAMES:
+            return None
+        if marker in _FRAMES:
+            if len(segment) < 6:
+                return None
+            bits, height, width, channels = struct.unpack_from(">BHHB", segment)
+            if bits != 8 or channels not in (1, 3) or not 0 < height * width <= _MOST_PIXELS:
+                return None
+            header = Header(height, width, channels)
+        if marker == _SCAN:
+            return header
+    return None
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Marker and content of each segment up to the first scan's header."""
+    at = 2
+    while at + 4 <= len(content) and content[at] == 0xFF:
+        marker = content[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        length = int.from_bytes(content[at + 2 : at + 4], "big")
+        yield marker, content[at + 4 : at + 2 + length]
+        if marker == _SCAN or length < 2:
+            return
+        at += 2 + length
+
+
+def _turned(segment: bytes) -> bool:
+    """Whether EXIF or XMP may say that the image is to be turned."""
+    if not segment.startswith(b"Exif\0\0"):
+        return b"tiff:Orientation" in segment
+    try:
+        exif = Image.Exif()
+        exif.load(segment)
+        return exif.get(ExifTags.Base.Orientation, 1) != 1
+    except Exception:  # damaged metadata: Pillow's way decides
+        return True
+
+
+def decode(content: Any, way: Any, shape: Shape) -> Any:
+    """A TensorFlow graph from a file's bytes, and its plan as int32 `[5]`, to uint8 `shape`."""
+    import tensorflow as tf
+
+    def at(ratio: int) -> Any:
+        return tf.io.decode_jpeg(
+            content, channels=shape[2], ratio=ratio, dct_method="INTEGER_ACCURATE"
+        )
+
+    branch = tf.argmax(tf.equal(way[0], RATIOS), output_type=tf.int32)
+    image = tf.switch_case(branch, [lambda ratio=ratio: at(ratio) for ratio in RATIOS])
+    top, left, height, width = tf.unstack(way[1:])
+    window = image[None, top : top + height, left : left + width]
+    shrunk = tf.raw_ops.ResizeArea(images=window, size=shape[:2])[0]
+    return tf.ensure_shape(tf.cast(shrunk + 0.5, tf.uint8), shape)
