@@ -98,7 +98,7 @@ def with_components(augmentation: Augmentation, split: Split) -> Augmentation:
     if not augmentation.lighting or augmentation.components:
         return augmentation
     chosen = np.linspace(0, split.size - 1, min(SAMPLE, split.size)).astype(int)
-    count, total, squares = 0, 0.0, 0.0
+    count, total, squares = 0, np.zeros(()), np.zeros(())
     for image, _ in workers().map(split.example, chosen.tolist()):
         pixels = image.reshape(-1, image.shape[-1]).astype("float64") / 255
         count, total, squares = (
@@ -167,7 +167,8 @@ def _window(draw: _Draw, changes: Augmentation, canvas: Any, size: tuple[int, in
     height, width = canvas
     if changes.area:
         area = draw.between(*changes.area, _SIZE) * (height * width)
-        aspect = tf.exp(draw.between(*map(math.log, changes.aspect), _ASPECT))
+        low, high = changes.aspect
+        aspect = tf.exp(draw.between(math.log(low), math.log(high), _ASPECT))
         # A shape that doesn't fit is cut, where others would draw again.
         return tf.minimum(tf.sqrt(area / aspect), height), tf.minimum(tf.sqrt(area * aspect), width)
     if changes.resize:
