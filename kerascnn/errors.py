@@ -41,6 +41,10 @@ class StrategyError(KerascnnError, ValueError):
     """A combination that tf.distribute can't run; the message names it."""
 
 
+class WorkerError(KerascnnError, RuntimeError):
+    """Another worker of a job on several machines has ended, or doesn't answer any more."""
+
+
 class RunError(KerascnnError, ValueError):
     """A run directory is missing, incomplete or belongs to something else."""
 

@@ -58,6 +58,7 @@ class Split:
         drop_remainder: bool = False,
         with_index: bool = False,
         share: tuple[int, int] = (0, 1),
+        multiple: int = 1,
     ) -> tf.data.Dataset:
         """Images uint8 `[batch, height, width, channels]` in 0..255 and labels int32 `[batch]`.
 
@@ -76,6 +77,7 @@ class Split:
             share: `(worker, workers)`: of each batch only this worker's part, of
                 `batch_size / workers` examples; nothing else is read. In the last, smaller batch
                 of an epoch a part may be smaller too, or empty.
+            multiple: an epoch has a multiple of so many batches; those beyond it are dropped.
 
         Raises:
             ArgumentError: no batch would ever come.
@@ -83,7 +85,7 @@ class Split:
         import tensorflow as tf
 
         self._check(batch_size, drop_remainder, share)
-        steps = self.steps(batch_size, drop_remainder=drop_remainder)
+        steps = self.steps(batch_size, drop_remainder=drop_remainder) // multiple * multiple
         last = first_epoch if not steps else tf.int64.max if epochs is None else epochs
         (worker, workers) = share
         part_size = batch_size // workers
@@ -113,7 +115,7 @@ class Split:
             return (*known, index, tf.fill(tf.shape(index), epoch)) if with_index else known
 
         data = tf.data.Dataset.range(first_epoch, last).flat_map(order)
-        data = self._read_all(data, batch_size, complete)
+        data = self._read_all(data, part_size, complete)
         endless = epochs is None and steps
         left = max(0, steps * max(0, last - first_epoch) - first_step)
         count = tf.data.INFINITE_CARDINALITY if endless else left
@@ -225,44 +227,55 @@ class EncodedSplit(ReadSplit):
     ) -> tf.data.Dataset:
         import tensorflow as tf
 
-        from kerascnn.data import images, jpeg
+        from kerascnn.data import jpeg
 
-        shape, place = self.image_shape, self.examples.place
-        nothing, no_way = np.zeros((0, 0, 0), "uint8"), np.zeros(5, "int32")
+        shape = self.image_shape
 
-        def prepare(position: np.ndarray) -> tuple[bytes, np.ndarray, np.ndarray]:
-            """The file's bytes and how to read them, or the image itself."""
-            if position < 0:
-                return b"", no_way, np.zeros(shape, "uint8")
-            content = self.examples.content(int(position))
-            if (way := jpeg.plan(content, shape)) is None:
-                return b"", no_way, images.read(place(int(position)), shape, content)[0]
-            return content, np.array(way, "int32"), nothing
+        def prepared(position: int) -> tuple[bytes, jpeg.Plan]:
+            """A file's bytes and how to read them; nothing, if that is not for TensorFlow."""
+            content = self.examples.content(position)
+            way = jpeg.plan(content, shape)
+            return (content, way) if way else (b"", jpeg.NONE)
 
-        def read(position: Any, epoch: Any) -> tuple[Any, Any, Any]:
-            content, way, image = tf.numpy_function(
-                prepare, [position], (tf.string, tf.int32, tf.uint8), stateful=False
+        def prepare(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            contents = np.full(batch_size, b"", object)
+            ways = np.full((batch_size, 5), jpeg.NONE, "int32")
+            found = workers().map(prepared, index.tolist())
+            for place, (content, way) in enumerate(found):
+                contents[place], ways[place] = content, way
+            return contents, ways
+
+        def general(position: np.ndarray) -> np.ndarray:
+            return self._read(int(position)) if position >= 0 else np.zeros(shape, "uint8")
+
+        def one_by_one(index: Any, epoch: Any) -> tuple[Any, ...]:
+            contents, ways = tf.numpy_function(
+                prepare, [index], (tf.string, tf.int32), stateful=False
             )
-            content, way = tf.ensure_shape(content, []), tf.ensure_shape(way, [5])
+            # The last batch of an epoch is filled up, so that no batch spans two epochs.
+            index = tf.pad(index, [[0, batch_size - tf.shape(index)[0]]], constant_values=-1)
+            return (
+                tf.ensure_shape(contents, [batch_size]),
+                tf.ensure_shape(ways, [batch_size, 5]),
+                tf.ensure_shape(index, [batch_size]),
+                tf.fill([batch_size], epoch),
+            )
+
+        def read(content: Any, way: Any, position: Any, epoch: Any) -> tuple[Any, Any, Any]:
             image = tf.cond(
                 way[0] > 0,
                 lambda: jpeg.decode(content, way, shape),
-                lambda: tf.ensure_shape(image, shape),
+                lambda: tf.ensure_shape(
+                    tf.numpy_function(general, [position], tf.uint8, stateful=False), shape
+                ),
             )
             return image, position, epoch
-
-        def one_by_one(index: Any, epoch: Any) -> tf.data.Dataset:
-            # The last batch of an epoch is filled up, so that no batch spans two epochs.
-            missing = batch_size - tf.shape(index)[0]
-            index = tf.ensure_shape(tf.pad(index, [[0, missing]], constant_values=-1), [batch_size])
-            epochs = tf.fill([batch_size], epoch)
-            return tf.data.Dataset.from_tensor_slices((index, epochs))
 
         def whole(batch: Any, index: Any, epochs: Any) -> tuple[Any, ...]:
             count = tf.math.count_nonzero(index >= 0)
             return complete(batch[:count], index[:count], epochs[0])
 
-        data = data.flat_map(one_by_one)
+        data = data.map(one_by_one).prefetch(2).unbatch()
         data = data.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return data.batch(batch_size, drop_remainder=True).map(whole)
 

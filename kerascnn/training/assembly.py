@@ -20,10 +20,12 @@ from kerascnn.training.messages import sayer
 from kerascnn.training.optimizers import make_loss, make_optimizer
 from kerascnn.training.run import Run
 from kerascnn.training.settings import batching, in_precision, use_jit
+from kerascnn.training.workers import Workers
 
 
 def fit(
     run: Run,
+    config: dict[str, Any],
     *,
     network: Architecture | keras.Model,
     dataset: Dataset,
@@ -32,14 +34,14 @@ def fit(
     record: bool = True,
 ) -> Run:
     """Train as the run's config says, from its last checkpoint if it has one."""
-    with in_precision(run.config["precision"]):
-        training = _assemble(run, network, dataset, console, record)
+    with in_precision(config["precision"]):
+        training = _assemble(run, config, network, dataset, console, record)
         say, plan = sayer(console), training.batching
         for note in plan.notes:
             say(note)
         say(
             f"{training.config['name']}, {trainable(training.model):,} parameters: "
-            f"{training.recipe.epochs} epochs of {plan.steps} × {plan.size} images, "
+            f"{training.recipe.epochs} epochs of {plan.description}, "
             f"{strategies.describe(training.strategy)}. Run: {run.path}"
         )
         training.fit(callbacks)
@@ -48,13 +50,13 @@ def fit(
 
 def _assemble(
     run: Run,
+    config: dict[str, Any],
     network: Architecture | keras.Model,
     dataset: Dataset,
     console: Console,
     record: bool,
 ) -> Training:
     """Build everything under the strategy that the run's config names."""
-    config = run.config
     recipe = recipe_from(config["recipe"])
     strategy = strategies.resolve(config["strategy"])
     plan = batching(recipe, dataset.train.size, strategy)
@@ -62,7 +64,7 @@ def _assemble(
     with strategy.scope():
         model = _build(network, config, strategy)
         scores, is_logits = scores_of(model)
-        optimizer = make_optimizer(recipe, plan.steps, scores, config["precision"])
+        optimizer = make_optimizer(recipe, plan.updates, scores, config["precision"])
         loss = make_loss(recipe, dataset.classes, from_logits=is_logits)
         scores.compile(optimizer=optimizer)
     strategies.make_replicas_agree(scores, strategy)
@@ -73,6 +75,8 @@ def _assemble(
         loss_weights=(1.0, *[recipe.auxiliary_weight] * (len(scores.outputs) - 1)),
         optimizer=optimizer,
         clip_norm=recipe.clip_norm,
+        accumulation=recipe.accumulation,
+        ema=recipe.ema,
         jit=use_jit(config["jit"], strategy),
     )
     return Training(
@@ -84,6 +88,7 @@ def _assemble(
         scores=scores,
         optimizer=optimizer,
         strategy=strategy,
+        workers=Workers(strategy),
         batching=plan,
         engine=engine,
         is_logits=is_logits,

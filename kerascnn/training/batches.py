@@ -10,15 +10,26 @@ import tensorflow as tf
 
 from kerascnn.data import Dataset, Split
 from kerascnn.training.augmentation import augment
+from kerascnn.training.checkpoints import Position
 from kerascnn.training.engine import Engine, filled
 from kerascnn.training.inference import preprocess_with
 from kerascnn.training.recipes import Recipe
+from kerascnn.training.settings import Batching
+from kerascnn.training.workers import Workers
 
 
 def training_batches(
-    dataset: Dataset, config: Mapping[str, Any], recipe: Recipe, batch_size: int, first_epoch: int
+    dataset: Dataset,
+    config: Mapping[str, Any],
+    recipe: Recipe,
+    batching: Batching,
+    start: Position,
+    workers: Workers,
 ) -> tf.data.Dataset:
-    """Augmented and preprocessed images with labels, from `first_epoch` to the last."""
+    """Augmented and preprocessed images with labels, from `start` on, without an end.
+
+    An iterator that has an end costs a collective for each step on several machines.
+    """
     seed, augmentation = config["seed"], recipe.augmentation
     prepare = preprocess_with(config["preprocessing"])
 
@@ -27,12 +38,15 @@ def training_batches(
         return prepare(changed), labels
 
     return dataset.train.batches(
-        batch_size,
+        batching.size,
         seed=seed,
-        first_epoch=first_epoch,
-        epochs=recipe.epochs,
+        first_epoch=start.epoch,
+        first_step=start.update * batching.accumulation,
+        epochs=None,
         drop_remainder=True,
         with_index=True,
+        share=(workers.index, workers.count),
+        multiple=batching.accumulation,
     ).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
 
 
@@ -42,7 +56,7 @@ def evaluation_batch(training_batch: int) -> int:
 
 
 def repeated(
-    split: Split, config: Mapping[str, Any], engine: Engine, training_batch: int
+    split: Split, config: Mapping[str, Any], engine: Engine, training_batch: int, workers: Workers
 ) -> tuple[Iterator[Any], int] | None:
     """An endless iterator over a split, and the steps of one pass; None if it is empty.
 
@@ -52,5 +66,7 @@ def repeated(
         return None
     size = evaluation_batch(training_batch)
     prepare = preprocess_with(config["preprocessing"])
-    batches = filled(split.batches(size, epochs=None).map(lambda x, y: (prepare(x), y)), size)
-    return iter(engine.distribute(batches)), math.ceil(split.size / size)
+    share = (workers.index, workers.count)
+    batches = split.batches(size, epochs=None, share=share).map(lambda x, y: (prepare(x), y))
+    alike = filled(batches, size // workers.count)
+    return iter(engine.distribute(alike)), math.ceil(split.size / size)

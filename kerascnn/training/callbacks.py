@@ -23,8 +23,8 @@ def progress(training: Training, first_epoch: int) -> Progress:
     """What the terminal shows."""
     return Progress(
         epochs=training.recipe.epochs,
-        steps=training.batching.steps,
-        batch_size=training.batching.size,
+        steps=training.batching.updates,
+        batch_size=training.batching.images,
         console=training.console,
         first_epoch=first_epoch,
     )
@@ -62,7 +62,8 @@ def _labels_and_predictions(training: Training, split: Split) -> tuple[np.ndarra
     prepare = preprocess_with(training.config["preprocessing"])
     batch = evaluation_batch(training.batching.size)
     labels, predicted = [], []
-    for images, truth in split.batches(batch, seed=0).take(-(-CONFUSED // batch)):
-        labels.append(truth.numpy())
-        predicted.append(training.engine.logits(prepare(images)).argmax(-1))
+    with training.engine.averaged():
+        for images, truth in split.batches(batch, seed=0).take(-(-CONFUSED // batch)):
+            labels.append(truth.numpy())
+            predicted.append(training.engine.logits(prepare(images)).argmax(-1))
     return np.concatenate(labels), np.concatenate(predicted)

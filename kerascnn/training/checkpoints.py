@@ -1,11 +1,14 @@
-"""Checkpoints from which training goes on bit for bit: every variable, by its place and name.
+"""Checkpoints from which training goes on bit for bit: every variable, and the place in the data.
 
 Keras's own `save_weights` leaves out the state of the random generators of dropout.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +16,80 @@ import keras
 import numpy as np
 
 from kerascnn.errors import RunError
+from kerascnn.training.engine import Totals
 from kerascnn.training.files import replacing
 
 KEEP = 2
+POSITION = "position"
 
 
-def save(
-    directory: Path, epoch: int, model: keras.Model, optimizer: keras.optimizers.Optimizer
-) -> Path:
-    """Write the state after `epoch` epochs and remove all but the newest checkpoints."""
-    path = directory / f"epoch-{epoch:05d}.npz"
-    arrays = {key: np.asarray(v) for key, v in _variables(model, optimizer).items()}
+@dataclass(frozen=True)
+class Position:
+    """How far a training has come.
+
+    Attributes:
+        epoch: complete epochs.
+        update: updates of the weights in the next one.
+        totals: of these updates.
+        seconds: that they took.
+    """
+
+    epoch: int = 0
+    update: int = 0
+    totals: Totals = field(default_factory=Totals)
+    seconds: float = 0.0
+
+    def numbers(self) -> np.ndarray:
+        """All of it, float64."""
+        return np.array([self.epoch, self.update, self.seconds, *astuple(self.totals)], "float64")
+
+    @classmethod
+    def of(cls, numbers: np.ndarray) -> Position:
+        """The position that `numbers` describe."""
+        epoch, update, seconds, loss, correct, images, bad = (float(n) for n in numbers)
+        return cls(int(epoch), int(update), Totals(loss, correct, images, int(bad)), seconds)
+
+
+def variables_of(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    averages: list[keras.Variable],
+) -> dict[str, Any]:
+    """All variables, including the states of random generators, in a stable order."""
+    groups = {"model": model.variables, "optimizer": optimizer.variables, "average": averages}
+    return {
+        f"{group}/{number:05d}/{variable.name}": variable
+        for group, variables in groups.items()
+        for number, variable in enumerate(variables)
+    }
+
+
+def save(directory: Path, position: Position, variables: Mapping[str, Any]) -> Path:
+    """Write the state and remove all but the newest checkpoints."""
+    within = f"-update-{position.update:07d}" if position.update else ""
+    path = directory / f"epoch-{position.epoch:05d}{within}.npz"
+    arrays = {key: np.asarray(variable) for key, variable in variables.items()}
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        np.savez(file, **arrays, **{POSITION: position.numbers()})  # type: ignore[arg-type]
     for old in _all(directory)[:-KEEP]:
         old.unlink()
     return path
 
 
-def last_epoch(directory: Path) -> int:
-    """The number of completed epochs of the newest readable checkpoint; 0 if there is none."""
-    newest = _all(directory)
-    return int(newest[-1].stem.removeprefix("epoch-")) if newest else 0
-
-
-def restore(directory: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> int:
-    """Put the newest checkpoint into a built model and optimizer; the number of its epochs.
+def restore(directory: Path, variables: Mapping[str, Any]) -> Position:
+    """Put the newest checkpoint into built variables; where it was made.
 
     Raises:
         RunError: it belongs to another model or is damaged.
     """
-    epoch = last_epoch(directory)
-    if not epoch:
-        return 0
-    path = _all(directory)[-1]
-    variables = _variables(model, optimizer)
+    newest = _all(directory)
+    if not newest:
+        return Position()
+    path = newest[-1]
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
+        position = Position.of(arrays.pop(POSITION))
     except Exception as error:
         raise RunError(
             f"The checkpoint {path} can't be read ({type(error).__name__}: {error}). "
@@ -67,18 +106,23 @@ def restore(directory: Path, model: keras.Model, optimizer: keras.optimizers.Opt
         )
     for key, variable in variables.items():
         variable.assign(arrays[key])
-    return epoch
+    return position
+
+
+def digest(position: Position, variables: Mapping[str, Any]) -> bytes:
+    """A hash of the state: equal only if every bit of it is."""
+    found = hashlib.sha256(position.numbers().tobytes())
+    for key, variable in variables.items():
+        found.update(key.encode())
+        found.update(np.asarray(variable).tobytes())
+    return found.digest()
 
 
 def _all(directory: Path) -> list[Path]:
-    return sorted(p for p in directory.glob("epoch-*.npz") if re.fullmatch(r"epoch-\d+", p.stem))
-
-
-def _variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
-    """All variables, including the states of random generators, in a stable order."""
-    groups = {"model": model.variables, "optimizer": optimizer.variables}
-    return {
-        f"{group}/{number:05d}/{variable.name}": variable
-        for group, variables in groups.items()
-        for number, variable in enumerate(variables)
+    """Oldest first. A state within an epoch comes after the one at its beginning."""
+    places = {
+        path: (int(found[1]), int(found[2] or 0))
+        for path in directory.glob("epoch-*.npz")
+        if (found := re.fullmatch(r"epoch-(\d+)(?:-update-(\d+))?", path.stem))
     }
+    return sorted(places, key=lambda path: places[path])

@@ -1,8 +1,12 @@
-"""The run directory's beginning: nothing of the user's is ever deleted unasked."""
+"""The run directory: nothing of the user's is deleted unasked, and one process at a time trains."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from kerascnn.errors import RunError
@@ -15,6 +19,8 @@ def refuse_directory(path: Path, overwrite: bool) -> None:
         RunError: the message says what can be done.
     """
     if path.is_dir() and any(path.iterdir()):
+        if is_alive(path):
+            raise RunError(f"Another process is training in {path}. Choose another with --run.")
         if not (path / "config.json").is_file():
             raise RunError(f"{path} is not empty and no run directory. Choose another with --run.")
         if not overwrite:
@@ -36,3 +42,44 @@ def prepare_directory(path: Path, overwrite: bool) -> None:
     if path.is_dir() and any(path.iterdir()):
         shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)
+
+
+LOCK = ".training"
+
+
+@contextlib.contextmanager
+def alive(path: Path) -> Iterator[None]:
+    """Hold the run directory's lock, which ends with the process, however that ends.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    with open(path / LOCK, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise RunError(
+                f"Another process is training in {path} ({file.read().strip()}). Wait for its "
+                "end, or choose another directory with --run."
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a process is training in the run directory now.
+
+    Where a file system shares no locks between machines, only this machine's processes count.
+    """
+    try:
+        with open(path / LOCK, encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -8,7 +8,9 @@ loss. It runs many steps in one call and returns sums, so Python is out of the w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,14 +57,23 @@ class Totals:
 class Engine:
     """Trains and evaluates a model that returns logits, or a list of logits.
 
+    An update changes the weights once. It takes one global batch, or as many as `accumulation`
+    says; the mean of their gradients is that of one batch that is so many times as large.
+
     Args:
         model: a keras.Model built under `strategy`; its first output is the one that counts.
         strategy: as `kerascnn.training.strategies.resolve` returns it.
         optimizer: built under the strategy; None to evaluate only.
         loss: `loss(labels, logits) -> [batch]`.
         loss_weights: one factor for each output.
-        clip_norm: largest global norm of the gradient of the whole global batch.
+        clip_norm: largest global norm of the update's gradient.
+        accumulation: global batches in an update.
+        ema: decay of a moving average of all weights, normalization statistics included; `averaged`
+            uses it. None: none.
         jit: compile the step with XLA (one device only).
+
+    Attributes:
+        averages: the averaged weights, in the order of `model.weights`; empty without `ema`.
     """
 
     def __init__(
@@ -74,6 +85,8 @@ class Engine:
         loss_weights: Sequence[float] = (1.0,),
         optimizer: keras.optimizers.Optimizer | None = None,
         clip_norm: float | None = None,
+        accumulation: int = 1,
+        ema: float | None = None,
         jit: bool = False,
     ) -> None:
         self.model = model
@@ -82,23 +95,60 @@ class Engine:
         self._loss = loss
         self._weights = tuple(loss_weights)
         self._clip_norm = clip_norm
+        self._accumulation = accumulation
+        self._ema = ema
         self._replicas = strategy.num_replicas_in_sync
-        self._step = (
-            tf.function(self._train_replica, jit_compile=True) if jit else self._train_replica
-        )
-        self._train = tf.function(self._train_steps, reduce_retracing=True)
+        self._learning: list[keras.Variable] = list(model.trainable_variables)
+        self._kept: dict[int, tf.Variable] = {}  # a variable's id → the sum of its gradients
+        with strategy.scope():
+            self.averages = [_copy(w) for w in model.weights] if ema is not None else []
+            if accumulation > 1:
+                self._kept = {id(v): _sum_of_gradients(v) for v in self._learning}
+        compiled = functools.partial(tf.function, jit_compile=True) if jit else _as_it_is
+        self._first, self._last = compiled(self._add_replica), compiled(self._update_replica)
+        self._train = tf.function(self._train_updates, reduce_retracing=True)
         self._evaluate = tf.function(self._evaluate_steps, reduce_retracing=True)
         self._forward = tf.function(self._forward_replica, reduce_retracing=True)
 
     def distribute(self, dataset: tf.data.Dataset) -> Any:
-        """The dataset's global batches, split between the replicas."""
-        if isinstance(self.strategy, tf.distribute.MirroredStrategy):
-            return self.strategy.experimental_distribute_dataset(dataset)
+        """An endless dataset of batches, split between the replicas.
+
+        With several workers the dataset has this worker's share of each global batch, else all of
+        it. Batches are of one size.
+        """
+        strategy = self.strategy
+        if isinstance(strategy, tf.distribute.MirroredStrategy):
+            return strategy.experimental_distribute_dataset(dataset)
+        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            share = tf.nest.flatten(dataset.element_spec)[0].shape[0]
+            each = share // len(strategy.extended.worker_devices)
+            split = dataset if each == share else dataset.rebatch(each, drop_remainder=True)
+            return strategy.distribute_datasets_from_function(lambda context: split)
         return dataset.prefetch(tf.data.AUTOTUNE)
 
-    def train(self, batches: Any, steps: int) -> Totals:
-        """Run `steps` training steps on an iterator of (inputs, labels)."""
-        sums, bad = self._train(batches, tf.constant(steps))
+    def learn(self, variables: Sequence[keras.Variable]) -> None:
+        """Train these variables only, from the next update on.
+
+        Call it after a change of which layers are trainable, too: the graph is made anew.
+        """
+        self._learning = list(variables)
+        self._train = tf.function(self._train_updates, reduce_retracing=True)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Give the model its averaged weights for a while; without `ema` it keeps its own."""
+        own = [weight.numpy() for weight in self.model.weights] if self.averages else []
+        try:
+            for weight, average in zip(self.model.weights, self.averages):
+                weight.assign(average.numpy())
+            yield
+        finally:
+            for weight, value in zip(self.model.weights, own):
+                weight.assign(value)
+
+    def train(self, batches: Any, updates: int) -> Totals:
+        """Run `updates` updates on an iterator of (inputs, labels)."""
+        sums, bad = self._train(batches, tf.constant(updates))
         return _totals(sums, int(bad))
 
     def evaluate(self, batches: Any, steps: int) -> Totals:
@@ -110,62 +160,128 @@ class Engine:
         return self._forward(inputs).numpy()
 
     @tf.autograph.experimental.do_not_convert
-    def _train_steps(self, batches: Any, steps: Any) -> tuple[Any, Any]:
-        def body(step: Any, sums: Any, bad: Any) -> tuple[Any, Any, Any]:
-            new = self._reduce(self.strategy.run(self._step, args=next(batches)))
+    def _train_updates(self, batches: Any, updates: Any) -> tuple[Any, Any]:
+        def body(number: Any, sums: Any, bad: Any) -> tuple[Any, Any, Any]:
+            new = self._one_update(batches)
             found = tf.logical_and(bad < 0, tf.logical_not(tf.math.is_finite(new[0])))
-            return step + 1, sums + new, tf.where(found, step, bad)
+            return number + 1, sums + new, tf.where(found, number, bad)
 
         _, sums, bad = tf.while_loop(
-            lambda step, *_: step < steps,
+            lambda number, *_: number < updates,
             body,
-            (tf.constant(0), tf.zeros(3), tf.constant(-1)),
+            (tf.constant(0), _nothing(), tf.constant(-1)),
             parallel_iterations=1,
         )
         return sums, bad
 
+    def _one_update(self, batches: Any) -> Any:
+        sums = _nothing()
+        if self._accumulation > 1:
+
+            def body(number: Any, sums: Any) -> tuple[Any, Any]:
+                return number + 1, sums + self._run(self._first, batches)
+
+            _, sums = tf.while_loop(
+                lambda number, _: number < self._accumulation - 1,
+                body,
+                (tf.constant(0), sums),
+                parallel_iterations=1,
+            )
+        sums += self._run(self._last, batches)
+        self._follow()
+        return sums
+
+    def _run(self, step: Callable[[Any, Any], Any], batches: Any) -> Any:
+        """The sum over replicas of what `step` returns for the next batch."""
+        results = self.strategy.run(step, args=next(batches))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, results, axis=None)
+
+    def _follow(self) -> None:
+        """Move the averages towards the weights.
+
+        Young averages forget faster, as tf.train.ExponentialMovingAverage with `num_updates` does
+        it: the first weights, which are random, would stay in them for 1 / (1 - decay) updates.
+        """
+        if self._ema is None:
+            return
+        assert self.optimizer is not None
+        count = tf.cast(self.optimizer.iterations, tf.float64)
+        rate = 1 - tf.minimum(tf.constant(self._ema, tf.float64), (1 + count) / (10 + count))
+
+        def move(average: Any, weight: Any) -> Any:
+            return average.assign_sub((average - weight) * tf.cast(rate, average.dtype))
+
+        for average, weight in zip(self.averages, self.model.weights):
+            self.strategy.extended.update(average.value, move, args=(weight.value,))
+
     @tf.autograph.experimental.do_not_convert
     def _evaluate_steps(self, batches: Any, steps: Any) -> Any:
         def body(step: Any, sums: Any) -> tuple[Any, Any]:
-            new = self._reduce(self.strategy.run(self._evaluate_replica, args=next(batches)))
-            return step + 1, sums + new
+            return step + 1, sums + self._run(self._evaluate_replica, batches)
 
-        start = (tf.constant(0), tf.zeros(3))
+        start = (tf.constant(0), _nothing())
         return tf.while_loop(lambda step, _: step < steps, body, start, parallel_iterations=1)[1]
 
-    def _reduce(self, sums: Any) -> Any:
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+    @tf.autograph.experimental.do_not_convert
+    def _add_replica(self, inputs: Any, labels: Any) -> Any:
+        """Keep the gradient of a batch for the update that it belongs to."""
+        gradients, sums = self._gradients(inputs, labels)
+        for variable, gradient in zip(self._learning, gradients):
+            if gradient is not None:
+                self._kept[id(variable)].assign_add(gradient)
+        return sums
 
     @tf.autograph.experimental.do_not_convert
-    def _train_replica(self, inputs: Any, labels: Any) -> Any:
+    def _update_replica(self, inputs: Any, labels: Any) -> Any:
+        """Change the weights, by the gradient of this batch and of those that were kept."""
         assert self.optimizer is not None
-        images = tf.shape(labels)[0]
+        gradients, sums = self._gradients(inputs, labels)
+        reached = [v for v, g in zip(self._learning, gradients) if g is not None]
+        gradients = [g for g in gradients if g is not None]
+        if self._kept:
+            kept = [self._kept[id(variable)] for variable in reached]
+            gradients = [total.read_value() + g for total, g in zip(kept, gradients)]
+        self.optimizer.apply_gradients(zip(self._whole(gradients), reached))
+        for variable in reached if self._kept else ():
+            self._kept[id(variable)].assign(tf.zeros(variable.shape, variable.dtype))
+        return sums
+
+    def _gradients(self, inputs: Any, labels: Any) -> tuple[list[Any], Any]:
+        """This replica's part of the update's gradient, and its part of the `Totals`."""
+        assert self.optimizer is not None
+        # Batches are of one size in training, so the update's images are this many.
+        images = tf.shape(labels)[0] * self._replicas * self._accumulation
         with tf.GradientTape() as tape:
             outputs = _listed(self.model(inputs, training=True))
             each = self._losses(labels, outputs)
-            # Batches are of one size in training, so the global batch is this one times replicas.
-            loss = tf.reduce_sum(each) / tf.cast(images * self._replicas, each.dtype)
+            loss = tf.reduce_sum(each) / tf.cast(images, each.dtype)
             if self.model.losses:
                 loss += tf.add_n([tf.cast(part, loss.dtype) for part in self.model.losses]) / (
-                    self._replicas
+                    self._replicas * self._accumulation
                 )
             scaled = self.optimizer.scale_loss(loss)
-        variables = self.model.trainable_variables
-        gradients = tape.gradient(scaled, variables)
-        self.optimizer.apply_gradients(zip(self._clip(gradients), variables))
-        return _sums(each, labels, outputs[0])
+        return tape.gradient(scaled, self._learning), _sums(each, labels, outputs[0])
+
+    def _whole(self, gradients: list[Any]) -> list[Any]:
+        """Gradients from which each replica sees what the optimizer's sum over replicas will be.
+
+        Clipping must limit that sum, and the check of a float16 gradient for overflow must come
+        to one result: LossScaleOptimizer asks the first replica only.
+        """
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        if self._replicas > 1 and (scaled or self._clip_norm is not None):
+            context = tf.distribute.get_replica_context()
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            # The optimizer is going to sum over the replicas once more.
+            return [gradient / self._replicas for gradient in self._clip(gradients)]
+        return self._clip(gradients)
 
     def _clip(self, gradients: list[Any]) -> list[Any]:
-        """Clip the sum over replicas, which is the gradient of the global batch."""
         if self._clip_norm is None:
             return gradients
-        if self._replicas == 1:
-            return tf.clip_by_global_norm(gradients, self._clip_norm)[0]
-        context = tf.distribute.get_replica_context()
-        total = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        clipped = tf.clip_by_global_norm(total, self._clip_norm)[0]
-        # The optimizer is going to sum over the replicas once more.
-        return [gradient / self._replicas for gradient in clipped]
+        assert self.optimizer is not None
+        limit = self.optimizer.scale_loss(tf.constant(self._clip_norm, gradients[0].dtype))
+        return tf.clip_by_global_norm(gradients, limit)[0]
 
     @tf.autograph.experimental.do_not_convert
     def _evaluate_replica(self, inputs: Any, labels: Any) -> Any:
@@ -201,15 +317,41 @@ def filled(batches: tf.data.Dataset, size: int) -> tf.data.Dataset:
     return batches.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
 
 
+def _as_it_is(step: Callable[..., Any]) -> Callable[..., Any]:
+    return step
+
+
+def _copy(weight: keras.Variable) -> keras.Variable:
+    """A variable that starts with the same value; call it in the strategy's scope."""
+    return keras.Variable(
+        weight.numpy(), dtype=weight.dtype, trainable=False, name=f"{weight.name}_average"
+    )
+
+
+def _sum_of_gradients(variable: keras.Variable) -> tf.Variable:
+    """Zeros, of which each replica has its own and changes it alone."""
+    return tf.Variable(
+        tf.zeros(variable.shape, variable.dtype),
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.SUM,
+    )
+
+
+def _nothing() -> Any:
+    """Sums of no images; 64 bits, so that an epoch's sum doesn't depend on how it was divided."""
+    return tf.zeros(3, tf.float64)
+
+
 def _listed(outputs: Any) -> list[Any]:
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
 def _sums(each: Any, labels: Any, logits: Any) -> Any:
     predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    correct = tf.reduce_sum(tf.cast(predicted == tf.cast(labels, tf.int32), tf.float32))
-    images = tf.reduce_sum(tf.cast(labels >= 0, tf.float32))
-    return tf.stack([tf.cast(tf.reduce_sum(each), tf.float32), correct, images])
+    correct = tf.reduce_sum(tf.cast(predicted == tf.cast(labels, tf.int32), tf.float64))
+    images = tf.reduce_sum(tf.cast(labels >= 0, tf.float64))
+    return tf.stack([tf.cast(tf.reduce_sum(each), tf.float64), correct, images])
 
 
 def _totals(sums: Any, bad_step: int) -> Totals:

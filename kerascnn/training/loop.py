@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -15,24 +17,30 @@ from rich.console import Console
 from kerascnn.data import Dataset
 from kerascnn.errors import TrainingError
 from kerascnn.training import callbacks as watching
-from kerascnn.training import checkpoints, strategies
+from kerascnn.training import checkpoints, signals, strategies
 from kerascnn.training.batches import repeated, training_batches
+from kerascnn.training.checkpoints import Position
+from kerascnn.training.directory import alive
 from kerascnn.training.engine import Engine, Totals
 from kerascnn.training.files import replacing, write_json
+from kerascnn.training.freezing import frozen, trunk
 from kerascnn.training.inference import readable_errors
 from kerascnn.training.messages import sayer
 from kerascnn.training.pictures import curves
 from kerascnn.training.recipes import Recipe
 from kerascnn.training.run import Run, write_history
 from kerascnn.training.settings import Batching
+from kerascnn.training.workers import Workers
 
 # How long Python leaves the device alone: short enough for a live display, long enough to be free.
 SECONDS_A_CALL = 0.25
 
+Evaluation = tuple[Iterator[Any], int]
+
 
 @dataclass
 class Training:
-    """One training in progress.
+    """One training in progress. On several machines each worker has one; the chief's writes.
 
     Attributes:
         run: the directory that it writes.
@@ -43,11 +51,14 @@ class Training:
         scores: the same without a final softmax, as it is trained.
         optimizer: built for `scores`.
         strategy: of both.
-        batching: batch size and steps.
-        engine: runs the steps.
+        workers: of the strategy.
+        batching: batch size and updates.
+        engine: runs the updates.
         is_logits: whether `scores` returns logits.
         console: where messages and progress go.
         record: whether to write checkpoints, curves and TensorBoard logs.
+        position: how far it has come.
+        rows: the history, one row for each complete epoch.
     """
 
     run: Run
@@ -58,137 +69,256 @@ class Training:
     scores: keras.Model
     optimizer: keras.optimizers.Optimizer
     strategy: tf.distribute.Strategy
+    workers: Workers
     batching: Batching
     engine: Engine
     is_logits: bool
     console: Console
     record: bool
+    position: Position = field(default_factory=Position)
+    rows: list[dict[str, float]] = field(default_factory=list)
+    _request: signals.Request = field(default_factory=signals.Request)
+    _learning: bool | None = None  # whether the classifier alone does; None: not begun
 
     def fit(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        """Train to the last epoch, evaluate on the test split, save."""
-        directory = self.run.path / "checkpoints"
-        first = checkpoints.restore(directory, self.scores, self.optimizer)
-        if first:
-            sayer(self.console)(f"Going on after epoch {first} of {self.recipe.epochs}.")
-        elif self.record:
-            checkpoints.save(directory, 0, self.scores, self.optimizer)
-        rows = self.run.history[:first]
-        progress = watching.progress(self, first)
-        logs = [watching.tensorboard(self, first)] if self.record else []
-        chain = keras.callbacks.CallbackList([progress, *logs, *callbacks], model=self.scores)
-        chain.on_train_begin()
+        """Train to the last epoch, evaluate on the test split, save.
+
+        Raises:
+            KeyboardInterrupt, Terminated: by a signal, after the state has been saved.
+            WorkerError: another worker has ended.
+        """
+        with self.workers.losses(f"The last checkpoint is kept. {self._how_to_go_on()}"):
+            if not self.workers.chief:
+                self._fit(callbacks)
+                return
+            with alive(self.run.path):
+                self._fit(callbacks)
+
+    def _fit(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        self._restore()
+        own: list[keras.callbacks.Callback] = []
+        if self.workers.chief:
+            own = [watching.progress(self, self.position.epoch)]
+            if self.record:
+                own.append(watching.tensorboard(self, self.position.epoch))
+        chain = keras.callbacks.CallbackList([*own, *callbacks], model=self.scores)
         try:
-            with readable_errors():
-                self._epochs(first, rows, chain)
-                metrics = self._finish(rows)
+            with signals.requests() as self._request, readable_errors():
+                chain.on_train_begin()
+                self._epochs(chain)
+                metrics = self._finish()
+                self.workers.meet()  # whoever comes here first must not leave the others alone
+            chain.on_train_end({k: v for k, v in metrics.items() if isinstance(v, float)})
+        except signals.Stopped as stopped:
+            self._save_checkpoint()
+            self._keep("Terminated" if stopped.number == signal.SIGTERM else "Interrupted")
+            self.workers.meet()
+            raise stopped.outcome() from None
         except KeyboardInterrupt:
-            done = len(rows)
-            self._save({"interrupted": True, "epochs": done})
-            sayer(self.console)(
-                f"Interrupted after {done} complete epochs. The model as it is was saved in "
-                f"{self.run.path}. Go on with `kerascnn train --resume {self.run.path}`."
-            )
+            self._keep("Interrupted")
             raise
         finally:
-            progress.close()
-        chain.on_train_end({k: v for k, v in metrics.items() if isinstance(v, float)})
+            if own:
+                own[0].close()
 
-    def _epochs(
-        self, first: int, rows: list[dict[str, float]], chain: keras.callbacks.CallbackList
-    ) -> None:
-        size = self.batching.size
-        data = training_batches(self.dataset, self.config, self.recipe, size, first)
+    def _restore(self) -> None:
+        """Go on from the last checkpoint, or make the first; the same on all workers.
+
+        Raises:
+            StrategyError: the workers have found different checkpoints.
+        """
+        variables = self._variables()
+        self.position = checkpoints.restore(self.run.path / "checkpoints", variables)
+        self.workers.require_same(
+            "The checkpoint to go on from",
+            checkpoints.digest(self.position, variables) if self.workers.count > 1 else b"",
+        )
+        done = self.position
+        self.rows = self.run.history[: done.epoch]
+        if done != Position():
+            part = f" and {done.update} of {self.batching.updates} updates" if done.update else ""
+            sayer(self.console)(f"Going on after epoch {done.epoch} of {self.recipe.epochs}{part}.")
+            if self.workers.chief:  # those of an interrupted run
+                (self.run.path / "metrics.json").unlink(missing_ok=True)
+        else:
+            self._save_checkpoint()
+
+    def _epochs(self, chain: keras.callbacks.CallbackList) -> None:
+        data = training_batches(
+            self.dataset, self.config, self.recipe, self.batching, self.position, self.workers
+        )
         batches = iter(self.engine.distribute(data))
-        validation = repeated(self.dataset.validation, self.config, self.engine, size)
-        for epoch in range(first, self.recipe.epochs):
+        validation = self._repeated("validation")
+        while self.position.epoch < self.recipe.epochs:
+            epoch = self.position.epoch
             chain.on_epoch_begin(epoch)
-            started = time.perf_counter()
-            totals = self._one_epoch(epoch, batches, chain)
-            seconds = time.perf_counter() - started
-            row = {
-                "epoch": epoch + 1,
-                "loss": totals.mean_loss,
-                "error": totals.error,
-                "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
-                "images_per_second": totals.images / seconds,
-                "seconds": seconds,
-            }
+            with self._frozen(epoch):
+                self._one_epoch(batches, chain)
+            row = self._row()
             if validation is not None:
                 chain.on_test_begin()
-                found = self.engine.evaluate(*validation)
+                found = self._evaluate(validation)
                 row |= {"val_loss": found.mean_loss, "val_error": found.error}
                 chain.on_test_end()
-            rows.append(row)
-            self._after_epoch(rows)
-            # The history first: a crash in between leaves a line too many, which resuming drops.
-            write_history(self.run.path / "history.csv", rows)
-            if self.record:
-                directory = self.run.path / "checkpoints"
-                checkpoints.save(directory, epoch + 1, self.scores, self.optimizer)
+            self.rows.append(row)
+            self.position = Position(epoch + 1)
+            self._after_epoch()
+            if self.workers.chief:
+                # The history first: a crash in between leaves a line too many, which resuming
+                # drops.
+                write_history(self.run.path / "history.csv", self.rows)
+            self._save_checkpoint()
             chain.on_epoch_end(epoch, {k: v for k, v in row.items() if k != "epoch"})
-            if self.scores.stop_training:
+            if self._agree(1)[1]:
                 break
 
-    def _after_epoch(self, rows: list[dict[str, float]]) -> None:
+    def _after_epoch(self) -> None:
         """The place for what depends on the epochs so far, such as a schedule on plateaus.
 
-        It is called before the checkpoint is saved and, on several machines, on all workers with
-        the same figures, so that all of them decide alike.
+        It is called before the checkpoint is saved, and on several machines on all workers with
+        the same losses and errors in `rows`, so that all of them decide alike.
         """
 
-    def _one_epoch(
-        self, epoch: int, batches: Iterator[Any], chain: keras.callbacks.CallbackList
-    ) -> Totals:
-        """All steps of an epoch, in calls of about `SECONDS_A_CALL`."""
-        steps = self.batching.steps
-        totals, done, count = Totals(), 0, 1
-        while done < steps:
-            chain.on_train_batch_begin(done)
-            started = time.perf_counter()
-            new = self.engine.train(batches, min(count, steps - done))
-            if new.bad_step >= 0:
-                self._stop_for_bad_loss(epoch, done + new.bad_step)
-            totals += new
-            done += min(count, steps - done)
-            each = (time.perf_counter() - started) / count
-            count = max(1, min(4 * count, int(SECONDS_A_CALL / each)))
-            chain.on_train_batch_end(done - 1, {"loss": totals.mean_loss, "error": totals.error})
-            if self.scores.stop_training:
+    @contextlib.contextmanager
+    def _frozen(self, epoch: int) -> Iterator[None]:
+        """Let only the classifier learn while the recipe says so."""
+        first = self.recipe.freeze_epochs
+        if not first:
+            yield
+            return
+        with frozen(trunk(self.scores) if epoch < first else []):
+            # Where training begins or goes on, and where everything begins to learn.
+            if self._learning != (phase := epoch < first):
+                self._learning = phase
+                self.engine.learn(self.scores.trainable_variables)
+            yield
+
+    def _one_epoch(self, batches: Iterator[Any], chain: keras.callbacks.CallbackList) -> None:
+        """The updates that are left of an epoch, in calls of about `SECONDS_A_CALL`."""
+        began = time.perf_counter() - self.position.seconds
+        count = 1
+        while (done := self.position.update) < self.batching.updates:
+            count, ended = self._agree(count)
+            if ended:
                 break
+            chain.on_train_batch_begin(done)
+            size, started = min(count, self.batching.updates - done), time.perf_counter()
+            new = self.engine.train(batches, size)
+            count = _paced(size, time.perf_counter() - started)
+            if new.bad_step >= 0:
+                self._stop_for_bad_loss(done + new.bad_step)
+            totals = self.position.totals + new
+            self.position = Position(
+                self.position.epoch, done + size, totals, time.perf_counter() - began
+            )
+            logs = {"loss": totals.mean_loss, "error": totals.error}
+            chain.on_train_batch_end(done + size - 1, logs)
+
+    def _evaluate(self, evaluation: Evaluation) -> Totals:
+        """Loss and errors over a split, each image once, with the averaged weights if there are."""
+        batches, steps = evaluation
+        totals, done, count = Totals(), 0, 1
+        with self.engine.averaged():
+            while done < steps:
+                count, _ = self._agree(count)
+                size, started = min(count, steps - done), time.perf_counter()
+                totals += self.engine.evaluate(batches, size)
+                done += size
+                count = _paced(size, time.perf_counter() - started)
         return totals
 
-    def _stop_for_bad_loss(self, epoch: int, step: int) -> None:
-        rate = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
+    def _agree(self, count: int) -> tuple[int, bool]:
+        """All workers' mean of `count`, and whether any worker's callbacks end the training.
+
+        Raises:
+            Stopped: any worker was asked to end by a signal; on all workers.
+        """
+        number = self._request.number
+        mine = [count, number == signal.SIGTERM, number == signal.SIGINT, self.scores.stop_training]
+        counts, terminated, interrupted, ended = self.workers.sum(mine)
+        if terminated or interrupted:
+            raise signals.Stopped(signal.SIGTERM if terminated else signal.SIGINT)
+        return max(1, int(counts) // self.workers.count), bool(ended)
+
+    def _row(self) -> dict[str, float]:
+        totals, seconds = self.position.totals, self.position.seconds
+        return {
+            "epoch": self.position.epoch + 1,
+            "loss": totals.mean_loss,
+            "error": totals.error,
+            "learning_rate": self._learning_rate(),
+            "images_per_second": totals.images / seconds if seconds else 0.0,
+            "seconds": seconds,
+        }
+
+    def _learning_rate(self) -> float:
+        return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
+
+    def _stop_for_bad_loss(self, update: int) -> None:
         raise TrainingError(
-            f"The loss is not a number at step {step + 1} of epoch {epoch + 1}, with a learning "
-            f"rate of {rate:.3g}. Try a tenth of the recipe's (--learning-rate "
-            f"{self.recipe.learning_rate / 10:.3g}), a limit on the gradient (--clip-norm 1), or a "
-            f"longer warm-up. The state before this epoch is in {self.run.path / 'checkpoints'}."
+            f"The loss is not a number at step {update + 1} of epoch {self.position.epoch + 1}, "
+            f"with a learning rate of {self._learning_rate():.3g}. Try a tenth of the recipe's "
+            f"(--learning-rate {self.recipe.learning_rate / 10:.3g}), a limit on the gradient "
+            "(--clip-norm 1), or a longer warm-up. The state before this epoch is in "
+            f"{self.run.path / 'checkpoints'}."
         )
 
-    def _finish(self, rows: list[dict[str, float]]) -> dict[str, Any]:
+    def _repeated(self, split: str) -> Evaluation | None:
+        found = getattr(self.dataset, split)
+        return repeated(found, self.config, self.engine, self.batching.size, self.workers)
+
+    def _finish(self) -> dict[str, Any]:
         metrics: dict[str, Any] = {
-            "epochs": len(rows),
-            "train_seconds": sum(row["seconds"] for row in rows),
+            "epochs": len(self.rows),
+            "train_seconds": sum(row["seconds"] for row in self.rows),
             "trainable_params": trainable(self.model),
         }
-        if rows:
-            metrics |= {k: v for k, v in rows[-1].items() if "loss" in k or "error" in k}
-        test = repeated(self.dataset.test, self.config, self.engine, self.batching.size)
+        if self.rows:
+            metrics |= {k: v for k, v in self.rows[-1].items() if "loss" in k or "error" in k}
+        test = self._repeated("test")
         if test is not None:
-            found = self.engine.evaluate(*test)
+            found = self._evaluate(test)
             metrics |= {"test_loss": found.mean_loss, "test_error": found.error}
-        self._save(metrics)
-        if rows and self.record:
-            with replacing(self.run.path / "curves.png") as temporary:
-                curves(rows, temporary)
+        if self.workers.chief:
+            self._save(metrics)
+            if self.rows and self.record:
+                with replacing(self.run.path / "curves.png") as temporary:
+                    curves(self.rows, temporary)
         return metrics
+
+    def _keep(self, how: str) -> None:
+        """Save what there is of a training that ends early, and say how to go on."""
+        if not self.workers.chief:
+            return
+        self._save({"interrupted": True, "epochs": len(self.rows)})
+        sayer(self.console)(
+            f"{how} after {len(self.rows)} complete epochs. The model as it is was saved in "
+            f"{self.run.path}. {self._how_to_go_on()}"
+        )
+
+    def _how_to_go_on(self) -> str:
+        if not self.record:
+            return "Without checkpoints it can't go on."
+        where = " on every worker" if self.workers.count > 1 else ""
+        return f"Go on with `kerascnn train --resume {self.run.path}`{where}."
 
     def _save(self, metrics: dict[str, Any]) -> None:
         strategies.as_single_device(self.scores)
-        with replacing(self.run.path / "model.keras") as temporary:
+        with self.engine.averaged(), replacing(self.run.path / "model.keras") as temporary:
             self.model.save(temporary)
         write_json(self.run.path / "metrics.json", metrics)
+
+    def _save_checkpoint(self) -> None:
+        if self.record and self.workers.chief:
+            checkpoints.save(self.run.path / "checkpoints", self.position, self._variables())
+
+    def _variables(self) -> dict[str, Any]:
+        return checkpoints.variables_of(self.scores, self.optimizer, self.engine.averages)
+
+
+def _paced(size: int, seconds: float) -> int:
+    """Of how many steps the next call should be, after one of `size` steps."""
+    return max(1, min(4 * size, int(SECONDS_A_CALL * size / seconds)))
 
 
 def trainable(model: keras.Model) -> int:

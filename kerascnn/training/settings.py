@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from kerascnn.errors import ArgumentError, DataError, StrategyError
+from kerascnn.training import strategies
 from kerascnn.training.recipes import Recipe
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
@@ -20,14 +21,27 @@ class Batching:
     """How an epoch is divided.
 
     Attributes:
-        size: images in a step, over all replicas together.
-        steps: steps in an epoch.
+        size: images in a batch, over all replicas together.
+        accumulation: batches whose gradients make one update of the weights.
+        updates: updates in an epoch.
         notes: what the user should know, in whole sentences.
     """
 
     size: int
-    steps: int
+    accumulation: int
+    updates: int
     notes: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """Images in an update."""
+        return self.size * self.accumulation
+
+    @property
+    def description(self) -> str:
+        """Such as "7 updates × 500 images"."""
+        parts = f" in {self.accumulation} batches" if self.accumulation > 1 else ""
+        return f"{self.updates} × {self.images} images{parts}"
 
 
 def check_settings(recipe: Recipe, precision: str) -> None:
@@ -45,22 +59,16 @@ def check_settings(recipe: Recipe, precision: str) -> None:
             raise ArgumentError(f"{name} must be positive. Received: {getattr(recipe, name)!r}.")
 
 
-def refuse_combinations(strategy: tf.distribute.Strategy, precision: str, jit: bool | None) -> None:
-    """Refuse what TensorFlow would fail on, or get wrong, under this strategy.
+def refuse_combinations(strategy: tf.distribute.Strategy, jit: bool | None) -> None:
+    """Refuse what TensorFlow would fail on under this strategy.
 
     Raises:
         StrategyError: names the combination.
     """
-    if jit and isinstance(strategy, tf.distribute.MirroredStrategy):
+    if jit and strategies.distributed(strategy):
         raise StrategyError(
-            "XLA (jit) can't be combined with MirroredStrategy: the compiled step would need "
-            "variables of another device. Use jit with --strategy none."
-        )
-    if precision == "mixed_float16" and strategy.num_replicas_in_sync > 1:
-        raise StrategyError(
-            "precision mixed_float16 can't be combined with several replicas: the check for "
-            "overflow sees the first replica only, and one overflow on another destroys the "
-            "weights. Use mixed_bfloat16."
+            f"XLA (jit) can't be combined with {strategies.describe(strategy)}: the compiled step "
+            "would need variables of another device. Use jit with --strategy none."
         )
 
 
@@ -68,12 +76,12 @@ def batching(recipe: Recipe, images: int, strategy: tf.distribute.Strategy) -> B
     """The largest batch up to the recipe's that all replicas share equally.
 
     Args:
-        recipe: its `batch_size`.
+        recipe: its `batch_size` and `accumulation`.
         images: for training.
         strategy: its number of replicas.
 
     Raises:
-        DataError: there are fewer images than replicas.
+        DataError: there are fewer images than replicas, or than one update takes.
     """
     wanted, replicas, notes = recipe.batch_size, strategy.num_replicas_in_sync, []
     size = min(wanted, images) // replicas * replicas
@@ -86,20 +94,30 @@ def batching(recipe: Recipe, images: int, strategy: tf.distribute.Strategy) -> B
     if size != wanted:
         why = f"{images} training images" if images < wanted else f"{replicas} replicas"
         notes.append(f"The global batch is {size} instead of {wanted}, because of {why}.")
-    steps, left = divmod(images, size)
+    whole = size * recipe.accumulation
+    updates, left = divmod(images, whole)
+    if not updates:
+        raise DataError(
+            f"{recipe.accumulation} batches of {size} (accumulation) are more than the {images} "
+            "training images. Use a smaller batch size or accumulation."
+        )
     if left:
         notes.append(
-            f"Each epoch trains on {steps * size:,} of {images:,} images: the last {left} of its "
-            f"order don't fill a batch of {size}."
+            f"Each epoch trains on {updates * whole:,} of {images:,} images: the last {left} of "
+            f"its order don't fill {_batches(recipe.accumulation, size)}."
         )
-    return Batching(size, steps, tuple(notes))
+    return Batching(size, recipe.accumulation, updates, tuple(notes))
+
+
+def _batches(count: int, size: int) -> str:
+    return f"a batch of {size}" if count == 1 else f"{count} batches of {size}"
 
 
 def use_jit(wanted: bool | None, strategy: tf.distribute.Strategy) -> bool:
     """Whether to compile the step with XLA: if not said, on a single GPU only."""
     if wanted is None:
-        distributed = isinstance(strategy, tf.distribute.MirroredStrategy)
-        return bool(tf.config.list_physical_devices("GPU")) and not distributed
+        gpu = bool(tf.config.list_physical_devices("GPU"))
+        return gpu and not strategies.distributed(strategy)
     return wanted
 
 

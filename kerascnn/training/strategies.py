@@ -1,38 +1,50 @@
 """Strategies by name, one object per process, and what a model needs before it runs under one.
 
-TensorFlow breaks when a process makes a second MirroredStrategy (every later step fails with a
-shape mismatch in the collective), so the object lives here and every run reuses it.
+TensorFlow breaks when a process makes a second strategy with collectives (every later step fails
+with a shape mismatch in the collective), so the object lives here and every run reuses it.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from kerascnn.errors import StrategyError
+from kerascnn.training import cluster
+from kerascnn.training.watchdog import at_most
+from kerascnn.training.workers import Workers
 
-_mirrored: dict[str, tf.distribute.Strategy] = {}
+START_TIMEOUT = "KERASCNN_START_TIMEOUT"  # seconds in which all workers must have started
+SECONDS_TO_START = 300.0
+NAMES = '"auto", "none", "mirrored", "mirrored:N" or "multiworker"'
+
+_made: dict[str, tf.distribute.Strategy] = {}
 
 
 def resolve(name: str = "auto") -> tf.distribute.Strategy:
     """The strategy of a name.
 
     Args:
-        name: "auto" (all visible GPUs if there are several, else no strategy), "none",
-            "mirrored" (all GPUs, or the one CPU), or "mirrored:N" (the first N GPUs; without a
-            GPU, N logical CPU devices, which are for tests and demonstrations).
+        name: "auto" (the workers of TF_CONFIG if it is set, else all visible GPUs if there are
+            several, else no strategy), "none", "mirrored" (all GPUs, or the one CPU),
+            "mirrored:N" (the first N GPUs; without a GPU, N logical CPU devices, which are for
+            tests and demonstrations), or "multiworker" (this process is one of several, see
+            `kerascnn.training.cluster`, each with all the GPUs that it sees).
 
     Raises:
-        StrategyError: the name is unknown, there are too few devices, or this process already
-            uses another strategy.
+        StrategyError: the name is unknown, there are too few devices, this process already uses
+            another strategy, or its environment doesn't say which worker it is.
     """
     kind, _, number = name.partition(":")
-    if kind not in ("auto", "none", "mirrored") or (number and kind != "mirrored"):
-        raise StrategyError(
-            f'strategy must be "auto", "none", "mirrored" or "mirrored:N". Received: {name!r}.'
-        )
+    if kind not in ("auto", "none", "mirrored", "multiworker") or (number and kind != "mirrored"):
+        raise StrategyError(f"strategy must be {NAMES}. Received: {name!r}.")
+    if kind == "multiworker" or (kind == "auto" and os.environ.get(cluster.TF_CONFIG)):
+        return _multiworker(cluster.find(os.environ))
     if kind == "mirrored" and number and (not number.isdecimal() or int(number) < 1):
         raise StrategyError(f"strategy mirrored:N needs a whole number N ≥ 1. Received: {name!r}.")
     gpus = tf.config.list_physical_devices("GPU")
@@ -73,26 +85,79 @@ def _devices(count: int, on_gpus: bool) -> list[str]:
 
 def _shared(devices: list[str]) -> tf.distribute.Strategy:
     key = ",".join(devices)
-    if key not in _mirrored:
-        if _mirrored:
-            raise StrategyError(
-                "TensorFlow allows one MirroredStrategy in a process. This one already uses "
-                f"{next(iter(_mirrored))}. Received: {key}. Start another process."
-            )
+    if key not in _made:
+        _refuse_second("MirroredStrategy", key)
         # The default all-reduce of CPUs can't run inside a loop of steps; NCCL can.
         on_cpu = devices[0].startswith("CPU")
         reduce = tf.distribute.HierarchicalCopyAllReduce() if on_cpu and len(devices) > 1 else None
-        _mirrored[key] = tf.distribute.MirroredStrategy(devices, cross_device_ops=reduce)
-    return _mirrored[key]
+        _made[key] = tf.distribute.MirroredStrategy(devices, cross_device_ops=reduce)
+    return _made[key]
+
+
+def _multiworker(found: cluster.Cluster) -> tf.distribute.Strategy:
+    key = f"worker {found.index} of {', '.join(found.workers)}"
+    if key not in _made:
+        _refuse_second("MultiWorkerMirroredStrategy", key)
+        os.environ[cluster.TF_CONFIG] = found.tf_config
+        seconds = _start_timeout()
+        main = threading.current_thread() is threading.main_thread()
+        handler = signal.getsignal(signal.SIGTERM)
+        with at_most(
+            seconds,
+            f"Error: Worker {found.index} has waited {seconds:g} s for the others of "
+            f"{', '.join(found.workers)}. Look whether each was started and can be reached; "
+            f"{START_TIMEOUT} sets another time-out, in seconds.",
+        ):
+            try:
+                _made[key] = tf.distribute.MultiWorkerMirroredStrategy()
+            except RuntimeError as error:  # a ValueError would be a mistake of ours
+                raise StrategyError(
+                    f"Worker {found.index} can't start as {found.workers[found.index]} "
+                    f"({error}). A strategy with workers must be made before TensorFlow is first "
+                    "used in a process: use the command line, or train first."
+                ) from error
+        if main:  # TensorFlow has put a handler of its own in place, which swallows the signal
+            signal.signal(signal.SIGTERM, handler if handler is not None else signal.SIG_DFL)
+    return _made[key]
+
+
+def _refuse_second(kind: str, key: str) -> None:
+    if _made:
+        raise StrategyError(
+            f"TensorFlow allows one {kind} in a process. This one already uses "
+            f"{next(iter(_made))}. Received: {key}. Start another process."
+        )
+
+
+def _start_timeout() -> float:
+    text = os.environ.get(START_TIMEOUT, "")
+    try:
+        return float(text) if text else SECONDS_TO_START
+    except ValueError:
+        raise StrategyError(f"{START_TIMEOUT} must be seconds. Received: {text!r}.") from None
+
+
+def distributed(strategy: tf.distribute.Strategy) -> bool:
+    """Whether the strategy keeps the variables of several devices alike."""
+    return isinstance(
+        strategy, (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
+    )
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:
     """Such as "MirroredStrategy on 2 CPUs" or "one GPU"."""
-    if isinstance(strategy, tf.distribute.MirroredStrategy):
+    if distributed(strategy):
         devices = strategy.extended.worker_devices
         kind = "GPU" if "GPU" in devices[0] else "CPU"
-        return f"MirroredStrategy on {len(devices)} {kind}{'s' if len(devices) > 1 else ''}"
+        each = f"{len(devices)} {kind}{'s' if len(devices) > 1 else ''}"
+        workers = Workers(strategy).count
+        return f"{f'{workers} workers, each' if workers > 1 else 'MirroredStrategy'} on {each}"
     return "one GPU" if tf.config.list_physical_devices("GPU") else "the CPU"
+
+
+def is_chief() -> bool:
+    """Whether this process is the one that writes and prints: all are but a job's other workers."""
+    return all(Workers(strategy).chief for strategy in _made.values())
 
 
 def under(model: keras.Model, strategy: tf.distribute.Strategy) -> keras.Model:
@@ -101,7 +166,7 @@ def under(model: keras.Model, strategy: tf.distribute.Strategy) -> keras.Model:
     Raises:
         StrategyError: the model has layers that can't be copied.
     """
-    if not isinstance(strategy, tf.distribute.MirroredStrategy):
+    if not distributed(strategy):
         return model
     if all(isinstance(v.value, tf.distribute.DistributedValues) for v in model.variables):
         return model

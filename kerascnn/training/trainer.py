@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -38,6 +39,7 @@ from kerascnn.training.settings import (
     check_settings,
     refuse_combinations,
 )
+from kerascnn.training.workers import Workers
 
 __all__ = ["PRECISIONS", "repeat", "resume", "sayer", "train"]
 
@@ -74,7 +76,9 @@ def train(
             of another shape are padded, resized or converted, with a note.
         recipe: how to train; default: the architecture's.
         epochs, batch_size, learning_rate: replace the recipe's.
-        strategy: "auto", "none", "mirrored" or "mirrored:N".
+        strategy: "auto", "none", "mirrored", "mirrored:N" or "multiworker"; see
+            `kerascnn.training.strategies.resolve`. On several machines every worker calls this
+            alike and has its share of each batch; one of them, the chief, writes.
         precision: "float32", "mixed_bfloat16", "mixed_float16" or "float64".
         jit: compile the step with XLA; default: on a single GPU only, as it is slower on CPUs.
         seed: of the weights, the order of the data, dropout and augmentation.
@@ -83,7 +87,8 @@ def train(
         skip_corrupt: leave unreadable images out instead of stopping.
         record: also write checkpoints, curves and TensorBoard logs. One of many trials of a
             search can do without; if it stops, it can't be resumed.
-        callbacks: further Keras callbacks; their batch methods are called every few steps.
+        callbacks: further Keras callbacks; their batch methods are called every few steps. On
+            several machines they run on every worker.
         console: where messages and progress go; default: standard output. `Console(quiet=True)`
             is silent.
 
@@ -93,7 +98,9 @@ def train(
     Raises:
         ArgumentError, DataError, StrategyError, RunError: see their messages.
         TrainingError: the loss is not finite.
-        KeyboardInterrupt: after the model has been saved, if the user interrupts.
+        KeyboardInterrupt: after the state has been saved, if the user interrupts.
+        Terminated: the same after SIGTERM; a SystemExit with the status 143.
+        WorkerError: another worker has ended or doesn't answer.
     """
     subject = _subject(network, arguments, input_shape)
     recipe = recipe or subject.recipe
@@ -117,7 +124,10 @@ def train(
     refuse_directory(path, overwrite)  # before minutes are spent on reading data
     # Before the data pipeline starts TensorFlow's devices.
     found = strategies.resolve(strategy)
-    refuse_combinations(found, precision, jit)
+    refuse_combinations(found, jit)
+    workers = Workers(found)
+    console = console if workers.chief else Console(quiet=True)
+    path = Path(workers.text_of_chief(str(path)))  # a default one has the time in it
     dataset = load_for(data, subject.shape, seed, skip_corrupt, sayer(console))
     batching(recipe, dataset.train.size, found)  # refuses too few images
     if isinstance(subject.network, keras.Model):
@@ -146,12 +156,16 @@ def train(
         "command": sys.argv,
         "created": datetime.now().isoformat(timespec="seconds"),
     }
-    prepare_directory(path, overwrite)
-    if isinstance(subject.network, keras.Model):
-        write_text(path / "model.json", subject.network.to_json())
-    write_json(path / "config.json", config)
+    config = json.loads(json.dumps(config))  # as it will be read again
+    _require_same_settings(workers, config)
+    if workers.chief:
+        prepare_directory(path, overwrite)
+        if isinstance(subject.network, keras.Model):
+            write_text(path / "model.json", subject.network.to_json())
+        write_json(path / "config.json", config)
     return fit(
         Run(path),
+        config,
         network=subject.network,
         dataset=dataset,
         callbacks=callbacks,
@@ -209,7 +223,7 @@ def resume(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     console: Console | None = None,
 ) -> Run:
-    """Go on with a run from its last completed epoch, bit for bit as if it had not stopped.
+    """Go on with a run from its last checkpoint, bit for bit as if it had not stopped.
 
     Args:
         path: the run directory.
@@ -228,14 +242,29 @@ def resume(
             f"The run {run.path} is finished after {config['recipe']['epochs']} epochs. "
             "Start a new one with `kerascnn train`."
         )
-    refuse_combinations(strategies.resolve(config["strategy"]), config["precision"], config["jit"])
+    strategy = strategies.resolve(config["strategy"])
+    refuse_combinations(strategy, config["jit"])
+    workers = Workers(strategy)
+    console = console if workers.chief else Console(quiet=True)
+    _require_same_settings(workers, config)
     dataset = _same_data(run, data, console)
     network: Any
     if config["architecture"] is None:
         network = keras.models.model_from_json((run.path / "model.json").read_text("utf-8"))
     else:
         network = registry.get(config["architecture"]["name"])
-    return fit(run, network=network, dataset=dataset, callbacks=callbacks, console=console)
+    return fit(run, config, network=network, dataset=dataset, callbacks=callbacks, console=console)
+
+
+def _require_same_settings(workers: Workers, config: Mapping[str, Any]) -> None:
+    """Refuse workers that were told different things, or that found other data.
+
+    Raises:
+        StrategyError: on all workers.
+    """
+    own = ("command", "created", "git")  # may differ
+    told = {key: value for key, value in config.items() if key not in own}
+    workers.require_same("What is trained", json.dumps(told, sort_keys=True).encode())
 
 
 def _same_data(run: Run, data: Dataset | None, console: Console) -> Dataset:

@@ -238,11 +238,6 @@ def test_a_users_model_with_a_softmax_trains_like_logits(tmp_path, quiet, two_de
         ({"precision": "float8"}, ArgumentError, "precision must be one of"),
         ({"epochs": 0}, ArgumentError, "epochs must be positive"),
         ({"strategy": "mirrored:2", "jit": True}, StrategyError, "XLA .* can't be combined"),
-        (
-            {"strategy": "mirrored:2", "precision": "mixed_float16"},
-            StrategyError,
-            "mixed_float16 can't be combined",
-        ),
     ],
 )
 def test_what_can_not_work_is_refused_by_name(

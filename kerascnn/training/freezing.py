@@ -1,0 +1,47 @@
+"""Training the classifier alone, as the first epochs of a fine-tuning do."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import keras
+
+from kerascnn.keras_internals import calls
+
+
+def classifier(model: keras.Model) -> list[keras.Layer]:
+    """The last layers with weights on the way to each output of a functional model."""
+    makers = {id(output): call for call in calls(model) for output in call.outputs}
+    found: dict[int, keras.Layer] = {}
+    pending, seen = list(model.outputs), set()
+    while pending:
+        tensor = pending.pop()
+        call = makers.get(id(tensor))
+        if call is None or id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        if getattr(call.operation, "trainable_variables", None):
+            found[id(call.operation)] = call.operation
+        else:
+            pending += call.inputs
+    return list(found.values())
+
+
+def trunk(model: keras.Model) -> list[keras.Layer]:
+    """All other layers with weights."""
+    last = set(map(id, classifier(model)))
+    return [layer for layer in model.layers if layer.weights and id(layer) not in last]
+
+
+@contextlib.contextmanager
+def frozen(layers: Sequence[keras.Layer]) -> Iterator[None]:
+    """Freeze layers for a while; batch normalization then uses its moving statistics, too."""
+    thawed = [layer for layer in layers if layer.trainable]
+    for layer in thawed:
+        layer.trainable = False
+    try:
+        yield
+    finally:
+        for layer in thawed:
+            layer.trainable = True
