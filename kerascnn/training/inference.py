@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,12 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascnn.data import Dataset, explain, load
+from kerascnn.data import Dataset, Split, explain, load
 from kerascnn.errors import ArgumentError, DataError
 from kerascnn.preprocessing import preprocess
-from kerascnn.training.config import preprocessing_from, recipe_from
-from kerascnn.training.engine import Engine, filled
+from kerascnn.training import protocols
+from kerascnn.training.augmentation import central
+from kerascnn.training.config import plain, preprocessing_from, recipe_from
 from kerascnn.training.optimizers import make_loss
+from kerascnn.training.recipes import Protocol, Recipe
 from kerascnn.training.run import Run
 
 
@@ -26,50 +27,88 @@ def evaluate_run(
     *,
     batch_size: int,
     echo: Callable[[str], None] | None,
+    protocol: Protocol | None = None,
 ) -> dict[str, Any]:
     """See `Run.evaluate`."""
-    config = run.config
-    dataset = load_for(
-        data or config["data"]["source"],
-        tuple(config["input_shape"]),
-        config["seed"],
-        config["data"]["skip_corrupt"],
-        echo if echo and data else lambda line: None,
-    )
+    config, protocol = run.config, protocol or Protocol()
+    datasets = _at_each_scale(config, data, protocol, echo)
+    dataset = datasets[0]
     if dataset.classes != config["classes"]:
         raise DataError(
             f"{dataset.name} has {dataset.classes} classes, the run {run.path} was trained on "
             f"{config['classes']}."
         )
-    name, split = next(
-        (name, part)
-        for name, part in (
-            ("test", dataset.test),
-            ("validation", dataset.validation),
-            ("train", dataset.train),
-        )
-        if part.size
-    )
-    model = run.model()
-    scores, is_logits = scores_of(model)
-    loss = make_loss(recipe_from(config["recipe"]), dataset.classes, from_logits=is_logits)
-    engine = Engine(
-        scores,
-        strategy=tf.distribute.get_strategy(),
-        loss=loss,
-        loss_weights=(1.0, *[0.0] * (len(scores.outputs) - 1)),
-    )
-    prepare = preprocess_with(config["preprocessing"])
-    batches = filled(split.batches(batch_size).map(lambda x, y: (prepare(x), y)), batch_size)
+    name = next(name for name in ("test", "validation", "train") if getattr(dataset, name).size)
+    splits = [getattr(each, name) for each in datasets]
+    labels = splits[0].labels
+    scores, is_logits = scores_of(run.model())
     with readable_errors():
-        found = engine.evaluate(iter(batches), math.ceil(split.size / batch_size))
-    return {
+        if protocol == Protocol():
+            loss = make_loss(recipe_from(config["recipe"]), dataset.classes, from_logits=is_logits)
+            outputs = _outputs(scores, splits[0], preparation(config), batch_size)
+        else:
+            # Probabilities were averaged: of them, only the plain cross-entropy has a meaning.
+            loss = make_loss(Recipe(), dataset.classes, from_logits=False)
+            outputs = protocols.predict(
+                scores,
+                splits,
+                protocol,
+                is_logits=is_logits,
+                prepare=preprocess_with(config["preprocessing"]),
+                size=tuple(config["input_shape"][:2]),
+                batch_size=batch_size,
+            )
+    rank = protocols.rank(outputs, labels)
+    losses = loss(tf.constant(labels), tf.constant(outputs))
+    found = {
         "data": dataset.name,
         "split": name,
-        "images": int(found.images),
-        "loss": found.mean_loss,
-        "error": found.error,
+        "images": len(labels),
+        "protocol": plain(protocol),
+        "loss": float(tf.reduce_mean(losses)),
+        "error": float((rank > 0).mean()),
     }
+    if dataset.classes > protocols.TOP:
+        found["top5_error"] = float((rank >= protocols.TOP).mean())
+    return found
+
+
+def _at_each_scale(
+    config: Mapping[str, Any],
+    data: str | Dataset | None,
+    protocol: Protocol,
+    echo: Callable[[str], None] | None,
+) -> list[Dataset]:
+    """The data once for each length of the protocol's `resize`, or as training had it."""
+    height, width, channels = config["input_shape"]
+    shapes = [
+        (round(height * length), round(width * length), channels) for length in protocol.resize
+    ]
+    say = echo if echo and data is not None else (lambda line: None)
+
+    def at(shape: tuple[int, int, int]) -> Dataset:
+        return load_for(
+            data or config["data"]["source"],
+            shape,
+            config["seed"],
+            config["data"]["skip_corrupt"],
+            say,
+        )
+
+    return [at(shape) for shape in shapes or [canvas_shape(config)]]
+
+
+def _outputs(
+    model: keras.Model, split: Split, prepare: Callable[[Any], Any], batch_size: int
+) -> np.ndarray:
+    """The model's first output for every image, in the split's order, `[n, classes]`."""
+
+    @tf.function(reduce_retracing=True)
+    def forward(images: Any) -> Any:
+        outputs = model(prepare(images), training=False)
+        return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
+
+    return np.concatenate([forward(images).numpy() for images, _ in split.batches(batch_size)])
 
 
 def predict_run(run: Run, images: np.ndarray, *, batch_size: int) -> np.ndarray:
@@ -122,6 +161,31 @@ def preprocess_with(stored: Mapping[str, Any]) -> Callable[[Any], Any]:
     preprocessing = preprocessing_from(stored)
     dtype = keras.config.floatx()
     return lambda images: tf.cast(preprocess(images, preprocessing), dtype)
+
+
+def preparation(config: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """From a batch of the canvas to the network's input: its middle, preprocessed.
+
+    Images that are cropped already, as training images are, stay whole.
+
+    Args:
+        config: a run's.
+    """
+    size = tuple(config["input_shape"][:2])
+    augmentation = recipe_from(config["recipe"]).augmentation
+    prepare = preprocess_with(config["preprocessing"])
+
+    def ready(images: Any) -> Any:
+        whole = tuple(images.shape[1:3]) == size
+        return prepare(images if whole else central(images, augmentation, size))
+
+    return ready
+
+
+def canvas_shape(config: Mapping[str, Any]) -> tuple[int, int, int]:
+    """`(height, width, channels)` of the images that a run's training was given."""
+    height, width, channels = config["data"].get("image_shape", config["input_shape"])
+    return height, width, channels
 
 
 def load_for(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from kerascnn.data import Dataset
+    from kerascnn.training.recipes import Protocol
 
 
 @dataclass(frozen=True)
@@ -104,21 +105,25 @@ class Run:
         *,
         batch_size: int = 256,
         echo: Callable[[str], None] | None = print,
+        protocol: Protocol | None = None,
     ) -> dict[str, Any]:
-        """Loss and top-1 error on a test split, every image counted once.
+        """Loss and error on a test split, every image counted once.
 
         Args:
             data: a source or a Dataset; default: the data the run was trained on.
             batch_size: images in one step; has no effect on the result.
             echo: is called with each note on how another source's images are changed to fit; of
                 the run's own data, training has said it. None: silent.
+            protocol: the views of each image whose predictions are averaged; default: the
+                middle, as in training.
 
         Returns:
-            `{"data", "split", "images", "loss", "error"}`.
+            `{"data", "split", "images", "protocol", "loss", "error"}`, and "top5_error" where
+            there are more than five classes.
         """
         from kerascnn.training.inference import evaluate_run
 
-        return evaluate_run(self, data, batch_size=batch_size, echo=echo)
+        return evaluate_run(self, data, batch_size=batch_size, echo=echo, protocol=protocol)
 
     def predict(self, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
         """Class probabilities `[batch, classes]` of images `[batch, height, width, channels]`.
