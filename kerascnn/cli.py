@@ -98,10 +98,10 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; what a user did wrong is one message and exit status 1."""
+    """Run the command line; what a user did wrong is one message and its error's exit status."""
     hush_tensorflow()
     try:
         app(prog_name="kerascnn")
     except KerascnnError as error:
         print_error("Error", error, style="bold red")
-        sys.exit(1)
+        sys.exit(error.exit_status)

@@ -2,7 +2,13 @@
 
 
 class KerascnnError(Exception):
-    """Base of all errors that kerascnn raises on purpose; the command line prints them plainly."""
+    """Base of all errors that kerascnn raises on purpose; the command line prints them plainly.
+
+    Attributes:
+        exit_status: of a command that ends with this error.
+    """
+
+    exit_status = 1
 
 
 class UnknownNameError(KerascnnError, LookupError):
@@ -43,6 +49,8 @@ class StrategyError(KerascnnError, ValueError):
 
 class WorkerError(KerascnnError, RuntimeError):
     """Another worker of a job on several machines has ended, or doesn't answer any more."""
+
+    exit_status = 75  # the EX_TEMPFAIL of sysexits.h: the same command may succeed later
 
 
 class RunError(KerascnnError, ValueError):

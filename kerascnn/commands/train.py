@@ -65,7 +65,7 @@ def train(
 
     from rich.console import Console
 
-    from kerascnn.training import trainer
+    from kerascnn.training import strategies, trainer
 
     console = Console(stderr=json)
     if resume is not None:
@@ -94,6 +94,8 @@ def train(
             skip_corrupt=skip_corrupt,
             console=console,
         )
+    if not strategies.is_chief():
+        return  # the chief has written the run, and reports it
     metrics = found.metrics
     if json:
         typer.echo(json_.dumps({"run": str(found.path), **metrics}, indent=2))

@@ -1,0 +1,86 @@
+"""`kerascnn launch`: a training as a job of several workers on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from kerascnn.errors import ArgumentError
+
+launch = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@launch.command("launch", context_settings={"allow_interspersed_args": False})
+def launch_(
+    command: list[str] = typer.Argument(
+        ..., metavar="train ...", help="`train` and its arguments, as for one process."
+    ),
+    workers: int = typer.Option(2, "-n", "--workers", min=1, help="How many processes."),
+    restarts: int = typer.Option(
+        0, min=0, help="How often to start the job again, from its last epoch, if a worker is lost."
+    ),
+    start_timeout: float = typer.Option(
+        300.0, min=1.0, help="Seconds in which all workers must have started."
+    ),
+) -> None:
+    """Train with several processes on this machine, as with several machines.
+
+    Each process trains on its share of every batch, and on its share of the GPUs; the result is
+    that of one process. If a worker dies or hangs, the others are ended.
+    """
+    import os
+
+    from rich.console import Console
+
+    from kerascnn.training.launching import TERMINATED, restart_command, run_job
+    from kerascnn.training.messages import sayer
+
+    command, run = _with_run(command)
+    say = sayer(Console(stderr=True))
+    environment = {**os.environ, "KERASCNN_START_TIMEOUT": str(start_timeout)}
+    outcome = run_job(command, workers, environment=environment, say=say)
+    for number in range(restarts):
+        if not outcome.lost:
+            break
+        command = restart_command(command, run)
+        say(f"Restart {number + 1} of {restarts}: kerascnn {' '.join(command)}")
+        outcome = run_job(command, workers, environment=environment, say=say)
+    if outcome.code and outcome.code != TERMINATED:
+        more = f" It was started again {restarts} times." if restarts and outcome.lost else ""
+        how = f"`kerascnn launch -n {workers} train --resume {run}`"
+        say(f"Error: {outcome.description}; the job has failed.{more} Go on with {how}.")
+    raise typer.Exit(outcome.status)
+
+
+def _with_run(command: list[str]) -> tuple[list[str], Path]:
+    """The command with a run directory, which all workers and all restarts have to share.
+
+    Raises:
+        ArgumentError: it isn't `train`, or with a strategy for one process.
+    """
+    if command[0] != "train":
+        raise ArgumentError(f"launch starts `train` only. Received: {command[0]!r}.")
+    told = _parsed(command[1:])
+    if told["strategy"] not in ("auto", "multiworker"):
+        raise ArgumentError(
+            f"launch needs --strategy multiworker, or none given. Received: {told['strategy']!r}."
+        )
+    if told["resume"] is not None:
+        return command, Path(told["resume"])
+    if told["run"] is not None:
+        return command, Path(told["run"])
+    from kerascnn.training.config import default_path
+
+    run = default_path(told["name"] or "again", told["data"])
+    return [*command, "--run", str(run)], run
+
+
+def _parsed(arguments: list[str]) -> dict[str, Any]:
+    """The options of `kerascnn train`, by name; what it refuses is refused here."""
+    from kerascnn.commands.train import train
+
+    app = typer.Typer(add_completion=False)
+    app.command(name="train")(train)
+    return typer.main.get_command(app).make_context("kerascnn train", arguments).params
