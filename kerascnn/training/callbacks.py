@@ -9,7 +9,7 @@ import numpy as np
 from kerascnn.data import Split
 from kerascnn.training.batches import evaluation_batch
 from kerascnn.training.board import TensorBoardLogs
-from kerascnn.training.inference import preprocess_with
+from kerascnn.training.inference import preparation
 from kerascnn.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def tensorboard(training: Training, first_epoch: int) -> TensorBoardLogs:
         directory=training.run.path / "tensorboard",
         class_names=dataset.class_names,
         images=images,
-        inputs=preprocess_with(config["preprocessing"])(images).numpy(),
+        inputs=preparation(config)(images).numpy(),
         labels=np.array([label for _, label in examples]),
         hparams={
             "network": config["name"],
@@ -59,7 +59,7 @@ def tensorboard(training: Training, first_epoch: int) -> TensorBoardLogs:
 
 def _labels_and_predictions(training: Training, split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Of all images of a split, or of the first `CONFUSED` in a fixed random order."""
-    prepare = preprocess_with(training.config["preprocessing"])
+    prepare = preparation(training.config)
     batch = evaluation_batch(training.batching.size)
     labels, predicted = [], []
     with training.engine.averaged():

@@ -26,6 +26,7 @@ from kerascnn.training.files import replacing, write_json
 from kerascnn.training.freezing import frozen, trunk
 from kerascnn.training.inference import readable_errors
 from kerascnn.training.messages import sayer
+from kerascnn.training.optimizers import follow_history
 from kerascnn.training.pictures import curves
 from kerascnn.training.recipes import Recipe
 from kerascnn.training.run import Run, write_history
@@ -151,6 +152,7 @@ class Training:
         validation = self._repeated("validation")
         while self.position.epoch < self.recipe.epochs:
             epoch = self.position.epoch
+            follow_history(self.optimizer, self.recipe, self.rows)
             chain.on_epoch_begin(epoch)
             with self._frozen(epoch):
                 self._one_epoch(batches, chain)
@@ -162,7 +164,6 @@ class Training:
                 chain.on_test_end()
             self.rows.append(row)
             self.position = Position(epoch + 1)
-            self._after_epoch()
             if self.workers.chief:
                 # The history first: a crash in between leaves a line too many, which resuming
                 # drops.
@@ -171,13 +172,6 @@ class Training:
             chain.on_epoch_end(epoch, {k: v for k, v in row.items() if k != "epoch"})
             if self._agree(1)[1]:
                 break
-
-    def _after_epoch(self) -> None:
-        """The place for what depends on the epochs so far, such as a schedule on plateaus.
-
-        It is called before the checkpoint is saved, and on several machines on all workers with
-        the same losses and errors in `rows`, so that all of them decide alike.
-        """
 
     @contextlib.contextmanager
     def _frozen(self, epoch: int) -> Iterator[None]:
@@ -259,7 +253,8 @@ class Training:
             f"The loss is not a number at step {update + 1} of epoch {self.position.epoch + 1}, "
             f"with a learning rate of {self._learning_rate():.3g}. Try a tenth of the recipe's "
             f"(--learning-rate {self.recipe.learning_rate / 10:.3g}), a limit on the gradient "
-            "(--clip-norm 1), or a longer warm-up. The state before this epoch is in "
+            f"(--clip-norm 1), or a longer warm-up (--warmup-epochs "
+            f"{max(1, 2 * self.recipe.warmup_epochs):g}). The state before this epoch is in "
             f"{self.run.path / 'checkpoints'}."
         )
 

@@ -19,6 +19,7 @@ from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError, RunError
 from kerascnn.training import strategies
 from kerascnn.training.assembly import fit
+from kerascnn.training.augmentation import with_components
 from kerascnn.training.config import (
     default_path,
     git_state,
@@ -29,7 +30,7 @@ from kerascnn.training.config import (
 )
 from kerascnn.training.directory import prepare_directory, refuse_directory
 from kerascnn.training.files import write_json, write_text
-from kerascnn.training.inference import load_for, scores_of
+from kerascnn.training.inference import canvas_shape, load_for, scores_of
 from kerascnn.training.messages import sayer
 from kerascnn.training.recipes import Recipe
 from kerascnn.training.run import Run
@@ -39,6 +40,7 @@ from kerascnn.training.settings import (
     check_settings,
     refuse_combinations,
 )
+from kerascnn.training.starting import described, require_same
 from kerascnn.training.workers import Workers
 
 __all__ = ["PRECISIONS", "repeat", "resume", "sayer", "train"]
@@ -54,6 +56,7 @@ def train(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    weights: str | Path | None = None,
     strategy: str = "auto",
     precision: str = "float32",
     jit: bool | None = None,
@@ -76,6 +79,8 @@ def train(
             of another shape are padded, resized or converted, with a note.
         recipe: how to train; default: the architecture's.
         epochs, batch_size, learning_rate: replace the recipe's.
+        weights: trained weights to start from: "imagenet", "imagenet:PUBLISHER", a file or a run
+            directory; None: the recipe's or the architecture's first weights.
         strategy: "auto", "none", "mirrored", "mirrored:N" or "multiworker"; see
             `kerascnn.training.strategies.resolve`. On several machines every worker calls this
             alike and has its share of each batch; one of them, the chief, writes.
@@ -96,7 +101,7 @@ def train(
         The finished run.
 
     Raises:
-        ArgumentError, DataError, StrategyError, RunError: see their messages.
+        ArgumentError, DataError, StrategyError, RunError, WeightsError: see their messages.
         TrainingError: the loss is not finite.
         KeyboardInterrupt: after the state has been saved, if the user interrupts.
         Terminated: the same after SIGTERM; a SystemExit with the status 143.
@@ -111,6 +116,8 @@ def train(
         learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
     )
     check_settings(recipe, precision)
+    subject = _with_dropout(subject, recipe.dropout)
+    start = described(weights) if weights else None
     if isinstance(subject.network, Architecture):
         subject.network.cost(subject.shape, **subject.arguments)  # refuses too small an input
     if not isinstance(data, (str, Dataset)):
@@ -128,7 +135,13 @@ def train(
     workers = Workers(found)
     console = console if workers.chief else Console(quiet=True)
     path = Path(workers.text_of_chief(str(path)))  # a default one has the time in it
-    dataset = load_for(data, subject.shape, seed, skip_corrupt, sayer(console))
+    canvas = recipe.augmentation.canvas_shape(subject.shape)
+    if isinstance(data, Dataset) and data.image_shape == subject.shape:
+        canvas = subject.shape  # crops are then cut from the images as they are
+    dataset = load_for(data, canvas, seed, skip_corrupt, sayer(console))
+    recipe = dataclasses.replace(
+        recipe, augmentation=with_components(recipe.augmentation, dataset.train)
+    )
     batching(recipe, dataset.train.size, found)  # refuses too few images
     if isinstance(subject.network, keras.Model):
         _check_scores(subject.network, dataset.classes)
@@ -136,17 +149,19 @@ def train(
         "kerascnn_run": 1,
         "name": subject.name,
         "architecture": subject.config,
-        "input_shape": list(dataset.image_shape),
+        "input_shape": list(subject.shape),
         "classes": dataset.classes,
         "class_names": list(dataset.class_names),
         "preprocessing": plain(subject.preprocessing),
         "data": {
             "source": source,
+            "image_shape": list(dataset.image_shape),
             "fingerprint": dataset.fingerprint,
             "skip_corrupt": skip_corrupt,
             "sizes": {k: getattr(dataset, k).size for k in ("train", "validation", "test")},
         },
         "recipe": plain(recipe),
+        "weights": start,
         "strategy": strategy,
         "precision": precision,
         "jit": jit,
@@ -205,6 +220,7 @@ def repeat(
         arguments=tupled(config["architecture"]["arguments"]),
         input_shape=tuple(config["input_shape"]),
         recipe=recipe_from(config["recipe"]),
+        weights=_same_weights(config),
         strategy=config["strategy"],
         precision=config["precision"],
         jit=config["jit"],
@@ -277,7 +293,7 @@ def _same_data(run: Run, data: Dataset | None, console: Console) -> Dataset:
     stored = config["data"]
     dataset = load_for(
         data or stored["source"],
-        tuple(config["input_shape"]),
+        canvas_shape(config),
         config["seed"],
         stored["skip_corrupt"],
         sayer(console),
@@ -289,6 +305,18 @@ def _same_data(run: Run, data: Dataset | None, console: Console) -> Dataset:
             "--data ...`."
         )
     return dataset
+
+
+def _same_weights(config: Mapping[str, Any]) -> str | None:
+    """The trained weights that a run started from.
+
+    Raises:
+        RunError, WeightsError: their file has changed since, or is gone.
+    """
+    if not (stored := config.get("weights")):
+        return None
+    require_same(stored)
+    return stored["source"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -335,6 +363,25 @@ def _subject(
         )
     shape = _image_shape(found)
     return _Subject(found, found.name, shape, values, Preprocessing(), Recipe())
+
+
+def _with_dropout(subject: _Subject, dropout: float | None) -> _Subject:
+    """The recipe's dropout as the architecture's argument, unless the user has given that.
+
+    Raises:
+        ArgumentError: the network has no such argument.
+    """
+    if dropout is None or "dropout" in subject.arguments:
+        return subject
+    if not isinstance(subject.network, Architecture) or "dropout" not in subject.network.space:
+        raise ArgumentError(
+            f"{subject.name} has no argument `dropout` that the recipe's could replace. "
+            f"Received: dropout={dropout:g}. Leave it to the network with dropout=None "
+            "(--with dropout=none)."
+        )
+    arguments = {**subject.arguments, "dropout": dropout}
+    subject.network.space.validate(arguments, owner=subject.name)
+    return dataclasses.replace(subject, arguments=arguments)
 
 
 def _image_shape(model: object) -> tuple[int, int, int]:

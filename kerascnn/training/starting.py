@@ -1,0 +1,87 @@
+"""Where training starts: a recipe's first weights, and over them trained ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerascnn.architecture import Architecture
+from kerascnn.errors import RunError, WeightsError
+from kerascnn.training.initialization import initialize
+from kerascnn.training.recipes import Recipe
+from kerascnn.weights.loading import load
+from kerascnn.weights.pretrained import load_into
+
+
+def described(weights: str | Path) -> dict[str, Any]:
+    """Trained weights as a run's config.json holds them: what to load, and a file's SHA-256.
+
+    Args:
+        weights: "imagenet" or "imagenet:PUBLISHER"; a file; or a run directory.
+
+    Raises:
+        WeightsError: there is no such file.
+    """
+    text = str(weights)
+    if text.partition(":")[0] == "imagenet":
+        return {"source": text, "sha256": None}
+    path = Path(text).expanduser()
+    path = path / "model.keras" if path.is_dir() else path
+    if not path.is_file():
+        raise WeightsError(
+            'weights must be "imagenet", "imagenet:PUBLISHER", a file of weights or the directory '
+            f"of a finished run. There is no file {str(path)!r}."
+        )
+    with open(path, "rb") as file:
+        return {"source": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def start(
+    model: keras.Model,
+    network: Architecture | keras.Model,
+    config: Mapping[str, Any],
+    recipe: Recipe,
+    say: Callable[[str], None],
+) -> None:
+    """Give a built model the weights that its training starts from.
+
+    Args:
+        model: the built model.
+        network: what it was built from.
+        config: the run's.
+        recipe: its `initialization`.
+        say: is called with what became of trained weights.
+
+    Raises:
+        ArgumentError: the recipe's initialization is illegal.
+        WeightsError: trained weights don't fit.
+        RunError: their file has changed since the run was started.
+    """
+    initialize(model, recipe.initialization, config["seed"])
+    stored = config.get("weights")
+    if not stored:
+        return
+    require_same(stored)
+    if isinstance(network, Architecture):
+        values = network.space.validate(config["architecture"]["arguments"], owner=network.name)
+        report = load_into(model, network, stored["source"], values, include_top=True)
+    else:
+        report = load(model, stored["source"], verbose=False)
+    say(str(report))
+
+
+def require_same(stored: Mapping[str, Any]) -> None:
+    """Refuse a file of weights that has changed since a config.json named it.
+
+    Raises:
+        RunError, WeightsError: it has changed, or is gone.
+    """
+    if described(stored["source"])["sha256"] != stored["sha256"]:
+        raise RunError(
+            f"The weights {stored['source']} have changed since the run was started from them, so "
+            "the same result can't be expected. Start a new run with `kerascnn train`."
+        )
