@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +136,10 @@ def _write_onnx(model: Any, path: Path) -> None:
     # Given, since Keras 3.15 refuses a model that hasn't been called yet if it must find it out.
     (given,) = model.inputs
     signature = [keras.InputSpec(shape=given.shape, dtype=given.dtype, name=given.name)]
-    model.export(str(path), format="onnx", input_signature=signature, verbose=False)
+    with warnings.catch_warnings():
+        # Keras asks NumPy for `np.object`, to replace it for tf2onnx where it is gone.
+        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
+        model.export(str(path), format="onnx", input_signature=signature, verbose=False)
 
 
 def _write_litert(model: Any, path: Path) -> None:

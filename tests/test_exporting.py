@@ -40,9 +40,10 @@ def lenet():
 
 
 @pytest.mark.parametrize("format", exporting.SUFFIXES)
-def test_same_outputs(format, lenet, tmp_path):
+def test_same_outputs(format, lenet, tmp_path, recwarn):
     need(format)
     path = exporting.export(lenet, tmp_path / "lenet", format)
+    assert not [w for w in recwarn if w.category is FutureWarning], "nothing a user could act upon"
     assert path.name == "lenet" + exporting.SUFFIXES[format]
     assert [p.name for p in tmp_path.iterdir()] == [path.name], "nothing unfinished is left"
     gap = exporting.difference(lenet, path, format)

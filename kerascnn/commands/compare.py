@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_
 import math
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -200,11 +201,26 @@ def _draw(rows: list[Row], path: Path) -> None:
         fontsize=10,
         color=INK,
     )
+    caption = textwrap.fill(_protocols(row for row in rows if row.error), 150)
+    figure.supxlabel(caption, x=0.01, ha="left", fontsize=7, color=INK)
     _label(figure, axes, [row.name for row in rows], list(zip(macs, errors)), areas)
     try:
         figure.savefig(path)
     except (ValueError, OSError) as error:  # an unknown suffix; a folder that isn't there
         raise ArgumentError(f"--save {path}: {error}") from error
+
+
+def _protocols(rows: Iterable[Row]) -> str:
+    """What a reader must know before comparing the errors."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        assert row.error
+        groups.setdefault(row.error.crops, []).append(row.name)
+    if len(groups) == 1:
+        return f"Errors as published: {next(iter(groups))}."
+    listed = "; ".join(f"{crops}: {', '.join(names)}" for crops, names in groups.items())
+    how = "under different protocols: the more crops, the fewer errors"
+    return f"Errors as published, {how}. {listed}."
 
 
 def _label(

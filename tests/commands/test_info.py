@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 import kerascnn
 from kerascnn.architecture import Card, Result
 from kerascnn.cli import app
-from kerascnn.commands.compare import comparable
+from kerascnn.commands.compare import _protocols, _rows, comparable
 from kerascnn.training.trainer import train
 
 
@@ -137,6 +137,15 @@ def test_compare_draws_a_picture(tmp_path):
     for wrong, message in (("picture.doc", "'doc' is not supported"), ("no/x.png", "No such file")):
         with pytest.raises(kerascnn.errors.ArgumentError, match=message):
             run("compare", "alexnet", "--save", tmp_path / wrong)
+
+
+def test_the_picture_says_under_which_protocols_the_errors_were_measured():
+    rows = _rows(["alexnet", "googlenet", "vgg16"])
+    assert _protocols(rows).endswith(
+        "under different protocols: the more crops, the fewer errors. "
+        "10 crops: alexnet; 1 crop: googlenet, vgg16."
+    )
+    assert _protocols(rows[1:]) == "Errors as published: 1 crop."
 
 
 def card(*results):
