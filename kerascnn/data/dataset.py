@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,35 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from kerascnn.data.examples import Encoded
+
+
+@dataclass(frozen=True)
+class Crops:
+    """A part of each image, perhaps mirrored, that is drawn anew in each epoch.
+
+    Made while an image is read, this saves decoding and resizing what is cut off.
+
+    Attributes:
+        size: `(height, width)` of the part, at most the image's.
+        choose: from positions and an epoch, int64 `[batch]` each, to top, left: int32, and
+            mirrored: bool, `[batch]` each. A TensorFlow function, and a pure one.
+    """
+
+    size: tuple[int, int]
+    choose: Callable[[Any, Any], tuple[Any, Any, Any]]
+
+    def cut(self, images: Any, index: Any, epoch: Any) -> Any:
+        """From images `[batch, height, width, channels]` to their parts."""
+        import tensorflow as tf
+
+        height, width = self.size
+        top, left, mirrored = (part[:, None] for part in self.choose(index, epoch))
+        images = tf.gather(images, top + tf.range(height), axis=1, batch_dims=1)
+        columns = tf.where(mirrored, width - 1 - tf.range(width), tf.range(width))
+        return tf.gather(images, left + columns, axis=2, batch_dims=1)
+
+
+AT_A_TIME = 8  # files that one thread reads in a row
 
 
 class Split:
@@ -59,6 +89,7 @@ class Split:
         with_index: bool = False,
         share: tuple[int, int] = (0, 1),
         multiple: int = 1,
+        crops: Crops | None = None,
     ) -> tf.data.Dataset:
         """Images uint8 `[batch, height, width, channels]` in 0..255 and labels int32 `[batch]`.
 
@@ -78,6 +109,7 @@ class Split:
                 `batch_size / workers` examples; nothing else is read. In the last, smaller batch
                 of an epoch a part may be smaller too, or empty.
             multiple: an epoch has a multiple of so many batches; those beyond it are dropped.
+            crops: deliver a part of each image.
 
         Raises:
             ArgumentError: no batch would ever come.
@@ -107,15 +139,15 @@ class Split:
         with tf.device("CPU:0"):
             labels = tf.constant(self.labels)
 
+        size = crops.size if crops else self.image_shape[:2]
+
         def complete(images: Any, index: Any, epoch: Any) -> tuple[Any, ...]:
-            known = (
-                tf.ensure_shape(images, [*shape, *self.image_shape]),
-                tf.gather(labels, index),
-            )
+            images = tf.ensure_shape(images, [*shape, *size, self.image_shape[2]])
+            known = images, tf.gather(labels, index)
             return (*known, index, tf.fill(tf.shape(index), epoch)) if with_index else known
 
         data = tf.data.Dataset.range(first_epoch, last).flat_map(order)
-        data = self._read_all(data, part_size, complete)
+        data = self._read_all(data, part_size, crops, complete)
         endless = epochs is None and steps
         left = max(0, steps * max(0, last - first_epoch) - first_step)
         count = tf.data.INFINITE_CARDINALITY if endless else left
@@ -138,17 +170,24 @@ class Split:
             )
 
     def _read_all(
-        self, data: tf.data.Dataset, batch_size: int, complete: Callable[..., Any]
+        self,
+        data: tf.data.Dataset,
+        batch_size: int,
+        crops: Crops | None,
+        complete: Callable[..., Any],
     ) -> tf.data.Dataset:
         """From positions `[batch]` and an epoch to `complete(images, positions, epoch)`."""
         import tensorflow as tf
 
         fetch = self._fetch()
-        return data.map(
-            lambda index, epoch: complete(fetch(index), index, epoch),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+
+        def read(index: Any, epoch: Any) -> tuple[Any, ...]:
+            images = fetch(index)
+            if crops:
+                images = crops.cut(images, index, tf.fill(tf.shape(index), epoch))
+            return complete(images, index, epoch)
+
+        return data.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def _image(self, index: int) -> np.ndarray:
         raise NotImplementedError
@@ -223,7 +262,11 @@ class EncodedSplit(ReadSplit):
         self.examples = examples
 
     def _read_all(
-        self, data: tf.data.Dataset, batch_size: int, complete: Callable[..., Any]
+        self,
+        data: tf.data.Dataset,
+        batch_size: int,
+        crops: Crops | None,
+        complete: Callable[..., Any],
     ) -> tf.data.Dataset:
         import tensorflow as tf
 
@@ -231,45 +274,63 @@ class EncodedSplit(ReadSplit):
 
         shape = self.image_shape
 
-        def prepared(position: int) -> tuple[bytes, jpeg.Plan]:
-            """A file's bytes and how to read them; nothing, if that is not for TensorFlow."""
-            content = self.examples.content(position)
-            way = jpeg.plan(content, shape)
-            return (content, way) if way else (b"", jpeg.NONE)
+        def prepared(positions: np.ndarray) -> list[tuple[bytes, jpeg.Plan]]:
+            """The files' bytes and how to read them; nothing, if that is not for TensorFlow."""
+            found = []
+            for content in map(self.examples.content, positions.tolist()):
+                way = jpeg.plan(content, shape)
+                found.append((content, way) if way else (b"", jpeg.NONE))
+            return found
 
         def prepare(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             contents = np.full(batch_size, b"", object)
-            ways = np.full((batch_size, 5), jpeg.NONE, "int32")
-            found = workers().map(prepared, index.tolist())
-            for place, (content, way) in enumerate(found):
+            ways = np.full((batch_size, len(jpeg.NONE)), jpeg.NONE, "int32")
+            try:
+                # Some at a time: handing over one by one would take longer than reading it.
+                parts = [index[at : at + AT_A_TIME] for at in range(0, len(index), AT_A_TIME)]
+                found = workers().map(prepared, parts)
+            except RuntimeError:  # the interpreter is ending: nobody will see this batch
+                return contents, ways
+            for place, (content, way) in enumerate(itertools.chain.from_iterable(found)):
                 contents[place], ways[place] = content, way
             return contents, ways
 
-        def general(position: np.ndarray) -> np.ndarray:
-            return self._read(int(position)) if position >= 0 else np.zeros(shape, "uint8")
-
-        def one_by_one(index: Any, epoch: Any) -> tuple[Any, ...]:
+        def one_by_one(index: Any, epoch: Any) -> dict[str, Any]:
             contents, ways = tf.numpy_function(
                 prepare, [index], (tf.string, tf.int32), stateful=False
             )
             # The last batch of an epoch is filled up, so that no batch spans two epochs.
             index = tf.pad(index, [[0, batch_size - tf.shape(index)[0]]], constant_values=-1)
-            return (
-                tf.ensure_shape(contents, [batch_size]),
-                tf.ensure_shape(ways, [batch_size, 5]),
-                tf.ensure_shape(index, [batch_size]),
-                tf.fill([batch_size], epoch),
-            )
+            index = tf.ensure_shape(index, [batch_size])
+            epochs = tf.fill([batch_size], epoch)
+            return {
+                "content": tf.ensure_shape(contents, [batch_size]),
+                "way": tf.ensure_shape(ways, [batch_size, len(jpeg.NONE)]),
+                "part": crops.choose(index, epochs) if crops else (),
+                "position": index,
+                "epoch": epochs,
+            }
 
-        def read(content: Any, way: Any, position: Any, epoch: Any) -> tuple[Any, Any, Any]:
+        def general(position: np.ndarray) -> np.ndarray:
+            return self._read(int(position)) if position >= 0 else np.zeros(shape, "uint8")
+
+        def generally(position: Any, part: tuple[Any, ...]) -> Any:
+            image = tf.numpy_function(general, [position], tf.uint8, stateful=False)
+            image = tf.ensure_shape(image, shape)
+            return image[part[0] :, part[1] :][: crops.size[0], : crops.size[1]] if crops else image
+
+        def read(of: dict[str, Any]) -> tuple[Any, Any, Any]:
+            content, way, part = of["content"], of["way"], of["part"]
+            size = crops.size if crops else shape[:2]
+            top, left = part[:2] if crops else (0, 0)
             image = tf.cond(
                 way[0] > 0,
-                lambda: jpeg.decode(content, way, shape),
-                lambda: tf.ensure_shape(
-                    tf.numpy_function(general, [position], tf.uint8, stateful=False), shape
-                ),
+                lambda: jpeg.decode(content, way, shape, (top, left, *size)),
+                lambda: tf.ensure_shape(generally(of["position"], part), (*size, shape[2])),
             )
-            return image, position, epoch
+            if crops:
+                image = tf.cond(part[2], lambda: tf.reverse(image, [1]), lambda: image)
+            return image, of["position"], of["epoch"]
 
         def whole(batch: Any, index: Any, epochs: Any) -> tuple[Any, ...]:
             count = tf.math.count_nonzero(index >= 0)

@@ -18,6 +18,7 @@ from PIL import ExifTags, Image
 from kerascnn.data.images import Shape
 
 RATIOS = (1, 2, 4, 8)  # by which libjpeg shrinks while decoding
+MARGIN = 0.75  # the largest share of the decoded size that is wanted
 
 # Start of frame: baseline, extended and progressive with Huffman codes.
 _FRAMES = frozenset((0xC0, 0xC1, 0xC2))
@@ -44,6 +45,9 @@ class Plan(NamedTuple):
     width: int
 
 
+NONE = Plan(0, 0, 0, 0, 0)  # where there is no plan
+
+
 def plan(content: bytes, shape: Shape) -> Plan | None:
     """The way from a file's bytes to `(height, width, channels)`; None: it is one for Pillow."""
     if (header := plain(content)) is None:
@@ -54,8 +58,9 @@ def plan(content: bytes, shape: Shape) -> Plan | None:
     scale = max(height / header.height, width / header.width)
     if scale > 1:
         return None  # to be padded or enlarged
-    # Never smaller than wanted, so that nothing is enlarged afterwards.
-    ratio = max(r for r in RATIOS if scale * r <= 1)
+    # Never smaller than wanted, so that nothing is enlarged afterwards; and with a margin, as the
+    # window lies on whole pixels, of which one must not be as large as one of the result.
+    ratio = max(r for r in RATIOS if r == 1 or scale * r <= MARGIN)
     rows, columns = -(-header.height // ratio), -(-header.width // ratio)
     scale = max(height / rows, width / columns)
     window = min(rows, round(height / scale)), min(columns, round(width / scale))
@@ -111,18 +116,34 @@ def _turned(segment: bytes) -> bool:
         return True
 
 
-def decode(content: Any, way: Any, shape: Shape) -> Any:
-    """A TensorFlow graph from a file's bytes, and its plan as int32 `[5]`, to uint8 `shape`."""
+def decode(content: Any, way: Any, shape: Shape, part: tuple[Any, Any, int, int]) -> Any:
+    """A TensorFlow graph from a file's bytes to a part of the image.
+
+    Args:
+        content: the file, a string.
+        way: its plan, int32 `[5]`.
+        shape: `(height, width, channels)` that the plan was made for.
+        part: top, left, height and width within that.
+
+    Returns:
+        uint8 `[height, width, channels]` of the part. It is cut out of the file at whole pixels.
+    """
     import tensorflow as tf
 
+    starts, sizes = tf.cast(way[1:3], tf.float32), tf.cast(way[3:], tf.float32)
+    scale = sizes / tf.constant(shape[:2], tf.float32)  # pixels of the file in one of the image
+    first = starts + scale * tf.cast(tf.stack(part[:2]), tf.float32)
+    last = first + scale * tf.constant(part[2:], tf.float32)
+    # Up to whole pixels; halves always in the same direction, so that no side becomes too short.
+    corners = tf.cast(tf.floor(tf.stack([first, last]) + 0.5), tf.int32)
+    window = tf.concat([corners[0], corners[1] - corners[0]], axis=0)
+
     def at(ratio: int) -> Any:
-        return tf.io.decode_jpeg(
-            content, channels=shape[2], ratio=ratio, dct_method="INTEGER_ACCURATE"
+        return tf.image.decode_and_crop_jpeg(
+            content, window, channels=shape[2], ratio=ratio, dct_method="INTEGER_ACCURATE"
         )
 
     branch = tf.argmax(tf.equal(way[0], RATIOS), output_type=tf.int32)
     image = tf.switch_case(branch, [lambda ratio=ratio: at(ratio) for ratio in RATIOS])
-    top, left, height, width = tf.unstack(way[1:])
-    window = image[None, top : top + height, left : left + width]
-    shrunk = tf.raw_ops.ResizeArea(images=window, size=shape[:2])[0]
-    return tf.ensure_shape(tf.cast(shrunk + 0.5, tf.uint8), shape)
+    shrunk = tf.raw_ops.ResizeArea(images=image[None], size=part[2:])[0]
+    return tf.ensure_shape(tf.cast(shrunk + 0.5, tf.uint8), (*part[2:], shape[2]))

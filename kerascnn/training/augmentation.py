@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerascnn.data.dataset import Split
+from kerascnn.data.dataset import Crops, Split
 from kerascnn.data.images import workers
 from kerascnn.errors import ArgumentError
 from kerascnn.training.randaugment import OPERATIONS, blended, contrasted, grey, transformed
@@ -61,6 +61,30 @@ def augment(
     for layer in range(augmentation.randaugment):
         images = _randaugment(images, draw, _RANDAUGMENT + 2 * layer, augmentation.magnitude / 10)
     return _coloured(images, draw, augmentation)
+
+
+def crops(
+    augmentation: Augmentation, *, seed: int, canvas: tuple[int, int], size: tuple[int, int]
+) -> tuple[Crops | None, Augmentation]:
+    """The part of `augment` that the data can do while reading, and what is left to do.
+
+    Crops on whole pixels, and mirroring; None, if the recipe moves images in other ways.
+    """
+    flip = augmentation.flip
+    left_over = replace(augmentation, canvas=1.0, flip=False)
+    if _moves(left_over) or (size == canvas and not flip) or min(np.subtract(canvas, size)) < 0:
+        return None, augmentation
+
+    def choose(index: Any, epoch: Any) -> tuple[Any, Any, Any]:
+        draw = _Draw(index, epoch, seed)
+        top, left = (
+            tf.cast(_place(draw(stream), side, kept, 0, True), tf.int32)
+            for stream, side, kept in zip((_TOP, _LEFT), canvas, size)
+        )
+        mirrored = draw(_MIRROR) > 0 if flip else tf.zeros_like(top, tf.bool)
+        return top, left, mirrored
+
+    return Crops(size, choose), left_over
 
 
 def central(images: Any, augmentation: Augmentation, size: tuple[int, int]) -> Any:
