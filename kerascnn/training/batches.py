@@ -9,10 +9,10 @@ from typing import Any
 import tensorflow as tf
 
 from kerascnn.data import Dataset, Split
-from kerascnn.training.augmentation import augment
+from kerascnn.training.augmentation import augment, crops
 from kerascnn.training.checkpoints import Position
 from kerascnn.training.engine import Engine, filled
-from kerascnn.training.inference import preprocess_with
+from kerascnn.training.inference import preparation
 from kerascnn.training.recipes import Recipe
 from kerascnn.training.settings import Batching
 from kerascnn.training.workers import Workers
@@ -30,14 +30,17 @@ def training_batches(
 
     An iterator that has an end costs a collective for each step on several machines.
     """
-    seed, augmentation = config["seed"], recipe.augmentation
-    prepare = preprocess_with(config["preprocessing"])
+    seed, split = config["seed"], dataset.train
+    height, width = config["input_shape"][:2]
+    size, canvas = (height, width), split.image_shape[:2]
+    cut, augmentation = crops(recipe.augmentation, seed=seed, canvas=canvas, size=size)
+    prepare = preparation(config)
 
     def ready(images: Any, labels: Any, index: Any, epoch: Any) -> tuple[Any, Any]:
-        changed = augment(images, index, epoch, seed=seed, augmentation=augmentation)
+        changed = augment(images, index, epoch, seed=seed, augmentation=augmentation, size=size)
         return prepare(changed), labels
 
-    return dataset.train.batches(
+    return split.batches(
         batching.size,
         seed=seed,
         first_epoch=start.epoch,
@@ -47,6 +50,7 @@ def training_batches(
         with_index=True,
         share=(workers.index, workers.count),
         multiple=batching.accumulation,
+        crops=cut,
     ).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
 
 
@@ -65,7 +69,7 @@ def repeated(
     if not split.size:
         return None
     size = evaluation_batch(training_batch)
-    prepare = preprocess_with(config["preprocessing"])
+    prepare = preparation(config)
     share = (workers.index, workers.count)
     batches = split.batches(size, epochs=None, share=share).map(lambda x, y: (prepare(x), y))
     alike = filled(batches, size // workers.count)
