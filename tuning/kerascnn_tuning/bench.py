@@ -32,7 +32,7 @@ TIMED: dict[str, Any] = {
     "only": ["kernel"],
     "fix": {"augmentation": 0.0, "label_smoothing": 0.0, "batch_size": 128},
     "choose": {"kernel": [3, 5], "widths": [6, 16]},
-    "epochs": 3,
+    "epochs": 6,
 }
 # Twelve trials of equal length, so that two workers have the same to do.
 SHARED: dict[str, Any] = {

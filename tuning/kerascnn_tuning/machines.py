@@ -21,7 +21,7 @@ from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.remote import STALE_SECONDS, WAIT_SECONDS, Chief, Client, is_loopback
 from kerascnn_tuning.searching import Keeper, finish, load_data
 from kerascnn_tuning.study import Study
-from kerascnn_tuning.trials import Runner, work
+from kerascnn_tuning.trials import Runner, settled_heap, work
 
 RESTARTS = 10
 """A local worker that dies is started again so often."""
@@ -114,7 +114,8 @@ def run_worker(
     with study.locked(f"worker {worker}"):
         runner = Runner(study.problem, dataset, study.path / "trials")
         try:
-            return work(client, runner, worker=worker, alive=client.alive, most=recycle)
+            with settled_heap():
+                return work(client, runner, worker=worker, alive=client.alive, most=recycle)
         finally:
             client.close()
 

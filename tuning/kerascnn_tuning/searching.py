@@ -19,7 +19,7 @@ from kerascnn_tuning.oracles import make_oracle
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.study import Study
-from kerascnn_tuning.trials import Runner, work
+from kerascnn_tuning.trials import Runner, settled_heap, work
 
 WORKER = "local"
 
@@ -79,7 +79,8 @@ def search_on(
         oracle = make_oracle(study.problem, study.path / "oracle", Keeper(study, display))
         _requeue(oracle)
         try:
-            over = work(oracle, runner, worker=WORKER, most=most)
+            with settled_heap():
+                over = work(oracle, runner, worker=WORKER, most=most)
         except KeyboardInterrupt:
             oracle.save()
             console.print(f"Interrupted. Go on with `kerascnn tune search --resume {study.path}`.")
