@@ -68,11 +68,12 @@ class Card:
         title, authors, year, link: the paper; `link` is a DOI or an arXiv id.
         input_shape: native input `[height, width, channels]`.
         classes: native number of classes.
-        params: exact number of trainable parameters at the native input and classes.
+        params: exact number of trainable parameters at the native input and classes; None, here
+            and below: not stated.
         macs: multiply-adds of convolutions and dense layers for one image; biases, normalisation
             and pooling excluded.
         smallest_input: `(height, width)` of the smallest input with the variant's own arguments,
-            without the classifier; None: not stated.
+            without the classifier.
         preprocessing: what the network was trained with.
         results: published results.
         deviations: each difference from the paper, and why.
@@ -84,9 +85,9 @@ class Card:
     link: str
     input_shape: tuple[int, int, int]
     classes: int
-    params: int | None
-    macs: int | None
-    smallest_input: tuple[int, int] | None
+    params: int | None = None
+    macs: int | None = None
+    smallest_input: tuple[int, int] | None = None
     preprocessing: Preprocessing = Preprocessing()
     results: tuple[Result, ...] = ()
     deviations: tuple[str, ...] = ()

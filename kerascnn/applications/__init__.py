@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerascnn.applications.alexnet import AlexNet, AlexNetOWT
-    from kerascnn.applications.bn_inception import BNInception
+    from kerascnn.applications.bn_inception import BNInception, GoogLeNetBN
     from kerascnn.applications.densenet import (
         DenseNet40K12CIFAR,
         DenseNet100K12CIFAR,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         DenseNetBC190K40CIFAR,
         DenseNetBC250K24CIFAR,
     )
-    from kerascnn.applications.googlenet import GoogLeNet, GoogLeNetBN
+    from kerascnn.applications.googlenet import GoogLeNet
     from kerascnn.applications.lenet import LeNet5, LeNet5_1998
     from kerascnn.applications.nin import NiN, NiNCIFAR10
     from kerascnn.applications.resnet import (
@@ -118,11 +118,8 @@ _MODULES = {
         "DenseNetBC190K40CIFAR",
         "DenseNetBC250K24CIFAR",
     ),
-    "googlenet": (
-        "GoogLeNet",
-        "GoogLeNetBN",
-    ),
-    "bn_inception": ("BNInception",),
+    "googlenet": ("GoogLeNet",),
+    "bn_inception": ("BNInception", "GoogLeNetBN"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -71,21 +71,6 @@ def build(
     return pooled(x, 5)  # 6×6×256
 
 
-def head(
-    x: Any, *, classes: int, hidden: tuple[int, ...], activation: str, dropout: float, grid: int
-) -> Any:
-    """fc6 and fc7 with dropout behind each, and the classifier."""
-    return blocks.dense_head(
-        x,
-        classes,
-        hidden=hidden,
-        activation_name=activation,
-        dropout_rate=dropout,
-        grid=grid,
-        first=6,
-    )
-
-
 def build_owt(
     x: Any,
     *,
@@ -116,20 +101,8 @@ def build_owt(
     return pooled(x, 5)  # 6×6×256
 
 
-def head_owt(
-    x: Any, *, classes: int, hidden: tuple[int, ...], activation: str, dropout: float, grid: int
-) -> Any:
-    """The map averaged to a grid, then dropout before fc6 and fc7, and the classifier."""
-    return blocks.dense_head(
-        x,
-        classes,
-        hidden=hidden,
-        activation_name=activation,
-        dropout_rate=dropout,
-        grid=grid,
-        first=6,
-        dropout_before=True,
-    )
+head = common.dense_head(first=6)
+head_owt = common.dense_head(first=6, dropout_before=True)
 
 
 def divisible(values: Mapping[str, Any]) -> str | None:

@@ -5,6 +5,10 @@ would otherwise diverge: it reaches GoogLeNet's accuracy in a fourteenth of the 
 convolutions take the place of the 5×5, most modules pool by averages, and those that end a stage
 halve the map themselves: they have no 1×1 branch, and pass their maximum on unprojected.
 
+`GoogLeNetBN` is what torchvision and TF-Slim call GoogLeNet: the modules of 2014 with batch
+normalization in place of biases and response normalization, 3×3 convolutions in place of the 5×5,
+and 2×2 windows in the last pooling.
+
 Deviations: figure 5 contradicts itself: its modules 4c and 4d add up to 608 maps where it prints
 576. As in the public models, these are 608 here (1056 after 4e); `pool_proj` of 96 there gives
 576. The first convolution is plain; the paper's is separable with depth multiplier 8, which it
@@ -14,11 +18,13 @@ counts within 13.6 million parameters.
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from kerascnn import blocks
 from kerascnn.applications import common, inception
 from kerascnn.applications.common import ConvUnit, result
+from kerascnn.applications.googlenet import GoogLeNet
 from kerascnn.architecture import Architecture, Card, Preprocessing
 from kerascnn.space import Param, Space
 from kerascnn.training.recipes import Augmentation, Recipe
@@ -133,10 +139,7 @@ SPACE = Space(
         ),
         *inception.STEM,
         common.ORDER,
-        common.ACTIVATION,
-        common.USE_BIAS,
-        common.BN_EPSILON,
-        common.BN_MOMENTUM,
+        *common.UNIT,
         common.DROPOUT,
     ),
     rules=(inception.one_for_each_module(*Module._fields), inception.three_stem_widths),
@@ -182,10 +185,34 @@ BNInception = Architecture(
     ),
 )
 
+GoogLeNetBN = GoogLeNet.variant(
+    "googlenet_bn",
+    kernel_5x5=3,
+    last_pool=2,
+    normalization="batch",
+    use_bias=False,
+    bn_epsilon=1e-3,
+    dropout=0.2,
+    auxiliary_pool="grid",
+    card=replace(
+        GoogLeNet.card,
+        params=6_624_904,
+        macs=1_498_376_192,
+        smallest_input=(31, 31),
+        preprocessing=common.IMAGENET,
+        results=(common.torchvision(30.222, 10.47),),
+        deviations=(
+            "Not the paper's network but torchvision's: batch normalization, 3×3 in place of 5×5, "
+            "2×2 windows in the last pooling, the auxiliary maps pooled to 4×4 at every size.",
+            "torchvision's weights expect pixels in [-1, 1]: it rescales them (transform_input).",
+        ),
+    ),
+)
+
 _TINY: dict[str, Any] = dict.fromkeys(Module._fields[:-1], (4, 4))
 _TinyBNInception = BNInception.variant(
     "tiny_bn_inception",
-    card=common.tiny_card(BNInception.card, 15),
+    card=common.cifar_card(BNInception.card, 15),
     depths=(1, 1),
     stem_widths=(4, 4, 8),
     stem_kernel=3,

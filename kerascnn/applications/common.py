@@ -130,6 +130,31 @@ def pooled_head(x: Any, *, classes: int, dropout: float) -> Any:
     return blocks.logits(x, classes)
 
 
+def dense_head(*, first: int = 1, dropout_before: bool = False) -> Callable[..., Any]:
+    """The head of AlexNet to VGG: hidden layers with dropout behind or before each, the classifier.
+
+    Args:
+        first: the number of the first hidden layer, as in fc6.
+        dropout_before: whether dropout precedes the hidden layers.
+    """
+
+    def head(
+        x: Any, *, classes: int, hidden: tuple[int, ...], activation: str, dropout: float, grid: int
+    ) -> Any:
+        return blocks.dense_head(
+            x,
+            classes,
+            hidden=hidden,
+            activation_name=activation,
+            dropout_rate=dropout,
+            grid=grid,
+            first=first,
+            dropout_before=dropout_before,
+        )
+
+    return head
+
+
 # Arguments. Numbers of filters, kernels and depths are one for each stage if the default is.
 
 
@@ -154,6 +179,16 @@ def kernel_param(
 ) -> Param:
     """Sides of convolutions."""
     return Param(name, default, search, legal=Range(1, largest), kernel=True, help=help)
+
+
+def depths_param(default: tuple[int, ...], search: Range | tuple[int, ...], help: str) -> Param:
+    """The number of layers or blocks of each stage."""
+    return Param("depths", default, search, legal=Range(1, 1000), help=help)
+
+
+def ratio_param(search: tuple[int, ...], help: str, *, when: tuple[str, tuple[Any, ...]]) -> Param:
+    """How wide one end of a bottleneck is, as a multiple of the other."""
+    return Param("bottleneck_ratio", 4, search, legal=Range(1, 64), when=when, help=help)
 
 
 def stride_param(default: int, search: tuple[int, ...] = (1, 2, 4)) -> Param:
@@ -235,6 +270,8 @@ STEM = (
         "keras.applications, or none.",
     ),
 )
+# The first convolution for images of 32×32 pixels.
+SMALL_STEM: Mapping[str, Any] = {"stem_kernel": 3, "stem_stride": 1, "stem_pool": "none"}
 USE_BIAS = Param(
     "use_bias", False, help="Biases in the convolutions (keras.applications has them)."
 )
@@ -250,6 +287,7 @@ BN_MOMENTUM = Param(
     legal=Range(0.0, 1.0),
     help="The old average's share in the running statistics (0.99 in keras.applications).",
 )
+UNIT = (ACTIVATION, USE_BIAS, BN_EPSILON, BN_MOMENTUM)
 DROPOUT = dropout_param("dropout", 0.0, "Dropout before the classifier.")
 
 
@@ -324,8 +362,8 @@ def torchvision(top1: float, top5: float) -> Result:
     return result((top1, top5), protocol, "torchvision IMAGENET1K_V1")
 
 
-def tiny_card(card: Card, smallest: int) -> Card:
-    """The card of a family's network for tests: 32×32 pixels, ten classes."""
+def cifar_card(card: Card, smallest: int) -> Card:
+    """The card of a family's network for CIFAR-10: 32×32 pixels, ten classes."""
     return replace(
         card,
         input_shape=(32, 32, 3),
@@ -333,5 +371,6 @@ def tiny_card(card: Card, smallest: int) -> Card:
         params=None,
         macs=None,
         smallest_input=(smallest, smallest),
+        preprocessing=CIFAR,
         results=(),
     )

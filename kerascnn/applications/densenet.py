@@ -85,13 +85,7 @@ def build(
 
 SPACE = Space(
     (
-        Param(
-            "depths",
-            (6, 12, 24, 16),
-            Range(2, 48, step=2),
-            legal=Range(1, 1000),
-            help="Layers of each dense block.",
-        ),
+        common.depths_param((6, 12, 24, 16), Range(2, 48, step=2), "Layers of each dense block."),
         common.kernel_param("kernels", (3, 3, 3, 3), "Side k of each block's k×k convolutions."),
         Param(
             "growth_rate",
@@ -101,13 +95,10 @@ SPACE = Space(
             help="Maps that each layer adds.",
         ),
         Param("bottleneck", True, (True, False), help="A 1×1 convolution before each k×k one."),
-        Param(
-            "bottleneck_ratio",
-            4,
+        common.ratio_param(
             (2, 4, 6, 8),
-            legal=Range(1, 64),
+            "Maps that it leaves, as a multiple of the growth rate.",
             when=("bottleneck", (True,)),
-            help="Maps that it leaves, as a multiple of the growth rate.",
         ),
         Param(
             "compression",
@@ -120,11 +111,8 @@ SPACE = Space(
             "transition_pool", "avg", ("avg", "max"), help="Kind of 2×2 pooling in the transitions."
         ),
         *common.STEM,
-        common.ACTIVATION,
+        *common.UNIT,
         replace(common.DROPOUT, help="Dropout after each convolution but the first."),
-        common.USE_BIAS,
-        common.BN_EPSILON,
-        common.BN_MOMENTUM,
     ),
     rules=(common.one_for_each_stage("kernels"),),
 )
@@ -148,13 +136,26 @@ CARD = Card(
     link="arXiv:1608.06993",
     input_shape=(224, 224, 3),
     classes=1000,
-    params=None,
-    macs=None,
     smallest_input=(29, 29),
     preprocessing=common.IMAGENET,
 )
-CIFAR_CARD = replace(
-    CARD, input_shape=(32, 32, 3), classes=10, smallest_input=(4, 4), preprocessing=common.CIFAR
+FIRST = "16 filters in the first convolution as in the paper; the authors' code has 2k."
+
+# The families that the rows below belong to; `COMPACT` is DenseNet-BC.
+DENSE = Architecture(name="dense", build=build, space=SPACE, card=CARD, recipe=IMAGENET_RECIPE)
+SMALL = DENSE.variant(
+    "small",
+    card=replace(common.cifar_card(CARD, 4), deviations=(FIRST,)),
+    recipe=CIFAR_RECIPE,
+    depths=(12, 12, 12),
+    kernels=(3, 3, 3),
+    bottleneck=False,
+    compression=1.0,
+    stem_width=16,
+    **common.SMALL_STEM,
+)
+COMPACT = SMALL.variant(
+    "compact", card=common.cifar_card(CARD, 4), bottleneck=True, compression=0.5
 )
 
 
@@ -183,14 +184,9 @@ def imagenet(
     growth_rate: int = 32,
 ) -> Architecture:
     """A column of table 1; the stem has 2k filters."""
-    return Architecture(
-        name=name,
-        build=build,
-        space=SPACE,
-        config={"depths": depths, "growth_rate": growth_rate, "stem_width": 2 * growth_rate},
-        card=replace(CARD, params=params, macs=macs, results=RESULTS[name], deviations=deviations),
-        recipe=IMAGENET_RECIPE,
-    )
+    card = replace(CARD, params=params, macs=macs, results=RESULTS[name], deviations=deviations)
+    width: dict[str, Any] = {"growth_rate": growth_rate, "stem_width": 2 * growth_rate}
+    return DENSE.variant(name, card=card, depths=depths, **width)
 
 
 TABLE_2: dict[str, tuple[float | None, ...]] = {  # errors on CIFAR-10, 10+, 100 and 100+
@@ -215,36 +211,19 @@ def table_2(name: str) -> tuple[Result, ...]:
     )
 
 
-def cifar(
-    name: str, layers: int, growth_rate: int, params: int, macs: int, *, compact: bool = False
-) -> Architecture:
-    """A row of table 2: three blocks; `compact` is DenseNet-BC."""
+def cifar(name: str, layers: int, growth_rate: int, params: int, macs: int) -> Architecture:
+    """A row of table 2: three blocks of k×k convolutions."""
     depth = (layers - 4) // 3  # the others: the first, two transitions, the classifier
-    first = "16 filters in the first convolution as in the paper; the authors' code has 2k."
-    return Architecture(
-        name=name,
-        build=build,
-        space=SPACE,
-        config={
-            "depths": (depth // 2 if compact else depth,) * 3,
-            "kernels": (3, 3, 3),
-            "growth_rate": growth_rate,
-            "bottleneck": compact,
-            "compression": 0.5 if compact else 1.0,
-            "stem_width": 2 * growth_rate if compact else 16,
-            "stem_kernel": 3,
-            "stem_stride": 1,
-            "stem_pool": "none",
-        },
-        card=replace(
-            CIFAR_CARD,
-            params=params,
-            macs=macs,
-            results=table_2(name),
-            deviations=() if compact else (first,),
-        ),
-        recipe=CIFAR_RECIPE,
-    )
+    card = replace(SMALL.card, params=params, macs=macs, results=table_2(name))
+    return SMALL.variant(name, card=card, depths=(depth,) * 3, growth_rate=growth_rate)
+
+
+def compact(name: str, layers: int, growth_rate: int, params: int, macs: int) -> Architecture:
+    """A row of DenseNet-BC: a layer is two convolutions, and the stem has 2k filters."""
+    depth = (layers - 4) // 6
+    card = replace(COMPACT.card, params=params, macs=macs, results=table_2(name))
+    width: dict[str, Any] = {"growth_rate": growth_rate, "stem_width": 2 * growth_rate}
+    return COMPACT.variant(name, card=card, depths=(depth,) * 3, **width)
 
 
 # Layers of each block, parameters, multiply-adds.
@@ -264,19 +243,13 @@ DenseNet264 = imagenet("densenet264", (6, 12, 64, 48), 33_337_704, 5_751_653_376
 DenseNet40K12CIFAR = cifar("densenet40_k12_cifar", 40, 12, 1_019_722, 264_812_928)
 DenseNet100K12CIFAR = cifar("densenet100_k12_cifar", 100, 12, 6_979_642, 1_769_516_448)
 DenseNet100K24CIFAR = cifar("densenet100_k24_cifar", 100, 24, 27_249_082, 6_889_347_744)
-DenseNetBC100K12CIFAR = cifar(
-    "densenetbc100_k12_cifar", 100, 12, 769_162, 287_929_692, compact=True
-)
-DenseNetBC190K40CIFAR = cifar(
-    "densenetbc190_k40_cifar", 190, 40, 25_624_430, 9_301_945_740, compact=True
-)
-DenseNetBC250K24CIFAR = cifar(
-    "densenetbc250_k24_cifar", 250, 24, 15_324_406, 5_418_785_724, compact=True
-)
+DenseNetBC100K12CIFAR = compact("densenetbc100_k12_cifar", 100, 12, 769_162, 287_929_692)
+DenseNetBC190K40CIFAR = compact("densenetbc190_k40_cifar", 190, 40, 25_624_430, 9_301_945_740)
+DenseNetBC250K24CIFAR = compact("densenetbc250_k24_cifar", 250, 24, 15_324_406, 5_418_785_724)
 
 _TinyDenseNet = DenseNet121.variant(
     "tiny_densenet",
-    card=common.tiny_card(CARD, 5),
+    card=common.cifar_card(CARD, 5),
     depths=(2, 2),
     kernels=(3, 3),
     growth_rate=4,

@@ -6,9 +6,7 @@ parameters, and 387,296 without them (`reduce=False`, the "naïve" module of fig
 has 22 layers and a twelfth of AlexNet's parameters. `auxiliary=True` adds the two classifiers on
 4a and 4d that are for training only; their losses count 0.3.
 
-`GoogLeNet` is the paper's, without batch normalization. `GoogLeNetBN` is what torchvision and
-TF-Slim call GoogLeNet: batch normalization for biases and response normalization, 3×3 convolutions
-in place of the 5×5, and 2×2 windows in the last pooling.
+What torchvision and TF-Slim call GoogLeNet is `GoogLeNetBN`, in `bn_inception`.
 
 Deviations: the paper gives no constants for response normalization; these are the released Caffe
 model's (n = 5, α = 1e-4 divided by n, β = 0.75, k = 1). Biases begin at 0, there at 0.2.
@@ -147,8 +145,7 @@ def head(
         x = blocks.dropout(x, auxiliary_dropout, name=f"{name}_dropout")
         return blocks.logits(x, classes, name=f"{name}_logits")
 
-    main = blocks.dropout(blocks.global_avg_pool(x), dropout, name="dropout")
-    logits = blocks.logits(main, classes)
+    logits = common.pooled_head(x, classes=classes, dropout=dropout)
     if not auxiliary:
         return logits
     inner = [blocks.tensor_at(x, f"inception_{module}") for module in AUXILIARY_AT]
@@ -254,34 +251,11 @@ GoogLeNet = Architecture(
         "released Caffe model's solver. Cosine schedule, epochs and augmentation: ours.",
     ),
 )
-GoogLeNetBN = GoogLeNet.variant(
-    "googlenet_bn",
-    kernel_5x5=3,
-    last_pool=2,
-    normalization="batch",
-    use_bias=False,
-    bn_epsilon=1e-3,
-    dropout=0.2,
-    auxiliary_pool="grid",
-    card=replace(
-        GoogLeNet.card,
-        params=6_624_904,
-        macs=1_498_376_192,
-        smallest_input=(31, 31),
-        preprocessing=common.IMAGENET,
-        results=(common.torchvision(30.222, 10.47),),
-        deviations=(
-            "Not the paper's network but torchvision's: batch normalization, 3×3 in place of 5×5, "
-            "2×2 windows in the last pooling, the auxiliary maps pooled to 4×4 at every size.",
-            "torchvision's weights expect pixels in [-1, 1]: it rescales them (transform_input).",
-        ),
-    ),
-)
 
 _TINY: dict[str, Any] = dict.fromkeys(Widths._fields, (4, 4))
 _TinyGoogLeNet = GoogLeNet.variant(
     "tiny_googlenet",
-    card=common.tiny_card(GoogLeNet.card, 23),
+    card=common.cifar_card(GoogLeNet.card, 23),
     depths=(1, 1),
     stem_widths=(4, 4, 8),
     stem_kernel=3,

@@ -13,6 +13,9 @@ Deviations: pool1 is padded by a pixel on every side as in torchvision and keras
 authors' Caffe models round the size up instead (`stem_pool="caffe"`), the same size at 224×224.
 Running averages take the place of statistics computed after training. For keras.applications'
 arithmetic: `use_bias=True, bn_epsilon=1.001e-5, bn_momentum=0.99`.
+
+Keras reads a `.keras` file by recursion. For one of several hundred layers, in a process that has
+built no network before: `sys.setrecursionlimit(20_000)`, and `import kerascnn.layers`.
 """
 
 from __future__ import annotations
@@ -112,17 +115,12 @@ def maps_never_shrink(values: Mapping[str, Any]) -> str | None:
 
 BOTTLENECK = ("block", ("bottleneck",))
 STAGES = (
-    Param("depths", (2, 2, 2, 2), Range(1, 8), legal=Range(1, 1000), help="Blocks per stage."),
+    common.depths_param((2, 2, 2, 2), Range(1, 8), "Blocks of each stage."),
     common.width_param("widths", (64, 128, 256, 512), "Filters of the k×k convolutions."),
     common.kernel_param("kernels", (3, 3, 3, 3), "Side k of the k×k convolutions."),
     Param("block", "basic", legal=("basic", "bottleneck"), help="k×k, k×k; or 1×1, k×k, 1×1."),
-    Param(
-        "bottleneck_ratio",
-        4,
-        (1, 2, 4, 6),
-        legal=Range(1, 64),
-        when=BOTTLENECK,
-        help="Maps after a bottleneck block, as a multiple of its width.",
+    common.ratio_param(
+        (1, 2, 4, 6), "Maps after a bottleneck block, as a multiple of its width.", when=BOTTLENECK
     ),
     Param("stride_in", "1x1", ("1x1", "3x3"), when=BOTTLENECK, help="Where it halves the map."),
 )
@@ -136,20 +134,8 @@ SHORTCUT = Param(
 )
 RULES = (common.one_for_each_stage("widths", "kernels"), maps_never_shrink)
 SPACE = Space(
-    (
-        *STAGES,
-        SHORTCUT,
-        *common.STEM,
-        common.ORDER,
-        common.ACTIVATION,
-        common.USE_BIAS,
-        common.BN_EPSILON,
-        common.BN_MOMENTUM,
-        common.DROPOUT,
-    ),
-    rules=RULES,
+    (*STAGES, SHORTCUT, *common.STEM, common.ORDER, *common.UNIT, common.DROPOUT), rules=RULES
 )
-PLAIN_SPACE = SPACE.narrow(fix={"shortcut": "none"})  # a search can't make it residual
 IMAGENET_RECIPE = replace(
     common.SGD,
     warmup_epochs=1,
@@ -171,8 +157,6 @@ CARD = Card(
     link="arXiv:1512.03385",
     input_shape=(224, 224, 3),
     classes=1000,
-    params=None,
-    macs=None,
     smallest_input=(17, 17),
     preprocessing=common.IMAGENET,
     deviations=(
@@ -182,22 +166,30 @@ CARD = Card(
         "arguments.",
     ),
 )
-CIFAR_CARD = replace(
-    CARD,
-    input_shape=(32, 32, 3),
-    classes=10,
-    smallest_input=(3, 3),
-    preprocessing=common.CIFAR,
-    deviations=CARD.deviations[1:],
-)
-CIFAR_STEM = {
+CIFAR_CARD = replace(common.cifar_card(CARD, 3), deviations=CARD.deviations[1:])
+THREE_STAGES: dict[str, Any] = {
+    "depths": (3, 3, 3),
     "widths": (16, 32, 64),
     "kernels": (3, 3, 3),
     "stem_width": 16,
-    "stem_kernel": 3,
-    "stem_stride": 1,
-    "stem_pool": "none",
+    **common.SMALL_STEM,
 }
+
+# The families that the rows below belong to.
+BASIC = Architecture(
+    name="resnet",
+    build=build,
+    head=common.pooled_head,
+    space=SPACE,
+    card=CARD,
+    recipe=IMAGENET_RECIPE,
+)
+PLAIN = replace(BASIC, space=SPACE.narrow(fix={"shortcut": "none"}))  # and no search changes it
+BOTTLENECKS = BASIC.variant(
+    "bottlenecks", card=replace(CARD, preprocessing=common.MEAN_BGR), block="bottleneck"
+)
+SMALL = BASIC.variant("small", card=CIFAR_CARD, recipe=CIFAR_RECIPE, shortcut="A", **THREE_STAGES)
+SMALL_PLAIN = PLAIN.variant("small_plain", card=CIFAR_CARD, recipe=CIFAR_RECIPE, **THREE_STAGES)
 
 
 def ten_crops(error: float | tuple[float, float], source: str) -> Result:
@@ -229,61 +221,39 @@ RESULTS: dict[str, tuple[Result, ...]] = {
 
 
 def imagenet(
-    name: str,
-    depths: tuple[int, ...],
-    params: int,
-    macs: int,
-    block: str = "basic",
-    shortcut: str = "B",
+    family: Architecture, name: str, depths: tuple[int, ...], params: int, macs: int
 ) -> Architecture:
-    """A column of table 1."""
-    pixels = common.MEAN_BGR if block == "bottleneck" else common.IMAGENET
-    return Architecture(
-        name=name,
-        build=build,
-        head=common.pooled_head,
-        space=PLAIN_SPACE if shortcut == "none" else SPACE,
-        config={"depths": depths, "block": block, "shortcut": shortcut},
-        card=replace(CARD, params=params, macs=macs, results=RESULTS[name], preprocessing=pixels),
-        recipe=IMAGENET_RECIPE,
-    )
+    """A column of table 1, or the plain net of figure 3."""
+    card = replace(family.card, params=params, macs=macs, results=RESULTS[name])
+    return family.variant(name, card=card, depths=depths)
 
 
 def cifar(
-    name: str, n: int, params: int, macs: int, error: float | None = None, shortcut: str = "A"
+    family: Architecture, name: str, n: int, params: int, macs: int, *errors: float
 ) -> Architecture:
     """A row of table 6: 6n + 2 layers, 16, 32 and 64 maps, parameter-free shortcuts."""
-    results: tuple[Result, ...] = ()
-    if error is not None:
-        training = "shifts and flips in training"
-        results = (result(error, training, "table 6", common.ERROR, "CIFAR-10 test"),)
-    return Architecture(
-        name=name,
-        build=build,
-        head=common.pooled_head,
-        space=PLAIN_SPACE if shortcut == "none" else SPACE,
-        config={**CIFAR_STEM, "depths": (n, n, n), "shortcut": shortcut},
-        card=replace(CIFAR_CARD, params=params, macs=macs, results=results),
-        recipe=CIFAR_RECIPE,
-    )
+    training, data = "shifts and flips in training", "CIFAR-10 test"
+    results = tuple(result(error, training, "table 6", common.ERROR, data) for error in errors)
+    card = replace(family.card, params=params, macs=macs, results=results)
+    return family.variant(name, card=card, depths=(n, n, n))
 
 
 # Parameters and multiply-adds; behind those for CIFAR the error of table 6.
-Plain18 = imagenet("plain18", (2, 2, 2, 2), 11_515_688, 1_794_805_760, shortcut="none")
-Plain34 = imagenet("plain34", (3, 4, 6, 3), 21_623_848, 3_644_493_824, shortcut="none")
-ResNet18 = imagenet("resnet18", (2, 2, 2, 2), 11_689_512, 1_814_073_344)
-ResNet34 = imagenet("resnet34", (3, 4, 6, 3), 21_797_672, 3_663_761_408)
-ResNet50 = imagenet("resnet50", (3, 4, 6, 3), 25_557_032, 3_857_973_248, block="bottleneck")
-ResNet101 = imagenet("resnet101", (3, 4, 23, 3), 44_549_160, 7_570_194_432, block="bottleneck")
-ResNet152 = imagenet("resnet152", (3, 8, 36, 3), 60_192_808, 11_282_415_616, block="bottleneck")
-Plain20CIFAR = cifar("plain20_cifar", 3, 269_722, 40_551_040, shortcut="none")
-Plain56CIFAR = cifar("plain56_cifar", 9, 853_018, 125_485_696, shortcut="none")
-ResNet20CIFAR = cifar("resnet20_cifar", 3, 269_722, 40_551_040, 8.75)
-ResNet32CIFAR = cifar("resnet32_cifar", 5, 464_154, 68_862_592, 7.51)
-ResNet44CIFAR = cifar("resnet44_cifar", 7, 658_586, 97_174_144, 7.17)
-ResNet56CIFAR = cifar("resnet56_cifar", 9, 853_018, 125_485_696, 6.97)
-ResNet110CIFAR = cifar("resnet110_cifar", 18, 1_727_962, 252_887_680, 6.43)
-ResNet1202CIFAR = cifar("resnet1202_cifar", 200, 19_421_274, 2_829_238_912, 7.93)
+Plain18 = imagenet(PLAIN, "plain18", (2, 2, 2, 2), 11_515_688, 1_794_805_760)
+Plain34 = imagenet(PLAIN, "plain34", (3, 4, 6, 3), 21_623_848, 3_644_493_824)
+ResNet18 = imagenet(BASIC, "resnet18", (2, 2, 2, 2), 11_689_512, 1_814_073_344)
+ResNet34 = imagenet(BASIC, "resnet34", (3, 4, 6, 3), 21_797_672, 3_663_761_408)
+ResNet50 = imagenet(BOTTLENECKS, "resnet50", (3, 4, 6, 3), 25_557_032, 3_857_973_248)
+ResNet101 = imagenet(BOTTLENECKS, "resnet101", (3, 4, 23, 3), 44_549_160, 7_570_194_432)
+ResNet152 = imagenet(BOTTLENECKS, "resnet152", (3, 8, 36, 3), 60_192_808, 11_282_415_616)
+Plain20CIFAR = cifar(SMALL_PLAIN, "plain20_cifar", 3, 269_722, 40_551_040)
+Plain56CIFAR = cifar(SMALL_PLAIN, "plain56_cifar", 9, 853_018, 125_485_696)
+ResNet20CIFAR = cifar(SMALL, "resnet20_cifar", 3, 269_722, 40_551_040, 8.75)
+ResNet32CIFAR = cifar(SMALL, "resnet32_cifar", 5, 464_154, 68_862_592, 7.51)
+ResNet44CIFAR = cifar(SMALL, "resnet44_cifar", 7, 658_586, 97_174_144, 7.17)
+ResNet56CIFAR = cifar(SMALL, "resnet56_cifar", 9, 853_018, 125_485_696, 6.97)
+ResNet110CIFAR = cifar(SMALL, "resnet110_cifar", 18, 1_727_962, 252_887_680, 6.43)
+ResNet1202CIFAR = cifar(SMALL, "resnet1202_cifar", 200, 19_421_274, 2_829_238_912, 7.93)
 
 _TINY: dict[str, Any] = {
     "depths": (1, 1),
@@ -292,4 +262,4 @@ _TINY: dict[str, Any] = {
     "stem_width": 4,
     "stem_kernel": 3,
 }
-_TinyResNet = ResNet50.variant("tiny_resnet", card=common.tiny_card(CARD, 5), **_TINY)
+_TinyResNet = ResNet50.variant("tiny_resnet", card=common.cifar_card(CARD, 5), **_TINY)

@@ -159,7 +159,7 @@ def cifar(name: str, n: int, *results: Result, params: int, macs: int) -> Archit
         build=build,
         head=common.pooled_head,
         space=SPACE,
-        config={**resnet.CIFAR_STEM, "depths": (n, n, n), "block": "bottleneck"},
+        config={**resnet.THREE_STAGES, "depths": (n, n, n), "block": "bottleneck"},
         card=replace(CIFAR_CARD, params=params, macs=macs, results=results),
         recipe=resnet.CIFAR_RECIPE,
     )
@@ -207,4 +207,6 @@ ResNet1001V2CIFAR = cifar(
     macs=1_487_849_984,
 )
 
-_TinyResNetV2 = ResNet50V2.variant("tiny_resnet_v2", card=common.tiny_card(CARD, 5), **resnet._TINY)
+_TinyResNetV2 = ResNet50V2.variant(
+    "tiny_resnet_v2", card=common.cifar_card(CARD, 5), **resnet._TINY
+)

@@ -51,15 +51,6 @@ def build(
     return x
 
 
-def head(
-    x: Any, *, classes: int, hidden: tuple[int, ...], activation: str, dropout: float, grid: int
-) -> Any:
-    """fc1 and fc2 with dropout behind each (section 3.1), and the classifier."""
-    return blocks.dense_head(
-        x, classes, hidden=hidden, activation_name=activation, dropout_rate=dropout, grid=grid
-    )
-
-
 def pointwise_exist(values: Mapping[str, Any]) -> str | None:
     """There can't be more blocks with a 1×1 convolution than blocks."""
     count, depths = values["pointwise_blocks"], values["depths"]
@@ -117,7 +108,7 @@ _MULTI = "S=[256;512], Q=256, 384 and 512"
 VGG11 = Architecture(
     name="vgg11",
     build=build,
-    head=head,
+    head=common.dense_head(),  # dropout behind fc1 and fc2: section 3.1
     space=Space(
         (
             Param(

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from kerascnn.applications import googlenet
+from kerascnn.applications.bn_inception import GoogLeNetBN
 from kerascnn.applications.common import ConvUnit
-from kerascnn.applications.googlenet import TABLE_1, GoogLeNet, GoogLeNetBN
+from kerascnn.applications.googlenet import TABLE_1, GoogLeNet
 from kerascnn.cost import Cost, Ledger, Sketch
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values

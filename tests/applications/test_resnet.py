@@ -1,6 +1,7 @@
 """ResNet beyond its layer list, which tests/test_exactness.py compares with the paper's."""
 
 import random
+import subprocess
 import sys
 
 import keras
@@ -203,3 +204,17 @@ def test_graphs_deeper_than_pythons_recursion_limit_are_built_and_rebuilt():
     with without_values():
         again = model.__class__.from_config(model.get_config())
     assert len(again.layers) == len(model.layers) > 1000
+
+
+@pytest.mark.slow
+def test_the_file_of_a_very_deep_network_is_read_by_a_new_process(tmp_path):
+    """As the docstring says: Keras needs Python's limit raised, and the layers imported."""
+    deep = ResNet20CIFAR.variant("deep", depths=(170,), widths=(16,), kernels=(1,))
+    model = deep(input_shape=(4, 4, 1))
+    model.save(tmp_path / "deep.keras")
+    script = (
+        "import sys; sys.setrecursionlimit(20_000); import keras, kerascnn.layers; "
+        f"print(len(keras.models.load_model({str(tmp_path / 'deep.keras')!r}).layers))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.stdout.split()[-1:] == [str(len(model.layers))], ended.stderr
