@@ -86,7 +86,9 @@ def conv(
 @singledispatch
 def batch_norm(x: Any, *, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> Any:
     """Batch normalisation over all but the channels; `momentum` is the old average's share."""
-    return layers.BatchNormalization(epsilon=epsilon, momentum=momentum, name=name)(x)
+    from kerascnn.layers import BatchNormalization
+
+    return BatchNormalization(epsilon=epsilon, momentum=momentum, name=name)(x)
 
 
 @singledispatch

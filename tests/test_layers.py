@@ -12,6 +12,7 @@ from kerascnn.cost import Ledger, Sketch
 from kerascnn.errors import ArgumentError
 from kerascnn.layers import (
     AveragePooling,
+    BatchNormalization,
     GridPooling,
     GroupedConv2D,
     LocalResponseNormalization,
@@ -243,3 +244,48 @@ def test_grid_pooling_is_the_average_of_each_part(size):
     np.testing.assert_allclose(layer(images), expected, atol=1e-6)
     compiled = tf.function(layer, jit_compile=True)
     np.testing.assert_allclose(compiled(images), expected, atol=1e-6)
+
+
+def trained_norm(kind, x, dtype, training, **arguments):
+    """Output, gradients and moving statistics of a step, from weights that aren't the initial."""
+    layer = kind(epsilon=1e-5, momentum=0.9, dtype=dtype, **arguments)
+    layer.build(x.shape)
+    channels = x.shape[-1]
+    layer.set_weights([np.linspace(low, low + 1, channels) for low in (0.5, -1.0, -2.0, 1.0)])
+    x = tf.Variable(tf.cast(x, layer.compute_dtype))
+    with tf.GradientTape() as tape:
+        y = layer(x, training=training)
+        total = tf.reduce_sum(tf.sin(tf.cast(y, "float32")))
+    gradients = tape.gradient(total, [x, layer.gamma, layer.beta])
+    return [tf.cast(v, "float32").numpy() for v in (y, *gradients, *layer.get_weights()[2:])]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [("float32", 2e-5), ("mixed_bfloat16", 2e-2), ("float64", 1e-7)]
+)
+def test_fused_batch_norm_is_keras(dtype, tolerance, training):
+    """Output, every gradient and the moving statistics of the biased variance."""
+    x = random_maps(3, 4, 5, 6, scale=2.0) + 1
+    ours = trained_norm(BatchNormalization, x, dtype, training)
+    stock = trained_norm(keras.layers.BatchNormalization, x, dtype, training)
+    for one, other in zip(ours, stock):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+def test_frozen_batch_norm_keeps_its_statistics():
+    x = random_maps(2, 3, 3, 4)
+    frozen = trained_norm(BatchNormalization, x, "float32", True, trainable=False)
+    inference = trained_norm(BatchNormalization, x, "float32", False)
+    for one, other in zip(frozen, inference):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("arguments", [{"axis": 1}, {"scale": False}, {"renorm": True}])
+def test_batch_norm_leaves_to_keras_what_the_kernel_cannot(arguments):
+    x = random_maps(2, 4, 4, 4)
+    ours, stock = (
+        kind(**arguments)(x, training=True)
+        for kind in (BatchNormalization, keras.layers.BatchNormalization)
+    )
+    np.testing.assert_array_equal(ours, stock)
