@@ -28,8 +28,13 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)
-	$(BIN)/kerascnn bench train lenet5
+bench: $(READY)  ## speed against keras.applications; torchvision and timm where installed
+	$(BIN)/kerascnn bench infer resnet50 vgg16 densenet121 alexnet_owt googlenet_bn resnet18
+	$(BIN)/kerascnn bench train resnet50 vgg16 densenet121 alexnet_owt googlenet_bn resnet18
+	$(BIN)/kerascnn bench digits lenet5
+	$(BIN)/kerascnn bench build resnet50 vgg16 densenet121
+	$(BIN)/kerascnn bench data
+	$(BIN)/kerascnn bench import
 
 clean:
 	rm -rf $(VENV)

@@ -5,34 +5,20 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json as json_
-from typing import Any
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup
 
-from kerascnn import registry
+from kerascnn.cli import complete_architecture
 
+if TYPE_CHECKING:
+    from kerascnn.bench.networks import Row
 
-class _WithPlugins(TyperGroup):
-    """Our benchmarks, and those of other packages: entry points of `kerascnn.benchmarks`."""
+PEERS = ("keras", "torchvision", "timm")
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *registry.entries(registry.BENCHMARKS)]
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in registry.entries(registry.BENCHMARKS):
-            return super().get_command(ctx, cmd_name)
-        from kerascnn.cli import load_command
-
-        return load_command(registry.BENCHMARKS, cmd_name)
-
-
-bench = typer.Typer(
-    cls=_WithPlugins,
-    no_args_is_help=True,
-    help="Measure speed against peers.",
-    add_completion=False,
-)
+bench = typer.Typer(no_args_is_help=True, help="Measure speed against peers.", add_completion=False)
 
 
 @bench.callback()
@@ -40,54 +26,283 @@ def _root() -> None:
     pass
 
 
+def _names(required: bool = True) -> Any:
+    default = ... if required else None
+    return typer.Argument(
+        default, help="Architectures, such as resnet50.", autocompletion=complete_architecture
+    )
+
+
+_AGAINST = typer.Option(
+    list(PEERS), "--against", help="keras, torchvision or timm, where installed; repeatable."
+)
+_ROUNDS = typer.Option(5, min=1, help="Times that each contestant's turn comes.")
+_JSON = typer.Option(False, "--json", help="Machine-readable output.")
+
+
+@bench.command()
+def infer(
+    names: list[str] = _names(),
+    batch_size: int = typer.Option(16, min=1),
+    rounds: int = _ROUNDS,
+    against: list[str] = _AGAINST,
+    json: bool = _JSON,
+) -> None:
+    """Time inference against keras.applications, torchvision and timm."""
+    _networks("kerascnn.bench.infer", names, batch_size, rounds, against, 1, json)
+
+
 @bench.command()
 def train(
-    names: list[str] = typer.Argument(help="Architectures, such as lenet5."),
+    names: list[str] = _names(),
+    batch_size: int = typer.Option(8, min=1),
+    rounds: int = _ROUNDS,
+    against: list[str] = _AGAINST,
+    json: bool = _JSON,
+) -> None:
+    """Time training steps against keras.applications, torchvision and timm."""
+    _networks("kerascnn.bench.training", names, batch_size, rounds, against, 3, json)
+
+
+def _networks(
+    module: str,
+    names: Sequence[str],
+    batch_size: int,
+    rounds: int,
+    against: Sequence[str],
+    passes: int,
+    json: bool,
+) -> None:
+    from kerascnn.bench import networks
+
+    _check(names, against)
+    load = os.getloadavg()[0]
+    rows: list[Row] = []
+    for name in names:
+        _progress(f"{name} ...")
+        rows += networks.measure(
+            module,
+            name,
+            batch_size=batch_size,
+            rounds=rounds,
+            against=against,
+            passes=passes,
+        )
+    if json:
+        _dump(rows, batch_size=batch_size, rounds=rounds, load=load)
+        return
+    _table(
+        ("images/s", "min–max", "ratio", "first step", "memory", "of peak"),
+        [
+            (
+                row.network,
+                row.contestant,
+                f"{row.images_per_second:.1f}",
+                f"{row.slowest:.1f}–{row.fastest:.1f}",
+                f"{row.ratio:.2f}",
+                f"{row.first_step:.1f} s",
+                f"{row.peak_memory / 2**20:,.0f} MiB",
+                f"{row.share_of_peak:.0%}",
+            )
+            for row in rows
+        ],
+        f"Medians of {rounds} turns each, batch {batch_size}. ratio: kerascnn's speed to this "
+        "one's. first step: from the start of the process. memory: the process's largest. of peak: "
+        f"{2 * passes} operations for each multiply-add of our network, over the speed of this "
+        "machine's float32 matrix product in the same turns.",
+        *(f"{name}: {networks.NOTES[name]}" for name in names if name in networks.NOTES),
+        *_caution(load),
+    )
+
+
+@bench.command()
+def digits(
+    names: list[str] = _names(),
     batch_size: int = typer.Option(128, min=1),
     epochs: int = typer.Option(6, min=2, help="Of each training."),
     rounds: int = typer.Option(3, min=1, help="Fresh processes for each contestant."),
-    json: bool = typer.Option(False, "--json", help="Machine-readable output."),
+    json: bool = _JSON,
 ) -> None:
     """Train on the bundled digits: kerascnn, plain compile and fit, and PyTorch if installed."""
-    from kerascnn import bench as measure
+    from kerascnn.bench import digits as measured
 
+    _check(names)
+    load = os.getloadavg()[0]
     results = {}
     for name in names:
         contestants = ["kerascnn", "keras fit"]
         if name == "lenet5" and importlib.util.find_spec("torch"):
             contestants.append("pytorch")
-        results[name] = measure.train(
+        results[name] = measured.measure(
             name, batch_size=batch_size, epochs=epochs, rounds=rounds, contestants=contestants
         )
     if json:
-        rows = {name: [dataclasses.asdict(m) for m in found] for name, found in results.items()}
-        typer.echo(json_.dumps(rows, indent=2))
+        rows = [
+            {"network": n, **dataclasses.asdict(m)} for n, found in results.items() for m in found
+        ]
+        _dump(rows, batch_size=batch_size, epochs=epochs, rounds=rounds, load=load)
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None)
-    for column in ("network", "trained by"):
-        table.add_column(column)
-    for column in ("images/s", "min–max", "with first epoch", "first step", "ratio", "ratio*"):
-        table.add_column(column, justify="right")
-    for name, found in results.items():
-        ours = found[0]
-        for m in found:
-            table.add_row(
+    _table(
+        ("images/s", "min–max", "with first epoch", "first step", "ratio", "ratio*"),
+        [
+            (
                 name,
                 m.name,
                 f"{m.images_per_second:,.0f}",
                 f"{m.spread[0]:,.0f}–{m.spread[1]:,.0f}",
                 f"{m.with_first_epoch:,.0f}",
                 f"{m.first_step:.1f} s",
-                f"{ours.images_per_second / m.images_per_second:.2f}",
-                f"{ours.with_first_epoch / m.with_first_epoch:.2f}",
+                f"{found[0].images_per_second / m.images_per_second:.2f}",
+                f"{found[0].with_first_epoch / m.with_first_epoch:.2f}",
             )
-    console = Console()
-    console.print(table)
-    console.print(
+            for name, found in results.items()
+            for m in found
+        ],
         f"Medians of {rounds} processes each, batch {batch_size}, {epochs} epochs. ratio: kerascnn "
         "to this; ratio*: with the first epoch.",
-        highlight=False,
+        *_caution(load),
     )
+
+
+@bench.command()
+def build(names: list[str] = _names(), rounds: int = _ROUNDS, json: bool = _JSON) -> None:
+    """Time the making of a model, random weights included, against keras.applications."""
+    from kerascnn.bench import building
+
+    _check(names)
+    load = os.getloadavg()[0]
+    results = {name: building.measure(name, rounds=rounds) for name in names}
+    if json:
+        rows = [
+            {"network": n, **dataclasses.asdict(m)} for n, found in results.items() for m in found
+        ]
+        _dump(rows, rounds=rounds, load=load)
+        return
+    _table(
+        ("seconds", "min–max", "ratio", "first, with imports", "memory"),
+        [
+            (
+                name,
+                m.name,
+                f"{m.seconds:.2f}",
+                f"{m.fastest:.2f}–{m.slowest:.2f}",
+                f"{m.seconds / found[0].seconds:.2f}",
+                f"{m.first_step:.1f} s",
+                f"{m.peak_memory / 2**20:,.0f} MiB",
+            )
+            for name, found in results.items()
+            for m in found
+        ],
+        f"Medians of {rounds} turns each. ratio: kerascnn's speed to this one's.",
+        *_caution(load),
+    )
+
+
+@bench.command("import")
+def import_(
+    names: list[str] = _names(required=False), rounds: int = _ROUNDS, json: bool = _JSON
+) -> None:
+    """Time fresh processes: importing, listing, and describing the networks named."""
+    from kerascnn.bench import imports
+
+    names = names or ["resnet50"]
+    _check(names)
+    load = os.getloadavg()[0]
+    found = imports.measure(names, rounds=rounds)
+    if json:
+        _dump([dataclasses.asdict(m) for m in found], rounds=rounds, load=load)
+        return
+    _table(
+        ("seconds", "min–max"),
+        [("", m.name, f"{m.seconds:.2f}", f"{m.fastest:.2f}–{m.slowest:.2f}") for m in found],
+        f"Medians of {rounds} processes each, from start to exit.",
+        *_caution(load),
+    )
+
+
+@bench.command()
+def data(
+    images: int = typer.Option(512, min=64, help="JPEG files of 500×375 to write and read."),
+    rounds: int = _ROUNDS,
+    json: bool = _JSON,
+) -> None:
+    """Time reading and augmenting a folder of JPEG files against keras.utils and Keras layers."""
+    from kerascnn.bench import data as measured
+
+    load = os.getloadavg()[0]
+    found = measured.measure(images=images, rounds=rounds)
+    if json:
+        _dump(found, images=images, rounds=rounds, load=load)
+        return
+    _table(
+        ("images/s", "min–max", "ratio", "first pass", "memory"),
+        [
+            (
+                "",
+                m.name,
+                f"{m.images_per_second:,.0f}",
+                f"{m.slowest:,.0f}–{m.fastest:,.0f}",
+                f"{found[0].images_per_second / m.images_per_second:.2f}",
+                f"{m.first_step:.1f} s",
+                f"{m.peak_memory / 2**20:,.0f} MiB",
+            )
+            for m in found
+        ],
+        f"Medians of {rounds} passes over {images} files. ratio: kerascnn's speed to this one's.",
+        *_caution(load),
+    )
+
+
+def _check(names: Sequence[str], against: Sequence[str] = ()) -> None:
+    """Refuse a wrong name before anything is measured."""
+    from kerascnn import registry
+    from kerascnn.errors import ArgumentError
+
+    for name in names:
+        registry.get(name)
+    for peer in against:
+        if peer not in PEERS:
+            raise ArgumentError(f"--against must be one of {', '.join(PEERS)}. Received: {peer!r}.")
+
+
+def _dump(rows: Sequence[Any], **conditions: Any) -> None:
+    """One JSON object: the conditions, and a row for each contestant."""
+    plain = [row if isinstance(row, Mapping) else dataclasses.asdict(row) for row in rows]
+    conditions |= {"processors": os.cpu_count()}
+    typer.echo(json_.dumps({**conditions, "rows": plain}, indent=2))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *notes: str) -> None:
+    """Rows of group, contestant and numbers, under a line for each group; then the notes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", box=None)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    group = ""
+    for row in rows:
+        if row[0] != group:
+            group = row[0]
+            table.add_row(f"[bold]{group}")
+        table.add_row(*row[1:])
+    console = Console()
+    console.print(table)
+    for note in notes:
+        console.print(note, highlight=False)
+
+
+def _progress(line: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True).print(line, style="dim", highlight=False)
+
+
+def _caution(load: float) -> list[str]:
+    """A warning if others were using the machine when the measurement began."""
+    if load < 0.5:
+        return []
+    return [
+        f"The machine was busy (load average {load:.1f} on {os.cpu_count()} processors before the "
+        "start): trust the ratios more than the speeds, and neither much."
+    ]

@@ -1,4 +1,4 @@
-"""Measurements against a peer in the same run: ratios of medians, never single times.
+"""Whole trainings on the bundled digits, as users run them, against peers in the same call.
 
 Every contestant runs in a fresh process of its own, in turn (A B A B ...), so that neither profits
 from what the other has warmed up and both see the same noise of the machine.
@@ -38,7 +38,7 @@ class Measured:
     spread: tuple[float, float]
 
 
-def train(
+def measure(
     name: str, *, batch_size: int, epochs: int, rounds: int, contestants: Sequence[str]
 ) -> list[Measured]:
     """Time training of `name` on the bundled digits, ours first.
@@ -71,7 +71,7 @@ def _in_process(who: str, name: str, batch_size: int, epochs: int) -> dict[str, 
     task = json.dumps({"who": who, "name": name, "batch_size": batch_size, "epochs": epochs})
     started = time.time()
     done = subprocess.run(
-        [sys.executable, "-m", "kerascnn.bench", task],
+        [sys.executable, "-m", "kerascnn.bench.digits", task],
         capture_output=True,
         text=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -117,18 +117,17 @@ def _ours(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
 
 def _keras(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
     """What a Keras user writes: compile, and fit on arrays with validation data."""
-    import keras
-
     from kerascnn import registry
+    from kerascnn.training.optimizers import make_loss
     from kerascnn.training.recipes import Recipe
 
     architecture = registry.get(name)
     (images, labels), validation = _digits(architecture.card.input_shape)
     model = architecture(classifier_activation=None)
-    loss = (architecture.recipe or Recipe()).loss
+    recipe = Recipe(loss=(architecture.recipe or Recipe()).loss)
     model.compile(
         optimizer="adam",
-        loss=loss() if loss else keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=make_loss(recipe, architecture.card.classes, from_logits=True),
         metrics=["accuracy"],
     )
     watch = _watch()

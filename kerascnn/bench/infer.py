@@ -1,0 +1,53 @@
+"""Inference on one batch of the network's own input size; see `networks.measure`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kerascnn.bench.networks import KERAS, images, torch_images, torch_network
+from kerascnn.bench.rounds import Step
+
+
+def ours(name: str, batch_size: int) -> Step:
+    """The compiled forward pass that `kerascnn evaluate` runs."""
+    import tensorflow as tf
+
+    from kerascnn import registry
+    from kerascnn.training.engine import Engine
+
+    model = registry.create(name, classifier_activation=None)
+    engine = Engine(model, strategy=tf.distribute.get_strategy(), loss=lambda labels, logits: 0.0)
+    batch = tf.constant(images(name, batch_size))
+
+    def step() -> None:
+        engine.logits(batch)
+
+    return step
+
+
+def keras_applications(name: str, batch_size: int, jit: bool | str) -> Step:
+    """`predict_on_batch`, which spares it the new iterator that each `predict` makes."""
+    import keras
+
+    model = getattr(keras.applications, KERAS[name])(weights=None)
+    model.compile(jit_compile=jit)
+    batch = images(name, batch_size)
+
+    def step() -> None:
+        model.predict_on_batch(batch)
+
+    return step
+
+
+def torch_model(name: str, batch_size: int, package: str, layout: str) -> Step:
+    """The usual forward pass in inference mode."""
+    import torch
+
+    model: Any = torch_network(package, name).eval().to(memory_format=getattr(torch, layout))
+    batch = torch_images(name, batch_size, layout)
+
+    def step() -> None:
+        with torch.inference_mode():
+            model(batch)
+
+    return step

@@ -1,0 +1,169 @@
+"""The same network elsewhere: under which name, and who of those peers is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kerascnn.bench.rounds import PEAK, Contestant, Measured, matmul_flops, race
+
+_SAME_IN_TORCH = (
+    *("vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"),
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("densenet121", "densenet161", "densenet169", "densenet201"),
+)
+
+KERAS: Mapping[str, str] = {
+    "vgg16": "VGG16",
+    "vgg19": "VGG19",
+    "resnet50": "ResNet50",
+    "resnet101": "ResNet101",
+    "resnet152": "ResNet152",
+    "resnet50v2": "ResNet50V2",
+    "resnet101v2": "ResNet101V2",
+    "resnet152v2": "ResNet152V2",
+    "densenet121": "DenseNet121",
+    "densenet169": "DenseNet169",
+    "densenet201": "DenseNet201",
+}
+"""Our name → the function in keras.applications."""
+
+TIMM: Mapping[str, str] = {name: name for name in _SAME_IN_TORCH}
+"""Our name → timm's."""
+
+TORCHVISION: Mapping[str, str] = {**TIMM, "alexnet_owt": "alexnet", "googlenet_bn": "googlenet"}
+"""Our name → torchvision's; what it calls alexnet and googlenet aren't the papers' networks."""
+
+NOTES: Mapping[str, str] = dict.fromkeys(
+    ("resnet50", "resnet101", "resnet152"),
+    "torchvision and timm halve the map in the 3×3 convolutions: 6% more MACs than here.",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contestant's speed on one network.
+
+    Attributes:
+        network, contestant: what, and who.
+        images_per_second: median.
+        slowest, fastest: images per second.
+        ratio: ours to this contestant's.
+        first_step: seconds from the start of the process to the end of the first step.
+        peak_memory: bytes.
+        share_of_peak: of the machine's float32 matrix product in the same rounds, in [0, 1].
+    """
+
+    network: str
+    contestant: str
+    images_per_second: float
+    slowest: float
+    fastest: float
+    ratio: float
+    first_step: float
+    peak_memory: int
+    share_of_peak: float
+
+
+def contestants(
+    module: str, name: str, batch_size: int, against: Sequence[str]
+) -> list[Contestant]:
+    """Ours, and every installed peer that has the network, in all its ways of doing the work.
+
+    Args:
+        module: `kerascnn.bench.infer` or `kerascnn.bench.training`.
+        name: an architecture.
+        batch_size: images in a step.
+        against: the peers that are wanted, of "keras", "torchvision" and "timm".
+    """
+
+    def entry(label: str, function: str, **arguments: Any) -> Contestant:
+        arguments |= {"name": name, "batch_size": batch_size}
+        return Contestant(label, f"{module}:{function}", arguments)
+
+    found = [entry("kerascnn", "ours")]
+    if "keras" in against and name in KERAS:
+        found.append(entry("keras.applications", "keras_applications", jit="auto"))
+        found.append(entry("keras.applications, no XLA", "keras_applications", jit=False))
+    for package, table in (("torchvision", TORCHVISION), ("timm", TIMM)):
+        if package in against and name in table and _installed("torch", package):
+            for layout in ("contiguous_format", "channels_last"):
+                label = package if layout == "contiguous_format" else f"{package}, {layout}"
+                found.append(entry(label, "torch_model", package=package, layout=layout))
+    return found
+
+
+def measure(
+    module: str,
+    name: str,
+    *,
+    batch_size: int,
+    rounds: int,
+    against: Sequence[str],
+    passes: int,
+) -> list[Row]:
+    """Race ours against the peers on one network.
+
+    Args:
+        module, name, batch_size, against: see `contestants`.
+        rounds: steps of each contestant.
+        passes: how often a step does the network's multiply-adds: 1, and 3 with both gradients.
+    """
+    from kerascnn import registry
+
+    operations = 2 * passes * registry.get(name).cost().macs
+    peak, *found = race(
+        [PEAK, *contestants(module, name, batch_size, against)], rounds=rounds, warm_up=1
+    )
+    return [_row(name, m, found[0], batch_size, operations / matmul_flops(peak)) for m in found]
+
+
+def _row(name: str, m: Measured, ours: Measured, batch_size: int, at_peak: float) -> Row:
+    """`at_peak`: seconds for one image at the speed of the machine's matrix product."""
+    return Row(
+        network=name,
+        contestant=m.name,
+        images_per_second=batch_size / m.seconds,
+        slowest=batch_size / m.slowest,
+        fastest=batch_size / m.fastest,
+        ratio=m.seconds / ours.seconds,
+        first_step=m.first_step,
+        peak_memory=m.peak_memory,
+        share_of_peak=at_peak * batch_size / m.seconds,
+    )
+
+
+def images(name: str, batch_size: int) -> Any:
+    """Noise in [0, 1): float32 `[batch, height, width, channels]` of the network's own size."""
+    import numpy as np
+
+    from kerascnn import registry
+
+    shape = registry.get(name).card.input_shape
+    return np.random.default_rng(0).random((batch_size, *shape), "float32")
+
+
+def torch_network(package: str, name: str) -> Any:
+    """An untrained network of torchvision's or timm's, without auxiliary heads."""
+    if package == "timm":
+        import timm
+
+        return timm.create_model(TIMM[name])
+    import torchvision
+
+    arguments = {"aux_logits": False, "init_weights": True} if name == "googlenet_bn" else {}
+    return getattr(torchvision.models, TORCHVISION[name])(**arguments)
+
+
+def torch_images(name: str, batch_size: int, layout: str) -> Any:
+    """`images` as a tensor `[batch, channels, height, width]` in one of torch's memory formats."""
+    import torch
+
+    batch = torch.from_numpy(images(name, batch_size).transpose(0, 3, 1, 2))
+    return batch.contiguous(memory_format=getattr(torch, layout))
+
+
+def _installed(*packages: str) -> bool:
+    return all(importlib.util.find_spec(package) for package in packages)

@@ -1,0 +1,199 @@
+"""Contestants in processes of their own, asked in turn, so that all see the same machine.
+
+A contestant is started, works alone until its first step is done, and waits. When all are ready,
+each is asked for one step, in turn, again and again (A B C A B C ...): a change of the machine's
+load meets all of them, and none profits from what another has warmed up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kerascnn.errors import KerascnnError
+
+Step = Callable[[], None]
+"""One step of work; returns when its result is there."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Who is measured.
+
+    Attributes:
+        name: what the table calls it.
+        make: "module:function" of what prepares the work and returns a `Step`.
+        arguments: of that function; JSON.
+    """
+
+    name: str
+    make: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one contestant did.
+
+    Attributes:
+        name: who.
+        seconds: median of a step.
+        fastest, slowest: seconds of a step.
+        first_step: seconds from the start of the process to the end of its first step.
+        peak_memory: most bytes of memory that the process ever held.
+    """
+
+    name: str
+    seconds: float
+    fastest: float
+    slowest: float
+    first_step: float
+    peak_memory: int
+
+
+def race(contestants: Sequence[Contestant], *, rounds: int, warm_up: int = 1) -> list[Measured]:
+    """Let every contestant do `rounds` steps in turn, after `warm_up` rounds that don't count.
+
+    Raises:
+        KerascnnError: a contestant failed; with the end of what it said.
+    """
+    with contextlib.ExitStack() as stack:
+        racers = [stack.enter_context(_started(contestant)) for contestant in contestants]
+        for _ in range(warm_up):
+            for racer in racers:
+                racer.step()
+        seconds: list[list[float]] = [[] for _ in racers]
+        for _ in range(rounds):
+            for racer, times in zip(racers, seconds):
+                times.append(racer.step())
+        return [
+            Measured(
+                name=racer.contestant.name,
+                seconds=statistics.median(times),
+                fastest=min(times),
+                slowest=max(times),
+                first_step=racer.first_step,
+                peak_memory=int(racer.ask("memory")),
+            )
+            for racer, times in zip(racers, seconds)
+        ]
+
+
+class _Racer:
+    """The other end of a contestant's process: one line asks, one line answers."""
+
+    def __init__(self, contestant: Contestant, process: subprocess.Popen, errors: Any) -> None:
+        self.contestant = contestant
+        self._process = process
+        self._errors = errors
+        began = time.perf_counter()
+        self._answer()
+        self.first_step = time.perf_counter() - began
+
+    def step(self) -> float:
+        """Seconds of one step, by the contestant's own clock."""
+        return self.ask("step")
+
+    def ask(self, what: str) -> float:
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError):  # it ended: the missing answer says so
+            self._process.stdin.write(f"{what}\n")
+            self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> float:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            code = self._process.wait()
+            self._errors.seek(0)
+            said = self._errors.read()[-2000:]
+            raise KerascnnError(
+                f"The benchmark of {self.contestant.name} ended with code {code}:\n{said}"
+            )
+        return float(line)
+
+
+@contextlib.contextmanager
+def _started(contestant: Contestant) -> Iterator[_Racer]:
+    """A contestant's process, its first step done; it ends with the context."""
+    task = json.dumps([contestant.make, dict(contestant.arguments)])
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as errors,
+        subprocess.Popen(
+            [sys.executable, "-m", "kerascnn.bench.rounds", task],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
+        ) as process,
+    ):
+        try:
+            yield _Racer(contestant, process, errors)
+        finally:
+            process.kill()
+
+
+def _serve(task: str) -> None:
+    """A contestant's side: do the first step, then whatever a line asks for."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # libraries print; the answers must stay alone on their pipe
+    make, arguments = json.loads(task)
+    module, _, function = make.partition(":")
+    step: Step = getattr(importlib.import_module(module), function)(**arguments)
+    step()
+    answers.write("0\n")
+    for line in sys.stdin:
+        if line.strip() == "memory":
+            answers.write(f"{peak_memory()}\n")
+            continue
+        began = time.perf_counter()
+        step()
+        answers.write(f"{time.perf_counter() - began}\n")
+
+
+def peak_memory() -> int:
+    """The most memory, in bytes, that this process has held."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+SIDE = 2048
+"""Rows and columns of the matrices whose product is the machine's peak."""
+
+
+def matmul() -> Step:
+    """The product of two float32 matrices by TensorFlow: what this machine can do at best."""
+    import tensorflow as tf
+
+    a = tf.random.normal((SIDE, SIDE))
+    product = tf.function(lambda x: x @ x)
+
+    def step() -> None:
+        product(a).numpy()
+
+    return step
+
+
+PEAK = Contestant("matrix product", "kerascnn.bench.rounds:matmul")
+
+
+def matmul_flops(measured: Measured) -> float:
+    """Operations a second of `PEAK`; a multiply-add is two."""
+    return 2 * SIDE**3 / measured.seconds
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])

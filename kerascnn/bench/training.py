@@ -1,0 +1,76 @@
+"""Training steps on one batch, with SGD and momentum; see `networks.measure`."""
+
+from __future__ import annotations
+
+from kerascnn.bench.networks import KERAS, images, torch_images, torch_network
+from kerascnn.bench.rounds import Step
+
+RATE, MOMENTUM = 0.001, 0.9
+
+
+def ours(name: str, batch_size: int) -> Step:
+    """A step of the loop behind `kerascnn train`."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from kerascnn import registry
+    from kerascnn.training.engine import Engine
+
+    model = registry.create(name, classifier_activation=None)
+    optimizer = keras.optimizers.SGD(RATE, MOMENTUM)
+    optimizer.build(model.trainable_variables)
+    engine = Engine(
+        model,
+        strategy=tf.distribute.get_strategy(),
+        loss=_cross_entropy,
+        loss_weights=(1.0, *[0.3] * (len(model.outputs) - 1)),
+        optimizer=optimizer,
+    )
+    batch = (images(name, batch_size), np.zeros(batch_size, "int32"))
+    batches = iter(engine.distribute(tf.data.Dataset.from_tensors(batch).repeat()))
+
+    def step() -> None:
+        engine.train(batches, 1)
+
+    return step
+
+
+def keras_applications(name: str, batch_size: int, jit: bool | str) -> Step:
+    """`train_on_batch`, which spares it the new iterator that each `fit` makes."""
+    import keras
+    import numpy as np
+
+    model = getattr(keras.applications, KERAS[name])(weights=None, classifier_activation=None)
+    model.compile(keras.optimizers.SGD(RATE, MOMENTUM), _cross_entropy, jit_compile=jit)
+    batch, labels = images(name, batch_size), np.zeros(batch_size, "int32")
+
+    def step() -> None:
+        model.train_on_batch(batch, labels)
+
+    return step
+
+
+def torch_model(name: str, batch_size: int, package: str, layout: str) -> Step:
+    """The usual step."""
+    import torch
+
+    model = torch_network(package, name).train().to(memory_format=getattr(torch, layout))
+    optimizer = torch.optim.SGD(model.parameters(), RATE, MOMENTUM)
+    batch = torch_images(name, batch_size, layout)
+    labels = torch.zeros(batch_size, dtype=torch.long)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss = torch.nn.functional.cross_entropy(model(batch), labels)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    return step
+
+
+def _cross_entropy(labels: object, logits: object) -> object:
+    import keras
+
+    return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
