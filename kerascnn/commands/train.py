@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json as json_
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from kerascnn.cli import complete_architecture
 from kerascnn.commands.options import parse_arguments, parse_shape
 from kerascnn.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from kerascnn.training.recipes import Recipe
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Names for the shell."""
+    from kerascnn import registry
+
+    return [name for name in registry.entries(registry.RECIPES) if name.startswith(incomplete)]
 
 
 def train(
@@ -26,10 +37,31 @@ def train(
     input_shape: str | None = typer.Option(
         None, help="Such as 64x64x3; default: the architecture's native input."
     ),
-    epochs: int | None = typer.Option(None, help="Instead of the recipe's."),
-    batch_size: int | None = typer.Option(None, help="Over all replicas, instead of the recipe's."),
-    learning_rate: float | None = typer.Option(None, help="Instead of the recipe's."),
+    recipe: str | None = typer.Option(
+        None,
+        help="How to train: a name of `kerascnn recipes`, or a .toml or .json file; default: the "
+        "architecture's own.",
+        autocompletion=complete_recipe,
+    ),
+    with_: list[str] = typer.Option(
+        [],
+        "--with",
+        help="A field of the recipe, such as augmentation.flip=false or evaluation.views=10-crop; "
+        "`kerascnn recipes NAME --json` shows all. Repeatable.",
+    ),
+    weights: str | None = typer.Option(
+        None, help="Start from imagenet, imagenet:PUBLISHER, a file of weights or another run."
+    ),
+    epochs: int | None = typer.Option(None, help="Instead of the recipe's, as all that follow."),
+    batch_size: int | None = typer.Option(None, help="Images in one step, over all replicas."),
+    learning_rate: float | None = typer.Option(None, help="At the end of the warm-up."),
+    warmup_epochs: float | None = typer.Option(None, help="Epochs of linear growth from zero."),
+    weight_decay: float | None = typer.Option(None, help="On what the recipe decays."),
+    label_smoothing: float | None = typer.Option(None, help="The share spread over all classes."),
+    dropout: float | None = typer.Option(None, help="Instead of the architecture's own."),
     clip_norm: float | None = typer.Option(None, help="Largest norm of the whole gradient."),
+    accumulation: int | None = typer.Option(None, help="Steps whose gradients are averaged."),
+    ema: float | None = typer.Option(None, help="Decay of a moving average of the weights."),
     strategy: str = typer.Option(
         "auto", help="auto (all GPUs if several), none, mirrored, or mirrored:N."
     ),
@@ -57,11 +89,21 @@ def train(
     from kerascnn import registry
 
     # Before TensorFlow is loaded: a misspelt name is answered at once.
-    recipe = registry.get(name).recipe if name else None
+    changes = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "warmup_epochs": warmup_epochs,
+        "weight_decay": weight_decay,
+        "label_smoothing": label_smoothing,
+        "dropout": dropout,
+        "clip_norm": clip_norm,
+        "accumulation": accumulation,
+        "ema": ema,
+    }
+    chosen = _recipe(registry.get(name).recipe, recipe, changes, with_) if name else None
     arguments = parse_arguments(name, set_) if name else {}
     shape = parse_shape(input_shape)
-
-    import dataclasses
 
     from rich.console import Console
 
@@ -74,17 +116,13 @@ def train(
         found = trainer.repeat(config, run=run, overwrite=overwrite, console=console)
     else:
         assert name is not None
-        if clip_norm is not None and recipe is not None:
-            recipe = dataclasses.replace(recipe, clip_norm=clip_norm)
         found = trainer.train(
             name,
             data,
             arguments=arguments,
             input_shape=shape,
-            recipe=recipe,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
+            recipe=chosen,
+            weights=weights,
             strategy=strategy,
             precision=precision,
             jit=jit,
@@ -103,6 +141,32 @@ def train(
     if "test_error" in metrics:
         console.print(f"Test error [bold]{metrics['test_error']:.2%}[/]", highlight=False)
     trainer.sayer(console)(f"Model, figures, curves.png and TensorBoard logs are in {found.path}.")
+
+
+def _recipe(
+    own: Recipe | None, name: str | None, changes: dict[str, Any], assignments: list[str]
+) -> Recipe:
+    """The recipe that the options describe.
+
+    Args:
+        own: the architecture's.
+        name: another one, or a file.
+        changes: fields with options of their own; None: not given.
+        assignments: of `--with`.
+
+    Raises:
+        UnknownNameError, ArgumentError: a name, a field or a value is wrong.
+    """
+    from kerascnn.training import recipe_book
+    from kerascnn.training.recipes import Recipe
+
+    base = recipe_book.find(name) if name else own or Recipe()
+    given = {key: value for key, value in changes.items() if value is not None}
+    settings = recipe_book.settings(assignments)
+    for key in given.keys() & settings.keys():
+        option = f"--{key.replace('_', '-')}"
+        raise ArgumentError(f"{key} is given twice. Received: {option} and --with {key}=.")
+    return recipe_book.override(base, settings | given)
 
 
 def _refuse_ignored(context: typer.Context, resume: Path | None, config: Path | None) -> None:
