@@ -141,7 +141,7 @@ def _override(value: Any, changes: Mapping[str, Any], prefix: str) -> Any:
     for name, new in changes.items():
         path = prefix + name
         if name not in known:
-            raise ArgumentError(_unknown(path, [prefix + field for field in known]))
+            raise ArgumentError(_unknown(path, value, prefix))
         old = getattr(value, name)
         if is_dataclass(old):
             if not isinstance(new, Mapping):
@@ -158,8 +158,17 @@ def _override(value: Any, changes: Mapping[str, Any], prefix: str) -> Any:
     return replace(value, **found)
 
 
-def _unknown(path: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(path, known, n=3, cutoff=0.5)
+def _unknown(path: str, value: Any, prefix: str) -> str:
+    """The message for a field that isn't there: `flip` may be meant as `augmentation.flip`."""
+    known = [prefix + field.name for field in fields(value)]
+    nested = [
+        f"{prefix}{outer.name}.{inner.name}"
+        for outer in fields(value)
+        if is_dataclass(table := getattr(value, outer.name))
+        for inner in fields(table)
+    ]
+    near = [name for name in nested if name.endswith(f".{path}")]
+    near += difflib.get_close_matches(path, known + nested, n=2, cutoff=0.6)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Fields: {', '.join(known)}."
     return f"A recipe has no field {path!r}. {hint}"
 
