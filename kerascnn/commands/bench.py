@@ -10,15 +10,35 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperGroup
 
-from kerascnn.cli import complete_architecture
+from kerascnn import registry
+from kerascnn.cli import complete_architecture, load_command
 
 if TYPE_CHECKING:
     from kerascnn.bench.networks import Row
 
 PEERS = ("keras", "torchvision", "timm")
 
-bench = typer.Typer(no_args_is_help=True, help="Measure speed against peers.", add_completion=False)
+
+class _WithPlugins(TyperGroup):
+    """Our benchmarks, and those of other packages: entry points of `kerascnn.benchmarks`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *registry.entries(registry.BENCHMARKS)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in registry.entries(registry.BENCHMARKS):
+            return load_command(registry.BENCHMARKS, cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+
+bench = typer.Typer(
+    cls=_WithPlugins,
+    no_args_is_help=True,
+    help="Measure speed against peers.",
+    add_completion=False,
+)
 
 
 @bench.callback()

@@ -35,8 +35,12 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     help="Search an architecture's declared space with KerasTuner, under a budget.\n\n"
-    "`kerascnn tune lenet5 --max-params 50k` is short for `kerascnn tune search lenet5 ...`; "
-    "its options are in `kerascnn tune search --help`.",
+    "See what can be searched: `kerascnn tune lenet5 --space`.\n\n"
+    "Search: `kerascnn tune lenet5 --data mnist5k --max-params 50k --max-trials 20`, short for "
+    "`kerascnn tune search lenet5 ...`; all options are in `kerascnn tune search --help`.\n\n"
+    "Take the best: `kerascnn evaluate STUDY/best`. Train one trial again: `kerascnn train "
+    "--from-trial STUDY/0003`.\n\n"
+    "On many machines: a chief, and any number of workers that share a directory with it.",
 )
 
 SPACE = "Space"
@@ -55,7 +59,9 @@ def search(
     ),
     tuner: str = typer.Option("random", help=f"One of {', '.join(TUNERS)}."),
     objective: str = typer.Option(
-        "val_error", help=f"To minimize, one or several with commas: {', '.join(METRICS)}."
+        "val_error",
+        help=f"To minimize, one or several with commas: {', '.join(METRICS)}. The first guides "
+        "the search (with optuna all do); all span the Pareto front.",
     ),
     max_trials: int | None = typer.Option(
         None, help="Default: 20; hyperband and grid: all.", rich_help_panel=BUDGET
@@ -69,26 +75,38 @@ def search(
         None, help="Of a training step, estimated; such as 2G.", rich_help_panel=BUDGET
     ),
     start: list[str] = typer.Option(
-        [], help="Depart from widths=8,16,32. Repeatable.", rich_help_panel=SPACE
+        [],
+        help="Depart from other defaults, such as widths=8,16,32. Repeatable.",
+        rich_help_panel=SPACE,
     ),
     only: str | None = typer.Option(
-        None, help="Search these parameters, with commas.", rich_help_panel=SPACE
+        None, help="Search these alone, with commas: kernel,widths.", rich_help_panel=SPACE
     ),
     fix: list[str] = typer.Option(
-        [], help="kernel=5, widths=6,16. Repeatable.", rich_help_panel=SPACE
+        [], help="Give one its value: kernel=5, widths=6,16. Repeatable.", rich_help_panel=SPACE
     ),
-    choose: list[str] = typer.Option([], help="kernel=3,5,7. Repeatable.", rich_help_panel=SPACE),
+    choose: list[str] = typer.Option(
+        [], help="Search one among values: kernel=3,5,7. Repeatable.", rich_help_panel=SPACE
+    ),
     range_: list[str] = typer.Option(
-        [], "--range", help="dropout=0:0.5. Repeatable.", rich_help_panel=SPACE
+        [],
+        "--range",
+        help="Search one between bounds: dropout=0:0.5. Repeatable.",
+        rich_help_panel=SPACE,
     ),
     space: bool = typer.Option(
-        False, "--space", help="Print the space and stop.", rich_help_panel=SPACE
+        False,
+        "--space",
+        help="Print the space, its size and its share within the budget; stop.",
+        rich_help_panel=SPACE,
     ),
     input_shape: str | None = typer.Option(None, help="Such as 64x64x3.", rich_help_panel=TRIALS),
     epochs: int | None = typer.Option(
         None, help="Of a trial, or of Hyperband's longest.", rich_help_panel=TRIALS
     ),
-    strategy: str = typer.Option("auto", help="Inside of trials.", rich_help_panel=TRIALS),
+    strategy: str = typer.Option(
+        "auto", help="Of each trial: auto, none, mirrored, mirrored:N.", rich_help_panel=TRIALS
+    ),
     precision: str = typer.Option("float32", rich_help_panel=TRIALS),
     seed: int = typer.Option(0, help="Of proposals and trials.", rich_help_panel=TRIALS),
     retries: int = typer.Option(
@@ -99,11 +117,14 @@ def search(
     ),
     keep: int = typer.Option(3, help="Models of so many best trials stay.", rich_help_panel=TRIALS),
     recycle: int = typer.Option(
-        50, min=1, help="A fresh process after so many trials.", rich_help_panel=TRIALS
+        50,
+        min=1,
+        help="A fresh process after so many trials, as memory grows.",
+        rich_help_panel=TRIALS,
     ),
     json: bool = typer.Option(False, "--json", help="Print the leaderboard as JSON only."),
 ) -> None:
-    """Search on this machine; infeasible and over-budget configurations are never trained."""
+    """Search on this machine. What can't be built or is over budget is never a trial."""
     if sum(given is not None for given in (name, study, resume)) != 1:
         raise ArgumentError(
             "Pass either the name of an architecture, as in `kerascnn tune lenet5`, or "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,14 +124,22 @@ def as_optuna(space: Iterable[Any], values: dict[str, Any], scores: list[float] 
 
 
 def export(study: Study, path: Path) -> None:
-    """Write all ended trials of a study into an SQLite file that Optuna and its dashboard open."""
+    """Write all ended trials of a study into an SQLite file that Optuna and its dashboard open.
+
+    Raises:
+        ArgumentError: the file exists.
+    """
+    if path.exists():
+        raise ArgumentError(f"{path} exists already. Choose another file, or remove it.")
     objectives = study.plan.objectives
     exported = optuna.create_study(
         storage=f"sqlite:///{path}",
         study_name=study.path.resolve().name,
         directions=["minimize"] * len(objectives),
     )
-    exported.set_metric_names(list(objectives))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        exported.set_metric_names(list(objectives))
     space = study.problem.hyperparameters().space
     for row in study.trials:
         if row.ended:
