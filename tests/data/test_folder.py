@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from kerascnn import data
-from kerascnn.data import folder
+from kerascnn.data import encoded
 from kerascnn.errors import DataError
 
 load = functools.partial(data.load, echo=None)
@@ -142,7 +142,7 @@ def test_a_class_left_without_images_is_refused(colours):
 
 
 def test_a_damaged_file_met_in_training_is_named(colours, monkeypatch):
-    monkeypatch.setattr(folder, "VERIFY_LIMIT", 0)
+    monkeypatch.setattr(encoded, "VERIFY_LIMIT", 0)
     damage(colours)
     photos = load(f"folder:{colours}", validation=0, test=0)
     with pytest.raises(tf.errors.OpError) as raised:
@@ -220,8 +220,8 @@ def test_a_copied_folder_is_the_same_data(colours, tmp_path):
 
 
 def test_large_sets_are_not_read_when_loading(colours, monkeypatch):
-    monkeypatch.setattr(folder, "VERIFY_LIMIT", 59)
-    monkeypatch.setattr(folder.images, "read", lambda *args: pytest.fail("an image was read"))
+    monkeypatch.setattr(encoded, "VERIFY_LIMIT", 59)
+    monkeypatch.setattr(encoded.images, "read", lambda *args: pytest.fail("an image was read"))
     photos = load(f"folder:{colours}", input_shape=(32, 32, 3))
     assert photos.train.size == 48
     assert any("padded with zeros if they are at most 8 pixels smaller" in n for n in photos.notes)

@@ -183,7 +183,7 @@ def test_decoding_at_a_fraction_is_never_smaller_than_wanted(tmp_path, size, wan
 
 
 def test_a_damaged_file_is_named(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("kerascnn.data.folder.VERIFY_LIMIT", 0)
+    monkeypatch.setattr("kerascnn.data.encoded.VERIFY_LIMIT", 0)
     content = (folder / "a" / "0.jpg").read_bytes()
     (tmp_path / "a").mkdir()
     for name, damaged in (("cut", content[:9000]), ("tables", content[:30] + content[200:])):

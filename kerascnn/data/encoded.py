@@ -1,0 +1,158 @@
+"""Encoded images as contents of a source: their common shape, the unreadable ones, the notes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kerascnn.data import images
+from kerascnn.data.examples import Contents, Encoded, Options
+from kerascnn.data.images import Shape
+from kerascnn.errors import DataError
+
+# Up to so many files are all read when the data are loaded, so that a damaged one is reported
+# before training begins; with more, it is reported when training meets it.
+VERIFY_LIMIT = 2000
+PROBES = 64  # files that tell the size of the images when the user doesn't
+LISTED = 10  # files named in a note
+
+
+def contents(
+    root: str,
+    class_names: Sequence[str],
+    splits: Mapping[str, Encoded],
+    options: Options,
+    strays: Sequence[str] = (),
+) -> Contents:
+    """What a source of encoded images found, read as far as the options and the limits say.
+
+    Args:
+        root: how messages call the source.
+        class_names: in the order of the labels.
+        splits: the examples of "train", and of others where there are some.
+        options: as the source got them.
+        strays: files that are no images.
+
+    Raises:
+        DataError: the images have no common size and none is asked for, one is unreadable, or a
+            class has no readable one.
+    """
+    names, found = tuple(class_names), dict(splits)
+    left_out = [f"{stray}: no image" for stray in strays]
+    if options.unread:
+        return Contents(class_names=names, splits=found, left_out=tuple(left_out))
+    shape = options.input_shape or _common_shape(root, found["train"])
+    found = {split: examples.delivering(shape) for split, examples in found.items()}
+    notes: list[str] = []
+    unreadable: list[str] = []
+    if strays:
+        notes.append(_listing(f"Left out {len(strays)} files that are no images", strays))
+    if options.skip_corrupt or sum(len(e.labels) for e in found.values()) <= VERIFY_LIMIT:
+        changes: Counter[str] = Counter()
+        for split, examples in found.items():
+            found[split] = _verified(examples, shape, changes, unreadable, options)
+        _refuse_empty(root, found["train"], names)
+        notes += [f"{count} images are {change}." for change, count in changes.most_common()]
+    else:
+        notes.append(_rule(shape))
+    if unreadable:
+        notes.append(_listing(f"Left out {len(unreadable)} unreadable images", unreadable))
+    if len(found) > 1 and "test" not in found:
+        found["test"] = found["train"].take(np.arange(0))
+        notes.append("There is no test folder: the test set is empty.")
+    return Contents(
+        class_names=names,
+        splits=found,
+        notes=tuple(notes),
+        left_out=(*unreadable, *left_out),
+    )
+
+
+def _common_shape(root: str, examples: Encoded) -> Shape:
+    """The shape of the images, judged by some of them.
+
+    Raises:
+        DataError: they have several sizes.
+    """
+    chosen = np.unique(np.linspace(0, len(examples.labels) - 1, PROBES).astype(int))
+    sizes: dict[tuple[int, int], str] = {}
+    channels = 1
+    for position in chosen.tolist():
+        path = examples.place(position)
+        try:
+            image, _ = images.decode(path, None, examples.content(position))
+        except DataError:
+            continue  # the verification, or training, reports it
+        sizes.setdefault((image.height, image.width), path)
+        channels = max(channels, len(image.getbands()))
+    if len(sizes) != 1:
+        some = ", ".join(f"{path} is {h}×{w}" for (h, w), path in list(sizes.items())[:2])
+        raise DataError(
+            f"{root}: the images have no common size: {some or 'none is readable'}. "
+            "Pass input_shape=(height, width, channels)."
+        )
+    height, width = next(iter(sizes))
+    return height, width, channels
+
+
+def _verified(
+    examples: Encoded,
+    shape: Shape,
+    changes: Counter[str],
+    unreadable: list[str],
+    options: Options,
+) -> Encoded:
+    """The readable images; counts what is changed in them.
+
+    Raises:
+        DataError: one is unreadable and `skip_corrupt` is off.
+    """
+    total = len(examples.labels)
+    if total > VERIFY_LIMIT:
+        options.echo(f"Reading {total} images to find unreadable ones …")
+
+    def check(position: int) -> tuple[tuple[str, ...], str]:
+        try:
+            content = examples.content(position)
+            return images.read(examples.place(position), shape, content)[1], ""
+        except DataError as error:
+            return (), str(error)
+
+    bad: dict[int, str] = {}
+    for position, (changed, error) in enumerate(images.workers().map(check, range(total))):
+        changes.update(changed)
+        if error:
+            bad[position] = error
+    if bad and not options.skip_corrupt:
+        first, *others = bad.values()
+        more = f" ({len(others)} others can't be read either.)" if others else ""
+        raise DataError(
+            f"{first}.{more} Repair or remove it, or leave such files out with skip_corrupt=True "
+            "(--skip-corrupt)."
+        )
+    unreadable += bad.values()
+    return examples.take(np.setdiff1d(np.arange(total), list(bad)))
+
+
+def _refuse_empty(root: str, examples: Encoded, class_names: Sequence[str]) -> None:
+    counts = np.bincount(examples.labels, minlength=len(class_names))
+    if not counts.all():
+        raise DataError(
+            f"{root}: the class {class_names[int(counts.argmin())]!r} has no readable image."
+        )
+
+
+def _rule(shape: Shape) -> str:
+    height, width, channels = shape
+    return (
+        f"Images that are not {height}×{width} are padded with zeros if they are at most "
+        f"{images.PAD_LIMIT} pixels smaller, else scaled and cropped to the middle; all are "
+        f"delivered with {channels} {'channel' if channels == 1 else 'channels'}."
+    )
+
+
+def _listing(what: str, items: Sequence[str]) -> str:
+    more = f"; and {len(items) - LISTED} more" if len(items) > LISTED else ""
+    return f"{what}: {'; '.join(items[:LISTED])}{more}."

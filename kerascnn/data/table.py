@@ -1,0 +1,159 @@
+"""`csv:FILE`: a table of image files and their classes.
+
+    path,label,split
+    photos/1.jpg,cat,train
+    photos/2.jpg,dog,test
+
+The first line names the columns; others than these are passed over, and `split` may be missing.
+Paths start from the table's folder, or from the folder of `folder:PATH?labels=FILE`. The classes
+are in alphabetical order, or by value if all are whole numbers.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from kerascnn.data.arguments import SPLITS
+from kerascnn.data.encoded import contents
+from kerascnn.data.examples import Contents, Encoded, Files, Options, Source
+from kerascnn.data.index import KEPT, Names
+from kerascnn.errors import DataError
+
+
+class Row(NamedTuple):
+    """A line of the table."""
+
+    line: int
+    path: str
+    label: str
+    split: str
+
+
+def read(file: str, root: str, options: Options) -> Contents:
+    """The images of a table.
+
+    Args:
+        file: the table.
+        root: the folder that its paths start from.
+        options: see `Options`.
+
+    Raises:
+        DataError: the table can't be read, or a line of it is wrong: the message names it; or see
+            `kerascnn.data.encoded.contents`.
+    """
+    lengths, labels, splits, lines = [], [], [], []
+    text = bytearray()
+    seen: set[bytes] = set()
+    label_numbers: dict[str, int] = {}
+    split_numbers: dict[str, int] = {}
+    for row in _rows(file):
+        path = os.fsencode(os.path.normpath(row.path))
+        if path in seen:
+            raise DataError(f"{file}, line {row.line}: {row.path} is there a second time.")
+        seen.add(path)
+        text += path
+        lengths.append(len(path))
+        labels.append(label_numbers.setdefault(row.label, len(label_numbers)))
+        splits.append(split_numbers.setdefault(row.split, len(split_numbers)))
+        lines.append(row.line)
+    if not lengths:
+        raise DataError(f"{file} has no line below its header.")
+    class_names, order = _ordered(label_numbers)
+    paths = Names.packed(np.frombuffer(bytes(text), "uint8"), np.array(lengths, "uint32"))
+    everything = Files(
+        root, paths, _sizes(file, root, paths, lines), order[np.array(labels)], (0, 0, 0)
+    )
+    part = np.array(splits)
+    if "train" not in split_numbers:
+        raise DataError(f"{file} has no line of the split train.")
+    found: dict[str, Encoded] = {
+        name: everything.take(np.flatnonzero(part == split_numbers[name]))
+        for name in ("train", "validation", "test")
+        if name in split_numbers
+    }
+    return contents(file, class_names, found, options)
+
+
+def _rows(file: str) -> Iterator[Row]:
+    """The lines of a table.
+
+    Raises:
+        DataError: see `read`.
+    """
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as opened:
+            reader = csv.DictReader(opened, strict=True)
+            names = reader.fieldnames or ()
+            if not {"path", "label"} <= set(names):
+                raise DataError(
+                    f"{file}, line 1: expected the columns path and label, and perhaps split. "
+                    f"Received: {', '.join(names) or 'nothing'}."
+                )
+            for row in reader:
+                yield _row(file, reader.line_num, row, "split" in names)
+    except FileNotFoundError:
+        raise DataError(f"There is no file {file}.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file} can't be read as a table: {error}") from error
+
+
+def _row(file: str, line: int, row: dict[str | None, str | None], has_split: bool) -> Row:
+    place = f"{file}, line {line}"
+    if None in row or None in row.values():
+        count = "more" if None in row else "fewer"
+        raise DataError(f"{place}: it has {count} fields than the header.")
+    path, label = (str(row[name]).strip() for name in ("path", "label"))
+    for name, value in (("path", path), ("label", label)):
+        if not value:
+            raise DataError(f"{place}: the {name} is empty.")
+    split = str(row["split"]).strip() if has_split else "train"
+    if split.lower() not in SPLITS:
+        raise DataError(f"{place}: the split must be train, val or test. Received: {split!r}.")
+    return Row(line, path, label, SPLITS[split.lower()])
+
+
+def _ordered(found: dict[str, int]) -> tuple[list[str], np.ndarray]:
+    """The class names in their order, and the label of each in the order in which it was met."""
+    whole = all(name.lstrip("-").isdecimal() for name in found)
+    names = sorted(found, key=lambda name: (int(name), name) if whole else (0, name))
+    labels = np.empty(len(names), "int32")
+    for label, name in enumerate(names):
+        labels[found[name]] = label
+    return names, labels
+
+
+def _sizes(file: str, root: str, paths: Names, lines: list[int]) -> np.ndarray:
+    """Sizes of the files; -1 where there are too many to look at each.
+
+    Raises:
+        DataError: a file does not exist.
+    """
+    sizes = np.full(len(paths), -1, "int64")
+    if len(paths) > KEPT:
+        return sizes
+    for position, path in enumerate(paths):
+        try:
+            sizes[position] = os.stat(os.path.join(os.fsencode(root), path)).st_size
+        except OSError:
+            raise DataError(
+                f"{file}, line {lines[position]}: there is no file "
+                f"{os.path.join(root, os.fsdecode(path))}."
+            ) from None
+    return sizes
+
+
+def _csv(file: str, options: Options) -> Contents:
+    return read(file, os.path.dirname(file), options)
+
+
+CSV = Source(
+    read=_csv,
+    argument="FILE",
+    licence="yours",
+    help="A table of image files with the columns path and label, and perhaps split.",
+)
