@@ -21,8 +21,8 @@ import grpc
 
 from kerascnn.errors import ArgumentError
 from kerascnn_tuning.errors import ChiefError
+from kerascnn_tuning.guarded import Guarded
 from kerascnn_tuning.internals import Trial, messages, services
-from kerascnn_tuning.oracles import Guarded
 
 STALE_SECONDS = 60.0
 """A worker that is silent for so long is taken for dead."""

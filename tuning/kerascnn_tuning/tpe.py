@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from keras_tuner.engine import hyperparameters as kinds
 
 from kerascnn.errors import ArgumentError
+from kerascnn_tuning.guarded import STOPPED, Guarded
 from kerascnn_tuning.internals import Trial, TrialStatus
-from kerascnn_tuning.oracles import STOPPED, Guarded
 from kerascnn_tuning.problem import Problem
 
 if TYPE_CHECKING:

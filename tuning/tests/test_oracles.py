@@ -8,9 +8,10 @@ import math
 
 import keras_tuner
 import pytest
-from kerascnn_tuning import internals, oracles
+from kerascnn_tuning import guarded, internals
 from kerascnn_tuning.errors import SearchError, StudyError
-from kerascnn_tuning.oracles import LOSSES, make_oracle
+from kerascnn_tuning.guarded import LOSSES
+from kerascnn_tuning.oracles import make_oracle
 from kerascnn_tuning.plan import TUNERS
 from kerascnn_tuning.problem import Problem
 
@@ -240,7 +241,7 @@ def test_a_full_disk_under_the_oracle_stops_the_search_with_its_name(make, monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(oracles, "write_json", full)
+        patched.setattr(guarded, "write_json", full)
         with pytest.raises(SearchError, match="No space left on device"):
             oracle.create_trial("w")
     assert oracle.finished
