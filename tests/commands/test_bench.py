@@ -1,0 +1,71 @@
+"""`kerascnn bench`, as a user calls it, with contestants that are quick to make."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from kerascnn import registry
+from kerascnn.bench import networks
+from kerascnn.cli import app
+from kerascnn.errors import ArgumentError, KerascnnError
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "100"})
+    if result.exception:
+        raise result.exception
+    return result.stdout
+
+
+def test_inference_of_lenet_is_raced_against_the_matrix_product():
+    found = json.loads(
+        run("bench", "infer", "lenet5", "--rounds", "2", "--batch-size", "3", "--json")
+    )
+    (row,) = found["rows"]
+    assert (row["network"], row["contestant"], row["ratio"]) == ("lenet5", "kerascnn", 1.0)
+    assert (found["batch_size"], found["rounds"]) == (3, 2)
+    assert 0 < row["slowest"] <= row["images_per_second"] <= row["fastest"]
+    assert 0 < row["share_of_peak"] < 1
+    assert row["peak_memory"] > 100 * 2**20  # TensorFlow alone holds more
+
+
+def test_the_row_is_arithmetic(monkeypatch):
+    """Ratio and share of the peak, from round numbers."""
+    from kerascnn.bench.rounds import SIDE, Measured
+
+    macs = registry.get("lenet5").cost().macs
+
+    def race(contestants, *, rounds, warm_up):
+        peak = Measured("peak", 2 * SIDE**3 / 1e9, 1, 1, 1, 1)  # 1e9 operations a second
+        ours = Measured("kerascnn", 0.5, 0.4, 0.8, 9.0, 2**20)
+        theirs = Measured("other", 1.0, 1.0, 1.0, 9.0, 2**20)
+        return [peak, ours, theirs]
+
+    monkeypatch.setattr(networks, "race", race)
+    ours, theirs = networks.measure(
+        "kerascnn.bench.training", "lenet5", batch_size=4, rounds=1, against=(), passes=3
+    )
+    assert (ours.images_per_second, ours.slowest, ours.fastest) == (8, 5, 10)
+    assert (ours.ratio, theirs.ratio) == (1, 2)
+    assert ours.share_of_peak == pytest.approx(8 * 6 * macs / 1e9)
+
+
+def test_the_table_names_every_contestant(monkeypatch):
+    def rows(module, name, **rest):
+        return [
+            networks.Row(name, who, 12.34, 10.0, 15.0, ratio, 7.0, 2**30, 0.5)
+            for who, ratio in (("kerascnn", 1.0), ("keras.applications, no XLA", 1.23))
+        ]
+
+    monkeypatch.setattr(networks, "measure", rows)
+    shown = run("bench", "train", "resnet50", "vgg16")
+    for text in ("resnet50", "vgg16", "keras.applications, no XLA", "10.0–15.0", "1.23", "50%"):
+        assert text in shown
+
+
+def test_wrong_names_are_refused_before_anything_is_measured():
+    with pytest.raises(KerascnnError, match="resnet51"):
+        run("bench", "infer", "lenet5", "resnet51")
+    with pytest.raises(ArgumentError, match="caffe"):
+        run("bench", "infer", "lenet5", "--against", "caffe")
