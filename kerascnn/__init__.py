@@ -9,14 +9,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kerascnn import data, preprocessing, weights
-    from kerascnn.architecture import Architecture, Card, Preprocessing, Result
-    from kerascnn.features import convolutionalize, endpoints, feature_extractor
-    from kerascnn.profiling import profile
-    from kerascnn.registry import create, get, list_architectures, register
-    from kerascnn.space import Param, Range, Space
-    from kerascnn.training.run import Run
-    from kerascnn.training.trainer import resume, train
+    # `as` exports a name to type checkers that are strict about it.
+    from kerascnn import data as data
+    from kerascnn import preprocessing as preprocessing
+    from kerascnn import weights as weights
+    from kerascnn.architecture import Architecture as Architecture
+    from kerascnn.architecture import Card as Card
+    from kerascnn.architecture import Preprocessing as Preprocessing
+    from kerascnn.architecture import Result as Result
+    from kerascnn.features import convolutionalize as convolutionalize
+    from kerascnn.features import endpoints as endpoints
+    from kerascnn.features import feature_extractor as feature_extractor
+    from kerascnn.profiling import profile as profile
+    from kerascnn.registry import create as create
+    from kerascnn.registry import get as get
+    from kerascnn.registry import list_architectures as list_architectures
+    from kerascnn.registry import register as register
+    from kerascnn.space import Param as Param
+    from kerascnn.space import Range as Range
+    from kerascnn.space import Space as Space
+    from kerascnn.training.run import Run as Run
+    from kerascnn.training.trainer import resume as resume
+    from kerascnn.training.trainer import train as train
 
 __version__ = "0.1.0"
 

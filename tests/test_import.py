@@ -1,5 +1,9 @@
 """What must stay light: the import, the list, the help and the shell's completion."""
 
+import ast
+import importlib
+import importlib.metadata
+import inspect
 import os
 import subprocess
 import sys
@@ -66,3 +70,24 @@ def test_every_public_name_resolves():
         assert getattr(kerascnn, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = kerascnn.nonsense
+
+
+@pytest.mark.parametrize("name", ["kerascnn", "kerascnn.applications"])
+def test_type_checkers_know_every_public_name(name):
+    """Also strict ones, to which only `import x as x` exports a name."""
+    module = importlib.import_module(name)
+    (guarded,) = [
+        node
+        for node in ast.parse(inspect.getsource(module)).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    told = {alias.asname for node in guarded.body for alias in node.names}
+    assert told == set(module.__all__) - {"__version__"}
+
+
+def test_every_architecture_of_ours_can_be_imported():
+    from kerascnn import applications
+
+    points = importlib.metadata.entry_points(group="kerascnn.architectures")
+    ours = {p.attr for p in points if p.module.startswith("kerascnn.applications.")}
+    assert ours == set(applications.__all__)
