@@ -8,6 +8,8 @@ The package fetches and prepares the set; its record files are then read as
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Any
 
 from kerascnn.data import encoded

@@ -213,7 +213,7 @@ def _read(path: str, size: int, image: str, label: str) -> Shard:
                 texts.setdefault(int(number[one]), text[one].decode(errors="replace"))
     except tf.errors.OpError as error:
         number = _damaged(path)
-        reason = str(error.message).split(" [Op")[0].split("\n")[0]
+        reason = re.sub(r"\{\{.*?\}\} ?| \[Op.*", "", str(error.message).split("\n")[0])
         raise DataError(f"{path} is damaged at record {number}: {reason}") from error
     steps = np.array(lengths, "int64") + HEADER + FOOTER
     return Shard(
@@ -230,9 +230,10 @@ def _damaged(path: str) -> int:
     import tensorflow as tf
 
     count = 0
-    with contextlib.suppress(tf.errors.OpError, ValueError):
+    anything = {LABEL: tf.io.VarLenFeature(tf.int64)}
+    with contextlib.suppress(tf.errors.OpError):
         for content in tf.data.TFRecordDataset(path).as_numpy_iterator():
-            tf.io.parse_single_example(content, {})
+            tf.io.parse_single_example(content, anything)
             count += 1
     return count
 

@@ -1,0 +1,230 @@
+"""Record files: every record can be reached by itself, and a damaged one is named."""
+
+import functools
+import io
+import json
+import struct
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from kerascnn import data
+from kerascnn.data import checking, tfrecord
+from kerascnn.errors import DataError
+
+load = functools.partial(data.load, echo=None, validation=0, test=0)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASCNN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "records"
+
+
+def png(value):
+    file = io.BytesIO()
+    Image.new("L", (8, 8), value).save(file, "png")
+    return file.getvalue()
+
+
+def example(value, label, text=None, image="image/encoded", name="image/class/label"):
+    """An example as TensorFlow itself writes it."""
+    features = {
+        image: tf.train.Feature(bytes_list=tf.train.BytesList(value=[png(value)])),
+        name: tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+    }
+    if text:
+        content = tf.train.BytesList(value=[text.encode()])
+        features["image/class/text"] = tf.train.Feature(bytes_list=content)
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def write(path, examples):
+    with tf.io.TFRecordWriter(str(path)) as file:
+        for one in examples:
+            file.write(one)
+    return path
+
+
+def content(split, names):
+    return [
+        (names[label], int(image[0, 0, 0]))
+        for image, label in map(split.example, range(split.size))
+    ]
+
+
+def test_records_of_several_files_and_splits(tmp_path):
+    """The class numbers begin at 1, as ImageNet's do, and have a gap."""
+    names = {1: "cat", 3: "dog"}
+    write(tmp_path / "train-00000-of-00002", [example(n, 3 - n % 2 * 2, None) for n in range(5)])
+    write(tmp_path / "train-00001-of-00002", [example(n, 3, "dog") for n in range(5, 8)])
+    write(tmp_path / "validation-00000-of-00001", [example(9, 1)])
+    (tmp_path / "README").touch()
+    found = load(f"tfrecord:{tmp_path}/*-0000?-of-*")
+    assert found.class_names == ("1", "dog")
+    expected = [("dog" if n % 2 == 0 or n > 4 else "1", n) for n in range(8)]
+    assert content(found.train, found.class_names) == expected
+    assert content(found.validation, found.class_names) == [("1", 9)]
+    assert found.test.size == 0
+    write(
+        tmp_path / "train-00000-of-00002",
+        [example(n, 1 + n % 2 * 2, names[1 + n % 2 * 2]) for n in (0, 1)],
+    )
+    assert load(f"tfrecord:{tmp_path}/train*").class_names == ("cat", "dog")
+
+
+def test_the_order_is_shuffled_over_all_files(tmp_path):
+    for file in range(4):
+        write(tmp_path / f"{file}.tfrecord", [example(10 * file + n, n % 2) for n in range(10)])
+    split = load(f"tfrecord:{tmp_path}/*.tfrecord").train
+    (first,) = split.batches(40, seed=1).as_numpy_iterator()
+    (again,) = split.batches(40, seed=1).as_numpy_iterator()
+    seen = first[0][:, 0, 0, 0]
+    assert sorted(seen) == sorted(10 * file + n for file in range(4) for n in range(10))
+    assert len({value // 10 for value in seen[:10]}) > 2
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], seen % 10 % 2)
+
+
+def test_other_names_of_the_features(tmp_path):
+    write(tmp_path / "a.rec", [example(n, n % 2, image="jpg", name="y") for n in range(4)])
+    found = load(f"tfrecord:{tmp_path}/a.rec?image=jpg&label=y")
+    assert content(found.train, found.class_names) == [("0", 0), ("1", 1), ("0", 2), ("1", 3)]
+    with pytest.raises(DataError, match=r"a\.rec, record 0, has no feature 'image/encoded'"):
+        load(f"tfrecord:{tmp_path}/a.rec?label=y")
+    with pytest.raises(DataError, match=r"a\.rec, record 0, has no feature 'z' .*int64"):
+        load(f"tfrecord:{tmp_path}/a.rec?image=jpg&label=z")
+    write(tmp_path / "b.rec", [example(0, 0), example(1, 1), example(2, 0, name="y")])
+    with pytest.raises(DataError, match=r"b\.rec, record 2, has no feature 'image/class/label'"):
+        load(f"tfrecord:{tmp_path}/b.rec")
+
+
+def test_the_index_is_the_documented_framing(tmp_path):
+    """Each offset leads to a record's length, and the records fill the file."""
+    path = write(tmp_path / "a.rec", [example(n, n) for n in range(300)])
+    shard = tfrecord.indexed(str(path), tfrecord.IMAGE, tfrecord.LABEL)
+    raw, at = path.read_bytes(), 0
+    for offset in shard.offsets:
+        assert offset == at
+        at += 12 + struct.unpack_from("<Q", raw, at)[0] + 4
+    assert at == len(raw)
+    np.testing.assert_array_equal(shard.labels, np.arange(300))
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path, cache, monkeypatch):
+    path = write(tmp_path / "a.rec", [example(n, n) for n in range(3)])
+    index = functools.partial(tfrecord.indexed, str(path), tfrecord.IMAGE, tfrecord.LABEL)
+    first = index()
+    reads, read = [], tfrecord._read
+    monkeypatch.setattr(tfrecord, "_read", lambda *args: reads.append(args) or read(*args))
+    np.testing.assert_array_equal(index().offsets, first.offsets)
+    assert not reads
+    (kept,) = cache.iterdir()
+    for damaged in (b"", kept.read_bytes()[:-30]):
+        kept.write_bytes(damaged)
+        np.testing.assert_array_equal(index().offsets, first.offsets)
+    assert len(reads) == 2
+    write(path, [example(n, n) for n in range(4)])
+    assert len(index().offsets) == 4
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    path = write(tmp_path / "a.rec", [example(n, 0) for n in range(500)])
+    whole = path.read_bytes()
+    start = int(tfrecord.indexed(str(path), tfrecord.IMAGE, tfrecord.LABEL).offsets[321])
+    for damaged in (
+        whole[: start + 40],  # cut off
+        whole[: start + 30] + b"?" + whole[start + 31 :],  # data
+        whole[:start] + b"?" + whole[start + 1 :],  # length
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"a\.rec is damaged at record 321: "):
+            load(f"tfrecord:{path}")
+
+
+def test_a_record_that_is_no_image_is_named(tmp_path):
+    bad = example(1, 1).replace(b"IHDR", b"IHDX")
+    write(tmp_path / "a.rec", [example(0, 0), bad, example(2, 1)])
+    source = f"tfrecord:{tmp_path}/a.rec"
+    with pytest.raises(DataError, match=r"a\.rec, record 1, can't be read as an image"):
+        load(source)
+    assert content(load(source, skip_corrupt=True).train, "01") == [("0", 0), ("1", 2)]
+    report = checking.check(source)
+    assert [line.split(" can't")[0] for line in report.corrupt] == [f"{tmp_path}/a.rec, record 1,"]
+
+
+def test_check_names_duplicates_by_file_and_record(tmp_path):
+    write(tmp_path / "train.rec", [example(0, 0), example(1, 1)])
+    write(tmp_path / "test.rec", [example(2, 0), example(1, 1)])
+    report = checking.check(f"tfrecord:{tmp_path}/*.rec")
+    ((one, two),) = report.across_splits()
+    assert (one.place, two.place) == ("train.rec[1]", "test.rec[1]")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "no file that matches"),
+        ({"a.rec": []}, "no record"),
+        ({"test-0.rec": [0]}, "no file has train in its name"),
+        ({"train-0.rec": [0], "more.rec": [0]}, "some files are named after a split, and .*more"),
+        ({"train-0.rec": [1, 2], "val-0.rec": [2, 5]}, "val-0.rec, record 1: .* label 5"),
+    ],
+)
+def test_files_that_can_not_be_used(tmp_path, files, message):
+    for name, labels in files.items():
+        write(tmp_path / name, [example(0, label) for label in labels])
+    with pytest.raises(DataError, match=message):
+        load(f"tfrecord:{tmp_path}/*.rec")
+
+
+def test_the_fingerprint_sees_labels_and_order(tmp_path):
+    prints = set()
+    for labels in ((0, 1, 0), (0, 0, 1), (0, 1)):
+        write(tmp_path / "a.rec", [example(7, label) for label in labels])
+        prints.add(load(f"tfrecord:{tmp_path}/a.rec").fingerprint)
+    assert len(prints) == 3
+
+
+def test_a_set_of_tensorflow_datasets(tmp_path, monkeypatch):
+    """A real builder, prepared on this machine: its files, names and splits are used."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+
+    class Greys(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            names = tfds.features.ClassLabel(names=["dark", "light"])
+            image = tfds.features.Image(shape=(8, 8, 1))
+            features = tfds.features.FeaturesDict({"image": image, "label": names})
+            return self.dataset_info_from_configs(features=features)
+
+        def _split_generators(self, dl_manager):
+            return {
+                "train": self._generate_examples(0, 20),
+                "test": self._generate_examples(20, 26),
+            }
+
+        def _generate_examples(self, first, last):
+            for value in range(first, last):
+                image = np.full((8, 8, 1), value, "uint8")
+                yield value, {"image": image, "label": value % 2}
+
+    source = f"tfds:greys?data_dir={tmp_path / 'tfds'}"
+    found = load(source)
+    assert found.class_names == ("dark", "light")
+    for split, values in ((found.train, range(20)), (found.test, range(20, 26))):
+        expected = [(("dark", "light")[value % 2], value) for value in values]
+        assert sorted(content(split, found.class_names), key=lambda one: one[1]) == expected
+    assert json.loads(next((tmp_path / "tfds").rglob("dataset_info.json")).read_text())
+    assert load(source).fingerprint == found.fingerprint
+    with pytest.raises(DataError, match=r"tfds:grays.*can't be had: DatasetNotFoundError"):
+        load(f"tfds:grays?data_dir={tmp_path / 'tfds'}")
+
+
+def test_without_the_package_the_message_names_the_extra(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "tensorflow_datasets", None)
+    with pytest.raises(DataError, match=r"pip install 'kerascnn\[tfds\]'"):
+        load("tfds:mnist")
