@@ -335,7 +335,7 @@ def _range(text: str) -> tuple[str, tuple[Any, Any]]:
 def _print_space(plan: Plan, console: Any) -> None:
     from rich.table import Table
 
-    from kerascnn_tuning.problem import Problem, is_searched
+    from kerascnn_tuning.problem import COUNTED, Problem, is_searched
 
     problem = Problem.of(plan)
     table = Table(box=None)
@@ -352,8 +352,9 @@ def _print_space(plan: Plan, console: Any) -> None:
             param.name, str(param.default), values if searched else "fixed", only_if, param.help
         )
     console.print(table)
-    size = problem.space.size()
-    console.print(f"Configurations: {'a continuum' if size == float('inf') else f'{size:,}'}")
+    size = problem.size()
+    count = f"{'at most ' if size > COUNTED else ''}{size:,}"
+    console.print(f"Configurations: {'a continuum' if size == float('inf') else count}")
     console.print(f"Can be built within the budget: {problem.share_allowed():.0%} (of 200 samples)")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 DIGITS = 6
 """Floating-point hyperparameters are rounded to so many digits: they can be read and retyped."""
+
+
+COUNTED = 10_000
+"""Larger spaces are not counted: their size is the product of their parameters' values."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,22 @@ class Problem:
             if largest is not None and value > largest:
                 return f"{value:,} {name}, over the budget of {largest:,}"
         return None
+
+    def size(self) -> float:
+        """How many configurations there are; beyond `COUNTED`, at most so many.
+
+        Values of parameters that have no effect, as their parent excludes them, make no difference.
+        """
+        product = self.space.size()
+        if product > COUNTED:
+            return product
+        point = self.hyperparameters()
+        found = set()
+        for values in itertools.product(*(hp.values for hp in point.space)):
+            point.values = {hp.name: value for hp, value in zip(point.space, values)}
+            active = (point.is_active(hp) for hp in point.space)
+            found.add(tuple(value if on else None for value, on in zip(values, active)))
+        return len(found)
 
     def share_allowed(self, samples: int = 200) -> float:
         """The share of the space that can be built within the budget, from random samples."""

@@ -61,6 +61,8 @@ def write_leaderboard(study: Study) -> None:
 
 def pareto_picture(study: Study, rows: list[Row]) -> Figure:
     """All trials, and the line of those that no other beats in both of the first two metrics."""
+    from matplotlib.ticker import EngFormatter
+
     from kerascnn_tuning.study import front
 
     y, x = study.axes[:2]
@@ -74,6 +76,9 @@ def pareto_picture(study: Study, rows: list[Row]) -> Figure:
                       textcoords="offset points")  # fmt: skip
     if x in ("params", "macs"):
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+        axes.xaxis.set_minor_formatter(EngFormatter(sep=" "))
+        axes.tick_params(axis="x", which="both", labelsize=7)
     axes.set(xlabel=x, ylabel=y)
     axes.legend()
     return figure

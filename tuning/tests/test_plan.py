@@ -163,3 +163,19 @@ def test_a_search_can_depart_from_another_number_of_stages():
     assert {"widths_1", "widths_2", "widths_3"} <= {h.name for h in problem.hyperparameters().space}
     with pytest.raises(ArgumentError, match="widths must be"):
         Problem.of(plan(start={"widths": (0,)}))
+
+
+def test_the_size_counts_no_values_without_an_effect():
+    """Naïve Inception modules have no reductions, so their widths are no other configurations."""
+    widths = ("conv_1x1", "reduce_3x3", "conv_3x3", "reduce_5x5", "conv_5x5", "pool_proj")
+    plan = Plan(
+        architecture="googlenet_bn",
+        only=("reduce",),
+        start=dict.fromkeys(
+            ("conv_1x1", "reduce_3x3", "conv_3x3", "reduce_5x5", "conv_5x5", "pool_proj"), (8, 8)
+        )
+        | {"depths": (1, 1)},
+        choose={"reduce_3x3": (4, 8, 16), "reduce": (True, False)},
+    )
+    assert Problem.of(plan).space.size() == 2 * 3 * 3
+    assert Problem.of(plan).size() == 3 * 3 + 1
