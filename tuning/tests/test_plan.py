@@ -171,10 +171,7 @@ def test_the_size_counts_no_values_without_an_effect():
     plan = Plan(
         architecture="googlenet_bn",
         only=("reduce",),
-        start=dict.fromkeys(
-            ("conv_1x1", "reduce_3x3", "conv_3x3", "reduce_5x5", "conv_5x5", "pool_proj"), (8, 8)
-        )
-        | {"depths": (1, 1)},
+        start={"depths": (1, 1), **dict.fromkeys(widths, (8, 8))},
         choose={"reduce_3x3": (4, 8, 16), "reduce": (True, False)},
     )
     assert Problem.of(plan).space.size() == 2 * 3 * 3
