@@ -1,5 +1,6 @@
 """A run from the first epoch to the last, interrupted, killed, resumed and refused."""
 
+import dataclasses
 import io
 import json
 import os
@@ -15,8 +16,16 @@ import pytest
 from rich.console import Console
 
 import kerascnn
-from kerascnn.errors import ArgumentError, InputSizeError, RunError, StrategyError, TrainingError
-from kerascnn.training import trainer
+from kerascnn.errors import (
+    ArgumentError,
+    DataError,
+    InputSizeError,
+    RunError,
+    StrategyError,
+    TrainingError,
+)
+from kerascnn.training import signals, trainer
+from kerascnn.training.directory import is_alive
 from kerascnn.training.recipes import Augmentation, Recipe
 from kerascnn.training.run import Run
 
@@ -35,9 +44,9 @@ def quiet():
     return Console(quiet=True)
 
 
-def small_run(path, console, **options):
+def small_run(path, console, *, data="mnist5k", **options):
     settings = {"arguments": SMALL, "recipe": RECIPE, **options}
-    return trainer.train("lenet5", "mnist5k", run=path, console=console, **settings)
+    return trainer.train("lenet5", data, run=path, console=console, **settings)
 
 
 def final_state(run):
@@ -176,6 +185,112 @@ class Slow(keras.callbacks.Callback):
 trainer.train("lenet5", "mnist5k", arguments={SMALL!r}, recipe={RECIPE!r}, run=sys.argv[1],
               callbacks=[Slow()])
 """
+
+
+class Signal(keras.callbacks.Callback):
+    """Sends this process a signal in the second epoch, after its first call of updates."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 1:
+            os.kill(os.getpid(), self.number)
+
+
+AVERAGED = dataclasses.replace(RECIPE, batch_size=250, accumulation=2, ema=0.9, freeze_epochs=1)
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory):
+    """An uninterrupted run with averaged weights, accumulation and a frozen first epoch."""
+    path = tmp_path_factory.mktemp("runs") / "averaged"
+    return small_run(path, Console(quiet=True), recipe=AVERAGED)
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome"),
+    [
+        (signal.SIGTERM, signals.Terminated),
+        pytest.param(signal.SIGINT, KeyboardInterrupt, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_ends_within_an_epoch_and_costs_no_update(averaged, tmp_path, number, outcome):
+    """The state is saved where it was; what goes on from there ends with the same bits."""
+    path, console = tmp_path / "run", Console(record=True, width=200, file=io.StringIO())
+    with pytest.raises(outcome) as raised:
+        small_run(path, console, recipe=AVERAGED, callbacks=[Signal(number)])
+    if number == signal.SIGTERM:
+        assert raised.value.code == 143
+    assert f"kerascnn train --resume {path}" in console.export_text()
+    kept = {p.name for p in (path / "checkpoints").iterdir()}
+    assert kept == {"epoch-00001.npz", "epoch-00001-update-0000001.npz"}
+    assert Run.open(path).metrics["interrupted"]
+    resumed = trainer.resume(path, console=console)
+    assert "after epoch 1 of 3 and 1 of 7 updates" in console.export_text()
+    assert_same_state(final_state(resumed), final_state(averaged))
+    for ours, whole in zip(resumed.history, averaged.history, strict=True):
+        assert ours["loss"] == pytest.approx(whole["loss"], rel=1e-12), "each image counted once"
+
+
+def test_the_saved_model_has_the_averaged_weights(averaged):
+    """Validation and the test error are theirs, too; training has gone on with the raw ones."""
+    state = final_state(averaged)
+    average = [v for k, v in sorted(state.items()) if k.startswith("average/")]
+    saved = averaged.model()
+    for ours, kept in zip(saved.weights, average, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), kept)
+    raw = [v for k, v in sorted(state.items()) if k.startswith("model/") and "kernel" in k]
+    assert any(np.any(a != r) for a, r in zip([a for a in average if a.ndim > 1], raw))
+    assert averaged.evaluate()["error"] == pytest.approx(averaged.metrics["test_error"], abs=1e-9)
+
+
+def test_only_the_classifier_learns_at_first(tmp_path, quiet):
+    """Not even the statistics of batch normalization move elsewhere."""
+    inputs = keras.Input((28, 28, 1))
+    x = keras.layers.Conv2D(4, 5, strides=4, name="conv")(inputs)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.5, name="bn")(x))
+    model = keras.Model(inputs, keras.layers.Dense(10, name="head")(keras.layers.Flatten()(x)))
+    before = {w.path: w.numpy() for w in model.weights}
+    recipe = Recipe(batch_size=500, epochs=2, freeze_epochs=2, schedule="constant")
+    trainer.train(model, "mnist5k", recipe=recipe, run=tmp_path / "run", console=quiet)
+    moved = {w.path.split("/")[0] for w in model.weights if np.any(w.numpy() != before[w.path])}
+    assert moved == {"head"}
+    assert all(layer.trainable for layer in model.layers), "the saved model is not left frozen"
+
+
+def test_a_directory_in_which_a_process_trains_is_refused(finished, tmp_path, quiet):
+    """A second process would write the same checkpoints; `kerascnn runs` sees it is alive."""
+
+    class Second(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            assert is_alive(path)
+            with pytest.raises(RunError, match="Another process is training"):
+                trainer.resume(path, console=quiet)
+            with pytest.raises(RunError, match="Another process is training"):
+                small_run(path, quiet, overwrite=True)
+
+    path = tmp_path / "run"
+    small_run(path, quiet, epochs=1, callbacks=[Second()])
+    assert not is_alive(path)
+    assert not is_alive(tmp_path)
+
+
+def test_fewer_images_than_replicas_leave_no_run_behind(tmp_path, quiet, two_devices):
+    np.savez(tmp_path / "one.npz", x_train=np.zeros((3, 32, 32, 1), "uint8"), y_train=[0, 1, 1])
+    with pytest.raises(DataError, match="can't be shared between 2 replicas"):
+        small_run(
+            tmp_path / "run",
+            quiet,
+            data=f"npz:{tmp_path / 'one.npz'}",
+            batch_size=1,
+            strategy="mirrored:2",
+        )
+    assert not (tmp_path / "run").exists()
 
 
 def test_two_replicas_resume_bit_for_bit(two_devices, tmp_path, quiet):

@@ -1,0 +1,173 @@
+"""Twenty updates of a small network with each feature, under any strategy.
+
+Run as a program it is one worker: `python cells.py OUTPUT`, with TF_CONFIG set.
+"""
+
+import sys
+from dataclasses import replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from kerascnn.data.dataset import ArraySplit
+from kerascnn.errors import StrategyError
+from kerascnn.training import strategies
+from kerascnn.training.engine import Engine, filled
+from kerascnn.training.freezing import frozen, trunk
+from kerascnn.training.optimizers import make_loss, make_optimizer
+from kerascnn.training.recipes import Recipe
+from kerascnn.training.settings import in_precision, refuse_combinations
+from kerascnn.training.workers import Workers
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, size=(67, 8, 8, 3), dtype="uint8")
+LABELS = RNG.integers(0, 5, size=67).astype("int32")
+SPLIT = ArraySplit(IMAGES, LABELS)
+RECIPE = Recipe(optimizer="sgd", learning_rate=0.05, schedule="constant", weight_decay=0.01)
+
+EXACT = {
+    "plain": RECIPE,
+    "clip": replace(RECIPE, clip_norm=0.05),
+    "accumulation": replace(RECIPE, accumulation=2),
+    "ema": replace(RECIPE, ema=0.9),
+    "freeze": replace(RECIPE, freeze_epochs=1),
+    "all together": replace(RECIPE, clip_norm=0.05, accumulation=2, ema=0.9, freeze_epochs=1),
+}
+EVALUATED = ("plain", "ema")
+HALF = ("mixed_bfloat16", "mixed_float16")
+
+
+def two_headed():
+    """BatchNorm, L2 and an auxiliary head: all that is easily counted twice."""
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(6, 3, kernel_regularizer=keras.regularizers.L2(0.01))(inputs)
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    heads = [layers.Dense(5, name=name, dtype=_wide())(x) for name in ("main", "aux")]
+    return keras.Model(inputs, heads)
+
+
+def _wide():
+    return "float64" if keras.config.floatx() == "float64" else "float32"
+
+
+def engine_for(strategy, recipe, precision="float64"):
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        model = two_headed()
+        optimizer = make_optimizer(recipe, 10, model, precision)
+    strategies.make_replicas_agree(model, strategy)
+    return Engine(
+        model,
+        strategy=strategy,
+        loss=make_loss(recipe, 5, from_logits=True),
+        loss_weights=(1.0, 0.3),
+        optimizer=optimizer,
+        clip_norm=recipe.clip_norm,
+        accumulation=recipe.accumulation,
+        ema=recipe.ema,
+    )
+
+
+def scaled(images, labels):
+    return tf.cast(images, keras.config.floatx()) / 64, labels
+
+
+def batches(engine, recipe, poison=None):
+    """This worker's share of the batches; `poison` replaces the pixels of one position in each."""
+    workers = Workers(engine.strategy)
+    data = SPLIT.batches(
+        16,
+        seed=0,
+        epochs=None,
+        drop_remainder=True,
+        share=(workers.index, workers.count),
+        multiple=recipe.accumulation,
+    )
+
+    def ready(images, labels):
+        values, labels = scaled(images, labels)
+        if poison is not None and workers.index == workers.count - 1:
+            bad = tf.fill([1, 8, 8, 3], tf.constant(poison, values.dtype))
+            values = tf.concat([values[:-1], bad], axis=0)
+        return tf.ensure_shape(values, images.shape), labels
+
+    return iter(engine.distribute(data.map(ready)))
+
+
+def train(engine, recipe):
+    iterator = batches(engine, recipe)
+    if recipe.freeze_epochs:
+        with frozen(trunk(engine.model)):
+            engine.learn(engine.model.trainable_variables)
+            engine.train(iterator, 10)
+        engine.learn(engine.model.trainable_variables)
+    else:
+        engine.train(iterator, 10)
+    engine.train(iterator, 10)
+
+
+def weights(engine):
+    own = {f"weight/{i}": w.numpy() for i, w in enumerate(engine.model.weights)}
+    return own | {f"average/{i}": w.numpy() for i, w in enumerate(engine.averages)}
+
+
+def evaluation(engine):
+    """Loss, correct and images over all 67 images, with the averaged weights if there are."""
+    with engine.averaged():
+        workers = Workers(engine.strategy)
+        data = SPLIT.batches(16, epochs=None, share=(workers.index, workers.count))
+        data = filled(data.map(scaled), 16 // workers.count)
+        found = engine.evaluate(iter(engine.distribute(data)), SPLIT.steps(16))
+    return {"evaluated": np.array([found.loss, found.correct, found.images])}
+
+
+def exact(strategy, name):
+    with in_precision("float64"):
+        engine = engine_for(strategy, EXACT[name])
+        train(engine, EXACT[name])
+        return weights(engine) | (evaluation(engine) if name in EVALUATED else {})
+
+
+def half(strategy, precision):
+    with in_precision(precision):
+        engine = engine_for(strategy, RECIPE, precision)
+        train(engine, RECIPE)
+        return weights(engine)
+
+
+def overflow(strategy):
+    """Two updates in float16 whose gradient overflows on the last replica only."""
+    with in_precision("mixed_float16"):
+        engine = engine_for(strategy, RECIPE, "mixed_float16")
+        before = [v.numpy() for v in engine.model.trainable_variables]
+        engine.train(batches(engine, RECIPE, poison=1e30), 2)
+        after = [v.numpy() for v in engine.model.trainable_variables]
+        scale = float(engine.optimizer.dynamic_scale.numpy())
+    moved = max(np.abs(a - b).max() for a, b in zip(after, before))
+    return {"moved": np.array(moved), "scale": np.array(scale)}
+
+
+def jit_refusal(strategy):
+    try:
+        refuse_combinations(strategy, True)
+    except StrategyError as error:
+        return {"refusal": np.array(str(error))}
+    return {"refusal": np.array("")}
+
+
+def everything(strategy):
+    """All cells of one strategy: `{"cell/array": array}`."""
+    found = {f"exact {name}": exact(strategy, name) for name in EXACT}
+    found |= {precision: half(strategy, precision) for precision in HALF}
+    found |= {"overflow": overflow(strategy), "jit": jit_refusal(strategy)}
+    return {f"{cell}|{key}": value for cell, row in found.items() for key, value in row.items()}
+
+
+if __name__ == "__main__":
+    workers = strategies.resolve("multiworker")
+    cells = everything(workers)
+    np.savez(f"{sys.argv[1]}-{Workers(workers).index}.npz", **cells)
+    Workers(workers).meet()
