@@ -1,0 +1,99 @@
+"""`kerascnn recipes`, and what `train` and `evaluate` make of recipes and protocols."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from kerascnn.cli import app
+from kerascnn.commands.evaluate import _lengths
+from kerascnn.commands.train import _recipe
+from kerascnn.errors import ArgumentError, UnknownNameError
+from kerascnn.training import papers, recipe_book
+from kerascnn.training.recipes import Recipe
+
+
+def call(*arguments, width=200):
+    result = CliRunner().invoke(
+        app, [str(argument) for argument in arguments], env={"COLUMNS": str(width)}
+    )
+    if result.exception:
+        raise result.exception
+    return result.stdout
+
+
+def test_the_table_has_every_recipe_and_what_matters_of_it():
+    shown = call("recipes")
+    for name in recipe_book.names():
+        assert f"\n{name} " in f"\n{shown}"
+    line = next(line for line in shown.splitlines() if line.startswith("alexnet"))
+    for word in ("SGD 0.9", "128", "90", "10-crop", "Krizhevsky et al., 2012"):
+        assert word in line
+
+
+def test_one_recipe_is_shown_whole_with_what_is_not_stated_and_the_papers_results():
+    shown = call("recipes", "vgg")
+    assert "patience, decay_on, augmentation.lighting: ours" in shown
+    assert "dense at 3 scales, mirrored too" in shown
+    assert "Published for vgg16" in shown
+    assert "24.8/7.5" in shown
+    assert "0.0005, added to the gradient, on kernels" in shown
+    assert call("recipes", "lenet5_1998").count("Levenberg-Marquardt") == 1
+
+
+def test_json_can_be_used_as_a_file(tmp_path):
+    """What `kerascnn recipes NAME --json` prints is a recipe file."""
+    path = tmp_path / "copy.json"
+    path.write_text(call("recipes", "alexnet", "--json"))
+    assert recipe_book.find(str(path)) == papers.ALEXNET
+    assert set(json.loads(call("recipes", "--json"))) == set(recipe_book.names())
+
+
+def test_a_file_can_be_looked_at_before_it_is_used(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "alexnet"\nepochs = 7\n')
+    assert "Epochs" in call("recipes", path)
+
+
+def test_it_answers_without_tensorflow():
+    code = (
+        "import sys; sys.argv = ['kerascnn', 'recipes', 'alexnet', '--json']\n"
+        "from kerascnn.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('tensorflow' in sys.modules, file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stderr.split()[-1] == "False"
+
+
+def test_options_change_the_chosen_recipe():
+    changes = {"epochs": 3, "dropout": None}
+    found = _recipe(Recipe(epochs=50), "alexnet", changes, ["augmentation.flip=false"])
+    assert found.epochs == 3
+    assert not found.augmentation.flip
+    assert found.initialization == papers.ALEXNET.initialization
+    assert _recipe(Recipe(epochs=50), None, {}, []).epochs == 50
+    assert _recipe(None, None, {}, []) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        (("--recipe", "alexnt"), UnknownNameError, "Did you mean .*alexnet"),
+        (("--with", "flip=true"), ArgumentError, "Did you mean augmentation.flip"),
+        (("--with", "epochs=1", "--epochs", 2), ArgumentError, "epochs is given twice"),
+        (("--ema", 1.5), ArgumentError, "ema must be from 0"),
+        (("--recipe", "no.toml"), ArgumentError, r"no.toml can't be read"),
+    ],
+)
+def test_wrong_options_are_answered_before_anything_is_loaded(options, kind, message):
+    with pytest.raises(kind, match=message):
+        call("train", "lenet5", *options)
+
+
+def test_pixels_become_units_of_the_networks_input():
+    assert _lengths("256, 512", 224) == (256 / 224, 512 / 224)
+    with pytest.raises(ArgumentError, match="at least the network's 224"):
+        _lengths("200", 224)
