@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
 from kerascnn.errors import ArgumentError
@@ -60,3 +61,19 @@ def _value(text: str) -> Any:
         return ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
     except (ValueError, SyntaxError):
         return text
+
+
+def parse_steps(text: str) -> tuple[int, int]:
+    """`"20:30"` as (20, 30).
+
+    Raises:
+        ArgumentError: it isn't two rising numbers.
+    """
+    found = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
+    first, last = map(int, found.groups()) if found else (0, 0)
+    if not 0 <= first < last:
+        raise ArgumentError(
+            "--profile must be the first step and the one after the last, counted from 0 at the "
+            f"start of the run, such as 20:30. Received: {text!r}."
+        )
+    return first, last

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kerascnn.cli import complete_architecture
-from kerascnn.commands.options import parse_arguments, parse_shape
+from kerascnn.commands.options import parse_arguments, parse_shape, parse_steps
 from kerascnn.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ def complete_recipe(incomplete: str) -> list[str]:
     from kerascnn import registry
 
     return [name for name in registry.entries(registry.RECIPES) if name.startswith(incomplete)]
+
+
+# What may stand beside --config or --from-trial.
+AGAIN = ("config", "from_trial", "run", "overwrite")
 
 
 def train(
@@ -74,17 +78,28 @@ def train(
     overwrite: bool = typer.Option(False, help="Delete an earlier run in that directory."),
     resume: Path | None = typer.Option(None, help="Go on with this run; takes no other options."),
     config: Path | None = typer.Option(
-        None, help="Train again what this run, or trial of a search, trained. With --run only."
+        None, help="Train again what this run trained. With --run only."
+    ),
+    from_trial: Path | None = typer.Option(
+        None, help="Train again a trial of a search: STUDY/0003. With --run only."
     ),
     skip_corrupt: bool = typer.Option(False, help="Leave unreadable images out, and list them."),
+    profile: str | None = typer.Option(
+        None,
+        metavar="FIRST:END",
+        help="Trace these steps with TensorFlow's profiler, such as 20:30; shown by "
+        "`kerascnn board` where the package xprof is installed.",
+    ),
     json: bool = typer.Option(False, "--json", help="Print the final metrics as JSON only."),
 ) -> None:
     """Train a network and leave a run directory: model, metrics, curves, TensorBoard logs."""
-    if sum(given is not None for given in (name, resume, config)) != 1:
+    if sum(given is not None for given in (name, resume, config, from_trial)) != 1:
         raise ArgumentError(
             "Pass either the name of an architecture, as in `kerascnn train lenet5 --data "
-            "mnist5k`, or --resume RUN, or --config RUN."
+            "mnist5k`, or --resume RUN, or --config RUN, or --from-trial STUDY/ID."
         )
+    if from_trial is not None:
+        config = _trial(from_trial)
     _refuse_ignored(context, resume, config)
     from kerascnn import registry
 
@@ -104,6 +119,7 @@ def train(
     chosen = _recipe(registry.get(name).recipe, recipe, changes, with_) if name else None
     arguments = parse_arguments(name, set_) if name else {}
     shape = parse_shape(input_shape)
+    traced = parse_steps(profile) if profile else None
 
     from rich.console import Console
 
@@ -111,7 +127,7 @@ def train(
 
     console = Console(stderr=json)
     if resume is not None:
-        found = trainer.resume(resume, console=console)
+        found = trainer.resume(resume, console=console, profile=traced)
     elif config is not None:
         found = trainer.repeat(config, run=run, overwrite=overwrite, console=console)
     else:
@@ -131,6 +147,7 @@ def train(
             overwrite=overwrite,
             skip_corrupt=skip_corrupt,
             console=console,
+            profile=traced,
         )
     if not strategies.is_chief():
         return  # the chief has written the run, and reports it
@@ -169,11 +186,22 @@ def _recipe(
     return recipe_book.override(base, settings | given)
 
 
+def _trial(path: Path) -> Path:
+    """The run directory of a trial STUDY/ID."""
+    found = path.parent / "trials" / path.name
+    if not (found / "config.json").is_file():
+        raise ArgumentError(
+            f"{path.parent} has no trial {path.name!r}. Expected STUDY/ID, such as "
+            "studies/lenet5/0003; the ids are in STUDY/leaderboard.csv."
+        )
+    return found
+
+
 def _refuse_ignored(context: typer.Context, resume: Path | None, config: Path | None) -> None:
     """A run that goes on, or is done again, has its settings: others must not be passed over."""
     if resume is None and config is None:
         return
-    allowed = {"resume", "json"} if resume else {"config", "run", "overwrite", "json"}
+    allowed = {"resume", "profile", "json"} if resume else {*AGAIN, "json"}
     given = [
         f"--{key.strip('_').replace('_', '-')}"
         for key in context.params
@@ -183,6 +211,6 @@ def _refuse_ignored(context: typer.Context, resume: Path | None, config: Path | 
     ]
     if given:
         raise ArgumentError(
-            f"{'--resume' if resume else '--config'} takes its settings from config.json. "
-            f"Received: {', '.join(given)}."
+            f"{'--resume' if resume else '--config or --from-trial'} takes its settings from "
+            f"config.json. Received: {', '.join(given)}."
         )

@@ -33,10 +33,12 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback],
     console: Console,
     record: bool = True,
+    profile: tuple[int, int] | None = None,
 ) -> Run:
     """Train as the run's config says, from its last checkpoint if it has one."""
     with in_precision(config["precision"]):
         training = _assemble(run, config, network, dataset, console, record)
+        training.profile = profile
         say, plan = sayer(console), training.batching
         for note in plan.notes:
             say(note)

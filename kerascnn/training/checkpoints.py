@@ -46,8 +46,9 @@ class Position:
     @classmethod
     def of(cls, numbers: np.ndarray) -> Position:
         """The position that `numbers` describe."""
-        epoch, update, seconds, loss, correct, images, bad = (float(n) for n in numbers)
-        return cls(int(epoch), int(update), Totals(loss, correct, images, int(bad)), seconds)
+        epoch, update, seconds, loss, correct, images, waited, bad = (float(n) for n in numbers)
+        totals = Totals(loss, correct, images, waited, int(bad))
+        return cls(int(epoch), int(update), totals, seconds)
 
 
 def variables_of(

@@ -27,12 +27,15 @@ class Totals:
         loss: sum of the images' losses; without regularization.
         correct: images whose largest logit is the label's.
         images: how many images.
+        waited: seconds that steps have waited for their batch. On GPUs it is the host that waits,
+            which may be while they still compute.
         bad_step: number within these steps of the first one whose loss is not finite, or -1.
     """
 
     loss: float = 0.0
     correct: float = 0.0
     images: float = 0.0
+    waited: float = 0.0
     bad_step: int = -1
 
     def __add__(self, other: Totals) -> Totals:
@@ -40,6 +43,7 @@ class Totals:
             self.loss + other.loss,
             self.correct + other.correct,
             self.images + other.images,
+            self.waited + other.waited,
             self.bad_step if self.bad_step >= 0 else other.bad_step,
         )
 
@@ -192,9 +196,15 @@ class Engine:
         return sums
 
     def _run(self, step: Callable[[Any, Any], Any], batches: Any) -> Any:
-        """The sum over replicas of what `step` returns for the next batch."""
-        results = self.strategy.run(step, args=next(batches))
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, results, axis=None)
+        """The sum over replicas of what `step` returns for the next batch, and the wait for it."""
+        began = tf.timestamp()
+        with tf.control_dependencies([began]):
+            batch = next(batches)
+        with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+            waited = tf.timestamp() - began
+        results = self.strategy.run(step, args=batch)
+        sums = self.strategy.reduce(tf.distribute.ReduceOp.SUM, results, axis=None)
+        return tf.concat([sums, [waited]], axis=0)
 
     def _follow(self) -> None:
         """Move the averages towards the weights.
@@ -253,7 +263,7 @@ class Engine:
         images = tf.shape(labels)[0] * self._replicas * self._accumulation
         with tf.GradientTape() as tape:
             outputs = _listed(self.model(inputs, training=True))
-            each = self._losses(labels, outputs)
+            each = self.losses(labels, outputs)
             loss = tf.reduce_sum(each) / tf.cast(images, each.dtype)
             if self.model.losses:
                 loss += tf.add_n([tf.cast(part, loss.dtype) for part in self.model.losses]) / (
@@ -287,14 +297,14 @@ class Engine:
     def _evaluate_replica(self, inputs: Any, labels: Any) -> Any:
         outputs = _listed(self.model(inputs, training=False))
         real = labels >= 0
-        each = self._losses(tf.maximum(labels, 0), outputs)
+        each = self.losses(tf.maximum(labels, 0), outputs)
         return _sums(tf.where(real, each, 0), labels, outputs[0])
 
     @tf.autograph.experimental.do_not_convert
     def _forward_replica(self, inputs: Any) -> Any:
         return _listed(self.model(inputs, training=False))[0]
 
-    def _losses(self, labels: Any, outputs: list[Any]) -> Any:
+    def losses(self, labels: Any, outputs: list[Any]) -> Any:
         """The weighted loss of each image, `[batch]`."""
         parts = [w * self._loss(labels, out) for w, out in zip(self._weights, outputs, strict=True)]
         return tf.add_n(parts)
@@ -340,7 +350,7 @@ def _sum_of_gradients(variable: keras.Variable) -> tf.Variable:
 
 def _nothing() -> Any:
     """Sums of no images; 64 bits, so that an epoch's sum doesn't depend on how it was divided."""
-    return tf.zeros(3, tf.float64)
+    return tf.zeros(4, tf.float64)
 
 
 def _listed(outputs: Any) -> list[Any]:
@@ -355,5 +365,5 @@ def _sums(each: Any, labels: Any, logits: Any) -> Any:
 
 
 def _totals(sums: Any, bad_step: int) -> Totals:
-    loss, correct, images = (float(value) for value in sums.numpy())
-    return Totals(loss, correct, images, bad_step)
+    loss, correct, images, waited = (float(value) for value in sums.numpy())
+    return Totals(loss, correct, images, waited, bad_step)

@@ -58,6 +58,8 @@ class Training:
         is_logits: whether `scores` returns logits.
         console: where messages and progress go.
         record: whether to write checkpoints, curves and TensorBoard logs.
+        profile: first step to trace and the one after the last, counted from 0 at the start of the
+            run; None: no trace.
         position: how far it has come.
         rows: the history, one row for each complete epoch.
     """
@@ -76,6 +78,7 @@ class Training:
     is_logits: bool
     console: Console
     record: bool
+    profile: tuple[int, int] | None = None
     position: Position = field(default_factory=Position)
     rows: list[dict[str, float]] = field(default_factory=list)
     _request: signals.Request = field(default_factory=signals.Request)
@@ -102,6 +105,8 @@ class Training:
             own = [watching.progress(self, self.position.epoch)]
             if self.record:
                 own.append(watching.tensorboard(self, self.position.epoch))
+            if self.profile:
+                own.append(watching.profiler(self, self.profile))
         chain = keras.callbacks.CallbackList([*own, *callbacks], model=self.scores)
         try:
             with signals.requests() as self._request, readable_errors():
@@ -119,8 +124,7 @@ class Training:
             self._keep("Interrupted")
             raise
         finally:
-            if own:
-                own[0].close()
+            watching.close(own)
 
     def _restore(self) -> None:
         """Go on from the last checkpoint, or make the first; the same on all workers.
@@ -196,7 +200,7 @@ class Training:
             if ended:
                 break
             chain.on_train_batch_begin(done)
-            size, started = min(count, self.batching.updates - done), time.perf_counter()
+            size, started = self._size(count, done), time.perf_counter()
             new = self.engine.train(batches, size)
             count = _paced(size, time.perf_counter() - started)
             if new.bad_step >= 0:
@@ -207,6 +211,12 @@ class Training:
             )
             logs = {"loss": totals.mean_loss, "error": totals.error}
             chain.on_train_batch_end(done + size - 1, logs)
+
+    def _size(self, count: int, done: int) -> int:
+        """Up to `count` steps: not more than are left, and none where the profiler is switched."""
+        step = self.position.epoch * self.batching.updates + done
+        ends = [end - step for end in self.profile or () if end > step]
+        return min(count, self.batching.updates - done, *ends)
 
     def _evaluate(self, evaluation: Evaluation) -> Totals:
         """Loss and errors over a split, each image once, with the averaged weights if there are."""
@@ -243,6 +253,7 @@ class Training:
             "learning_rate": self._learning_rate(),
             "images_per_second": totals.images / seconds if seconds else 0.0,
             "seconds": seconds,
+            "input_wait": totals.waited / seconds if seconds else 0.0,
         }
 
     def _learning_rate(self) -> float:

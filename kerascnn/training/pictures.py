@@ -127,6 +127,7 @@ def samples(
     probabilities: np.ndarray,
     class_names: Sequence[str],
     columns: int = 8,
+    title: str | None = None,
 ) -> Figure:
     """Images, each with its top prediction; wrong ones are framed in red and say what it is.
 
@@ -136,6 +137,7 @@ def samples(
         probabilities: `[n, classes]`.
         class_names: one for each class.
         columns: images in one row.
+        title: default: how many are right.
     """
     top = probabilities.argmax(axis=-1)
     figure, axes, places = _mosaic(_visible(images), columns, cell=1.25, caption=0.4)
@@ -148,7 +150,7 @@ def samples(
             frame = Rectangle((x, y), 1, bottom - y, fill=False, edgecolor=WRONG, linewidth=2.5)
             axes.add_patch(frame)
         axes.text(x + 0.5, bottom + 0.04, caption, ha="center", va="top", fontsize=8, **look)
-    axes.set_title(f"{np.sum(top == labels)} of {len(labels)} right", **TITLE)
+    axes.set_title(title or f"{np.sum(top == labels)} of {len(labels)} right", **TITLE)
     return figure
 
 
@@ -196,6 +198,25 @@ def filters(kernel: np.ndarray, name: str, columns: int = 16) -> Figure:
     first = f", the first {MOST_FILTERS}" if count > MOST_FILTERS else ""
     mean = "" if channels in (1, 3) else ", mean over the channels"
     axes.set_title(f"{name}: {count} of {height}×{width}×{channels}{first}{mean}", **TITLE)
+    return figure
+
+
+def feature_maps(maps: np.ndarray, name: str, columns: int = 16) -> Figure:
+    """What a layer makes of one image: its channels, black at zero, white at the largest of all.
+
+    Negative values, which ReLU has none of, are black too.
+
+    Args:
+        maps: `[height, width, channels]`.
+        name: the layer's.
+        columns: channels in one row.
+    """
+    height, width, channels = maps.shape
+    shown = np.moveaxis(np.asarray(maps, "float32"), -1, 0)[:MOST_FILTERS, ..., None]
+    pictures = _visible(shown / max(float(shown.max()), 1e-12))
+    figure, axes, _ = _mosaic(pictures, columns, cell=0.62, caption=0.06)
+    first = f", the first {MOST_FILTERS}" if channels > MOST_FILTERS else ""
+    axes.set_title(f"{name}: {channels} maps of {height}×{width}{first}", **TITLE)
     return figure
 
 

@@ -49,7 +49,7 @@ class Progress(keras.callbacks.Callback):
         self._epoch, self._done = first_epoch, 0
         self._logs: Mapping[str, Any] = {}
         self._validation: dict[str, float] = {}
-        self._validating = False
+        self._doing = ""  # beside training steps
         self._live: Live | None = None
         self._epoch_began = self._last_call = 0.0
         self._epoch_seconds: float | None = None
@@ -80,7 +80,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Empty the bar."""
-        self._epoch, self._done, self._logs, self._validating = epoch, 0, {}, False
+        self._epoch, self._done, self._logs, self._doing = epoch, 0, {}, ""
         self._epoch_began = self._last_call = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -93,11 +93,15 @@ class Progress(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Say that validation runs."""
-        self._validating = True
+        self._doing = "validating"
+
+    def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Say that the epoch's state is saved."""
+        self._doing = "saving"
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Print the epoch's line."""
-        logs = logs or {}
+        """Print the epoch's line; the callbacks after this one may take a while."""
+        logs, self._doing = logs or {}, "writing logs"
         self._epoch_seconds = time.perf_counter() - self._epoch_began
         self._validation = {k: v for k, v in logs.items() if k.startswith("val_")}
         parts = [self._count(), _losses(logs), _losses(logs, "val_"), self._speed(logs)]
@@ -135,7 +139,7 @@ class Progress(keras.callbacks.Callback):
         bar.add_row(
             self._count(),
             ProgressBar(self._steps, self._done, complete_style="cyan", finished_style="cyan"),
-            "validating" if self._validating else self._left(),
+            self._doing or self._left(),
         )
         parts = [_losses(self._logs), _losses(self._validation, "val_"), self._speed({})]
         return Group(bar, Text("  ".join(part for part in parts if part), "dim", no_wrap=True))

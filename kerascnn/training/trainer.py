@@ -65,6 +65,7 @@ def train(
     overwrite: bool = False,
     skip_corrupt: bool = False,
     record: bool = True,
+    profile: tuple[int, int] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     console: Console | None = None,
 ) -> Run:
@@ -92,6 +93,8 @@ def train(
         skip_corrupt: leave unreadable images out instead of stopping.
         record: also write checkpoints, curves and TensorBoard logs. One of many trials of a
             search can do without; if it stops, it can't be resumed.
+        profile: first step to trace with TensorFlow's profiler and the one after the last, counted
+            from 0 at the start of the run.
         callbacks: further Keras callbacks; their batch methods are called every few steps. On
             several machines they run on every worker.
         console: where messages and progress go; default: standard output. `Console(quiet=True)`
@@ -186,6 +189,7 @@ def train(
         callbacks=callbacks,
         console=console,
         record=record,
+        profile=profile,
     )
 
 
@@ -238,6 +242,7 @@ def resume(
     data: Dataset | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     console: Console | None = None,
+    profile: tuple[int, int] | None = None,
 ) -> Run:
     """Go on with a run from its last checkpoint, bit for bit as if it had not stopped.
 
@@ -246,6 +251,7 @@ def resume(
         data: the Dataset, if the run was started with one that no source names.
         callbacks: further Keras callbacks.
         console: where messages and progress go.
+        profile: see `train`.
 
     Raises:
         RunError: no run directory, the data has changed since, or the run is finished.
@@ -269,7 +275,15 @@ def resume(
         network = keras.models.model_from_json((run.path / "model.json").read_text("utf-8"))
     else:
         network = registry.get(config["architecture"]["name"])
-    return fit(run, config, network=network, dataset=dataset, callbacks=callbacks, console=console)
+    return fit(
+        run,
+        config,
+        network=network,
+        dataset=dataset,
+        callbacks=callbacks,
+        console=console,
+        profile=profile,
+    )
 
 
 def _require_same_settings(workers: Workers, config: Mapping[str, Any]) -> None:

@@ -19,8 +19,9 @@ import tensorflow as tf
 from PIL import Image
 
 from kerascnn.applications.lenet import LeNet5
-from kerascnn.training.board import TensorBoardLogs, flat
+from kerascnn.training.board import Budget, Judged, TensorBoardLogs, flat
 from kerascnn.training.recipes import Augmentation, Recipe
+from kerascnn.training.statistics import Probe
 
 DIGITS = [str(digit) for digit in range(10)]
 
@@ -93,20 +94,33 @@ def digits():
     return images, images.astype("float32") / 255, labels
 
 
+def cross_entropy(labels, outputs):
+    return keras.losses.sparse_categorical_crossentropy(labels, outputs[0])
+
+
 def train(directory, digits, *, epochs, first_epoch=0, stop=None, strategy=None):
     """A real fit with the logs that the trainer gives; `stop`: end as by a crash after it."""
     images, inputs, labels = digits
     with (strategy or tf.distribute.get_strategy()).scope():
-        model = LeNet5()
+        model = LeNet5(activation="relu")
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 
     def more_logs(epoch, logs):
         logs |= {"learning_rate": 0.01 / (epoch + 1), "images_per_second": 1000.0 + epoch}
+        logs |= {"seconds": 2.0}
 
     def crash(epoch, logs):
         if epoch + 1 == stop:
             raise KeyboardInterrupt
 
+    def judge():
+        found = model(inputs, training=False).numpy()
+        worst = np.argsort(found[np.arange(len(labels)), labels])[:8]
+        return Judged(labels, found.argmax(-1), images[worst], labels[worst], found[worst])
+
+    probe = None  # compiling is slow, so only where the figures are looked at
+    if directory.name in ("plain", "mirrored"):
+        probe = Probe(model, inputs=inputs[:20], labels=labels[:20], loss=cross_entropy)
     board = TensorBoardLogs(
         directory=directory,
         class_names=DIGITS,
@@ -116,7 +130,8 @@ def train(directory, digits, *, epochs, first_epoch=0, stop=None, strategy=None)
         hparams={"run": directory.name, "widths": (6, 16), "recipe": Recipe()},
         epochs=epochs,
         first_epoch=first_epoch,
-        evaluate_arrays=lambda: (labels, model(inputs, training=False).numpy().argmax(-1)),
+        judge=judge,
+        probe=probe,
         every=4,
         share=math.inf,
     )
@@ -187,7 +202,6 @@ BOTH = pytest.mark.parametrize("run", ["plain", "mirrored"])
 @BOTH
 def test_scalars(board, runs, run):
     tags = board.json("scalars/tags")
-    assert {"loss", "accuracy", "learning_rate", "images_per_second"} == set(tags[f"{run}/train"])
     assert {"loss", "accuracy"} == set(tags[f"{run}/validation"])
     history = runs[1][run]
     for part, tag, key in (
@@ -201,14 +215,54 @@ def test_scalars(board, runs, run):
         found = board.scalars(f"{run}/{part}", tag)
         assert list(found) == [1, 2, 3]
         np.testing.assert_allclose(list(found.values()), history[key], rtol=1e-6)
+    # 200 images in batches of 50 are 4 steps, in an epoch that says it took 2 s.
+    assert set(board.scalars(f"{run}/train", "step_milliseconds").values()) == {500.0}
+    memory = board.scalars(f"{run}/train", "peak_memory/process")
+    assert all(0.1 < size < 100 for size in memory.values()), "GiB of this process"
+
+
+@BOTH
+def test_layers(board, run):
+    """Each statistic of each layer, in each epoch, as scalars and as histograms."""
+    kernels = ["conv1", "conv2", "fc1", "fc2", "logits"]
+    relus = ["conv1_relu", "conv2_relu", "fc1_relu", "fc2_relu"]
+    activations = [*relus, "predictions"]
+    scalars = {
+        *(f"{kind}/{name}" for kind in ("weights_mean", "weights_std") for name in kernels),
+        *(f"{kind}/{name}" for kind in ("gradient_norm", "update_ratio") for name in kernels),
+        *(f"activation_{kind}/{name}" for kind in ("mean", "std") for name in activations),
+        *(f"dead_relus/{name}" for name in relus),
+        *("gradient_norm", "update_ratio", "dead_relus"),
+        *("loss", "accuracy", "learning_rate", "images_per_second", "seconds"),
+        *("step_milliseconds", "peak_memory/process"),
+    }
+    assert set(board.json("scalars/tags")[f"{run}/train"]) == scalars
+    assert list(board.scalars(f"{run}/train", "update_ratio/conv1")) == [1, 2, 3]
+    histograms = {
+        *(f"weights/{name}" for name in kernels),
+        *(f"gradients/{name}" for name in kernels),
+        *(f"activations/{name}" for name in activations),
+    }
+    assert set(board.json("histograms/tags")[f"{run}/train"]) == histograms
+    found = board.json("histograms/histograms", run=f"{run}/train", tag="weights/conv1")
+    assert [step for _, step, _ in found] == [1, 2, 3]
+    assert all(sum(count for _, _, count in bins) == 5 * 5 * 6 for _, _, bins in found)
 
 
 @BOTH
 @pytest.mark.parametrize(
-    "tag", ["validation/samples", "validation/confusion_matrix", "train/filters"]
+    "tag",
+    [
+        "validation/samples",
+        "validation/confusion_matrix",
+        "validation/worst",
+        "train/filters",
+        "train/feature_maps/conv1_relu",
+        "train/feature_maps/conv2_relu",
+    ],
 )
 def test_pictures(board, run, tag):
-    part, name = tag.split("/")
+    part, _, name = tag.partition("/")
     assert board.image_steps(f"{run}/{part}", name) == [1, 3]
     picture = board.image(f"{run}/{part}", name)
     assert picture.shape[0] > 50
@@ -220,7 +274,7 @@ def test_graph(board, run):
     assert board.json("graphs/info")[f"{run}/train"]["run_graph"]
     graph = board.bytes("graphs/graph", run=f"{run}/train").decode()
     assert "Conv2D" in graph
-    for layer in LeNet5().layers[1:]:
+    for layer in LeNet5(activation="relu").layers[1:]:
         assert f"/{layer.name}" in graph
 
 
@@ -259,11 +313,11 @@ def test_final_metrics_are_those_of_the_test_images(board):
     assert board.scalars("final", "test_error") == {1: 0.25}
 
 
-def test_logits_are_shown_as_probabilities():
+def test_logits_are_shown_as_probabilities(tmp_path):
     inputs = np.random.default_rng(0).random((2, 32, 32, 1), "float32")
     model = LeNet5(classifier_activation=None)
     board = TensorBoardLogs(
-        directory="unused",
+        directory=tmp_path,
         class_names=DIGITS,
         images=inputs,
         inputs=inputs,
@@ -273,8 +327,26 @@ def test_logits_are_shown_as_probabilities():
         logits=True,
     )
     board.set_model(model)
+    board.on_train_begin()
     expected = tf.nn.softmax(model(inputs))
-    np.testing.assert_allclose(board._forward(inputs), expected, rtol=1e-6)
+    np.testing.assert_allclose(board._forward(inputs)[0], expected, rtol=1e-6)
+
+
+def test_work_keeps_to_its_share_of_the_time(monkeypatch):
+    """A share of 10 %: after a first turn of 2 s the next one must wait until 40 s have gone by."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[-1])
+    budget = Budget(0.1, free=1)
+    assert budget.allows()
+    budget.spend(30.0)  # compiling isn't counted
+    assert budget.allows()
+    budget.spend(2.0)
+    found = []
+    for now in (20.0, 39.0, 40.0):
+        clock.append(now)
+        found.append(budget.allows())
+    assert found == [False, False, True]
+    assert not Budget(0.1, first=5.0).allows()
 
 
 def test_hparams_are_flat_and_of_the_types_that_tensorboard_knows():
