@@ -80,7 +80,7 @@ def search_on(
         _requeue(oracle)
         try:
             with settled_heap():
-                over = work(oracle, runner, worker=WORKER, most=most)
+                over = work(oracle, runner, worker=WORKER, most=most) or oracle.finished
         except KeyboardInterrupt:
             oracle.save()
             console.print(f"Interrupted. Go on with `kerascnn tune search --resume {study.path}`.")

@@ -47,7 +47,7 @@ batch_size = 100
 [choose]
 learning_rate = [0.001, 0.002, 1000.0]
 """
-PATIENCE = 150  # seconds; starting TensorFlow takes most of it on a busy machine
+PATIENCE = 300  # seconds; starting TensorFlow takes most of it on a busy machine
 
 
 def start(*arguments, **environment):
@@ -57,6 +57,8 @@ def start(*arguments, **environment):
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "1", **environment},
+        # A test run in the background would hand on that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -220,7 +222,7 @@ def test_local_workers_search_under_a_strategy_and_the_commands_report(place, pr
 
 def test_ctrl_c_leaves_a_study_that_goes_on_in_fresh_processes(place, processes):
     """SIGINT in the second trial of a process that is renewed after each; then --resume."""
-    study, directory, _ = place(trials=4, epochs=30)
+    study, directory, _ = place(trials=3, epochs=30)
     first = start("--study", study, "--dir", directory, "--recycle", 1)
     processes.append(first)
     wait_for(lambda: list(states(directory).values()) == ["COMPLETED", "RUNNING"], first)
@@ -232,8 +234,8 @@ def test_ctrl_c_leaves_a_study_that_goes_on_in_fresh_processes(place, processes)
     assert "Traceback" not in output
     done = (directory / "trials" / "0000" / "metrics.json").stat().st_mtime_ns
     output = ended(start("--resume", directory, "--recycle", 2), 0)
-    assert output.count("trial 000") == 3
-    assert_all_completed_once(directory, 4)
+    assert output.count("trial 000") == 2
+    assert_all_completed_once(directory, 3)
     assert (directory / "trials" / "0000" / "metrics.json").stat().st_mtime_ns == done
 
 
