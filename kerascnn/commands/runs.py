@@ -21,8 +21,15 @@ from kerascnn.errors import ArgumentError, KerascnnError, RunError
 if TYPE_CHECKING:
     from kerascnn.training.run import Run
 
-FINISHED, INTERRUPTED, OPEN, DAMAGED = "finished", "interrupted", "running or dead", "damaged"
-COLOURS = {FINISHED: "green", INTERRUPTED: "yellow", OPEN: "cyan", DAMAGED: "bold red"}
+FINISHED, INTERRUPTED, RUNNING, DEAD = "finished", "interrupted", "running", "dead"
+DAMAGED = "damaged"
+COLOURS = {
+    FINISHED: "green",
+    INTERRUPTED: "yellow",
+    RUNNING: "cyan",
+    DEAD: "red",
+    DAMAGED: "bold red",
+}
 # A directory with one of these and without a config.json was a run once.
 TRACES = ("model.keras", "history.csv", "metrics.json", "checkpoints")
 # They differ between any two runs, and say nothing about the result.
@@ -47,7 +54,8 @@ class Row:
         seconds: of training steps.
         strategy: as it was asked for.
         created: when it was started, local time in ISO 8601.
-        state: "finished", "interrupted", "running or dead" or "damaged".
+        state: "finished", "interrupted", "running", "dead" or "damaged". One that runs on another
+            machine seems dead where the file system shares no locks.
         silent: seconds since it last wrote something, if it is running or dead.
         reason: what is damaged.
     """
@@ -156,9 +164,14 @@ def _row(path: Path, root: Path) -> Row:
 
 
 def _read(run: Run, name: str) -> Row:
+    from kerascnn.training.directory import is_alive
+
     config, history = run.config, run.history
     metrics = run.metrics if (run.path / "metrics.json").is_file() else {}
-    state = INTERRUPTED if metrics.get("interrupted") else FINISHED if metrics else OPEN
+    if is_alive(run.path):
+        state = RUNNING
+    else:
+        state = INTERRUPTED if metrics.get("interrupted") else FINISHED if metrics else DEAD
     last = history[-1] if history else {}
     return Row(
         run=name,
@@ -173,7 +186,7 @@ def _read(run: Run, name: str) -> Row:
         strategy=config["strategy"],
         created=config["created"],
         state=state,
-        silent=_silence(run.path) if state == OPEN else None,
+        silent=_silence(run.path) if state in (RUNNING, DEAD) else None,
     )
 
 

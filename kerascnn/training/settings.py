@@ -12,6 +12,7 @@ import tensorflow as tf
 from kerascnn.errors import ArgumentError, DataError, StrategyError
 from kerascnn.training import strategies
 from kerascnn.training.recipes import Recipe
+from kerascnn.training.workers import Workers
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 
@@ -59,7 +60,7 @@ def check_settings(recipe: Recipe, precision: str) -> None:
             raise ArgumentError(f"{name} must be positive. Received: {getattr(recipe, name)!r}.")
 
 
-def refuse_combinations(strategy: tf.distribute.Strategy, jit: bool | None) -> None:
+def refuse_combinations(strategy: tf.distribute.Strategy, precision: str, jit: bool | None) -> None:
     """Refuse what TensorFlow would fail on under this strategy.
 
     Raises:
@@ -69,6 +70,11 @@ def refuse_combinations(strategy: tf.distribute.Strategy, jit: bool | None) -> N
         raise StrategyError(
             f"XLA (jit) can't be combined with {strategies.describe(strategy)}: the compiled step "
             "would need variables of another device. Use jit with --strategy none."
+        )
+    if precision == "float64" and Workers(strategy).count > 1:
+        raise StrategyError(
+            "precision float64 can't be combined with strategy multiworker: the networks' "
+            "classifiers stay float32, and TensorFlow sums gradients of one type between machines."
         )
 
 

@@ -66,7 +66,7 @@ def test_every_run_is_listed_with_its_state(directory):
     assert states == {
         "first": "finished",
         "more/second": "finished",
-        "open": "running or dead",
+        "open": "dead",
         "stopped": "interrupted",
     }
     metrics = json.loads((directory / "first" / "metrics.json").read_text())
@@ -87,7 +87,7 @@ def test_the_table_has_a_line_for_each_and_fits_the_terminal(directory):
         lines = call(directory, width=width).splitlines()
         assert all(len(line) <= width for line in lines)
         text = "\n".join(lines)
-        for part in ("first", "more/second", "damaged", "running or dead", "has written nothing"):
+        for part in ("first", "more/second", "damaged", "dead", "has written nothing"):
             assert part in text
     assert "strategy" in call(directory, width=140)
 

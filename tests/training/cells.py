@@ -152,7 +152,7 @@ def overflow(strategy):
 
 def jit_refusal(strategy):
     try:
-        refuse_combinations(strategy, True)
+        refuse_combinations(strategy, "float32", True)
     except StrategyError as error:
         return {"refusal": np.array(str(error))}
     return {"refusal": np.array("")}
