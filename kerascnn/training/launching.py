@@ -6,7 +6,6 @@ Nothing here imports TensorFlow.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -90,13 +89,13 @@ def run_job(
             **devices[index],
             TF_CONFIG: Cluster(addresses, index).tf_config,
         }
-        others = {} if index == 0 else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         # Sessions of their own: a Ctrl-C in the terminal comes here only, and is handed on once.
         child: subprocess.Popen[bytes] = subprocess.Popen(
             [sys.executable, "-m", "kerascnn", *command],
             env=variables,
             start_new_session=True,
-            **others,  # type: ignore[arg-type]
+            stdout=subprocess.PIPE if index else None,
+            stderr=subprocess.STDOUT if index else None,
         )
         children.append(child)
         if child.stdout is not None:
@@ -195,8 +194,3 @@ def share_gpus(workers: int, environment: Mapping[str, str]) -> list[dict[str, s
 def restart_command(command: Sequence[str], run: Path) -> list[str]:
     """How to go on with a job: from the run's last checkpoint, if it has come so far."""
     return ["train", "--resume", str(run)] if (run / "config.json").is_file() else list(command)
-
-
-def inherited() -> dict[str, str]:
-    """This process's environment."""
-    return dict(os.environ)
