@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from kerascnn.data.checking import Example, Report
+    from kerascnn.data.images import Shape
+    from kerascnn.training.recipes import Recipe
 
 SHOWN = 10  # lines of a kind
 FEW_CLASSES = 20  # are all shown
@@ -75,11 +78,7 @@ def check(
     from kerascnn.data import checking
 
     console = Console(stderr=json)
-    with console.status(f"Reading {source}", spinner="line") as status:
-
-        def progress(done: int, total: int) -> None:
-            status.update(f"Read {done:,} of {total:,} images")
-
+    with _progress(source) as progress:
         report = checking.check(source, progress=progress)
     if json:
         found = dataclasses.asdict(report)
@@ -88,6 +87,28 @@ def check(
         _print_report(console, report)
     if report.corrupt:
         raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _progress(source: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, if that is a terminal; to be told what is done, and of how much."""
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("Reading"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("images,"),
+        progress.TimeRemainingColumn(compact=True),
+        progress.TextColumn("left"),
+    )
+    console = Console(stderr=True)
+    with progress.Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(source, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print_report(console: Console, report: Report) -> None:
@@ -146,6 +167,12 @@ def _print_classes(console: Console, counts: Mapping[str, Mapping[str, int]]) ->
         table.add_row(escape(name), *cells, f"{sums[name] / total:.1%}")
     table.add_row("all", *(f"{sum(p.values()):,}" for p in counts.values()), style="bold")
     console.print(table)
+    smallest, largest = min(sums.values()), max(sums.values())
+    if len(sums) > 1 and smallest:
+        console.print(
+            f"balance: the largest class has {largest / smallest:.3g} times the smallest's images",
+            highlight=False,
+        )
 
 
 def _counts(counts: Mapping[str, int]) -> str:
@@ -173,11 +200,14 @@ def _print_list(say: Any, style: str, what: str, lines: list[str]) -> None:
 @data.command()
 def preview(
     source: str = typer.Argument(help="Such as folder:PATH; see `kerascnn data list`."),
-    name: str = typer.Option(
-        ...,
+    name: str | None = typer.Option(
+        None,
         "--for",
-        help="The architecture whose recipe is shown.",
+        help="The architecture whose recipe and input are shown; default: the recipe's.",
         autocompletion=complete_architecture,
+    ),
+    recipe: str | None = typer.Option(
+        None, help="A name of `kerascnn recipes`, or a .toml or .json file."
     ),
     save: Path = typer.Option(Path("preview.png"), help="Where to write the picture."),
     images: int = typer.Option(6, min=1, max=64, help="How many, evenly over the training set."),
@@ -186,48 +216,50 @@ def preview(
     skip_corrupt: bool = typer.Option(False, help="Leave unreadable images out."),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
-    """Draw training images as a network's recipe changes them in the first three epochs."""
+    """Draw training images as a recipe changes them in the first three epochs."""
     from rich.console import Console
 
-    from kerascnn import registry
     from kerascnn.commands.options import parse_shape
-    from kerascnn.training.recipes import Augmentation, Recipe
+    from kerascnn.training.recipes import Augmentation
 
-    architecture = registry.get(name)
-    augmentation = (architecture.recipe or Recipe()).augmentation
-    shape = parse_shape(input_shape) or architecture.card.input_shape
+    chosen, native = _recipe(name, recipe)
+    augmentation = chosen.augmentation
+    shape = parse_shape(input_shape) or native
 
     import dataclasses
 
     import numpy as np
-    import tensorflow as tf
 
+    from kerascnn.data import images as pixels
     from kerascnn.data import load
     from kerascnn.training import pictures
-    from kerascnn.training.augmentation import augment
+    from kerascnn.training.augmentation import augment, with_components
 
     console = Console(stderr=json)
 
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False)
 
-    dataset = load(source, input_shape=shape, seed=seed, skip_corrupt=skip_corrupt, echo=say)
+    canvas = augmentation.canvas_shape(shape)
+    dataset = load(source, input_shape=canvas, seed=seed, skip_corrupt=skip_corrupt, echo=say)
     index = np.unique(np.linspace(0, dataset.train.size - 1, images).astype("int64"))
     examples = [dataset.train.example(int(position)) for position in index]
     originals = np.stack([image for image, _ in examples])
     labels = [dataset.class_names[label] for _, label in examples]
+    changes = with_components(augmentation, dataset.train)
     changed = [
         augment(
             originals,
             index,
-            tf.fill(index.shape, tf.constant(epoch, tf.int64)),
+            np.full(index.shape, epoch),
             seed=seed,
-            augmentation=augmentation,
+            augmentation=changes,
+            size=shape[:2],
         )
         for epoch in range(CHANGED)
     ]
     changed = [np.clip(np.rint(batch), 0, 255).astype("uint8") for batch in changed]
-    figure = pictures.augmented(originals, changed, labels)
+    figure = pictures.augmented(pixels.fit(originals, shape)[0], changed, labels)
     save.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(save, facecolor=pictures.PAPER)
     settings = dataclasses.asdict(augmentation)
@@ -238,7 +270,37 @@ def preview(
             )
         )
         return
-    made = ", ".join(f"{key} {value}" for key, value in settings.items() if value)
-    if augmentation == Augmentation():
-        made = "none: the recipe changes nothing"
-    console.print(f"Wrote [bold]{save}[/]. Random changes of {name}: {made}.", highlight=False)
+    plain = dataclasses.asdict(Augmentation())
+    made = ", ".join(f"{key} {value}" for key, value in settings.items() if value != plain[key])
+    console.print(
+        f"Wrote [bold]{save}[/]. Random changes of {recipe or name}: "
+        f"{made or 'none: the recipe changes nothing'}.",
+        highlight=False,
+    )
+
+
+def _recipe(name: str | None, recipe: str | None) -> tuple[Recipe, Shape]:
+    """What the options choose, and the native input of its network.
+
+    Raises:
+        ArgumentError: neither is given, or the recipe belongs to no network and none is given.
+        UnknownNameError, DuplicateNameError, BrokenPluginError: see `kerascnn.registry.load`.
+    """
+    from kerascnn import registry
+    from kerascnn.errors import ArgumentError
+    from kerascnn.training import recipe_book
+    from kerascnn.training.recipes import Recipe
+
+    if not (name or recipe):
+        raise ArgumentError(
+            "Say which recipe to show: --recipe NAME (see `kerascnn recipes`), or --for NETWORK."
+        )
+    chosen = recipe_book.find(recipe) if recipe else None
+    network = name or (chosen.network if chosen else "")
+    if not network:
+        raise ArgumentError(
+            f"The recipe {recipe} is for any network; say for which to show it, as in "
+            "--for resnet50: its input decides how large the images are."
+        )
+    architecture = registry.get(network)
+    return chosen or architecture.recipe or Recipe(), architecture.card.input_shape

@@ -88,24 +88,29 @@ def check(source: str, *, progress: Callable[[int, int], None] | None = None) ->
     total = sum(len(examples.labels) for examples in parts.values())
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     corrupt: list[str] = []
-    groups: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
-    done = 0
-    for split, examples in parts.items():
-        for position, found in enumerate(_inspected(examples)):
-            done += 1
-            if progress and (done % 64 == 0 or done == total):
-                progress(done, total)
+    digests = np.zeros((total, 2), "uint64")  # 16 bytes each: a dictionary would take 300
+    readable = np.ones(total, bool)
+    place = -1
+    for examples in parts.values():
+        for found in _inspected(examples):
+            place += 1
+            if progress and ((place + 1) % 64 == 0 or place + 1 == total):
+                progress(place + 1, total)
             if isinstance(found, str):
                 corrupt.append(found)
+                readable[place] = False
                 continue
+            digests[place] = np.frombuffer(found.digest, "uint64")
             seen["sizes"][f"{found.height}×{found.width}"] += 1
             seen["modes"][found.mode] += 1
             seen["formats"][found.format] += 1
             seen["changes"].update(found.changes)
-            groups[found.digest].append((split, position))
 
-    def example(split: str, position: int) -> Example:
-        part = parts[split]
+    first = dict(zip(parts, np.cumsum([0, *(len(part.labels) for part in parts.values())])))
+
+    def example(place: int) -> Example:
+        split = [name for name in parts if first[name] <= place][-1]
+        part, position = parts[split], place - int(first[split])
         label = contents.class_names[part.labels[position]]
         if isinstance(part, Arrays):
             return Example(split, label, f"{split}[{position}]")
@@ -127,8 +132,18 @@ def check(source: str, *, progress: Callable[[int, int], None] | None = None) ->
         changes=counted("changes"),
         corrupt=corrupt,
         left_out=list(contents.left_out),
-        duplicates=[[example(*at) for at in same] for same in groups.values() if len(same) > 1],
+        duplicates=[list(map(example, same)) for same in _same(digests, readable)],
     )
+
+
+def _same(digests: np.ndarray, readable: np.ndarray) -> list[list[int]]:
+    """Places of the readable images whose digests are the same, in the order of the first."""
+    places = np.flatnonzero(readable)
+    order = places[np.lexsort(digests[places].T)]
+    begins = np.ones(len(order), bool)
+    begins[1:] = (digests[order[1:]] != digests[order[:-1]]).any(axis=1)
+    groups = np.split(order, np.flatnonzero(begins)[1:])
+    return sorted(sorted(group.tolist()) for group in groups if len(group) > 1)
 
 
 def _inspected(examples: Examples) -> Iterator[Inspection | str]:

@@ -52,7 +52,8 @@ def _builder(name: str, data_dir: str | None, options: Options) -> Any:
         builder = tensorflow_datasets.builder(name, data_dir=data_dir, try_gcs=False)
         if not builder.is_prepared():
             options.echo(f"tfds:{name}: fetching and preparing …")
-            builder.download_and_prepare(file_format="tfrecord")
+            with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+                builder.download_and_prepare(file_format="tfrecord")
     except Exception as error:  # each set's own code fetches and reads what its authors publish
         reason = " ".join(str(error).split())[:500]
         raise DataError(f"tfds:{name} can't be had: {type(error).__name__}: {reason}") from error

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from kerascnn import registry
 from kerascnn.cli import app
 from kerascnn.data import checking, load
-from kerascnn.errors import DataError
+from kerascnn.errors import ArgumentError, DataError
 
 
 def call(*words, status=0):
@@ -147,6 +147,36 @@ def test_preview_shows_the_images_that_training_sees(tmp_path):
         ]
         for expected in (original, *ours):
             assert nearest(np.asarray(expected, float)[..., 0], drawn) < 12
+
+
+def test_preview_of_a_papers_recipe(tmp_path):
+    """AlexNet's: crops of a larger canvas, mirrored, with shifted colours; its own input size."""
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            pixels = rng.integers(0, 255, (6, 8, 3), dtype="uint8")
+            Image.fromarray(pixels).resize((320, 240)).save(tmp_path / name / f"{number}.jpg")
+    path = tmp_path / "preview.png"
+    words = ("preview", f"folder:{tmp_path}", "--recipe", "alexnet", "--images", 2, "--save", path)
+    shown = call(*words)
+    assert "flip True" in shown
+    assert "lighting 0.1" in shown
+    with Image.open(path) as picture:
+        # Frames and captions apart, four pictures beside each other, each with colours of its own.
+        colours = np.asarray(picture.convert("RGB").resize((16, 4))).reshape(-1, 3)
+        assert len(np.unique(colours, axis=0)) > 30
+    small = json.loads(call(*words, "--json", "--input-shape", "32x32x3"))
+    assert small["augmentation"]["canvas"] == pytest.approx(256 / 224)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [((), "--recipe NAME"), (("--recipe", "modern"), "say for which to show it")],
+)
+def test_preview_says_what_is_missing(words, message):
+    with pytest.raises(ArgumentError, match=message):
+        call("preview", "mnist5k", *words)
 
 
 def nearest(image, page):
