@@ -19,7 +19,11 @@ TINY = [
 
 
 def tune(*arguments):
-    result = CliRunner().invoke(app, ["tune", *map(str, arguments)])
+    return kerascnn("tune", *arguments)
+
+
+def kerascnn(*arguments):
+    result = CliRunner().invoke(app, [*map(str, arguments)])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
@@ -46,7 +50,16 @@ def test_a_search_from_the_command_line(tmp_path):
     assert found["trials"][0]["arguments"]["hidden"] == [8, 8]
     assert (directory / "best" / "model.keras").is_file()
     more = tune("search", "--resume", directory, "--max-trials", 3, "--json")
-    assert len(json.loads(more[more.index("{") :])["trials"]) == 3
+    trials = json.loads(more[more.index("{") :])["trials"]
+    assert len(trials) == 3
+
+    again = ("train", "--from-trial", directory / trials[1]["trial"], "--run", tmp_path / "again")
+    output = kerascnn(*again, "--json")
+    metrics = json.loads(output[output.index("{") :])
+    assert metrics["val_error"] == trials[1]["metrics"]["val_error"]
+    assert metrics["val_loss"] == pytest.approx(trials[1]["metrics"]["val_loss"], rel=1e-5)
+    with pytest.raises(ArgumentError, match="has no trial '0099'"):
+        kerascnn("train", "--from-trial", directory / "0099")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +76,12 @@ def test_a_search_from_the_command_line(tmp_path):
 def test_what_is_wrong_is_said_before_anything_is_trained(arguments, message):
     with pytest.raises(ArgumentError, match=message):
         tune(*arguments)
+
+
+def test_the_benchmark_is_found_under_bench_and_refuses_unknown_parts():
+    assert "--rounds" in kerascnn("bench", "tune", "--help")
+    with pytest.raises(ArgumentError, match="--part must be one of waste, time, workers, growth"):
+        kerascnn("bench", "tune", "--part", "speed")
 
 
 def test_a_report_needs_a_study(tmp_path):

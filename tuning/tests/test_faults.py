@@ -62,6 +62,12 @@ def start(*arguments, **environment):
     )
 
 
+def kerascnn(*arguments):
+    """What a command prints as JSON."""
+    command = [sys.executable, "-m", "kerascnn", *map(str, arguments), "--json"]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
 @pytest.fixture
 def processes():
     """Processes of a test, of which none outlives it."""
@@ -215,9 +221,13 @@ def test_local_workers_search_under_a_strategy_and_the_commands_report(place, pr
     shutil.rmtree(directory / "best")
     report = ended(start("report", directory, "--json"), 0)
     assert len(json.loads(report[report.index("{") :])["trials"]) == 2
-    kerascnn = [sys.executable, "-m", "kerascnn", "evaluate", str(directory / "best"), "--json"]
-    found = subprocess.run(kerascnn, capture_output=True, text=True, check=True).stdout
-    assert json.loads(found)["error"] == pytest.approx(float(lines[0]["test_error"]))
+    found = kerascnn("evaluate", directory / "best")
+    assert found["error"] == pytest.approx(float(lines[0]["test_error"]))
+    # A worker's trial, repeated alone.
+    trial = directory / lines[1]["trial"]
+    again = kerascnn("train", "--from-trial", trial, "--run", directory.parent / "again")
+    assert again["val_error"] == pytest.approx(float(lines[1]["val_error"]))
+    assert again["val_loss"] == pytest.approx(float(lines[1]["val_loss"]), rel=1e-5)
 
 
 def test_ctrl_c_leaves_a_study_that_goes_on_in_fresh_processes(place, processes):
