@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerascnn.training import strategies
 from kerascnn.training.engine import Engine
 from kerascnn.training.optimizers import (
     follow_history,
@@ -186,3 +187,50 @@ def test_the_optimizer_follows_the_plateau():
     assert float(optimizer.learning_rate) == pytest.approx(0.125)  # the mean of 0 to a half
     follow_history(optimizer, recipe, rows(0.5, 0.5, 0.4))
     assert float(optimizer.learning_rate) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("schedule", ["step", "plateau"])
+def test_two_replicas_train_as_one_device(two_devices, schedule):
+    """The penalty counts once, the limit on filters and the rate are those of both replicas."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.normal(size=(16, 6, 6, 2)), rng.integers(0, 3, 16).astype("int32")
+    recipe = Recipe(
+        optimizer="sgd",
+        learning_rate=0.5,
+        nesterov=True,
+        schedule=schedule,
+        steps=((1, 0.1),),
+        patience=1,
+        weight_decay=0.1,
+        decay="l2",
+        filter_rms=0.08,
+        clip_norm=1.0,
+    )
+    weights = []
+    for strategy in (tf.distribute.get_strategy(), two_devices):
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            inputs = keras.Input((6, 6, 2))
+            own = keras.regularizers.L2(0.01)
+            x = keras.layers.Conv2D(4, 3, activation="relu", kernel_regularizer=own)(inputs)
+            x = keras.layers.GlobalAveragePooling2D()(x)
+            model = keras.Model(inputs, keras.layers.Dense(3)(x))
+            optimizer = make_optimizer(recipe, 2, model, "float64")
+        strategies.make_replicas_agree(model, strategy)
+        engine = Engine(
+            model,
+            strategy=strategy,
+            loss=make_loss(recipe, 3, from_logits=True),
+            optimizer=optimizer,
+            clip_norm=recipe.clip_norm,
+        )
+        data = tf.data.Dataset.from_tensors((images, labels)).unbatch().batch(16).repeat()
+        batches = iter(engine.distribute(data))
+        for epoch in range(3):
+            follow_history(optimizer, recipe, rows(0.5, 0.5)[:epoch])
+            engine.train(batches, 2)
+        weights.append(model.get_weights())
+    for one, two in zip(*weights, strict=True):
+        np.testing.assert_allclose(two, one, rtol=0, atol=1e-10)
+    kernel = weights[0][0]
+    assert np.sqrt((kernel**2).mean((0, 1, 2))).max() == pytest.approx(0.08, rel=1e-6)
