@@ -1,5 +1,7 @@
 """The loop gives the same weights on one device and on two, whatever Keras does by itself."""
 
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -122,3 +124,31 @@ def test_a_loss_that_is_not_finite_is_reported_with_its_step():
     images[35] = np.nan
     dataset = tf.data.Dataset.from_tensor_slices((images, LABELS[:64])).batch(16)
     assert engine.train(iter(dataset), 4).bad_step == 2
+
+
+def test_the_wait_for_input_is_that_of_the_dataset():
+    """A pipeline that sleeps 0.02 s for each batch, in the thread that asks: 5 batches, 0.1 s."""
+
+    def slow(number):
+        time.sleep(0.02)
+        return np.full((4, 3), number, "float32"), np.zeros(4, "int32")
+
+    def batches(function):
+        found = tf.data.Dataset.range(100).map(
+            lambda number: tf.numpy_function(function, [number], (tf.float32, tf.int32)),
+            num_parallel_calls=1,
+        )
+        shaped = found.map(lambda x, y: (tf.ensure_shape(x, [4, 3]), tf.ensure_shape(y, [4])))
+        return iter(shaped)
+
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    engine = Engine(
+        model,
+        strategy=tf.distribute.get_strategy(),
+        loss=keras.losses.sparse_categorical_crossentropy,
+        optimizer=keras.optimizers.SGD(0.0),
+    )
+    began = time.perf_counter()
+    waited = engine.train(batches(slow), 5).waited
+    assert 0.1 <= waited <= time.perf_counter() - began, "a thread never sleeps for less"

@@ -73,9 +73,14 @@ def test_live_display_counts_steps_and_estimates_the_time_left(monkeypatch):
     assert status.strip() == (
         "loss 0.2500 error 12.50%  val loss 0.7500 error 50.00%  100 images/s"
     )
-    progress.on_test_begin()
-    terminal.print(progress._draw())
-    assert "validating" in text(terminal).splitlines()[-2]
+    for event, said in (
+        (progress.on_test_begin, "validating"),
+        (progress.on_test_end, "saving"),
+        (lambda: progress.on_epoch_end(1), "writing logs"),
+    ):
+        event()
+        terminal.print(progress._draw())
+        assert text(terminal).splitlines()[-2].rstrip().endswith(said)
 
 
 def test_resumed_run_goes_on_counting_and_steps_run_in_groups_count_all_their_images():
