@@ -34,12 +34,12 @@ TIMED: dict[str, Any] = {
     "choose": {"kernel": [3, 5], "widths": [6, 16]},
     "epochs": 6,
 }
-# Twelve trials of equal length, so that two workers have the same to do.
+# Eight trials of equal length, so that two workers have the same to do.
 SHARED: dict[str, Any] = {
     "architecture": "lenet5",
     "only": ["learning_rate"],
-    "max_trials": 12,
-    "epochs": 10,
+    "max_trials": 8,
+    "epochs": 8,
 }
 GROWTH: dict[str, Any] = {
     "architecture": "lenet5",

@@ -1,0 +1,49 @@
+"""What `kerascnn bench tune` compares is the same work, over plans that are legal."""
+
+import itertools
+
+import keras_tuner
+import pytest
+from kerascnn_tuning import bench, contestants
+from kerascnn_tuning.plan import Plan
+from kerascnn_tuning.problem import Problem
+
+from kerascnn.data import load
+
+PLANS = {name: getattr(bench, name) for name in ("WASTE", "TIMED", "SHARED", "GROWTH")}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_as_a_study_file_is_the_plan_itself(tmp_path, name):
+    bench._write_toml(tmp_path / "study.toml", PLANS[name])
+    assert Plan.read(tmp_path / "study.toml") == Plan.from_dict(PLANS[name], owner=name)
+
+
+def test_both_contestants_build_the_same_networks():
+    problem = Problem.of(Plan.from_dict(bench.TIMED, owner="test"), 10)
+    assert problem.size() == 8
+    stock = contestants.Stock(problem)
+    hp = keras_tuner.HyperParameters()
+    for kernel, width in itertools.product((3, 5), (6, 16)):
+        hp.values = {"kernel": kernel, "widths_1": width, "widths_2": 16}
+        found = problem.configuration(hp.values).arguments
+        assert found["widths"] == (width, 16)
+        assert stock.build(hp).count_params() == problem.cost(found).params
+
+
+def test_the_few_digits_are_a_data_set_with_all_classes(tmp_path):
+    bench._few_digits(tmp_path / "few.npz")
+    data = load(f"npz:{tmp_path / 'few.npz'}", input_shape=(32, 32, 1), echo=None)
+    assert data.classes == 10
+    assert data.train.size + data.validation.size + data.test.size == 200
+
+
+def test_memory_and_disk_are_read_from_outside(tmp_path):
+    import os
+
+    assert bench._resident(os.getpid()) > 50
+    assert bench._resident(2**30) == 0
+    (tmp_path / "trial_0").mkdir()
+    (tmp_path / "trial_0" / "trial.json").write_text('{"status": "COMPLETED"}' + " " * 999_977)
+    assert bench._size(tmp_path) == 1.0
+    assert bench._ended(tmp_path) == 1
