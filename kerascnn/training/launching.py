@@ -114,8 +114,8 @@ def _watch(children: Sequence[subprocess.Popen[bytes]], say: Callable[[str], Non
     """Wait for all; from the first end on, the rest have limited time."""
     first: Outcome | None = None
     deadline = float("inf")
-    while any(child.poll() is None for child in children):
-        ended = [(i, c.returncode) for i, c in enumerate(children) if c.returncode is not None]
+    while None in (codes := [child.poll() for child in children]):
+        ended = [(i, code) for i, code in enumerate(codes) if code is not None]
         failed = [Outcome(i, code) for i, code in ended if code not in (0, TERMINATED)]
         if failed and first is None:
             first = failed[0]
@@ -130,8 +130,8 @@ def _watch(children: Sequence[subprocess.Popen[bytes]], say: Callable[[str], Non
         if child.poll() is None:
             child.kill()
         child.wait()
-    codes = [child.returncode for child in children]
-    return first or next((Outcome(i, code) for i, code in enumerate(codes) if code), Outcome(0, 0))
+    failed = [Outcome(i, child.returncode) for i, child in enumerate(children) if child.returncode]
+    return first or next(iter(failed), Outcome(0, 0))
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from kerascnn.training.cluster import Cluster
 from kerascnn.training.launching import Outcome, free_ports, restart_command, share_gpus
 
 KERASCNN = [sys.executable, "-m", "kerascnn"]
-EPOCHS = 40
+EPOCHS = 30
 TRAIN = [
     *("train", "lenet5", "--set", "widths=2,4", "--set", "hidden=16", "--set", "dropout=0.2"),
     *("--epochs", str(EPOCHS), "--batch-size", "250"),

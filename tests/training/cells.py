@@ -158,6 +158,19 @@ def jit_refusal(strategy):
     return {"refusal": np.array("")}
 
 
+def agreement(workers):
+    """What each worker is told when they differ, and when they are alike."""
+    workers.require_same("The data", b"the same")
+    try:
+        workers.require_same("The data", bytes([workers.index]))
+        message = ""
+    except StrategyError as error:
+        message = str(error)
+    path = workers.text_of_chief(f"runs/größe-{workers.index}")
+    total = workers.sum([1.0, workers.index])
+    return {"message": np.array(message), "path": np.array(path), "sum": total}
+
+
 def everything(strategy):
     """All cells of one strategy: `{"cell/array": array}`."""
     found = {f"exact {name}": exact(strategy, name) for name in EXACT}
@@ -167,7 +180,8 @@ def everything(strategy):
 
 
 if __name__ == "__main__":
-    workers = strategies.resolve("multiworker")
-    cells = everything(workers)
-    np.savez(f"{sys.argv[1]}-{Workers(workers).index}.npz", **cells)
-    Workers(workers).meet()
+    strategy = strategies.resolve("multiworker")
+    workers = Workers(strategy)
+    cells = everything(strategy) | {f"agreement|{k}": v for k, v in agreement(workers).items()}
+    np.savez(f"{sys.argv[1]}-{workers.index}.npz", **cells)
+    workers.meet()

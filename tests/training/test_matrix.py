@@ -111,3 +111,11 @@ def test_xla_under_a_strategy_is_refused_by_name(found, strategy):
     assert "XLA (jit) can't be combined with" in message
     assert name in message
     assert str(cell(found["none"], "jit")["refusal"]) == ""
+
+
+def test_workers_agree_or_all_of_them_refuse(found):
+    """One that was told something else would train another network, or hang."""
+    row = cell(found["multiworker"], "agreement")
+    assert "The data must be the same on all 2 workers, and differs" in str(row["message"])
+    assert str(row["path"]) == "runs/größe-0"
+    assert list(row["sum"]) == [2, 1]
