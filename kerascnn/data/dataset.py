@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import re
 from collections.abc import Callable
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerascnn.data.images import Shape, workers
-from kerascnn.errors import ArgumentError
+from kerascnn.data.images import Shape, decode, workers
+from kerascnn.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -46,6 +47,9 @@ class Crops:
 
 
 AT_A_TIME = 8  # files that one thread reads in a row
+
+# What TensorFlow was given to decode lately: examples and position. See `explain`.
+_given: collections.deque[tuple[Encoded, int]] = collections.deque(maxlen=4096)
 
 
 class Split:
@@ -277,9 +281,11 @@ class EncodedSplit(ReadSplit):
         def prepared(positions: np.ndarray) -> list[tuple[bytes, jpeg.Plan]]:
             """The files' bytes and how to read them; nothing, if that is not for TensorFlow."""
             found = []
-            for content in map(self.examples.content, positions.tolist()):
+            for position in positions.tolist():
+                content = self.examples.content(position)
                 way = jpeg.plan(content, shape)
                 found.append((content, way) if way else (b"", jpeg.NONE))
+                _given.append((self.examples, position))
             return found
 
         def prepare(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -374,7 +380,20 @@ def explain(error: BaseException) -> str | None:
     """The message of the DataError behind an error of TensorFlow, if there is one.
 
     What is raised while a pipeline reads an image reaches the training loop as a
-    `tf.errors.OpError` that holds a traceback in its text.
+    `tf.errors.OpError` that holds a traceback in its text. TensorFlow's own JPEG decoder doesn't
+    say which file is damaged: those that it was given lately are read again, the last one first.
     """
-    found = re.search(r"\bDataError: ([^\n]+)", str(error))
-    return found.group(1).strip() if found else None
+    if found := re.search(r"\bDataError: ([^\n]+)", str(error)):
+        return found.group(1).strip()
+    if "Invalid JPEG data" in str(error):
+        return next(filter(None, itertools.starmap(_damage, reversed(list(_given)))), None)
+    return None
+
+
+def _damage(examples: Encoded, position: int) -> str | None:
+    """Why an image can't be read, if so."""
+    try:
+        decode(examples.place(position), None, examples.content(position))
+    except DataError as error:
+        return str(error)
+    return None

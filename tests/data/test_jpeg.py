@@ -186,11 +186,15 @@ def test_a_damaged_file_is_named(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("kerascnn.data.encoded.VERIFY_LIMIT", 0)
     content = (folder / "a" / "0.jpg").read_bytes()
     (tmp_path / "a").mkdir()
-    for name, damaged in (("cut", content[:9000]), ("tables", content[:30] + content[200:])):
+    (tmp_path / "a" / "good.jpg").write_bytes(content)
+    code = content.index(b"\xff\xc4") + 4
+    no_code = content[:code] + b"\x77" + content[code + 1 :]  # only the decoder finds this
+    assert jpeg.plan(no_code, (64, 64, 3))
+    for name, damaged in (("cut", content[:9000]), ("code", no_code)):
         (tmp_path / "a" / f"{name}.jpg").write_bytes(damaged)
         split = load(f"folder:{tmp_path}", input_shape=(64, 64, 3)).train
         with pytest.raises(tf.errors.OpError) as raised:
-            list(split.batches(1))
+            list(split.batches(2))
         assert f"{name}.jpg can't be read as an image" in data.explain(raised.value)
         (tmp_path / "a" / f"{name}.jpg").unlink()
 
