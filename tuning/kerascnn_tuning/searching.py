@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from kerascnn.data import Dataset, load
 from kerascnn.errors import ArgumentError
@@ -83,7 +84,8 @@ def search_on(
                 over = work(oracle, runner, worker=WORKER, most=most) or oracle.finished
         except KeyboardInterrupt:
             oracle.save()
-            console.print(f"Interrupted. Go on with `kerascnn tune search --resume {study.path}`.")
+            again = f"Interrupted. Go on with `kerascnn tune search --resume {study.path}`."
+            console.print(Text(again), soft_wrap=True)  # in one piece, to be copied
             raise
         finally:
             forget(oracle)
