@@ -61,7 +61,7 @@ def contents(
         notes.append(_listing(f"Left out {len(unreadable)} unreadable images", unreadable))
     if len(found) > 1 and "test" not in found:
         found["test"] = found["train"].take(np.arange(0))
-        notes.append("There is no test folder: the test set is empty.")
+        notes.append("There is no test split: the test set is empty.")
     return Contents(
         class_names=names,
         splits=found,

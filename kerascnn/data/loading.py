@@ -33,7 +33,8 @@ def load(
 
     Args:
         source: a name of the entry point group `kerascnn.datasets`: mnist5k, mnist,
-            fashion_mnist, cifar10, cifar100, npz:PATH, folder:PATH, or another package's.
+            fashion_mnist, cifar10, cifar100, npz:PATH, folder:PATH, csv:FILE, tfrecord:GLOB,
+            tfds:NAME, or another package's.
         input_shape: `(height, width, channels)` to deliver; images of another size are padded,
             resized or converted, see `kerascnn.data.images.fit`. Default: as they are.
         seed: of the split, where the source comes without one.

@@ -89,7 +89,7 @@ def test_folders_for_each_split(tmp_path):
     photos = load(f"folder:{tmp_path}")
     assert [getattr(photos, name).size for name in SPLITS] == [15, 5, 0]
     assert content(photos.validation) == [("red", number) for number in range(5)]
-    assert "There is no test folder: the test set is empty." in photos.notes
+    assert "There is no test split: the test set is empty." in photos.notes
 
 
 def test_nested_folders_and_files_that_are_no_images(colours):
