@@ -149,7 +149,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Same arguments, same weights, same result within rounding. Keras 3 composes the layer of a
     dozen element-wise operations, each of which reads and writes the whole map; the fused kernel
     reads it twice. On CPUs without XLA a training step of the layer takes a third to a half of the
-    time, inference a half to two thirds, and less memory is kept for the gradient.
+    time, inference a half to two thirds; with XLA it makes no difference.
 
     Keras's own way is taken on other backends, in float64, with statistics common to several
     replicas, with masks or renormalization, and for inputs that aren't maps.

@@ -146,14 +146,17 @@ def images(name: str, batch_size: int) -> Any:
 
 
 def torch_network(package: str, name: str) -> Any:
-    """An untrained network of torchvision's or timm's, without auxiliary heads."""
+    """An untrained network of torchvision's or timm's, without auxiliary heads.
+
+    torchvision's own first weights for GoogLeNet take half a minute to draw; torch's take none.
+    """
     if package == "timm":
         import timm
 
         return timm.create_model(TIMM[name])
     import torchvision
 
-    arguments = {"aux_logits": False, "init_weights": True} if name == "googlenet_bn" else {}
+    arguments = {"aux_logits": False, "init_weights": False} if name == "googlenet_bn" else {}
     return getattr(torchvision.models, TORCHVISION[name])(**arguments)
 
 
