@@ -21,11 +21,12 @@ def predict(
 
     from kerascnn.commands.predictions import render_predictions
     from kerascnn.data.images import read
+    from kerascnn.training.inference import canvas_shape
     from kerascnn.training.run import Run
 
     found = Run.open(run)
     config = found.config
-    names, shape = config["class_names"], tuple(config["input_shape"])
+    names, shape = config["class_names"], canvas_shape(config)
     console = Console(stderr=json)
     pixels = []
     for path in images:

@@ -114,14 +114,13 @@ def _outputs(
 def predict_run(run: Run, images: np.ndarray, *, batch_size: int) -> np.ndarray:
     """See `Run.predict`."""
     config = run.config
-    expected = tuple(config["input_shape"])
+    accepted = dict.fromkeys((tuple(config["input_shape"]), canvas_shape(config)))
     images = np.asarray(images)
-    if images.ndim != 4 or images.shape[1:] != expected:
-        raise ArgumentError(
-            f"images must be [batch, {', '.join(map(str, expected))}]. Received: {images.shape}."
-        )
+    if images.ndim != 4 or images.shape[1:] not in accepted:
+        shapes = " or ".join(f"[batch, {', '.join(map(str, shape))}]" for shape in accepted)
+        raise ArgumentError(f"images must be {shapes}. Received: {images.shape}.")
     model = run.model()
-    prepare = preprocess_with(config["preprocessing"])
+    prepare = preparation(config)
     parts = []
     for start in range(0, len(images), batch_size):
         outputs = model(prepare(images[start : start + batch_size]), training=False)

@@ -63,6 +63,8 @@ ALEXNET = Recipe(
     notes=(
         "The rate was divided by hand when the validation error stopped improving; here it is "
         "after `patience` epochs.",
+        "Its N(0, 0.01) is for the paper's widths: in a narrower network signals die out; leave "
+        "it to the architecture with --with 'initialization=()'.",
     ),
     network="alexnet",
 )

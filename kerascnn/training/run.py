@@ -129,8 +129,8 @@ class Run:
         """Class probabilities `[batch, classes]` of images `[batch, height, width, channels]`.
 
         Args:
-            images: pixels in [0, 255] of the network's size and channels, as the data pipeline
-                delivers them; preprocessing is done here.
+            images: pixels in [0, 255] of the network's size and channels, or of the canvas that
+                training cut its crops from, whose middle is taken; preprocessing is done here.
             batch_size: images in one step.
         """
         from kerascnn.training.inference import predict_run

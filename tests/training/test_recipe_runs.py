@@ -105,6 +105,14 @@ def test_evaluation_uses_the_middle_of_the_canvas_and_protocols_more_of_it(whole
     assert ten["images"] == found["images"]
 
 
+def test_predictions_are_of_the_middle_of_the_canvas(whole):
+    images = np.random.default_rng(0).integers(0, 256, (3, 37, 37, 1)).astype("uint8")
+    middle = images[:, 2:34, 2:34]
+    np.testing.assert_allclose(whole.predict(images), whole.predict(middle), atol=1e-7)
+    with pytest.raises(ArgumentError, match=r"\[batch, 32, 32, 1\] or \[batch, 37, 37, 1\]"):
+        whole.predict(images[:, :20])
+
+
 @pytest.fixture(scope="module")
 def again(whole, tmp_path_factory):
     """Another run from those weights, on images that were loaded before the recipe was known."""
