@@ -244,7 +244,7 @@ def test_the_export_opens_in_optuna_dashboard(study, tmp_path):
     values = {tuple(trial["values"]) for trial in detail["trials"] if trial["state"] == "Complete"}
     rows = study.leaderboard
     assert values == {(row.metrics["val_error"], row.metrics["params"]) for row in rows}
-    assert detail["metric_names"] == ["val_error", "params"]
+    assert detail["directions"] == ["minimize", "minimize"]
 
 
 def test_the_hypermodel_works_in_a_stock_tuner(tmp_path, data):
