@@ -43,25 +43,24 @@ def _as_dict(recipe: Recipe) -> dict[str, Any]:
 def _table(chosen: dict[str, Recipe], console: Console) -> None:
     from rich.table import Table
 
-    table = Table(
-        *("recipe", "network", "optimizer", "schedule", "batch", "epochs"),
-        *("augmentation", "evaluation", "source"),
-        box=None,
-        pad_edge=False,
-    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("from", max_width=21)
+    table.add_column("optimizer", max_width=12)
+    table.add_column("learning rate")
+    table.add_column("epochs", justify="right")
+    table.add_column("batch", justify="right")
     for name, recipe in chosen.items():
         table.add_row(
             f"[bold]{name}[/]",
-            recipe.network or "any",
+            _first(recipe.source),
             _optimizer(recipe),
             _schedule(recipe),
-            str(recipe.batch_size),
             str(recipe.epochs),
-            _augmentation(recipe.augmentation),
-            _evaluation(recipe.evaluation),
-            _first(recipe.source),
+            str(recipe.batch_size),
         )
     console.print(table)
+    console.print("\nAugmentation, evaluation and all the rest: [bold]kerascnn recipes NAME[/].")
 
 
 def _details(name: str, recipe: Recipe, console: Console) -> None:

@@ -1,0 +1,146 @@
+"""Trains what an experiment's file lists, from the command line, and reports what came out.
+
+    python tests/experiments/run.py tests/experiments/results.toml
+
+Every run is `kerascnn train` in a process of its own, for each seed; runs that are finished already
+are not done again. Prints a table in Markdown and, if the file names one, writes a picture: the
+median over the seeds of the training error (thin) and of the validation error (thick) of each
+epoch, with the range of the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import shlex
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from kerascnn import registry
+from kerascnn.commands.options import parse_arguments, parse_shape
+from kerascnn.training.run import Run
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a network, its settings, and its runs."""
+
+    label: str
+    network: str
+    options: tuple[str, ...]
+    runs: tuple[Run, ...]
+
+    def command(self, seed: int | str) -> list[str]:
+        """What a user types."""
+        return ["kerascnn", "train", self.network, *self.options, "--seed", str(seed)]
+
+
+def rows(experiment: dict[str, Any], runs: Path) -> list[Row]:
+    """The experiment's rows, with the directories of their runs."""
+    found = []
+    for entry in experiment["runs"]:
+        name = entry.get("recipe", experiment["recipe"])
+        recipe = [] if name == "own" else ["--recipe", name]  # the architecture's own: no option
+        shape = ["--input-shape", entry["input"]] if "input" in entry else []
+        arguments = [part for text in entry.get("set", []) for part in ("--set", text)]
+        changes = [part for text in entry.get("with", []) for part in ("--with", text)]
+        found.append(
+            Row(
+                label=entry["label"],
+                network=entry["network"],
+                options=("--data", experiment["data"], *shape, *arguments, *recipe, *changes),
+                runs=tuple(
+                    Run(runs / f"{entry['label'].replace(' ', '-')}-{seed}")
+                    for seed in range(experiment["seeds"])
+                ),
+            )
+        )
+    return found
+
+
+def train(row: Row) -> None:
+    """Train each seed that is not finished yet."""
+    for seed, run in enumerate(row.runs):
+        if not (run.path / "config.json").is_file() or not run.finished:
+            command = [*row.command(seed), "--run", str(run.path), "--overwrite"]
+            print("$", shlex.join(command), file=sys.stderr, flush=True)
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def table(found: list[Row]) -> str:
+    """One line for each row: size, test error, time, command."""
+    lines = [
+        "| network | input | parameters | MACs | test error, median (range) | training | command |",
+        "|---|---|--:|--:|--:|--:|---|",
+    ]
+    for row in found:
+        options = row.options
+        arguments = parse_arguments(row.network, _values(options, "--set"))
+        given = _values(options, "--input-shape")
+        architecture = registry.get(row.network)
+        shape = parse_shape(given[0]) if given else architecture.card.input_shape
+        cost = architecture.cost(shape, row.runs[0].config["classes"], **arguments)
+        errors = [run.metrics["test_error"] * 100 for run in row.runs]
+        seconds = [run.metrics["train_seconds"] for run in row.runs]
+        lines.append(
+            f"| {row.label} | {'×'.join(map(str, shape))} "
+            f"| {cost.params:,} | {cost.macs / 1e6:.1f} M "
+            f"| {median(errors):.1f} % ({min(errors):.1f} to {max(errors):.1f}) "
+            f"| {median(seconds):.0f} s | `{shlex.join(row.command('S'))}` |"
+        )
+    return "\n".join(lines)
+
+
+def _values(options: tuple[str, ...], name: str) -> list[str]:
+    return [value for key, value in itertools.pairwise(options) if key == name]
+
+
+def picture(found: list[Row], title: str, path: Path) -> None:
+    """Training error (thin) and validation error (thick) of each epoch, in percent."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for index, row in enumerate(found):
+        colour = f"C{index}"
+        epochs = [line["epoch"] for line in row.runs[0].history]
+        for key, width in (("error", 1.0), ("val_error", 2.5)):
+            each = [[line[key] * 100 for line in run.history] for run in row.runs]
+            middle = [median(values) for values in zip(*each)]
+            label = row.label if key == "val_error" else None
+            axes.plot(epochs, middle, colour, linewidth=width, label=label)
+            if key == "val_error":
+                low, high = ([f(values) for values in zip(*each)] for f in (min, max))
+                axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.set(xlabel="epoch", ylabel="error, %", yscale="log", title=title)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(title="thick: validation, thin: training", frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Run the experiment of a file."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
+    options = parser.parse_args()
+    experiment = tomllib.loads(options.file.read_text(encoding="utf-8"))
+    found = rows(experiment, options.runs / options.file.stem)
+    for row in found:
+        train(row)
+    print(table(found))
+    if "picture" in experiment:
+        picture(found, experiment["title"], HERE.parent / "pictures" / experiment["picture"])
+
+
+if __name__ == "__main__":
+    main()
