@@ -42,18 +42,17 @@ LAYOUT = {
         "Update-to-weight ratio of one step": "^update_ratio$",
         "Dead ReLUs": "^dead_relus$",
     },
-    "Speed": {
-        "Images per second": "^images_per_second$",
-        "Milliseconds per step": "^step_milliseconds$",
-        "Share of time waiting for input": "^input_wait$",
-        "Peak memory, GiB": "^peak_memory/",
-    },
     "Layers": {
         "Gradient norm of layers": "^gradient_norm/",
         "Update-to-weight ratio of layers": "^update_ratio/",
         "Dead ReLUs of layers": "^dead_relus/",
         "Standard deviation of activations": "^activation_std/",
         "Standard deviation of weights": "^weights_std/",
+    },
+    "Speed": {
+        "Images per second": "^images_per_second$",
+        "Share of time waiting for input": "^input_wait$",
+        "Peak memory, GiB": "^peak_memory/",
     },
 }
 

@@ -17,6 +17,7 @@ import pytest
 from kerascnn.commands.board import serve
 from kerascnn.errors import ArgumentError, RunError
 from kerascnn.training.board import LAYOUT, TensorBoardLogs
+from kerascnn.training.statistics import Probe
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def runs(tmp_path_factory):
     """Logs of one epoch."""
     root = tmp_path_factory.mktemp("runs")
     model = keras.Sequential(
-        [keras.Input([4, 4, 1]), keras.layers.Flatten(), keras.layers.Dense(2)]
+        [keras.Input([4, 4, 1]), keras.layers.Flatten(), keras.layers.ReLU(), keras.layers.Dense(2)]
     )
     logs = TensorBoardLogs(
         directory=root / "run" / "tensorboard",
@@ -34,11 +35,20 @@ def runs(tmp_path_factory):
         labels=np.zeros(1, int),
         hparams={},
         epochs=1,
+        probe=Probe(
+            model,
+            inputs=np.ones([2, 4, 4, 1], "float32"),
+            labels=np.zeros(2, int),
+            loss=lambda labels, outputs: keras.ops.sum(outputs[0], axis=-1),
+        ),
         logits=True,
     )
     logs.set_model(model)
     logs.on_train_begin()
-    speed = {"learning_rate": 0.1, "images_per_second": 9.0, "seconds": 2.0}
+    logs.on_epoch_begin(0)
+    logs.on_train_batch_begin(0)
+    logs.on_train_batch_end(0)
+    speed = {"learning_rate": 0.1, "images_per_second": 9.0, "seconds": 2.0, "input_wait": 0.1}
     logs.on_epoch_end(0, {"loss": 1.5, "error": 0.25, "val_loss": 1.25, "val_error": 0.5} | speed)
     logs.on_train_end({})
     return root
@@ -72,11 +82,16 @@ def test_the_command_serves_the_layout_and_every_chart_has_values(runs):
             for part in layout["category"]
         }
         assert charts == LAYOUT
-        assert list(charts) == ["Learning", "Health"]
+        assert list(charts) == ["Learning", "Health", "Layers", "Speed"]
         run = "run/tensorboard"
         for tag in (tag for part in charts.values() for tag in part.values()):
             found = ask(address, "scalars", run=f"{run}/train", tag=tag)
-            assert list(found["tag_to_events"]) == [tag.strip("^$")]
+            tags = list(found["tag_to_events"])
+            if tag.endswith("$"):
+                assert tags == [tag.strip("^$")]
+            else:  # of each layer, or device
+                assert tags
+                assert all(name.startswith(tag.strip("^")) for name in tags)
         found = ask(address, "scalars", run=f"{run}/validation", tag="^loss$")["tag_to_events"]
         assert [value for _, _, value in found["loss"]] == [1.25]
         process.send_signal(signal.SIGINT)
