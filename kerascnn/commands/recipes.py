@@ -45,7 +45,7 @@ def _table(chosen: dict[str, Recipe], console: Console) -> None:
 
     table = Table(box=None, pad_edge=False)
     table.add_column("recipe", no_wrap=True)
-    table.add_column("from", max_width=21)
+    table.add_column("from", max_width=23)
     table.add_column("optimizer", max_width=12)
     table.add_column("learning rate")
     table.add_column("epochs", justify="right")
