@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerascnn.data.calls import counted
 from kerascnn.data.images import Shape, decode, workers
 from kerascnn.errors import ArgumentError, DataError
 
@@ -239,6 +240,7 @@ class ReadSplit(Split):
     def _fetch(self) -> Callable[[Any], Any]:
         import tensorflow as tf
 
+        @counted
         def read(index: np.ndarray) -> np.ndarray:
             images = np.empty((len(index), *self.image_shape), "uint8")
             try:
@@ -288,6 +290,7 @@ class EncodedSplit(ReadSplit):
                 _given.append((self.examples, position))
             return found
 
+        @counted
         def prepare(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             contents = np.full(batch_size, b"", object)
             ways = np.full((batch_size, len(jpeg.NONE)), jpeg.NONE, "int32")
@@ -317,6 +320,7 @@ class EncodedSplit(ReadSplit):
                 "epoch": epochs,
             }
 
+        @counted
         def general(position: np.ndarray) -> np.ndarray:
             return self._read(int(position)) if position >= 0 else np.zeros(shape, "uint8")
 
