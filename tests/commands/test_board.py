@@ -64,7 +64,11 @@ def test_the_command_serves_the_layout_and_every_chart_has_values(runs):
     command = "from kerascnn.cli import main; main()"
     words = ["board", str(runs), "--port", "0", "--json"]
     process = subprocess.Popen(
-        [sys.executable, "-c", command, *words], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", command, *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        # A test run in the background would hand on that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         printed = process.stdout.readline()
