@@ -27,8 +27,8 @@ def launch_(
 ) -> None:
     """Train with several processes on this machine, as with several machines.
 
-    Each process trains on its share of every batch, and on its share of the GPUs; the result is
-    that of one process. If a worker dies or hangs, the others are ended.
+    Each trains on its share of every batch and of the GPUs; the result is that
+    of one process. If a worker dies or hangs, the others are ended.
     """
     import os
 

@@ -6,7 +6,8 @@ metrics.json    final figures
 history.csv     one line for each epoch
 curves.png      the same as a picture
 tensorboard/    logs
-checkpoints/    the last two epochs, to resume from
+checkpoints/    the last two epochs, or the place within one where it was ended, to resume from
+.training       locked while a process trains here
 """
 
 from __future__ import annotations
