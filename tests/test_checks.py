@@ -280,6 +280,16 @@ def test_quick_leaves_the_slow_checks_of_deep_networks_out(monkeypatch):
     assert "card" not in skipped
 
 
+def test_a_thousand_layers_are_compiled_only_when_asked_for(monkeypatch):
+    monkeypatch.setattr(checks.suite, "ENORMOUS", 1)
+    slow = {name for name, limit in checks.suite._quick_limit.items() if limit <= checks.suite.DEEP}
+    skipped = {o.check: o.reason for o in check_architecture(SOUND) if o.status == "skipped"}
+    assert slow <= set(skipped)
+    assert skipped["xla"] == "slow, and the network has more than 1 layers"
+    skipped = {o.check for o in check_architecture(SOUND, full=True) if o.status == "skipped"}
+    assert not slow & skipped
+
+
 def run(*words):
     env = {**os.environ, "COLUMNS": "120"}
     command = [sys.executable, "-m", "kerascnn", "check", *words]

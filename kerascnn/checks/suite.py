@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from kerascnn.errors import ArgumentError
 # Beyond these numbers of layers `quick` leaves out what is slow: XLA, files, other precisions, two
 # replicas; then everything that runs the network.
 DEEP, VERY_DEEP = 100, 700
+# Beyond this number (ResNets of 1,001 and 1,202 layers have 3,000 and more in Keras) the former are
+# left out unless `full` asks for them: XLA alone compiles for the better part of an hour.
+ENORMOUS = 2000
 
 
 class SkipCheck(Exception):  # noqa: N818 - no error: what the check needs isn't there
@@ -72,6 +76,7 @@ def run_checks(
     *,
     expected_failures: Mapping[str, str] | None = None,
     quick: bool = False,
+    full: bool = False,
 ) -> Iterator[Outcome]:
     """Run the suite, yielding each outcome as it comes.
 
@@ -80,6 +85,7 @@ def run_checks(
         expected_failures: check → the reason why it is expected to fail; one that passes
             nevertheless has failed.
         quick: leave out the slow checks of deep networks; see `DEEP`.
+        full: leave out nothing, not even of a thousand layers; see `ENORMOUS`.
 
     Raises:
         ArgumentError: a name in `expected_failures` is no check.
@@ -89,7 +95,7 @@ def run_checks(
     gc.collect()  # the last case's models are cycles that hold gigabytes
     for name in _checks:
         start = time.perf_counter()
-        status, reason = _judge(name, case, quick)
+        status, reason = _judge(name, case, quick, full)
         if name in expected and status != "skipped":
             failed = status == "failed"
             status = "expected failure" if failed else "failed"
@@ -98,9 +104,9 @@ def run_checks(
         yield Outcome(case.architecture.name, name, status, reason, seconds)
 
 
-def _judge(name: str, case: Case, quick: bool) -> tuple[str, str]:
+def _judge(name: str, case: Case, quick: bool, full: bool) -> tuple[str, str]:
     try:
-        run_check(name, case, quick=quick)
+        run_check(name, case, quick=quick, full=full)
     except SkipCheck as skip:
         return "skipped", str(skip)
     except Exception as error:  # a crash in the architecture is a failed check, too
@@ -109,7 +115,7 @@ def _judge(name: str, case: Case, quick: bool) -> tuple[str, str]:
     return "ok", ""
 
 
-def run_check(name: str, case: Case, *, quick: bool = False) -> None:
+def run_check(name: str, case: Case, *, quick: bool = False, full: bool = False) -> None:
     """Run one check on a case.
 
     Raises:
@@ -118,11 +124,19 @@ def run_check(name: str, case: Case, *, quick: bool = False) -> None:
     """
     import keras
 
-    limit = _quick_limit.get(name)
-    if quick and limit is not None and case.layers > limit:
-        raise SkipCheck(f"slow, and the network has more than {limit} layers")
+    limit = _limit(name, quick, full)
+    if case.layers > limit:
+        raise SkipCheck(f"slow, and the network has more than {limit:,} layers")
     keras.utils.set_random_seed(0)
     _checks[name](case)
+
+
+def _limit(name: str, quick: bool, full: bool) -> float:
+    """The number of layers up to which a check is run."""
+    limit = _quick_limit.get(name, math.inf)
+    if quick and not full:
+        return limit
+    return ENORMOUS if limit <= DEEP and not full else math.inf
 
 
 def check_architecture(
@@ -130,13 +144,16 @@ def check_architecture(
     *,
     expected_failures: Mapping[str, str] | None = None,
     quick: bool = False,
+    full: bool = False,
 ) -> list[Outcome]:
     """Run the whole suite; see `run_checks` for the arguments.
 
     Raises:
         AssertionError: naming every check that failed, with its reason.
     """
-    outcomes = list(run_checks(architecture, expected_failures=expected_failures, quick=quick))
+    outcomes = list(
+        run_checks(architecture, expected_failures=expected_failures, quick=quick, full=full)
+    )
     failed = [f"{o.check}: {o.reason}" for o in outcomes if o.status == "failed"]
     if failed:
         name = outcomes[0].architecture
@@ -149,6 +166,7 @@ def parametrize_with_checks(
     *,
     expected_failures: Mapping[str, Mapping[str, str]] | None = None,
     quick: bool = False,
+    full: bool = False,
 ) -> Any:
     """A pytest decorator: one case for each architecture and check.
 
@@ -160,7 +178,7 @@ def parametrize_with_checks(
         architectures: names, or the architectures themselves.
         expected_failures: architecture's name → check → reason. These cases become strict
             `xfail`s: one that passes fails the test, so that the list stays true.
-        quick: see `run_checks`.
+        quick, full: see `run_checks`.
     """
     import pytest
 
@@ -173,16 +191,18 @@ def parametrize_with_checks(
             marks = []
             if each in expected:
                 marks.append(pytest.mark.xfail(reason=expected[each], strict=True))
-            check_ = functools.partial(_check_in_pytest, each, quick=quick)
+            check_ = functools.partial(_check_in_pytest, each, quick=quick, full=full)
             cases.append(pytest.param(architecture, check_, marks=marks, id=f"{name}-{each}"))
     return pytest.mark.parametrize(("architecture", "check"), cases)
 
 
-def _check_in_pytest(name: str, architecture: str | Architecture, *, quick: bool) -> None:
+def _check_in_pytest(
+    name: str, architecture: str | Architecture, *, quick: bool, full: bool
+) -> None:
     import pytest
 
     try:
-        run_check(name, _case(architecture), quick=quick)
+        run_check(name, _case(architecture), quick=quick, full=full)
     except SkipCheck as skip:
         pytest.skip(str(skip))
 

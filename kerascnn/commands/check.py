@@ -31,7 +31,10 @@ def check(
     quick: bool = typer.Option(
         False,
         help="Leave out the slow checks of networks with more than 100 layers, which take 1 to 20 "
-        "minutes each on two CPU cores; with a thousand layers more, and '*' hours.",
+        "minutes each on two CPU cores, and '*' more than an hour.",
+    ),
+    full: bool = typer.Option(
+        False, help="Leave out nothing, not even XLA on networks of a thousand layers: hours."
     ),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
@@ -51,7 +54,7 @@ def check(
 
     outcomes: list[Outcome] = []
     for name in names:
-        running = checks.run_checks(name, expected_failures=expected, quick=quick)
+        running = checks.run_checks(name, expected_failures=expected, quick=quick, full=full)
         outcomes += running if json else _shown(name, running, len(checks.names()))
     if json:
         typer.echo(json_.dumps([vars(outcome) for outcome in outcomes], indent=2))
