@@ -105,6 +105,7 @@ def _values(options: tuple[str, ...], name: str) -> list[str]:
 def picture(found: list[Row], title: str, path: Path) -> None:
     """Training error (thin) and validation error (thick) of each epoch, in percent."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes = figure.add_subplot()
@@ -120,8 +121,9 @@ def picture(found: list[Row], title: str, path: Path) -> None:
                 low, high = ([f(values) for values in zip(*each)] for f in (min, max))
                 axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set(xlabel="epoch", ylabel="error, %", yscale="log", title=title)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3, which="both")
     axes.legend(title="thick: validation, thin: training", frameon=False)
     figure.savefig(path, dpi=120)
