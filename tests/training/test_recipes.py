@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,12 @@ def test_what_a_recipe_says_of_itself_is_there(name):
         assert recipe.dropout is None or "dropout" in architecture.space
 
 
+STATED = json.loads((Path(__file__).parents[1] / "facts/recipes.json").read_text("utf-8"))
+# Where `lr` doesn't begin with the rate: "decreased 4%", BN-x30 among others, and 400 iterations
+# of warm-up, which are `steps` of the recipe.
+RATE_ELSEWHERE = ("googlenet", "bn_inception", "nin_cifar10", "resnet_v2_cifar")
+FLIP_OF_OURS = ("googlenet", "bn_inception")  # named in `unstated`
+
 NOT_A_RECIPE = {"epochs": 3}
 
 
@@ -56,6 +64,46 @@ def test_papers_epochs_follow_from_their_iterations():
     assert papers.RESNET_CIFAR.steps[1][0] == pytest.approx(48_000 * 128 / 45_000, abs=0.1)
     assert papers.RESNET_V2_CIFAR.steps[1][0] == pytest.approx(400 * 128 / 45_000, abs=0.01)
     assert papers.DENSENET_CIFAR.steps == ((150, 0.1), (225, 0.01))
+
+
+def first_number(text):
+    """The first number in what a source states: 0.01 of "1e-2, divided by 10 three times"."""
+    found = re.search(r"\d+(\.\d+)?(e-?\d+)?", str(text))
+    return float(found.group()) if found else None
+
+
+@pytest.mark.parametrize("name", sorted(STATED))
+def test_a_papers_recipe_has_the_numbers_that_its_sources_state(name):
+    """Each number of tests/facts/recipes.json, and nothing stated that no source has."""
+    recipe, stated = recipe_book.get(name), STATED[name]
+    for field in ("batch_size", "momentum", "weight_decay", "epochs"):
+        if isinstance(value := stated.get(field), int | float):
+            assert getattr(recipe, field) == value, field
+        elif field in stated and value is None and "bvlc_solver" not in stated:
+            assert field in recipe.unstated or getattr(recipe, field) == 0, field
+    if "lr" in stated and name not in RATE_ELSEWHERE:
+        assert recipe.learning_rate == first_number(stated["lr"])
+    assert recipe.nesterov == ("Nesterov" in stated.get("optimizer", ""))
+    assert (recipe.schedule == "plateau") == bool(
+        re.search("plateau|stalls", stated.get("lr", "")) and name != "nin_cifar10"
+    )
+    if isinstance(dropout := first_number(stated.get("dropout")), float) and recipe.dropout:
+        assert recipe.dropout == dropout
+    if augmentation := stated.get("augmentation"):
+        assert recipe.augmentation.flip == bool(
+            re.search("flip|mirror|fb.resnet", augmentation) or name in FLIP_OF_OURS
+        )
+        assert bool(recipe.augmentation.lighting) == bool(
+            re.search("PCA|colour|fb.resnet", augmentation)
+        )
+    if "10 patches" in stated.get("test", "") or "10-crop" in stated.get("test", ""):
+        assert recipe.evaluation.views == "10-crop" or "10-crop" in " ".join(recipe.notes)
+    if solver := stated.get("bvlc_solver"):  # GoogLeNet's paper has neither
+        assert (recipe.batch_size, recipe.weight_decay) == (
+            solver["batch_size"],
+            solver["weight_decay"],
+        )
+        assert recipe.learning_rate == first_number(solver["lr"])
 
 
 def test_lenets_rates_are_the_papers_in_every_pass():
