@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from kerascnn.errors import DataError
 
@@ -66,6 +66,14 @@ def read(
     return pixels[0], changes + more
 
 
+def original(path: str | os.PathLike[str], content: bytes | None = None) -> np.ndarray:
+    """An image file's own pixels, uint8 `[height, width, 1 or 3]`; arguments and errors as `read`.
+
+    Upright, and neither scaled nor cropped.
+    """
+    return _array(decode(path, None, content)[0])
+
+
 def decode(
     path: str | os.PathLike[str], enough: int | None = None, content: bytes | None = None
 ) -> tuple[Image.Image, tuple[str, ...]]:
@@ -93,8 +101,16 @@ def _opened(path: str | os.PathLike[str], content: bytes | None = None) -> Itera
     try:
         with Image.open(path if content is None else io.BytesIO(content)) as image:
             yield image
+    except UnidentifiedImageError as error:  # its own message names an object in memory
+        raise unreadable(path, ValueError(_unknown(path, content))) from error
     except Exception as error:  # decoders of damaged files raise anything, SyntaxError included
         raise unreadable(path, error) from error
+
+
+def _unknown(path: str | os.PathLike[str], content: bytes | None) -> str:
+    """Why a file is of no format that Pillow knows."""
+    empty = not (os.path.getsize(path) if content is None else content)
+    return "the file is empty" if empty else "its content is of no known image format"
 
 
 def unreadable(path: str | os.PathLike[str], error: Exception) -> DataError:
@@ -170,7 +186,7 @@ def _upright(image: Image.Image, changes: list[str]) -> Image.Image:
         turned = ImageOps.exif_transpose(image)
     except Exception:  # damaged metadata doesn't make the pixels unreadable
         return image
-    changes.append("turned upright as its EXIF orientation says")
+    changes.append("turned upright as the EXIF orientation says")
     return turned
 
 
@@ -230,6 +246,31 @@ def fit(images: np.ndarray, shape: Shape) -> tuple[np.ndarray, tuple[str, ...]]:
     return images, tuple(changes)
 
 
+def uncut(image: np.ndarray, shape: Shape) -> np.ndarray:
+    """One image as `fit` makes it, but whole: what would be cut off the longer side stays.
+
+    With a square target that is the image with its shorter side scaled to the target's.
+
+    Args:
+        image: uint8 `[height, width, channels]`.
+        shape: `(height, width, channels)` to cover.
+
+    Returns:
+        uint8, at least as high and wide as `shape` says, and as one of them exactly.
+
+    Raises:
+        DataError: see `fit`.
+    """
+    if _grows_or_shrinks(image.shape[:2], shape):
+        scale = max(wanted / side for side, wanted in zip(image.shape, shape[:2]))
+        height, width = (
+            max(wanted, round(scale * side)) for side, wanted in zip(image.shape, shape[:2])
+        )
+        image = _cover_array(image, (height, width, shape[2]))
+        shape = (height, width, shape[2])
+    return fit(image[None], shape)[0][0]
+
+
 def _luminance(images: np.ndarray) -> np.ndarray:
     """Pillow's integer arithmetic, so that arrays and files agree."""
     weighted = images @ np.array([19595, 38470, 7471], "uint32")
@@ -251,8 +292,10 @@ def _cover(image: Image.Image, shape: Shape) -> Image.Image:
     """Scaled to cover the target; the middle of it."""
     height, width, _ = shape
     scale = max(height / image.height, width / image.width)
-    left, top = (image.width - width / scale) / 2, (image.height - height / scale) / 2
-    box = (left, top, left + width / scale, top + height / scale)
+    # Not beyond the image, which rounding would allow and Pillow refuses.
+    wide, high = min(image.width, width / scale), min(image.height, height / scale)
+    left, top = (image.width - wide) / 2, (image.height - high) / 2
+    box = (left, top, min(image.width, left + wide), min(image.height, top + high))
     return image.resize((width, height), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
 
 

@@ -67,7 +67,7 @@ def test_check_finds_everything_bad(bad_folder):
     assert Counter(shown["changes"]) == {
         "converted from CMYK to RGB": 1,
         "transparent, laid on white": 1,
-        "turned upright as its EXIF orientation says": 1,
+        "turned upright as the EXIF orientation says": 1,
     }
     (corrupt,) = shown["corrupt"]
     assert "train/cat/cut.jpg" in corrupt
