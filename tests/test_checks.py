@@ -13,6 +13,7 @@ import pytest
 import kerascnn
 from kerascnn import Architecture, Card, Param, Range, Space, applications, blocks, checks
 from kerascnn.checks import check_architecture, parametrize_with_checks
+from kerascnn.commands import check as check_command
 from kerascnn.cost import Sketch
 from kerascnn.errors import ArgumentError
 
@@ -304,6 +305,25 @@ def test_the_command_reports_every_check_and_expected_failures():
     assert outcomes["card"]["status"] == "failed"
     assert outcomes["card"]["reason"] == "passes, but was expected to fail: so that it fails"
     assert outcomes["mirrored_strategy"]["status"] == "ok", "two logical CPUs are made in time"
+
+
+def test_a_network_whose_process_breaks_down_is_reported():
+    """Of several networks, one that takes its process with it costs no other's outcome."""
+    (outcome,) = check_command._in_process("no_such_network", [])
+    assert (outcome.status, outcome.check) == ("failed", "process")
+    assert "ended with status 1 and said: Error: There is no architecture" in outcome.reason
+
+
+@pytest.mark.slow
+def test_several_networks_are_checked_in_processes_of_their_own():
+    ended = run("lenet5*", "--quick", "--jobs", "2", "--json", "--expect", "card=so that it fails")
+    outcomes = json.loads(ended.stdout)
+    assert ended.returncode == 1
+    assert [(o["architecture"], o["check"]) for o in outcomes if o["status"] == "failed"] == [
+        ("lenet5", "card"),
+        ("lenet5_1998", "card"),
+    ]
+    assert len(outcomes) == 2 * len(checks.names())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json as json_
-from collections.abc import Iterable
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import typer
@@ -36,6 +39,9 @@ def check(
     full: bool = typer.Option(
         False, help="Leave out nothing, not even XLA on networks of a thousand layers: hours."
     ),
+    jobs: int = typer.Option(
+        1, min=1, help="Of several networks, how many are checked at the same time."
+    ),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Run the conformance suite; the exit status is 1 if a check failed."""
@@ -52,10 +58,21 @@ def check(
 
     from kerascnn import checks
 
+    if unknown := sorted(set(expected) - set(checks.names())):
+        raise ArgumentError(
+            f"There is no check {unknown[0]!r}. Checks: {', '.join(checks.names())}."
+        )
     outcomes: list[Outcome] = []
-    for name in names:
-        running = checks.run_checks(name, expected_failures=expected, quick=quick, full=full)
-        outcomes += running if json else _shown(name, running, len(checks.names()))
+    if len(names) == 1:
+        running = checks.run_checks(names[0], expected_failures=expected, quick=quick, full=full)
+        outcomes += running if json else _watched(names[0], running, len(checks.names()))
+    else:
+        flags = [flag for flag, given in (("--quick", quick), ("--full", full)) if given]
+        flags += [part for item in expect for part in ("--expect", item)]
+        for found in _in_processes(names, flags, jobs):
+            outcomes += found
+            if not json:
+                _show(found)
     if json:
         typer.echo(json_.dumps([vars(outcome) for outcome in outcomes], indent=2))
     else:
@@ -64,19 +81,53 @@ def check(
         raise typer.Exit(1)
 
 
-def _shown(name: str, running: Iterable[Outcome], number: int) -> list[Outcome]:
-    """The outcomes for one architecture, shown as a table once they are all known."""
+def _in_processes(names: Sequence[str], flags: list[str], jobs: int) -> Iterator[list[Outcome]]:
+    """The outcomes for each architecture, in the order of the names.
+
+    Each has a process of its own: TensorFlow keeps what it has compiled for as long as a process
+    lives, which adds up to tens of gigabytes, and a crash costs one network.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            yield from pool.map(lambda name: _in_process(name, flags), names)
+        finally:  # after Ctrl-C no other process is started
+            pool.shutdown(cancel_futures=True)
+
+
+def _in_process(name: str, flags: list[str]) -> list[Outcome]:
+    """The outcomes for one architecture; a process that broke down is a failed check."""
+    from kerascnn.checks import Outcome
+
+    command = [sys.executable, "-m", "kerascnn", "check", name, "--json", *flags]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    try:
+        return [Outcome(**outcome) for outcome in json_.loads(ended.stdout)]
+    except json_.JSONDecodeError:
+        said = ended.stderr.strip().splitlines()[-1:] or ["nothing"]
+        reason = f"ended with status {ended.returncode} and said: {said[0]}"
+        return [Outcome(name, "process", "failed", reason)]
+
+
+def _watched(name: str, running: Iterable[Outcome], number: int) -> list[Outcome]:
+    """The outcomes for one architecture, counted as they come and shown once they are all known."""
+    from rich.console import Console
+
+    outcomes: list[Outcome] = []
+    with Console().status(f"{name}: building") as status:
+        for outcome in running:
+            outcomes.append(outcome)
+            status.update(f"{name}: {len(outcomes)} of {number} checks done")
+    _show(outcomes)
+    return outcomes
+
+
+def _show(outcomes: Sequence[Outcome]) -> None:
+    """A table of the outcomes for one architecture."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
-    outcomes: list[Outcome] = []
-    with console.status(f"{name}: building") as status:
-        for outcome in running:
-            outcomes.append(outcome)
-            status.update(f"{name}: {len(outcomes)} of {number} checks done")
-    table = Table(title=name, title_justify="left", box=None)
+    table = Table(title=outcomes[0].architecture, title_justify="left", box=None)
     table.add_column("check", no_wrap=True)
     table.add_column("seconds", justify="right")
     table.add_column("outcome")
@@ -84,8 +135,7 @@ def _shown(name: str, running: Iterable[Outcome], number: int) -> list[Outcome]:
         text = f"[{COLOURS[outcome.status]}]{outcome.status}[/]"
         text += f": {escape(outcome.reason)}" if outcome.reason else ""
         table.add_row(outcome.check, f"{outcome.seconds:.1f}", text)
-    console.print(table)
-    return outcomes
+    Console().print(table)
 
 
 def _print_totals(outcomes: list[Outcome]) -> None:
