@@ -21,7 +21,12 @@ def evaluate(
     protocol: str | None = typer.Option(
         None, help="`run`: as its recipe says; or as another recipe says, such as `alexnet`."
     ),
-    views: str | None = typer.Option(None, help="single, 10-crop or dense."),
+    views: str | None = typer.Option(
+        None,
+        help="single; 10-crop: corners and centre; 50-crop: VGG's grid; 144-crop: GoogLeNet's, "
+        "which has scales of its own; dense: the network slides over the image. The last three "
+        "look at all of a rectangular image, the others at its middle square.",
+    ),
     resize: str | None = typer.Option(
         None, help="Shorter sides in pixels, averaged if several, such as 256 or 256,384,512."
     ),

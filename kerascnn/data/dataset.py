@@ -59,11 +59,21 @@ class Split:
     Attributes:
         labels: int32 `[size]`.
         image_shape: `(height, width, channels)`.
+
+    Args:
+        original: from a position to the image before it was fitted to `image_shape`, see
+            `original`; None: it was that from the start.
     """
 
-    def __init__(self, labels: np.ndarray, image_shape: Shape) -> None:
+    def __init__(
+        self,
+        labels: np.ndarray,
+        image_shape: Shape,
+        original: Callable[[int], np.ndarray] | None = None,
+    ) -> None:
         self.labels = np.ascontiguousarray(labels, "int32")
         self.image_shape = image_shape
+        self._original = original
 
     @property
     def size(self) -> int:
@@ -77,6 +87,14 @@ class Split:
             DataError: its file can't be read.
         """
         return self._image(index).copy(), int(self.labels[index])
+
+    def original(self, index: int) -> np.ndarray:
+        """One image as it is stored, whole: uint8 `[its height, its width, its channels]`.
+
+        Raises:
+            DataError: its file can't be read.
+        """
+        return self._original(index) if self._original else self._image(index)
 
     def steps(self, batch_size: int, *, drop_remainder: bool = False) -> int:
         """Batches in one epoch."""
@@ -205,9 +223,14 @@ class Split:
 class ArraySplit(Split):
     """Images in memory, uint8 `[n, height, width, channels]`, gathered a whole batch at a time."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        original: Callable[[int], np.ndarray] | None = None,
+    ) -> None:
         height, width, channels = images.shape[1:]
-        super().__init__(labels, (height, width, channels))
+        super().__init__(labels, (height, width, channels), original)
         self.images = images
 
     def _image(self, index: int) -> np.ndarray:
@@ -229,9 +252,13 @@ class ReadSplit(Split):
     """
 
     def __init__(
-        self, read: Callable[[int], np.ndarray], labels: np.ndarray, image_shape: Shape
+        self,
+        read: Callable[[int], np.ndarray],
+        labels: np.ndarray,
+        image_shape: Shape,
+        original: Callable[[int], np.ndarray] | None = None,
     ) -> None:
-        super().__init__(labels, image_shape)
+        super().__init__(labels, image_shape, original)
         self._read = read
 
     def _image(self, index: int) -> np.ndarray:
@@ -262,9 +289,13 @@ class EncodedSplit(ReadSplit):
     """
 
     def __init__(
-        self, examples: Encoded, read: Callable[[int], np.ndarray], image_shape: Shape
+        self,
+        examples: Encoded,
+        read: Callable[[int], np.ndarray],
+        image_shape: Shape,
+        original: Callable[[int], np.ndarray] | None = None,
     ) -> None:
-        super().__init__(read, examples.labels, image_shape)
+        super().__init__(read, examples.labels, image_shape, original)
         self.examples = examples
 
     def _read_all(

@@ -73,7 +73,7 @@ class Arrays:
         size = "×".join(map(str, self.shape))
         notes = tuple(f"{size} images are {change}." for change in changes)
         if len(self.labels) * first.nbytes > ADAPT_LIMIT:
-            return ReadSplit(self._fitted(shape), self.labels, shape), notes
+            return ReadSplit(self._fitted(shape), self.labels, shape, self._original), notes
         adapted = np.empty((len(self.labels), *shape), "uint8")
         starts = range(0, len(adapted), 256)
 
@@ -82,7 +82,10 @@ class Arrays:
             adapted[part] = pixels.fit(self.images[part], shape)[0]
 
         list(pixels.workers().map(fill, starts))
-        return ArraySplit(adapted, self.labels), notes
+        return ArraySplit(adapted, self.labels, self._original), notes
+
+    def _original(self, position: int) -> np.ndarray:
+        return self.images[position]
 
     def _fitted(self, shape: Shape) -> Callable[[int], np.ndarray]:
         return lambda position: pixels.fit(self.images[position : position + 1], shape)[0][0]
@@ -139,9 +142,12 @@ class Encoded:
             content = self.content(position)
             return pixels.read(self.place(position), shape, content)[0]
 
+        def original(position: int) -> np.ndarray:
+            return pixels.original(self.place(position), self.content(position))
+
         if not fast:
-            return ReadSplit(image, self.labels, shape), ()
-        return EncodedSplit(self, image, shape), ()
+            return ReadSplit(image, self.labels, shape, original), ()
+        return EncodedSplit(self, image, shape, original), ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,39 +31,43 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """See `Run.evaluate`."""
     config, protocol = run.config, protocol or Protocol()
-    datasets = _at_each_scale(config, data, protocol, echo)
-    dataset = datasets[0]
+    dataset = load_for(
+        data or config["data"]["source"],
+        canvas_shape(config),
+        config["seed"],
+        config["data"]["skip_corrupt"],
+        echo if echo and data is not None else (lambda line: None),
+    )
     if dataset.classes != config["classes"]:
         raise DataError(
             f"{dataset.name} has {dataset.classes} classes, the run {run.path} was trained on "
             f"{config['classes']}."
         )
     name = next(name for name in ("test", "validation", "train") if getattr(dataset, name).size)
-    splits = [getattr(each, name) for each in datasets]
-    labels = splits[0].labels
+    split = getattr(dataset, name)
     scores, is_logits = scores_of(run.model())
     with readable_errors():
         if protocol == Protocol():
             loss = make_loss(recipe_from(config["recipe"]), dataset.classes, from_logits=is_logits)
-            outputs = _outputs(scores, splits[0], preparation(config), batch_size)
+            outputs = _outputs(scores, split, preparation(config), batch_size)
         else:
             # Probabilities were averaged: of them, only the plain cross-entropy has a meaning.
             loss = make_loss(Recipe(), dataset.classes, from_logits=False)
             outputs = protocols.predict(
                 scores,
-                splits,
+                split,
                 protocol,
                 is_logits=is_logits,
                 prepare=preprocess_with(config["preprocessing"]),
                 size=tuple(config["input_shape"][:2]),
                 batch_size=batch_size,
             )
-    rank = protocols.rank(outputs, labels)
-    losses = loss(tf.constant(labels), tf.constant(outputs))
+    rank = protocols.rank(outputs, split.labels)
+    losses = loss(tf.constant(split.labels), tf.constant(outputs))
     found = {
         "data": dataset.name,
         "split": name,
-        "images": len(labels),
+        "images": split.size,
         "protocol": plain(protocol),
         "loss": float(tf.reduce_mean(losses)),
         "error": float((rank > 0).mean()),
@@ -71,31 +75,6 @@ def evaluate_run(
     if dataset.classes > protocols.TOP:
         found["top5_error"] = float((rank >= protocols.TOP).mean())
     return found
-
-
-def _at_each_scale(
-    config: Mapping[str, Any],
-    data: str | Dataset | None,
-    protocol: Protocol,
-    echo: Callable[[str], None] | None,
-) -> list[Dataset]:
-    """The data once for each length of the protocol's `resize`, or as training had it."""
-    height, width, channels = config["input_shape"]
-    shapes = [
-        (round(height * length), round(width * length), channels) for length in protocol.resize
-    ]
-    say = echo if echo and data is not None else (lambda line: None)
-
-    def at(shape: tuple[int, int, int]) -> Dataset:
-        return load_for(
-            data or config["data"]["source"],
-            shape,
-            config["seed"],
-            config["data"]["skip_corrupt"],
-            say,
-        )
-
-    return [at(shape) for shape in shapes or [canvas_shape(config)]]
 
 
 def _outputs(

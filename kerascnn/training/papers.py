@@ -15,7 +15,7 @@ from kerascnn.training.recipes import Augmentation, Protocol, Recipe
 ILSVRC_IMAGES = 1_281_167  # training images of ILSVRC-2012
 CIFAR_PAD = 4 / 32  # "4 pixels are padded on each side, and a 32×32 crop is randomly sampled"
 
-_SQUARE = "Images are the middle square: batches have one size."
+_SQUARE = "Training crops come from an image's middle square: batches have one size."
 
 LENET5_1998 = Recipe(
     optimizer="sgd",
@@ -158,7 +158,8 @@ VGG = Recipe(
     notes=(
         "The paper starts its deeper networks from the trained 11-layer one; Glorot's "
         "initialisation made that needless, as it says itself.",
-        f"{_SQUARE} The paper's crops and dense evaluation use all of a rectangle.",
+        f"{_SQUARE} The paper's come from all of a rectangle.",
+        "Evaluated densely; for the paper's 150 crops: --protocol vgg --views 50-crop.",
     ),
     network="vgg16",
 )
@@ -185,8 +186,9 @@ GOOGLENET = Recipe(
         contrast=0.4,
         saturation=0.4,
     ),
+    evaluation=Protocol(views="144-crop"),
     auxiliary_weight=0.3,
-    source="Szegedy et al., 2014 (arXiv:1409.4842), sections 5 and 6; rate, batch, decay and "
+    source="Szegedy et al., 2014 (arXiv:1409.4842), sections 5 to 7; rate, batch, decay and "
     "epochs: BVLC's Caffe release, as the paper has none",
     unstated=(
         *("ema", "decay_on", "augmentation.flip"),
@@ -211,6 +213,7 @@ BN_INCEPTION = replace(
     dropout=0.0,
     ema=None,
     augmentation=Augmentation(canvas=256 / 224, area=(0.08, 1.0), flip=True),
+    evaluation=Protocol(),  # the paper's comparisons are of single crops
     source="Ioffe, Szegedy, 2015 (arXiv:1502.03167), section 4.2, the variant BN-x30; what it "
     "changes relative to Inception is relative to the recipe `googlenet`",
     unstated=("epochs", "decay_on", "augmentation"),
@@ -219,6 +222,7 @@ BN_INCEPTION = replace(
         "none.",
         "Images are shuffled globally, which goes further than the paper's shuffling in shards.",
         f"{_SQUARE}",
+        "Single crops; for the paper's 144: --protocol googlenet.",
     ),
     network="bn_inception",
 )
@@ -242,7 +246,11 @@ RESNET = Recipe(
     ),
     source="He, Zhang, Ren, Sun, 2015 (arXiv:1512.03385), section 3.4",
     unstated=("patience", "reductions", "decay_on"),
-    notes=(f"{_SQUARE} For the paper's 10-crop figures: --views 10-crop --resize 256.",),
+    notes=(
+        f"{_SQUARE} The paper's come from all of a rectangle.",
+        "Evaluated as for the paper's best figures, fully convolutionally at five scales; for its "
+        "comparisons in 10-crop: --views 10-crop --resize 256.",
+    ),
     network="resnet50",
 )
 

@@ -13,7 +13,10 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "step", "exponential", "plateau")
 DECAYS = ("decoupled", "l2")
 DECAYED = ("kernels", "all")
-VIEWS = ("single", "10-crop", "dense")
+VIEWS = ("single", "10-crop", "50-crop", "144-crop", "dense")
+# "We resize the image to 4 scales where the shorter dimension is 256, 288, 320 and 352" (GoogLeNet,
+# section 7), in units of its input.
+_LENGTHS_OF_144 = tuple(side / 224 for side in (256, 288, 320, 352))
 # Of augmentation: fields that are 0 where nothing happens, and grow with the change.
 _STRENGTHS = (
     *("pad", "shift", "rotation", "zoom", "shear"),
@@ -119,12 +122,22 @@ class Protocol:
     """How images are shown to the trained network, and its answers averaged.
 
     Attributes:
-        views: "single" (the centre), "10-crop" (four corners and the centre, mirrored too) or
-            "dense" (the convolutionalised network slides over the image; its map is averaged).
+        views: what is shown of the image at each scale.
+            "single": the centre.
+            "10-crop": the four corners and the centre of the middle square, mirrored too (AlexNet).
+            "50-crop": a regular grid of 5×5 crops over the whole image, mirrored too (VGG).
+            "144-crop": at each of four scales, of the left, the middle and the right square (of an
+            upright image the top, middle and bottom one) the four corners, the centre, and the
+            square shrunk to the network's input, mirrored too (GoogLeNet).
+            "dense": the convolutionalised network slides over the whole image; its map of scores
+            is averaged (VGG, ResNet).
         resize: lengths to scale the image's shorter side to, in units of the network's input, at
             least 1; several are averaged (multi-scale). Empty: the canvas that the training
-            images are cut from.
-        flip: whether the mirrored image is averaged in too; "10-crop" always does.
+            images are cut from; with "144-crop" GoogLeNet's four.
+        flip: whether the mirrored image is averaged in too; the crops by number always do.
+
+    Raises:
+        ArgumentError: a value is illegal.
     """
 
     views: str = "single"
@@ -135,6 +148,11 @@ class Protocol:
         _require_one_of(self.views, "evaluation.views", VIEWS)
         for length in self.resize:
             _require(length >= 1, "evaluation.resize", "lengths of at least 1 input", length)
+        if self.views == "144-crop":
+            if not self.resize:
+                object.__setattr__(self, "resize", _LENGTHS_OF_144)
+            what = "four lengths, or none, for 144-crop: 36 crops at each"
+            _require(len(self.resize) == 4, "evaluation.resize", what, self.resize)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -193,6 +193,42 @@ def test_resizing_keeps_the_aspect_ratio_and_the_middle():
     assert (middle > 200).all()
 
 
+@pytest.mark.parametrize("size", [(37, 61), (61, 37), (37, 37), (41, 333), (300, 199)])
+def test_uncut_images_have_the_shorter_side_and_their_aspect_ratio(size):
+    """VGG, 3.1: "the smallest side of an isotropically-rescaled image", here to 50 pixels."""
+    rows, columns = np.meshgrid(*(np.linspace(0, 255, side) for side in size), indexing="ij")
+    image = np.stack([rows, columns], axis=-1).astype("uint8")
+    whole = images.uncut(image, (50, 50, 2))
+    factor = 50 / min(size)
+    assert whole.shape[:2] == tuple(round(side * factor) for side in size)
+    ramps = np.meshgrid(*(np.linspace(0, 255, side) for side in whole.shape[:2]), indexing="ij")
+    np.testing.assert_allclose(whole, np.stack(ramps, axis=-1), atol=4)
+
+
+def test_uncut_images_hold_the_square_ones():
+    """What training pads is padded alike; rectangles are not, however near their size is."""
+    wide, small = RNG.integers(0, 256, (48, 96, 3), "uint8"), RNG.integers(0, 256, (28, 27, 1))
+    square = images.fit(wide[None], (32, 32, 3))[0][0].astype(int)
+    np.testing.assert_allclose(images.uncut(wide, (32, 32, 3))[:, 16:48], square, atol=2)
+    assert images.uncut(wide[:, :50], (50, 50, 3)).shape == (50, 50, 3)
+    near = images.uncut(wide[:, :54], (50, 50, 3))
+    assert near.shape == (50, 56, 3)
+    assert (near.mean((1, 2)) > 64).all()
+    small = small.astype("uint8")
+    padded = images.fit(small[None], (32, 32, 3))[0][0]
+    np.testing.assert_array_equal(images.uncut(small, (32, 32, 3)), padded)
+
+
+def test_original_pixels_are_upright_and_whole(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "a.png", COLOUR, exif=exif)
+    np.testing.assert_array_equal(images.original(path), UPRIGHT[6](COLOUR))
+    np.testing.assert_array_equal(images.original("?", path.read_bytes()), UPRIGHT[6](COLOUR))
+    large = save(tmp_path / "a.jpg", np.zeros((1200, 900), "uint8"))
+    assert images.original(large).shape == (1200, 900, 1)
+
+
 def test_colour_to_grey_and_back():
     image = RNG.integers(0, 256, (2, 8, 8, 3), "uint8")
     grey, changes = images.fit(image, (8, 8, 1))

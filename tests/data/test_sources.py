@@ -70,6 +70,9 @@ class TestMnist5k:
         assert (type(kept).__name__, type(anew).__name__) == ("ArraySplit", "ReadSplit")
         for (one, _), (two, _) in zip(kept.batches(100, seed=1), anew.batches(100, seed=1)):
             np.testing.assert_array_equal(one, two)
+        stored = load("mnist5k").validation.example(7)[0]
+        for split in (kept, anew, load("mnist5k").validation):
+            np.testing.assert_array_equal(split.original(7), stored)
 
     def test_loading_needs_no_tensorflow(self):
         code = (
