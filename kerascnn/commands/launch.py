@@ -28,13 +28,13 @@ def launch_(
     """Train with several processes on this machine, as with several machines.
 
     Each trains on its share of every batch and of the GPUs; the result is that
-    of one process. If a worker dies or hangs, the others are ended.
+    of one process. If a worker or this command dies or hangs, the others are ended.
     """
     import os
 
     from rich.console import Console
 
-    from kerascnn.training.launching import TERMINATED, restart_command, run_job
+    from kerascnn.training.launching import restart_command, run_job
     from kerascnn.training.messages import sayer
 
     command, run = _with_run(command)
@@ -47,7 +47,7 @@ def launch_(
         command = restart_command(command, run)
         say(f"Restart {number + 1} of {restarts}: kerascnn {' '.join(command)}")
         outcome = run_job(command, workers, environment=environment, say=say)
-    if outcome.code and outcome.code != TERMINATED:
+    if outcome.failed:
         more = f" It was started again {restarts} times." if restarts and outcome.lost else ""
         how = f"`kerascnn launch -n {workers} train --resume {run}`"
         say(f"Error: {outcome.description}; the job has failed.{more} Go on with {how}.")
@@ -59,13 +59,21 @@ def _with_run(command: list[str]) -> tuple[list[str], Path]:
 
     Raises:
         ArgumentError: it isn't `train`, or with a strategy for one process.
+        RunError: there is no run to go on with.
     """
     if command[0] != "train":
         raise ArgumentError(f"launch starts `train` only. Received: {command[0]!r}.")
     told = _parsed(command[1:])
-    if told["strategy"] not in ("auto", "multiworker"):
+    strategy = told["strategy"]
+    if earlier := told["resume"] or told["config"]:
+        from kerascnn.training.run import Run
+
+        run = Run.open(earlier.parent if earlier.is_file() else earlier)
+        strategy = run.config["strategy"]
+    if strategy not in ("auto", "multiworker"):
+        which = f"{run.path} was trained with" if earlier else "Received:"
         raise ArgumentError(
-            f"launch needs --strategy multiworker, or none given. Received: {told['strategy']!r}."
+            f"launch needs strategy multiworker, or none given. {which} {strategy!r}."
         )
     if told["resume"] is not None:
         return command, Path(told["resume"])
@@ -73,8 +81,8 @@ def _with_run(command: list[str]) -> tuple[list[str], Path]:
         return command, Path(told["run"])
     from kerascnn.training.config import default_path
 
-    run = default_path(told["name"] or "again", told["data"])
-    return [*command, "--run", str(run)], run
+    new = default_path(told["name"] or "again", told["data"])
+    return [*command, "--run", str(new)], new
 
 
 def _parsed(arguments: list[str]) -> dict[str, Any]:

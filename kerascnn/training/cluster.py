@@ -16,6 +16,7 @@ from kerascnn.errors import StrategyError
 
 TF_CONFIG = "TF_CONFIG"
 WORKERS = "KERASCNN_WORKERS"
+FIRST_PORT = "KERASCNN_PORT"
 PORT = 8470  # of the first worker on a machine, where nothing says another
 EXAMPLE = (
     '{"cluster": {"worker": ["host0:8470", "host1:8470"]}, "task": {"type": "worker", "index": 0}}'
@@ -99,7 +100,7 @@ def _from_slurm(environment: Mapping[str, str]) -> Cluster:
             "strategy multiworker needs SLURM's tasks numbered node by node. Use "
             f"--distribution=block. Received: {environment['SLURM_DISTRIBUTION']!r}."
         )
-    port = int(environment.get("KERASCNN_PORT", PORT))
+    port = _number(environment, FIRST_PORT) if environment.get(FIRST_PORT) else PORT
     workers = tuple(
         f"{node}:{port + task}" for node, tasks in zip(nodes, counts) for task in range(tasks)
     )
@@ -133,7 +134,7 @@ def _counts(text: str, nodes: int) -> list[int]:
 def _number(environment: Mapping[str, str], *names: str) -> int:
     text = _first(environment, *names)
     if not text.isdecimal():
-        raise StrategyError(f"{names[0]} must be this process's number. Received: {text!r}.")
+        raise StrategyError(f"{' or '.join(names)} must be a whole number. Received: {text!r}.")
     return int(text)
 
 

@@ -16,11 +16,12 @@ import tensorflow as tf
 
 from kerascnn.errors import StrategyError
 from kerascnn.training import cluster
-from kerascnn.training.watchdog import at_most
+from kerascnn.training.watchdog import at_most, follow_launcher
 from kerascnn.training.workers import Workers
 
 START_TIMEOUT = "KERASCNN_START_TIMEOUT"  # seconds in which all workers must have started
 SECONDS_TO_START = 300.0
+SECONDS_TO_END = 60.0  # to save what there is, after the launcher's end
 NAMES = '"auto", "none", "mirrored", "mirrored:N" or "multiworker"'
 
 _made: dict[str, tf.distribute.Strategy] = {}
@@ -100,6 +101,10 @@ def _multiworker(found: cluster.Cluster) -> tf.distribute.Strategy:
         _refuse_second("MultiWorkerMirroredStrategy", key)
         os.environ[cluster.TF_CONFIG] = found.tf_config
         seconds = _start_timeout()
+        follow_launcher(
+            SECONDS_TO_END,
+            f"Worker {found.index} ends: the `kerascnn launch` that started it is gone.",
+        )
         main = threading.current_thread() is threading.main_thread()
         handler = signal.getsignal(signal.SIGTERM)
         with at_most(
@@ -132,9 +137,12 @@ def _refuse_second(kind: str, key: str) -> None:
 def _start_timeout() -> float:
     text = os.environ.get(START_TIMEOUT, "")
     try:
-        return float(text) if text else SECONDS_TO_START
+        seconds = float(text or SECONDS_TO_START)
     except ValueError:
-        raise StrategyError(f"{START_TIMEOUT} must be seconds. Received: {text!r}.") from None
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise StrategyError(f"{START_TIMEOUT} must be seconds. Received: {text!r}.")
+    return seconds
 
 
 def distributed(strategy: tf.distribute.Strategy) -> bool:

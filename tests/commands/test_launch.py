@@ -1,11 +1,13 @@
 """`kerascnn launch` with real processes: killed, stopped, terminated, never started."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,6 +52,16 @@ def wait_for(condition, launcher, seconds=300):
         assert launcher.poll() is None, launcher.stdout.read()[-3000:]
         assert time.monotonic() < deadline, "nothing happens"
         time.sleep(0.002)
+
+
+def wait_until_gone(processes, seconds=30):
+    """Orphans are left as zombies by some containers' first process."""
+    deadline = time.monotonic() + seconds
+    for process in processes:
+        with contextlib.suppress(FileNotFoundError):
+            while Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                assert time.monotonic() < deadline, process
+                time.sleep(0.1)
 
 
 def last_epoch(run):
@@ -99,6 +111,7 @@ def test_a_job_whose_workers_are_killed_ends_as_if_they_had_not(whole, tmp_path)
     assert launcher.returncode == 0, printed[-3000:]
     assert "Worker 1 was killed by SIGKILL" in printed
     assert f"Restart 3 of 3: kerascnn train --resume {run}" in printed
+    assert not list(run.rglob(".partial-*")), "half of a checkpoint is of no use"
     assert_equal_states(final_state(run), whole)
 
 
@@ -131,6 +144,40 @@ def test_terminated_then_stopped_then_finished(whole, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_workers_of_a_killed_launcher_save_and_end(whole, tmp_path):
+    """Nobody is left to watch them, and the run can be gone on with at once."""
+    run = tmp_path / "run"
+    launcher = start("launch", "-n", 2, *TRAIN, "--run", run)
+    wait_for(lambda: last_epoch(run) >= 3, launcher)
+    processes = workers(launcher)
+    launcher.kill()
+    printed, _ = launcher.communicate(timeout=60)  # to the end of all who write there
+    assert "Worker 0 ends: the `kerascnn launch` that started it is gone." in printed
+    assert "Terminated after" in printed
+    wait_until_gone(processes)
+    assert last_epoch(run) < EPOCHS
+
+    finished = kerascnn("launch", "-n", "2", "train", "--resume", str(run))
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert_equal_states(final_state(run), whole)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_job_that_is_ended_while_it_starts_is_not_started_again(tmp_path, number, status):
+    """Its workers die of the signal then, which looks like a loss."""
+    launcher = start("launch", "-n", 2, "--restarts", 3, *TRAIN, "--run", tmp_path / "run")
+    wait_for(lambda: len(workers(launcher)) == 2, launcher)
+    time.sleep(0.5)
+    processes = workers(launcher)
+    launcher.send_signal(number)
+    printed, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode == status, printed
+    assert "Restart" not in printed
+    assert "Error" not in printed
+    assert all(not os.path.exists(f"/proc/{process}") for process in processes)
+
+
+@pytest.mark.slow
 def test_a_peer_that_never_starts_ends_the_job(tmp_path):
     """TensorFlow would wait for it for ever, deaf to signals."""
     ports = free_ports(2)
@@ -148,7 +195,7 @@ def test_a_peer_that_never_starts_ends_the_job(tmp_path):
     ("arguments", "message"),
     [
         (("list",), "launch starts `train` only"),
-        (("train", "lenet5", "--strategy", "mirrored"), "needs --strategy multiworker"),
+        (("train", "lenet5", "--strategy", "mirrored"), "needs strategy multiworker"),
         (("train", "lenet5", "--epochz", "3"), "No such option"),
     ],
 )
@@ -162,24 +209,27 @@ def test_what_can_not_be_launched_is_refused_before_a_process_starts(arguments, 
     assert message in (str(result.exception) + result.output)
 
 
-def test_a_run_gets_one_directory_for_all_workers():
+def test_a_run_gets_one_directory_for_all_workers(tmp_path):
     from kerascnn.commands.launch import _with_run
 
     command, run = _with_run(["train", "lenet5", "--data", "mnist5k"])
     assert command[-2:] == ["--run", str(run)]
     assert run.name.startswith("lenet5-mnist5k-")
-    assert _with_run(["train", "--resume", "runs/x"]) == (
-        ["train", "--resume", "runs/x"],
-        run.parent / "x",
-    )
     with pytest.raises(ArgumentError, match="launch starts"):
         _with_run(["board"])
+    (tmp_path / "config.json").write_text('{"strategy": "auto"}')
+    again = ["train", "--resume", str(tmp_path)]
+    assert _with_run(again) == (again, tmp_path)
+    (tmp_path / "config.json").write_text('{"strategy": "mirrored:2"}')
+    with pytest.raises(ArgumentError, match="was trained with 'mirrored:2'"):
+        _with_run(again)  # each worker would go on by itself
 
 
 def test_gpus_are_shared_out():
     eight = {"CUDA_VISIBLE_DEVICES": "0,1,2,3,4,5,6,7"}
     assert share_gpus(2, eight)[1] == {"CUDA_VISIBLE_DEVICES": "4,5,6,7"}
     assert share_gpus(2, {"CUDA_VISIBLE_DEVICES": ""}) == [{}, {}]
+    assert share_gpus(2, {"CUDA_VISIBLE_DEVICES": "-1"}) == [{}, {}], "the usual way to hide them"
     with pytest.raises(StrategyError, match="3 workers can't share 2 GPUs"):
         share_gpus(3, {"CUDA_VISIBLE_DEVICES": "0,1"})
 
@@ -191,6 +241,8 @@ def test_only_lost_workers_are_worth_a_restart(tmp_path):
     assert not Outcome(0, 1).lost
     assert not Outcome(0, 143).lost
     assert Outcome(1, -signal.SIGKILL).status == 137
+    asked = Outcome(1, -signal.SIGTERM, asked=signal.SIGTERM)
+    assert (asked.lost, asked.failed, asked.status) == (False, False, 143)
     assert restart_command(["train", "lenet5"], tmp_path) == ["train", "lenet5"]
     (tmp_path / "config.json").write_text("{}")
     assert restart_command(["train", "x"], tmp_path) == ["train", "--resume", str(tmp_path)]

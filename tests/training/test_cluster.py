@@ -87,6 +87,7 @@ def test_what_is_found_is_what_tensorflow_reads(monkeypatch):
         ({**LIST, "JOB_COMPLETION_INDEX": "2"}, "must be 0 to 1. Received: 2"),
         ({"KERASCNN_WORKERS": "a:1"}, "needs JOB_COMPLETION_INDEX or SLURM_PROCID"),
         ({**SLURM, "SLURM_STEP_TASKS_PER_NODE": "2(x2)"}, "should be 3 numbers"),
+        ({**SLURM, "KERASCNN_PORT": "http"}, "KERASCNN_PORT must be a whole number. .*'http'"),
         ({**SLURM, "SLURM_DISTRIBUTION": "cyclic"}, "--distribution=block"),
     ],
 )
