@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from kerascnn.errors import RunError
+from kerascnn.training.files import LockedError, is_locked, locked, remove_partial
 
 
 def refuse_directory(path: Path, overwrite: bool) -> None:
@@ -49,37 +48,24 @@ LOCK = ".training"
 
 @contextlib.contextmanager
 def alive(path: Path) -> Iterator[None]:
-    """Hold the run directory's lock, which ends with the process, however that ends.
+    """Hold the run directory's lock; what a killed training has left half-written is removed.
 
     Raises:
         RunError: another process holds it.
     """
-    with open(path / LOCK, "a+", encoding="utf-8") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
+            stack.enter_context(locked(path / LOCK))
+        except LockedError as holder:
             raise RunError(
-                f"Another process is training in {path} ({file.read().strip()}). Wait for its "
-                "end, or choose another directory with --run."
+                f"Another process is training in {path} ({holder}). Wait for its end, or choose "
+                "another directory with --run."
             ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
-        file.flush()
+        for directory in (path, path / "checkpoints"):
+            remove_partial(directory)
         yield
-        file.truncate(0)
 
 
 def is_alive(path: Path) -> bool:
-    """Whether a process is training in the run directory now.
-
-    Where a file system shares no locks between machines, only this machine's processes count.
-    """
-    try:
-        with open(path / LOCK, encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    """Whether a process is training in the run directory now, see `files.is_locked`."""
+    return is_locked(path / LOCK)

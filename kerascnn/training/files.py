@@ -1,14 +1,23 @@
-"""Writing files so that a crash never leaves half of one in place of a good one."""
+"""Files that several processes may meet in: written as a whole or not at all, and locked."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import tempfile
+import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+PARTIAL = ".partial-"
+# Who only looks whether a file is locked holds it for an instant.
+ATTEMPTS, PAUSE = 3, 0.05  # seconds
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
@@ -19,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
-        dir=path.parent, prefix=".partial-", suffix="".join(path.suffixes[-2:])
+        dir=path.parent, prefix=PARTIAL, suffix="".join(path.suffixes[-2:])
     )
     os.close(handle)
     temporary = Path(name)
@@ -31,6 +40,73 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_partial(directory: Path) -> None:
+    """Remove what killed processes have left of `replacing`; none may be writing there now."""
+    for path in directory.glob(f"{PARTIAL}*"):
+        path.unlink(missing_ok=True)
+
+
+class LockedError(OSError):
+    """Another process holds the lock; its text says which one."""
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file's lock, which ends with this process, however that ends.
+
+    It guards against starting something twice by mistake. So a file system without locks, such as
+    some network ones, is met with a warning only.
+
+    Raises:
+        LockedError: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", encoding="utf-8") as file:
+        for attempt in range(1, ATTEMPTS + 1):
+            if _lock(file, fcntl.LOCK_EX):
+                break
+            if attempt == ATTEMPTS:
+                file.seek(0)
+                raise LockedError(file.read().strip() or "unknown")
+            time.sleep(PAUSE)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the file's lock now.
+
+    Where a file system shares no locks between machines, only this machine's processes count;
+    where it has none, nobody does.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return not _lock(file, fcntl.LOCK_SH, quiet=True)
+    except FileNotFoundError:
+        return False
+
+
+def _lock(file: IO[str], kind: int, *, quiet: bool = False) -> bool:
+    """Whether nobody else holds the lock, as far as the file system knows."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        if not quiet:
+            warnings.warn(
+                f"{file.name} can't be locked ({error.strerror}): the file system has no locks. "
+                "Make sure that no other process works in that directory.",
+                stacklevel=5,
+            )
+    return True
 
 
 def _umask() -> int:

@@ -12,9 +12,7 @@ best/            the run directory of the best trial
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -26,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerascnn.training.config import versions
-from kerascnn.training.files import write_json
+from kerascnn.training.files import LockedError, locked, write_json
 from kerascnn.training.run import Run
 from kerascnn_tuning.errors import StudyError
 from kerascnn_tuning.plan import Plan
@@ -169,20 +167,13 @@ class Study:
         Raises:
             StudyError: another process holds it.
         """
-        path = self.path / "locks" / f"{name}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a+", encoding="utf-8") as file:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.seek(0)
+                stack.enter_context(locked(self.path / "locks" / f"{name}.lock"))
+            except LockedError as holder:
                 raise StudyError(
-                    f"{self.path}: another process is {name} of this study "
-                    f"({file.read().strip() or 'unknown'})."
+                    f"{self.path}: another process is {name} of this study ({holder})."
                 ) from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {os.uname().nodename}")
-            file.flush()
             yield
 
     @property

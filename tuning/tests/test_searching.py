@@ -1,6 +1,8 @@
 """Real searches with tiny networks: what they leave behind, resume, refuse and reproduce."""
 
 import csv
+import errno
+import fcntl
 import json
 import os
 from wsgiref.util import setup_testing_defaults
@@ -130,6 +132,17 @@ def test_a_changed_search_is_refused_and_the_difference_named(study, data, chang
 def test_a_study_is_searched_by_one_process_at_a_time(study, data):
     with study.locked("searching"), pytest.raises(StudyError, match="another process is searching"):
         search(Plan(**SETTINGS), directory=study.path, dataset=data, console=QUIET)
+
+
+def test_a_file_system_without_locks_is_met_with_a_warning(study, monkeypatch):
+    """As in a training: a lock guards against starting twice by mistake, no more."""
+
+    def refuse(file, kind):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.warns(UserWarning, match="no locks"), study.locked("searching"):
+        pass
 
 
 def test_a_directory_of_something_else_is_left_alone(tmp_path, data):
