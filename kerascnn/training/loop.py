@@ -110,11 +110,19 @@ class Training:
         chain = keras.callbacks.CallbackList([*own, *callbacks], model=self.scores)
         try:
             with signals.requests() as self._request, readable_errors():
-                chain.on_train_begin()
-                self._epochs(chain)
-                metrics = self._finish()
-                self.workers.meet()  # whoever comes here first must not leave the others alone
+                metrics = self._to_the_end(chain)
             chain.on_train_end({k: v for k, v in metrics.items() if isinstance(v, float)})
+        finally:
+            watching.close(own)
+
+    def _to_the_end(self, chain: keras.callbacks.CallbackList) -> dict[str, Any]:
+        """Train, evaluate and save; or, asked to end, save what there is."""
+        try:
+            chain.on_train_begin()
+            self._epochs(chain)
+            metrics = self._finish()
+            self.workers.meet()  # whoever comes here first must not leave the others alone
+            return metrics
         except signals.Stopped as stopped:
             self._save_checkpoint()
             self._keep("Terminated" if stopped.number == signal.SIGTERM else "Interrupted")
@@ -123,8 +131,6 @@ class Training:
         except KeyboardInterrupt:
             self._keep("Interrupted")
             raise
-        finally:
-            watching.close(own)
 
     def _restore(self) -> None:
         """Go on from the last checkpoint, or make the first; the same on all workers.
