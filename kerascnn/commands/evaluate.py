@@ -81,6 +81,8 @@ def _protocol(
     changes: dict[str, Any] = {"views": views, "flip": flip}
     if resize is not None:
         changes["resize"] = _lengths(resize, min(run.config["input_shape"][:2]))
+    elif views == "144-crop":
+        changes["resize"] = ()  # it has scales of its own
     given = {key: value for key, value in changes.items() if value is not None}
     return recipe_book.override(recipe, {"evaluation": given}).evaluation
 

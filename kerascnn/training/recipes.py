@@ -151,8 +151,12 @@ class Protocol:
         if self.views == "144-crop":
             if not self.resize:
                 object.__setattr__(self, "resize", _LENGTHS_OF_144)
-            what = "four lengths, or none, for 144-crop: 36 crops at each"
-            _require(len(self.resize) == 4, "evaluation.resize", what, self.resize)
+            if len(self.resize) != 4:
+                raise ArgumentError(
+                    "144-crop is 36 crops at each of four scales: expected evaluation.resize "
+                    "(--resize) with four lengths, or none for GoogLeNet's. "
+                    f"Received: {len(self.resize)}."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

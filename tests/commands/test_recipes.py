@@ -3,16 +3,18 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from kerascnn.cli import app
-from kerascnn.commands.evaluate import _lengths
+from kerascnn.commands.evaluate import _lengths, _protocol
 from kerascnn.commands.train import _recipe
 from kerascnn.errors import ArgumentError, UnknownNameError
 from kerascnn.training import papers, recipe_book
-from kerascnn.training.recipes import Recipe
+from kerascnn.training.config import plain
+from kerascnn.training.recipes import Protocol, Recipe
 
 
 def call(*arguments, width=200):
@@ -97,3 +99,18 @@ def test_pixels_become_units_of_the_networks_input():
     assert _lengths("256, 512", 224) == (256 / 224, 512 / 224)
     with pytest.raises(ArgumentError, match="at least the network's 224"):
         _lengths("200", 224)
+
+
+def test_options_of_evaluation_change_the_named_protocol():
+    """GoogLeNet's crops come with its scales, whatever the scales of the protocol they replace."""
+    run = SimpleNamespace(config={"input_shape": [56, 56, 3], "recipe": plain(papers.VGG)})
+    assert _protocol(run, "run", None, None, None) == papers.VGG.evaluation
+    for name in ("run", None, "resnet"):
+        assert (
+            _protocol(run, name, "144-crop", None, None).resize
+            == papers.GOOGLENET.evaluation.resize
+        )
+    assert _protocol(run, "vgg", "50-crop", None, None).resize == papers.VGG.evaluation.resize
+    assert _protocol(run, "vgg", None, "64,84", False) == Protocol(
+        views="dense", resize=(64 / 56, 84 / 56)
+    )

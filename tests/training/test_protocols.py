@@ -167,11 +167,14 @@ def photographs(tmp_path_factory):
         for folder in ("train/a", "train/b", "test/a"):
             (root / folder).mkdir(parents=True, exist_ok=True)
             Image.fromarray(file).save(root / folder / f"{number}.png")
-    return load(f"folder:{root}", input_shape=(16, 16, 3), echo=None).test, files
+    return load(f"folder:{root}", input_shape=(16, 16, 3), echo=None), files
 
 
 def test_files_are_looked_at_whole_and_stay_in_order(network, photographs):
-    split, files = photographs
+    data, files = photographs
+    split = data.test
+    for position, file in enumerate(files):
+        np.testing.assert_array_equal(data.train.original(position), file)
     fifty = predicted(network, split, views="50-crop")
     slid = predicted(network, split, views="dense", flip=True)
     ten = predicted(network, split, views="10-crop")
@@ -191,7 +194,7 @@ def test_files_are_looked_at_whole_and_stay_in_order(network, photographs):
 
 
 def test_144_crops_are_averaged_over_googlenets_four_scales(network, photographs):
-    split, _ = photographs
+    split = photographs[0].test
     lengths = [256 / 224, 288 / 224, 320 / 224, 352 / 224]
     assert list(Protocol(views="144-crop").resize) == lengths
     total = 0
@@ -217,7 +220,7 @@ def test_every_protocol_has_its_views_and_mistakes_one_message():
     assert tuple(protocols.VIEWS) == recipes.VIEWS
     with pytest.raises(ArgumentError, match="one of single, 10-crop, 50-crop, 144-crop, dense"):
         Protocol(views="12-crop")
-    with pytest.raises(ArgumentError, match=r"four lengths, or none, for 144-crop.*\(1.5,\)"):
+    with pytest.raises(ArgumentError, match=r"36 crops at each of four scales.*Received: 1\."):
         Protocol(views="144-crop", resize=(1.5,))
 
 
