@@ -166,9 +166,20 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
+_WRAPPERS = ("module.", "_orig_mod.", "model.")
+"""What DataParallel, torch.compile and training frameworks put before every name."""
+
+
+def _unwrapped(tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    for prefix in _WRAPPERS:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            return _unwrapped({n.removeprefix(prefix): array for n, array in tensors.items()})
+    return tensors
+
+
 def _from_torch(checkpoint: Checkpoint) -> Canonical:
     modules: dict[str, Arrays] = defaultdict(dict)
-    for name, array in checkpoint.tensors.items():
+    for name, array in _unwrapped(checkpoint.tensors).items():
         module, _, leaf = name.rpartition(".")
         if leaf != "num_batches_tracked":
             modules[module][leaf] = array

@@ -41,8 +41,8 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 def read(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a state dict by name, in torch's layout.
 
-    A checkpoint that holds the state dict under "state_dict" or "model", beside an epoch or an
-    optimizer, is unwrapped; the prefix "module." of torch's DataParallel is dropped.
+    A checkpoint that holds the state dict under "state_dict", "model_state_dict" or "model", beside
+    an epoch or an optimizer, is unwrapped.
 
     Raises:
         WeightsError: the file is damaged, holds no tensors, or names anything but tensors.
@@ -60,18 +60,14 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, np.ndarray]:
-    for key in ("state_dict", "model"):
+    for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping):
         raise WeightsError(
             f"{path} must hold a state dict: names and tensors. Received: {type(content).__name__}."
         )
-    tensors = {
-        str(name).removeprefix("module."): value
-        for name, value in content.items()
-        if isinstance(value, np.ndarray)
-    }
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, np.ndarray)}
     if not tensors:
         raise WeightsError(f"{path} holds no tensors. Its keys: {sorted(map(str, content))[:10]}.")
     return tensors

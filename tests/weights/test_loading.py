@@ -286,6 +286,15 @@ def test_older_densenet_names():
     assert list(convert(open_checkpoint(old)).tensors) == names
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "model._orig_mod."])
+def test_wrapped_torch_models(prefix, golden):
+    """In any file: DataParallel, torch.compile and trainers put their own name before all."""
+    state = golden("resnet18").state
+    expected = convert(open_checkpoint(state))
+    found = convert(open_checkpoint({prefix + name: array for name, array in state.items()}))
+    assert dict(found.theirs) == dict(expected.theirs)
+
+
 @pytest.mark.parametrize("normalization", [False, True])
 def test_timms_vgg(normalization):
     """timm makes convolutions of VGG's dense layers, under other names."""

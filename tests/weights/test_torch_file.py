@@ -36,10 +36,10 @@ def test_reads_types_and_strides(tmp_path, write):
         np.testing.assert_array_equal(found[name], array)
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model"])
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
 def test_unwraps_training_checkpoints(tmp_path, torch_files, key):
     path = tmp_path / "a.pth"
-    torch_files.zip(path, {"epoch": 3, key: {"module.fc.bias": STATE["half"]}})
+    torch_files.zip(path, {"epoch": 3, key: {"fc.bias": STATE["half"]}})
     assert list(torch_file.read(path)) == ["fc.bias"]
     torch_files.zip(path, {"epoch": 3, key: {"fc.bias": [1]}})
     with pytest.raises(WeightsError, match="holds no tensors"):
