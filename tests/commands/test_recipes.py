@@ -106,10 +106,8 @@ def test_options_of_evaluation_change_the_named_protocol():
     run = SimpleNamespace(config={"input_shape": [56, 56, 3], "recipe": plain(papers.VGG)})
     assert _protocol(run, "run", None, None, None) == papers.VGG.evaluation
     for name in ("run", None, "resnet"):
-        assert (
-            _protocol(run, name, "144-crop", None, None).resize
-            == papers.GOOGLENET.evaluation.resize
-        )
+        found = _protocol(run, name, "144-crop", None, None)
+        assert found.resize == papers.GOOGLENET.evaluation.resize
     assert _protocol(run, "vgg", "50-crop", None, None).resize == papers.VGG.evaluation.resize
     assert _protocol(run, "vgg", None, "64,84", False) == Protocol(
         views="dense", resize=(64 / 56, 84 / 56)
