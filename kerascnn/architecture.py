@@ -402,13 +402,16 @@ def _activate(logits: Any, activation: str | Callable[..., Any] | None) -> Any:
     """The predictions of each logits tensor, in float32 under any mixed precision."""
     import keras
 
+    from kerascnn.blocks import head_dtype
+
     if activation is None:
         return logits
+    dtype = head_dtype()
     if not isinstance(logits, (list, tuple)):
-        return keras.layers.Activation(activation, dtype="float32", name="predictions")(logits)
+        return keras.layers.Activation(activation, dtype=dtype, name="predictions")(logits)
     names = ["predictions"] + [f"aux{i}_predictions" for i in range(1, len(logits))]
     return [
-        keras.layers.Activation(activation, dtype="float32", name=name)(tensor)
+        keras.layers.Activation(activation, dtype=dtype, name=name)(tensor)
         for name, tensor in zip(names, logits)
     ]
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import singledispatch
 from typing import Any
 
+import keras
 from keras import layers
 
 from kerascnn import keras_internals
@@ -216,7 +217,12 @@ def dense(x: Any, units: int, *, name: str, use_bias: bool = True) -> Any:
 @singledispatch
 def logits(x: Any, classes: int, *, name: str = "logits") -> Any:
     """The classifier's dense layer, in float32 under any mixed precision."""
-    return layers.Dense(classes, dtype="float32", name=name)(x)
+    return layers.Dense(classes, dtype=head_dtype(), name=name)(x)
+
+
+def head_dtype() -> str:
+    """Of a classifier's layers: float32, as half precision is too coarse there, or float64."""
+    return "float64" if keras.config.dtype_policy().compute_dtype == "float64" else "float32"
 
 
 @singledispatch

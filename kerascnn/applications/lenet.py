@@ -61,7 +61,7 @@ def head_1998(x: Any, *, classes: int) -> Any:
         )
     x = blocks.dense(blocks.flatten(x), 84, name="F6")
     x = blocks.activation(x, scaled_tanh, name="F6_squash")
-    return blocks.apply(x, RadialBasis(classes, dtype="float32", name="logits"))
+    return blocks.apply(x, RadialBasis(classes, dtype=blocks.head_dtype(), name="logits"))
 
 
 def build(x: Any, *, widths: tuple[int, ...], kernel: int, activation: str, pool: str) -> Any:

@@ -66,9 +66,10 @@ def head(x: Any, *, classes: int, activation: str) -> Any:
 
     In float32 under any mixed precision.
     """
-    x = blocks.conv(x, classes, 1, name="logits", dtype="float32")
-    x = blocks.activation(x, activation, name=f"logits_{activation}", dtype="float32")
-    return blocks.global_avg_pool(x, dtype="float32")
+    dtype = blocks.head_dtype()
+    x = blocks.conv(x, classes, 1, name="logits", dtype=dtype)
+    x = blocks.activation(x, activation, name=f"logits_{activation}", dtype=dtype)
+    return blocks.global_avg_pool(x, dtype=dtype)
 
 
 def count_blocks(values: Mapping[str, Any]) -> int:

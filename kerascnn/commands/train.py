@@ -69,7 +69,9 @@ def train(
     strategy: str = typer.Option(
         "auto", help="auto (all GPUs if several), none, mirrored, or mirrored:N."
     ),
-    precision: str = typer.Option("float32", help="float32, mixed_bfloat16, mixed_float16."),
+    precision: str = typer.Option(
+        "float32", help="float32, mixed_bfloat16, mixed_float16 or float64."
+    ),
     jit: bool | None = typer.Option(
         None, "--jit/--no-jit", help="XLA; default: on a single GPU only."
     ),

@@ -19,7 +19,7 @@ from kerascnn.training.loop import Training, trainable
 from kerascnn.training.messages import sayer
 from kerascnn.training.optimizers import make_loss, make_optimizer
 from kerascnn.training.run import Run
-from kerascnn.training.settings import batching, in_precision, use_jit
+from kerascnn.training.settings import batching, in_precision, refuse_mixed_variables, use_jit
 from kerascnn.training.starting import start
 from kerascnn.training.workers import Workers
 
@@ -66,6 +66,7 @@ def _assemble(
     keras.utils.set_random_seed(config["seed"])
     with strategy.scope():
         model = _build(network, config, strategy)
+        refuse_mixed_variables(model, strategy)
         start(model, network, config, recipe, sayer(console))
         scores, is_logits = scores_of(model)
         optimizer = make_optimizer(recipe, plan.updates, scores, config["precision"])

@@ -60,21 +60,31 @@ def check_settings(recipe: Recipe, precision: str) -> None:
             raise ArgumentError(f"{name} must be positive. Received: {getattr(recipe, name)!r}.")
 
 
-def refuse_combinations(strategy: tf.distribute.Strategy, precision: str, jit: bool | None) -> None:
-    """Refuse what TensorFlow would fail on under this strategy.
+def refuse_jit(strategy: tf.distribute.Strategy, jit: bool | None) -> None:
+    """Refuse XLA under a strategy, on which TensorFlow would fail.
 
     Raises:
-        StrategyError: names the combination.
+        StrategyError: names the strategy.
     """
     if jit and strategies.distributed(strategy):
         raise StrategyError(
             f"XLA (jit) can't be combined with {strategies.describe(strategy)}: the compiled step "
             "would need variables of another device. Use jit with --strategy none."
         )
-    if precision == "float64" and Workers(strategy).count > 1:
+
+
+def refuse_mixed_variables(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
+    """Refuse trainable variables of several types, whose gradients workers can't sum.
+
+    Raises:
+        StrategyError: names one of each type.
+    """
+    examples = {variable.dtype: variable.path for variable in model.trainable_variables}
+    if Workers(strategy).count > 1 and len(examples) > 1:
         raise StrategyError(
-            "precision float64 can't be combined with strategy multiworker: the networks' "
-            "classifiers stay float32, and TensorFlow sums gradients of one type between machines."
+            "strategy multiworker needs trainable variables of one type: TensorFlow sums "
+            "gradients of one type between machines. Received: "
+            f"{', '.join(f'{path} of {dtype}' for dtype, path in sorted(examples.items()))}."
         )
 
 

@@ -38,7 +38,7 @@ from kerascnn.training.settings import (
     PRECISIONS,
     batching,
     check_settings,
-    refuse_combinations,
+    refuse_jit,
 )
 from kerascnn.training.starting import described, require_same
 from kerascnn.training.workers import Workers
@@ -134,7 +134,7 @@ def train(
     refuse_directory(path, overwrite)  # before minutes are spent on reading data
     # Before the data pipeline starts TensorFlow's devices.
     found = strategies.resolve(strategy)
-    refuse_combinations(found, precision, jit)
+    refuse_jit(found, jit)
     workers = Workers(found)
     console = console if workers.chief else Console(quiet=True)
     path = Path(workers.text_of_chief(str(path)))  # a default one has the time in it
@@ -265,7 +265,7 @@ def resume(
             "Start a new one with `kerascnn train`."
         )
     strategy = strategies.resolve(config["strategy"])
-    refuse_combinations(strategy, config["precision"], config["jit"])
+    refuse_jit(strategy, config["jit"])
     workers = Workers(strategy)
     console = console if workers.chief else Console(quiet=True)
     _require_same_settings(workers, config)

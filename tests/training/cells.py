@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from kerascnn import blocks
 from kerascnn.data.dataset import ArraySplit
 from kerascnn.errors import StrategyError
 from kerascnn.training import strategies
@@ -18,7 +19,7 @@ from kerascnn.training.engine import Engine, filled
 from kerascnn.training.freezing import frozen, trunk
 from kerascnn.training.optimizers import make_loss, make_optimizer
 from kerascnn.training.recipes import Recipe
-from kerascnn.training.settings import in_precision, refuse_combinations
+from kerascnn.training.settings import in_precision, refuse_jit, refuse_mixed_variables
 from kerascnn.training.workers import Workers
 
 RNG = np.random.default_rng(0)
@@ -45,12 +46,8 @@ def two_headed():
     x = layers.Conv2D(6, 3, kernel_regularizer=keras.regularizers.L2(0.01))(inputs)
     x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     x = layers.GlobalAveragePooling2D()(x)
-    heads = [layers.Dense(5, name=name, dtype=_wide())(x) for name in ("main", "aux")]
+    heads = [blocks.logits(x, 5, name=name) for name in ("main", "aux")]
     return keras.Model(inputs, heads)
-
-
-def _wide():
-    return "float64" if keras.config.floatx() == "float64" else "float32"
 
 
 def engine_for(strategy, recipe, precision="float64"):
@@ -150,12 +147,19 @@ def overflow(strategy):
     return {"moved": np.array(moved), "scale": np.array(scale)}
 
 
-def jit_refusal(strategy):
+def refusal(refuse, *arguments):
     try:
-        refuse_combinations(strategy, "float32", True)
+        refuse(*arguments)
     except StrategyError as error:
         return {"refusal": np.array(str(error))}
     return {"refusal": np.array("")}
+
+
+def two_types():
+    """A float32 head on a float64 network."""
+    with in_precision("float64"):
+        head = layers.Dense(5, name="head", dtype="float32")
+        return keras.Sequential([keras.Input((8,)), layers.Dense(6, name="body"), head])
 
 
 def agreement(workers):
@@ -175,7 +179,8 @@ def everything(strategy):
     """All cells of one strategy: `{"cell/array": array}`."""
     found = {f"exact {name}": exact(strategy, name) for name in EXACT}
     found |= {precision: half(strategy, precision) for precision in HALF}
-    found |= {"overflow": overflow(strategy), "jit": jit_refusal(strategy)}
+    found |= {"overflow": overflow(strategy), "jit": refusal(refuse_jit, strategy, True)}
+    found["two types"] = refusal(refuse_mixed_variables, two_types(), strategy)
     return {f"{cell}|{key}": value for cell, row in found.items() for key, value in row.items()}
 
 

@@ -113,6 +113,17 @@ def test_xla_under_a_strategy_is_refused_by_name(found, strategy):
     assert str(cell(found["none"], "jit")["refusal"]) == ""
 
 
+@pytest.mark.parametrize("strategy", ["none", *STRATEGIES])
+def test_variables_of_two_types_are_refused_where_they_can_not_be_summed(found, strategy):
+    """Only between machines: TensorFlow would fail in the first step, with a type's name."""
+    message = str(cell(found[strategy], "two types")["refusal"])
+    if strategy == "multiworker":
+        assert "head/bias of float32" in message
+        assert "body/bias of float64" in message
+    else:
+        assert message == ""
+
+
 def test_workers_agree_or_all_of_them_refuse(found):
     """One that was told something else would train another network, or hang."""
     row = cell(found["multiworker"], "agreement")
