@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.data import Dataset, Split, explain, load
+from kerascnn.data.dataset import ArraySplit
 from kerascnn.errors import ArgumentError, DataError
 from kerascnn.preprocessing import preprocess
 from kerascnn.training import protocols
@@ -77,17 +78,23 @@ def evaluate_run(
     return found
 
 
+# So many images are done before a graph would be ready: ResNet-50 takes 1 s for one, its graph 3.
+FEW = 8
+
+
 def _outputs(
     model: keras.Model, split: Split, prepare: Callable[[Any], Any], batch_size: int
 ) -> np.ndarray:
     """The model's first output for every image, in the split's order, `[n, classes]`."""
 
-    @tf.function(reduce_retracing=True)
     def forward(images: Any) -> Any:
         outputs = model(prepare(images), training=False)
         return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 
-    return np.concatenate([forward(images).numpy() for images, _ in split.batches(batch_size)])
+    batches = split.batches(batch_size)
+    if split.size > FEW:  # one graph for any number of images: the last batch may be smaller
+        forward = tf.function(forward, input_signature=[batches.element_spec[0]])
+    return np.concatenate([forward(images).numpy() for images, _ in batches])
 
 
 def predict_run(run: Run, images: np.ndarray, *, batch_size: int) -> np.ndarray:
@@ -98,14 +105,10 @@ def predict_run(run: Run, images: np.ndarray, *, batch_size: int) -> np.ndarray:
     if images.ndim != 4 or images.shape[1:] not in accepted:
         shapes = " or ".join(f"[batch, {', '.join(map(str, shape))}]" for shape in accepted)
         raise ArgumentError(f"images must be {shapes}. Received: {images.shape}.")
-    model = run.model()
-    prepare = preparation(config)
-    parts = []
-    for start in range(0, len(images), batch_size):
-        outputs = model(prepare(images[start : start + batch_size]), training=False)
-        main = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
-        parts.append(keras.ops.convert_to_numpy(main))
-    return np.concatenate(parts) if parts else np.zeros((0, config["classes"]), "float32")
+    if not len(images):
+        return np.zeros((0, config["classes"]), "float32")
+    split = ArraySplit(images, np.zeros(len(images)))
+    return _outputs(run.model(), split, preparation(config), batch_size)
 
 
 def scores_of(model: keras.Model) -> tuple[keras.Model, bool]:
