@@ -24,7 +24,7 @@ from kerascnn.errors import (
     StrategyError,
     TrainingError,
 )
-from kerascnn.training import signals, trainer
+from kerascnn.training import checkpoints, signals, trainer
 from kerascnn.training.directory import is_alive
 from kerascnn.training.recipes import Augmentation, Recipe
 from kerascnn.training.run import Run
@@ -219,8 +219,21 @@ def averaged(tmp_path_factory):
         pytest.param(signal.SIGINT, KeyboardInterrupt, marks=pytest.mark.slow),
     ],
 )
-def test_a_signal_ends_within_an_epoch_and_costs_no_update(averaged, tmp_path, number, outcome):
-    """The state is saved where it was; what goes on from there ends with the same bits."""
+def test_a_signal_ends_within_an_epoch_and_costs_no_update(
+    averaged, tmp_path, number, outcome, monkeypatch
+):
+    """The state is saved where it was; what goes on from there ends with the same bits.
+
+    SIGTERM comes once more while it is saved: schedulers repeat it.
+    """
+    save = checkpoints.save
+
+    def asked_again(directory, position, variables):
+        if position.update and number == signal.SIGTERM:
+            os.kill(os.getpid(), number)
+        return save(directory, position, variables)
+
+    monkeypatch.setattr(checkpoints, "save", asked_again)
     path, console = tmp_path / "run", Console(record=True, width=200, file=io.StringIO())
     with pytest.raises(outcome) as raised:
         small_run(path, console, recipe=AVERAGED, callbacks=[Signal(number)])
