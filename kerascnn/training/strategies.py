@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascnn.errors import StrategyError
+from kerascnn.errors import StrategyError, WorkerError
 from kerascnn.training import cluster
 from kerascnn.training.watchdog import at_most, follow_launcher
 from kerascnn.training.workers import Workers
@@ -40,6 +40,7 @@ def resolve(name: str = "auto") -> tf.distribute.Strategy:
     Raises:
         StrategyError: the name is unknown, there are too few devices, this process already uses
             another strategy, or its environment doesn't say which worker it is.
+        WorkerError: this worker can't be reached at its address.
     """
     kind, _, number = name.partition(":")
     if kind not in ("auto", "none", "mirrored", "multiworker") or (number and kind != "mirrored"):
@@ -121,6 +122,12 @@ def _multiworker(found: cluster.Cluster) -> tf.distribute.Strategy:
                     f"({error}). A strategy with workers must be made before TensorFlow is first "
                     "used in a process: use the command line, or train first."
                 ) from error
+            except tf.errors.OpError as error:
+                raise WorkerError(
+                    f"Worker {found.index} can't start as {found.workers[found.index]} "
+                    f"({error.message}). Perhaps another process uses that port: choose another, "
+                    "or start again with `kerascnn launch`, which takes free ones."
+                ) from None
         if main:  # TensorFlow has put a handler of its own in place, which swallows the signal
             signal.signal(signal.SIGTERM, handler if handler is not None else signal.SIG_DFL)
     return _made[key]

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -189,6 +190,21 @@ def test_a_peer_that_never_starts_ends_the_job(tmp_path):
     assert worker.returncode == -signal.SIGKILL
     assert f"Worker 0 has waited 5 s for the others of localhost:{ports[0]}" in printed
     assert not (tmp_path / "run").exists(), "the next attempt may use the same directory"
+
+
+@pytest.mark.slow
+def test_a_port_in_use_is_named(tmp_path):
+    """TensorFlow says neither which port nor why, at the end of a page."""
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port, other = taken.getsockname()[1], free_ports(1)[0]
+        cluster = Cluster((f"localhost:{port}", f"localhost:{other}"), 0)
+        worker = start(*TRAIN, "--run", tmp_path / "run", TF_CONFIG=cluster.tf_config)
+        printed, _ = worker.communicate(timeout=120)
+    assert worker.returncode == WorkerError.exit_status, "with a free port it can succeed"
+    assert f"Error: Worker 0 can't start as localhost:{port}" in printed
+    assert "Traceback" not in printed
 
 
 @pytest.mark.parametrize(
