@@ -21,6 +21,8 @@ from kerascnn.errors import ArgumentError
 from kerascnn.space import Space
 
 if TYPE_CHECKING:
+    import os
+
     import keras
 
     from kerascnn.cost import Cost
@@ -210,7 +212,7 @@ class Architecture:
     def __call__(
         self,
         include_top: bool = True,
-        weights: str | None = None,
+        weights: str | os.PathLike[str] | None = None,
         input_tensor: Any = None,
         input_shape: tuple[int | None, int | None, int] | None = None,
         pooling: str | None = None,
