@@ -156,7 +156,10 @@ def predict(
     if dense:
         main = convolutionalize(main)
 
-    @tf.function(reduce_retracing=True)
+    # One graph for any number of images, of any size where the network slides.
+    shape = (None, *((None, None) if dense else size), split.image_shape[2])
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8)])
     def probabilities(images: Any) -> Any:
         scores = main(prepare(images), training=False)
         if dense:
@@ -164,7 +167,7 @@ def predict(
             scores = tf.reduce_mean(scores, axis=(1, 2))
         return tf.nn.softmax(scores) if is_logits else scores
 
-    total = np.zeros((split.size, main.outputs[0].shape[-1]), "float32")
+    total = np.zeros((split.size, main.outputs[0].shape[-1]), keras.config.floatx())
     largest = max(height * width for height, width in canvases)
     at_once = max(1, batch_size * size[0] * size[1] // largest)
     for start in range(0, split.size, at_once):
