@@ -105,3 +105,8 @@ def main() -> None:
     except KerascnnError as error:
         print_error("Error", error, style="bold red")
         sys.exit(error.exit_status)
+    except OSError as error:  # a file that can't be read, or a folder that can't be made
+        if error.filename is None:
+            raise
+        print_error("Error", f"{error.filename}: {error.strerror}.", style="bold red")
+        sys.exit(1)

@@ -304,6 +304,7 @@ def diff(
     table = Table("", *map(str, titles), box=None)
     for column in table.columns:
         column.overflow = "fold"
+    table.columns[0].no_wrap = True  # the names of the settings stay whole
     for part, differences in (("settings", settings), ("results", results)):
         rows = differences or {"no difference": (None, None)}
         table.add_row(f"[bold]{part}[/]", style="dim" if not differences else None)

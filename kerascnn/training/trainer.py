@@ -16,7 +16,7 @@ from rich.console import Console
 from kerascnn import registry
 from kerascnn.architecture import Architecture, Preprocessing
 from kerascnn.data import Dataset
-from kerascnn.errors import ArgumentError, RunError
+from kerascnn.errors import ArgumentError, DataError, RunError
 from kerascnn.training import strategies
 from kerascnn.training.assembly import fit
 from kerascnn.training.augmentation import with_components
@@ -146,6 +146,11 @@ def train(
         recipe, augmentation=with_components(recipe.augmentation, dataset.train)
     )
     batching(recipe, dataset.train.size, found)  # refuses too few images
+    if dataset.classes < 2:
+        raise DataError(
+            f"{source}: training needs images of at least 2 classes. Received: "
+            f"{', '.join(dataset.class_names)} only."
+        )
     if isinstance(subject.network, keras.Model):
         _check_scores(subject.network, dataset.classes)
     config = {

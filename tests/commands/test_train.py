@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from kerascnn.cli import app
+from kerascnn.cli import app, main
 from kerascnn.errors import ArgumentError, RunError, UnknownNameError
 
 
@@ -97,6 +97,16 @@ def test_prediction_of_image_files(trained, tmp_path):
 def test_mistakes_get_one_clear_message(arguments, error, message):
     with pytest.raises(error, match=message):
         call(*arguments)
+
+
+def test_a_run_directory_that_can_not_be_made_is_one_message(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    run = tmp_path / "file" / "run"
+    monkeypatch.setattr(sys, "argv", ["kerascnn", "train", "lenet5", "--run", str(run)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"Error: {run}: Not a directory.\n"
 
 
 def test_a_misspelt_name_is_answered_before_tensorflow_is_loaded():

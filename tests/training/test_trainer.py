@@ -398,6 +398,14 @@ def test_networks_and_data_of_the_wrong_kind_are_refused(tmp_path, quiet, networ
     assert not (tmp_path / "run").exists()
 
 
+def test_one_class_is_refused(tmp_path, quiet):
+    """A folder one level too high, say: the only score is always right, and nothing is learnt."""
+    np.savez(tmp_path / "a.npz", images=np.zeros((20, 28, 28), "uint8"), labels=np.zeros(20, int))
+    with pytest.raises(DataError, match="at least 2 classes"):
+        trainer.train("lenet5", f"npz:{tmp_path / 'a.npz'}", run=tmp_path / "run", console=quiet)
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_input_that_is_too_small_leaves_no_run_behind(tmp_path, quiet):
     with pytest.raises(InputSizeError, match="Smallest legal height and width: 16×16"):
         small_run(tmp_path / "run", quiet, input_shape=(6, 6, 1))
