@@ -273,6 +273,51 @@ def data(
     )
 
 
+@bench.command()
+def record(
+    names: list[str] = _names(),
+    set_: list[str] = typer.Option(
+        [], "--set", help="An argument of the architecture, such as widths=12,32. Repeatable."
+    ),
+    epochs: int = typer.Option(12, min=1, help="Of each training."),
+    rounds: int = typer.Option(3, min=1, help="Trainings of each kind."),
+    json: bool = _JSON,
+) -> None:
+    """Time trainings on the digits with and without checkpoints, curves and TensorBoard."""
+    from kerascnn.bench import recording
+    from kerascnn.commands.options import parse_arguments
+
+    _check(names)
+    arguments = {name: parse_arguments(name, set_) for name in names}
+    load = os.getloadavg()[0]
+    results = {
+        name: recording.measure(name, arguments=arguments[name], epochs=epochs, rounds=rounds)
+        for name in names
+    }
+    if json:
+        rows = [
+            {"network": n, **dataclasses.asdict(m)} for n, found in results.items() for m in found
+        ]
+        _dump(rows, epochs=epochs, rounds=rounds, load=load)
+        return
+    _table(
+        ("seconds", "min–max", "cost"),
+        [
+            (
+                name,
+                m.name,
+                f"{m.seconds:.1f}",
+                f"{m.fastest:.1f}–{m.slowest:.1f}",
+                f"{m.seconds / plain.seconds - 1:+.1%}",
+            )
+            for name, (recorded, plain) in results.items()
+            for m in (recorded, plain)
+        ],
+        f"Medians of {rounds} trainings of {epochs} epochs each, from first weights to test error.",
+        *_caution(load),
+    )
+
+
 def _check(names: Sequence[str], against: Sequence[str] = ()) -> None:
     """Refuse a wrong name before anything is measured."""
     from kerascnn import registry

@@ -69,3 +69,11 @@ def test_wrong_names_are_refused_before_anything_is_measured():
         run("bench", "infer", "lenet5", "resnet51")
     with pytest.raises(ArgumentError, match="caffe"):
         run("bench", "infer", "lenet5", "--against", "caffe")
+
+
+@pytest.mark.slow
+def test_recording_is_timed_on_whole_trainings():
+    words = ("--set", "widths=2,4", "--epochs", "1", "--rounds", "1", "--json")
+    recorded, plain = json.loads(run("bench", "record", "lenet5", *words))["rows"]
+    assert (recorded["name"], plain["name"]) == ("recorded", "unrecorded")
+    assert recorded["seconds"] > 0 < plain["seconds"]
