@@ -46,7 +46,7 @@ def found(two_devices, tmp_path_factory):
         one = cells.everything(tf.distribute.get_strategy())
         two = cells.everything(two_devices)
         for child in children:
-            _, errors = child.communicate(timeout=300)
+            _, errors = child.communicate(timeout=600)
             assert child.returncode == 0, errors[-3000:]
     finally:
         for child in children:
