@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from kerascnn import __version__, registry
 from kerascnn.errors import KerascnnError, UnknownNameError
-from kerascnn.quiet import hush_tensorflow
+from kerascnn.quiet import hush_tensorflow, verbose
 
 # The order in which a newcomer needs them; other packages' commands follow.
 ORDER = ("list", "info", "train", "evaluate", "predict")
@@ -106,7 +106,8 @@ def main() -> None:
         print_error("Error", error, style="bold red")
         sys.exit(error.exit_status)
     except OSError as error:  # a file that can't be read, or a folder that can't be made
-        if error.filename is None:
+        if error.filename is None or verbose():
             raise
-        print_error("Error", f"{error.filename}: {error.strerror}.", style="bold red")
+        message = f"{error.filename}: {error.strerror}. (KERASCNN_VERBOSE=1 shows the traceback.)"
+        print_error("Error", message, style="bold red")
         sys.exit(1)

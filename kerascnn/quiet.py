@@ -1,7 +1,8 @@
 """TensorFlow without its greeting: the page of log lines that its import writes to stderr.
 
 They come from C++ before its logging is set up (oneDNN, absent GPU drivers, plugins registered
-twice) and obey no setting. KERASCNN_VERBOSE=1 shows them, and TensorFlow's warnings.
+twice) and obey no setting. KERASCNN_VERBOSE=1 shows them, TensorFlow's warnings, and the
+traceback of an error with a file.
 """
 
 from __future__ import annotations
@@ -21,14 +22,18 @@ from typing import Any
 VERBOSE = "KERASCNN_VERBOSE"
 
 
+def verbose() -> bool:
+    """Whether the user wants to see what is else kept back: KERASCNN_VERBOSE=1."""
+    return os.environ.get(VERBOSE, "0") not in ("", "0")
+
+
 def hush_tensorflow() -> None:
     """Make the first import of TensorFlow silent, whoever does it; its output shows if it fails.
 
     Waiting for the import instead of doing it here keeps the commands that need no TensorFlow
     fast, lets the others check their arguments first, and serves other packages' commands too.
     """
-    verbose = os.environ.get(VERBOSE, "0") not in ("", "0")
-    if not verbose and sys.stderr is not None and "tensorflow" not in sys.modules:
+    if not verbose() and sys.stderr is not None and "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         # Advice to programmers, such as on calling a strategy outside of a tf.function.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -69,7 +69,7 @@ def check(
 ) -> None:
     """Read everything once: corrupt files, sizes, modes, class balance, duplicates.
 
-    The exit status is 1 if something can't be read.
+    The exit status is 1 if something can't be read, or a class has no training image.
     """
     import dataclasses
 
@@ -85,7 +85,7 @@ def check(
         typer.echo(json_.dumps(found, indent=2, ensure_ascii=False))
     else:
         _print_report(console, report)
-    if report.corrupt:
+    if report.corrupt or report.empty_classes():
         raise typer.Exit(1)
 
 
@@ -117,7 +117,8 @@ def _print_report(console: Console, report: Report) -> None:
     def say(text: str) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
-    say(f"[bold]{escape(report.source)}[/]: {report.images:,} images; licence: {report.licence}")
+    images = "1 image" if report.images == 1 else f"{report.images:,} images"
+    say(f"[bold]{escape(report.source)}[/]: {images}; licence: {report.licence}")
     _print_classes(console, report.counts)
     say(f"height×width: {_counts(report.sizes)}")
     say(f"modes: {_counts(report.modes)}; formats: {_counts(report.formats)}")
@@ -136,6 +137,7 @@ def _print_report(console: Console, report: Report) -> None:
             "come to be on both sides."
         )
     _print_list(say, "bold red", "Images that can't be read", report.corrupt)
+    _print_list(say, "bold red", "Classes without a training image", report.empty_classes())
     if not (report.corrupt or report.duplicates):
         say("[green]Every image can be read, and none is there twice.[/]")
     elif not report.corrupt:

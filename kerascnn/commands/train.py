@@ -67,7 +67,7 @@ def train(
     accumulation: int | None = typer.Option(None, help="Steps whose gradients are averaged."),
     ema: float | None = typer.Option(None, help="Decay of a moving average of the weights."),
     strategy: str = typer.Option(
-        "auto", help="auto (all GPUs if several), none, mirrored, or mirrored:N."
+        "auto", help="auto (all GPUs if several), none, mirrored, mirrored:N or multiworker."
     ),
     precision: str = typer.Option(
         "float32", help="float32, mixed_bfloat16, mixed_float16 or float64."

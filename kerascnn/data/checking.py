@@ -63,6 +63,10 @@ class Report:
     left_out: list[str]
     duplicates: list[list[Example]]
 
+    def empty_classes(self) -> list[str]:
+        """The classes without a training image, which no training is possible with."""
+        return [name for name, count in self.counts["train"].items() if not count]
+
     def across_splits(self) -> list[list[Example]]:
         """The duplicates that are in more than one split: the test knows training images."""
         return [group for group in self.duplicates if len({e.split for e in group}) > 1]

@@ -48,17 +48,17 @@ def contents(
     notes: list[str] = []
     unreadable: list[str] = []
     if strays:
-        notes.append(_listing(f"Left out {len(strays)} files that are no images", strays))
+        notes.append(_listing(f"Left out {_files(len(strays))}", strays))
     if options.skip_corrupt or sum(len(e.labels) for e in found.values()) <= VERIFY_LIMIT:
         changes: Counter[str] = Counter()
         for split, examples in found.items():
             found[split] = _verified(examples, shape, changes, unreadable, options)
         _refuse_empty(root, found["train"], names)
-        notes += [f"{count} images are {change}." for change, count in changes.most_common()]
+        notes += [f"{_counted(count)} {change}." for change, count in changes.most_common()]
     else:
         notes.append(_rule(shape))
     if unreadable:
-        notes.append(_listing(f"Left out {len(unreadable)} unreadable images", unreadable))
+        notes.append(_listing(f"Left out {_unreadable(len(unreadable))}", unreadable))
     if len(found) > 1 and "test" not in found:
         found["test"] = found["train"].take(np.arange(0))
         notes.append("There is no test split: the test set is empty.")
@@ -151,6 +151,18 @@ def _rule(shape: Shape) -> str:
         f"{images.PAD_LIMIT} pixels smaller, else scaled and cropped to the middle; all are "
         f"delivered with {channels} {'channel' if channels == 1 else 'channels'}."
     )
+
+
+def _counted(count: int) -> str:
+    return "1 image is" if count == 1 else f"{count} images are"
+
+
+def _unreadable(count: int) -> str:
+    return "1 unreadable image" if count == 1 else f"{count} unreadable images"
+
+
+def _files(count: int) -> str:
+    return "1 file that is no image" if count == 1 else f"{count} files that are no images"
 
 
 def _listing(what: str, items: Sequence[str]) -> str:

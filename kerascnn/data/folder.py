@@ -31,7 +31,7 @@ def _folder(argument: str, options: Options) -> Contents:
         return table.read(given["labels"], root, options)
     parts = _split_folders(root)
     class_names = _folders(os.path.join(root, parts["train"]))
-    found, strays = _find(root, parts, class_names)
+    found, strays = _find(root, parts, class_names, options)
     return contents(root, class_names, found, options, strays)
 
 
@@ -61,12 +61,13 @@ def _split_folders(root: str) -> dict[str, str]:
 
 
 def _find(
-    root: str, parts: Mapping[str, str], class_names: list[str]
+    root: str, parts: Mapping[str, str], class_names: list[str], options: Options
 ) -> tuple[dict[str, Files], list[str]]:
     """The images of each split, in the order of classes and names; and what is no image.
 
     Raises:
-        DataError: a class folder is empty in the training set, or unknown in another.
+        DataError: a class folder is empty in the training set (whoever asks for the unread files
+            finds that out), or unknown in another.
     """
     for folder in parts.values():
         unknown = set(_folders(os.path.join(root, folder))) - set(class_names)
@@ -81,9 +82,11 @@ def _find(
     ends = np.cumsum(counts.sum(axis=1))
     splits = {}
     for split, per_class, end in zip(parts, counts, ends):
-        if split == "train" and not per_class.all():
+        if split == "train" and not per_class.all() and not options.unread:
             empty = os.path.join(root, parts[split], class_names[int(per_class.argmin())])
-            raise DataError(f"The class folder {empty} has no image.")
+            raise DataError(
+                f"The class folder {empty} has no image. Add some, or remove the folder."
+            )
         labels = np.repeat(np.arange(len(class_names), dtype="int32"), per_class)
         part = np.arange(end - len(labels), end)
         splits[split] = Files(root, found.names.take(part), found.sizes[part], labels, (0, 0, 0))

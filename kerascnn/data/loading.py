@@ -91,6 +91,8 @@ def read_source(source: str, options: Options) -> Contents:
     contents = found.read(argument, options)
     for name, examples in contents.splits.items():
         _check(source, name, examples, len(contents.class_names))
+    if found.licence and contents.licence == Contents.licence:
+        return replace(contents, licence=found.licence)
     return contents
 
 

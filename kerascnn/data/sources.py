@@ -139,6 +139,12 @@ def _npz(path: str, options: Options) -> Contents:
     return Contents(class_names=names, splits=splits)
 
 
+SEVERAL_SIZES = (
+    "it holds arrays of Python objects. Images of several sizes can be read as files: see "
+    "folder:PATH and csv:FILE."
+)
+
+
 def _read_npz(path: str) -> dict[str, np.ndarray]:
     if not os.path.exists(path):
         raise DataError(f"There is no file {path}.")
@@ -149,7 +155,9 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except Exception as error:  # a damaged archive raises anything, tokenize.TokenError included
-        raise DataError(f"{path} can't be read as an .npz archive: {error}") from error
+        # NumPy's words for an array of objects are about pickles.
+        why = SEVERAL_SIZES if "Object arrays" in str(error) else error
+        raise DataError(f"{path} can't be read as an .npz archive: {why}") from error
 
 
 def _count_classes(path: str, splits: Mapping[str, Arrays]) -> int:

@@ -40,11 +40,13 @@ def fit(
         training = _assemble(run, config, network, dataset, console, record)
         training.profile = profile
         say, plan = sayer(console), training.batching
+        count = training.recipe.epochs
+        epochs = "1 epoch" if count == 1 else f"{count} epochs"
         for note in plan.notes:
             say(note)
         say(
             f"{training.config['name']}, {trainable(training.model):,} parameters: "
-            f"{training.recipe.epochs} epochs of {plan.description}, "
+            f"{epochs} of {plan.description}, "
             f"{strategies.describe(training.strategy)}. Run: {run.path}"
         )
         training.fit(callbacks)

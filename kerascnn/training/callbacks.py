@@ -13,6 +13,7 @@ from kerascnn.data import Split
 from kerascnn.training.batches import evaluation_batch
 from kerascnn.training.board import Judged, TensorBoardLogs
 from kerascnn.training.inference import preparation
+from kerascnn.training.messages import sayer
 from kerascnn.training.profiling import Profiler
 from kerascnn.training.progress import Progress
 from kerascnn.training.statistics import Probe
@@ -38,7 +39,8 @@ def progress(training: Training, first_epoch: int) -> Progress:
 
 def profiler(training: Training, steps: tuple[int, int]) -> Profiler:
     """A trace of some steps beside TensorBoard's logs."""
-    return Profiler(training.run.path / "tensorboard", steps, training.batching.updates)
+    say = sayer(training.console)
+    return Profiler(training.run.path / "tensorboard", steps, training.batching.updates, say)
 
 
 def close(callbacks: Iterable[keras.callbacks.Callback]) -> None:

@@ -303,8 +303,10 @@ class Training:
         if not self.workers.chief:
             return
         self._save({"interrupted": True, "epochs": len(self.rows)})
+        count = len(self.rows)
+        epochs = "1 complete epoch" if count == 1 else f"{count} complete epochs"
         sayer(self.console)(
-            f"{how} after {len(self.rows)} complete epochs. The model as it is was saved in "
+            f"{how} after {epochs}. The model as it is was saved in "
             f"{self.run.path}. {self._how_to_go_on()}"
         )
 

@@ -68,7 +68,9 @@ def start(
     require_same(stored)
     if isinstance(network, Architecture):
         values = network.space.validate(config["architecture"]["arguments"], owner=network.name)
-        report = load_into(model, network, stored["source"], values, include_top=True)
+        report = load_into(
+            model, network, stored["source"], values, include_top=True, verbose=False
+        )
     else:
         report = load(model, stored["source"], verbose=False)
     say(str(report))

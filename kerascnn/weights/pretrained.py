@@ -34,6 +34,7 @@ def load_into(
     arguments: Mapping[str, Any],
     *,
     include_top: bool,
+    verbose: bool = True,
 ) -> Report:
     """Load what `weights` names: "imagenet", "imagenet:PUBLISHER" or a file.
 
@@ -43,6 +44,7 @@ def load_into(
         weights: what to load.
         arguments: the complete arguments the model was built with.
         include_top: whether it has its classifier.
+        verbose: print the report to stderr if anything was adapted or left out.
 
     Raises:
         WeightsError: no such weights, they can't be fetched, or they don't fit.
@@ -59,14 +61,15 @@ def load_into(
                     _prepare(source, kind, path)
             report = load(model, path, verbose=False)
         report = replace(report, notes=_changes(architecture, source, arguments))
-        report.tell()
+        if verbose:
+            report.tell()
         return report
     if not Path(name).expanduser().is_file():
         raise WeightsError(
             f'{architecture.name}: weights must be None, "imagenet" or a file. '
             f"There is no file {name!r}."
         )
-    return load(model, name)
+    return load(model, name, verbose=verbose)
 
 
 def _changes(

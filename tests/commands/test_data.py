@@ -103,6 +103,19 @@ def test_images_of_several_sizes_need_no_input_shape(tmp_path):
     assert "none is there twice" in shown
 
 
+def test_check_names_the_class_without_images(tmp_path):
+    """Training refuses it, so a check must find it, beside all else that it finds."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    photo(1).save(tmp_path / "a" / "1.png")
+    shown = call("check", f"folder:{tmp_path}", status=1)
+    assert "Classes without a training image: 1" in shown
+    assert "1 image; licence: yours" in shown
+    assert json.loads(call("check", f"folder:{tmp_path}", "--json", status=1))["counts"] == {
+        "train": {"a": 1, "b": 0}
+    }
+
+
 def test_the_bundled_digits_are_sound_and_balanced():
     report = checking.check("mnist5k")
     assert (report.images, report.corrupt, report.duplicates) == (5000, [], [])

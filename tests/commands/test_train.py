@@ -106,7 +106,11 @@ def test_a_run_directory_that_can_not_be_made_is_one_message(tmp_path, monkeypat
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 1
-    assert capsys.readouterr().err == f"Error: {run}: Not a directory.\n"
+    shown = f"Error: {run}: Not a directory. (KERASCNN_VERBOSE=1 shows the traceback.)\n"
+    assert capsys.readouterr().err == shown
+    monkeypatch.setenv("KERASCNN_VERBOSE", "1")
+    with pytest.raises(NotADirectoryError):
+        main()
 
 
 def test_a_misspelt_name_is_answered_before_tensorflow_is_loaded():

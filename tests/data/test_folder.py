@@ -101,7 +101,7 @@ def test_nested_folders_and_files_that_are_no_images(colours):
     photos = load(f"folder:{colours}", validation=0, test=0)
     assert sorted(content(photos.train)) == [(name, n) for name in COLOURS for n in range(20)]
     assert photos.left_out == ("red/notes.txt: no image",)
-    assert "Left out 1 files that are no images: red/notes.txt." in photos.notes
+    assert "Left out 1 file that is no image: red/notes.txt." in photos.notes
 
 
 def damage(colours):
@@ -161,7 +161,7 @@ def test_folders_that_can_not_be_used(tmp_path):
         load(f"folder:{tmp_path}")
     fill(tmp_path / "a", 2)
     (tmp_path / "a" / "empty").mkdir()
-    with pytest.raises(DataError, match=r"a/empty has no image"):
+    with pytest.raises(DataError, match=r"a/empty has no image. Add some, or remove the folder"):
         load(f"folder:{tmp_path / 'a'}")
     fill(tmp_path / "b" / "train", 2)
     fill(tmp_path / "b" / "val", 2)
@@ -182,9 +182,9 @@ def test_conversions_are_counted(colours):
     photos = load(f"folder:{colours}", input_shape=(16, 16, 3))
     assert set(photos.notes) >= {
         "61 images are padded with zeros to 16×16.",
-        "1 images are resized to 16×16.",
-        "1 images are grey repeated to 3 channels.",
-        "1 images are transparent, laid on white.",
+        "1 image is resized to 16×16.",
+        "1 image is grey repeated to 3 channels.",
+        "1 image is transparent, laid on white.",
     }
     with pytest.raises(DataError, match=r"no common size: .*Pass input_shape"):
         load(f"folder:{colours}")

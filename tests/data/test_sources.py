@@ -166,6 +166,11 @@ class TestNpz:
             np.save(file, np.zeros(3))
         with pytest.raises(DataError, match="no zip archive of arrays"):
             load(f"npz:{path}")
+        images = np.empty(2, object)
+        images[:] = [np.zeros((8, 8)), np.zeros((9, 8))]
+        np.savez(path, images=images, labels=[0, 1])
+        with pytest.raises(DataError, match="Images of several sizes can be read as files"):
+            load(f"npz:{path}")
         with pytest.raises(DataError, match=r"no file .*missing\.npz"):
             load(f"npz:{tmp_path / 'missing.npz'}")
 

@@ -37,6 +37,12 @@ def test_only_the_steps_that_were_asked_for_are_traced(monkeypatch, tmp_path):
     assert seen == [("start", 2), ("stop", 6)]
 
 
+def test_steps_that_were_never_run_are_said(tmp_path):
+    told = []
+    Profiler(tmp_path, (20, 30), 4, told.append).on_train_end()
+    assert told == ["No trace: none of the steps 20 to 29 was run."]
+
+
 class Calls(keras.callbacks.Callback):
     """The steps of the run after which a call of several ended."""
 
@@ -53,7 +59,7 @@ class Calls(keras.callbacks.Callback):
 
 def test_a_training_leaves_a_trace_for_tensorboard(tmp_path):
     """And its calls of many steps end where the trace begins and ends."""
-    calls = Calls()
+    calls, shown = Calls(), io.StringIO()
     run = train(
         "lenet5",
         "mnist5k",
@@ -64,8 +70,9 @@ def test_a_training_leaves_a_trace_for_tensorboard(tmp_path):
         record=False,
         profile=(3, 7),
         callbacks=[calls],
-        console=Console(file=io.StringIO()),
+        console=Console(file=shown),
     )
+    assert f"trace is in {run.path}/tensorboard/plugins/profile" in shown.getvalue()
     (trace,) = (run.path / "tensorboard" / "plugins" / "profile").glob("*/*.xplane.pb")
     assert b"Conv2D" in trace.read_bytes(), "the trace has the operations of a step"
     assert {3, 7} <= set(calls.ends)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from kerascnn import registry
 from kerascnn.data import load
 from kerascnn.errors import ArgumentError, RunError, WeightsError
 from kerascnn.training import papers, trainer
 from kerascnn.training.recipes import Augmentation, Recipe
+from kerascnn.training.starting import described, start
 
 # AlexNet's recipe with every part that has a state or depends on the history, made short.
 RECIPE = dataclasses.replace(
@@ -140,6 +142,16 @@ def test_training_starts_from_the_weights_of_another_run(whole, again):
     stored = again.config["weights"]
     assert stored["source"] == str(whole.path / "model.keras")
     assert len(stored["sha256"]) == 64
+
+
+def test_what_became_of_the_weights_is_said_once(whole, capsys):
+    """Five classes in place of ten: the classifier stays as it was initialized."""
+    network, told = registry.get("lenet5"), []
+    model = network(input_shape=(32, 32, 1), classes=5, **SMALL)
+    config = {"seed": 0, "weights": described(whole.path), "architecture": {"arguments": SMALL}}
+    start(model, network, config, Recipe(), told.append)
+    assert "Left at their initial values: logits/kernel, logits/bias" in "".join(told)
+    assert (len(told), capsys.readouterr().err) == (1, "")
 
 
 def test_images_of_the_networks_size_are_taken_as_they_are(again):
