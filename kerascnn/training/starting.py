@@ -15,6 +15,7 @@ from kerascnn.training.initialization import initialize
 from kerascnn.training.recipes import Recipe
 from kerascnn.weights.loading import load
 from kerascnn.weights.pretrained import load_into
+from kerascnn.weights.sources import find
 
 
 def described(weights: str | Path) -> dict[str, Any]:
@@ -38,6 +39,19 @@ def described(weights: str | Path) -> dict[str, Any]:
         )
     with open(path, "rb") as file:
         return {"source": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def require_published(
+    network: Architecture, stored: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> None:
+    """Refuse "imagenet" where nobody has published such weights; fetches nothing.
+
+    Raises:
+        WeightsError: there are none; the message lists what there is.
+    """
+    if stored["sha256"] is None:
+        values = network.space.validate(arguments, owner=network.name)
+        find(network.name, stored["source"], values)
 
 
 def start(

@@ -40,7 +40,7 @@ from kerascnn.training.settings import (
     check_settings,
     refuse_jit,
 )
-from kerascnn.training.starting import described, require_same
+from kerascnn.training.starting import described, require_published, require_same
 from kerascnn.training.workers import Workers
 
 __all__ = ["PRECISIONS", "repeat", "resume", "sayer", "train"]
@@ -123,6 +123,8 @@ def train(
     start = described(weights) if weights else None
     if isinstance(subject.network, Architecture):
         subject.network.cost(subject.shape, **subject.arguments)  # refuses too small an input
+        if start:
+            require_published(subject.network, start, subject.arguments)
     if not isinstance(data, (str, Dataset)):
         raise ArgumentError(
             'data must be a source such as "mnist5k" or "npz:PATH", or a Dataset, as '

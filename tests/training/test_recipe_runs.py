@@ -172,6 +172,12 @@ def test_missing_weights_are_refused_before_data_is_read(tmp_path):
         run(tmp_path / "x", weights="nothing.h5")
 
 
+def test_weights_that_nobody_has_published_leave_no_run_behind(tmp_path):
+    with pytest.raises(WeightsError, match="No ImageNet weights are published for lenet5"):
+        run(tmp_path / "x", weights="imagenet")
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_network_without_dropout_refuses_the_recipes(tmp_path):
     with pytest.raises(ArgumentError, match="lenet5_1998 has no argument `dropout`"):
         run(tmp_path / "x", papers.ALEXNET, name="lenet5_1998")
