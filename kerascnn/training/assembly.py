@@ -40,7 +40,7 @@ def fit(
         training = _assemble(run, config, network, dataset, console, record)
         training.profile = profile
         say, plan = sayer(console), training.batching
-        count = training.recipe.epochs
+        count, alone = training.recipe.epochs, training.recipe.freeze_epochs
         epochs = "1 epoch" if count == 1 else f"{count} epochs"
         for note in plan.notes:
             say(note)
@@ -49,6 +49,9 @@ def fit(
             f"{epochs} of {plan.description}, "
             f"{strategies.describe(training.strategy)}. Run: {run.path}"
         )
+        if alone:
+            until = "Throughout" if alone >= count else f"Until epoch {alone} is done"
+            say(f"{until}, only the classifier learns (freeze_epochs={alone}).")
         training.fit(callbacks)
     return run
 

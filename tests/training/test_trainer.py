@@ -262,7 +262,7 @@ def test_the_saved_model_has_the_averaged_weights(averaged):
     assert averaged.evaluate()["error"] == pytest.approx(averaged.metrics["test_error"], abs=1e-9)
 
 
-def test_only_the_classifier_learns_at_first(tmp_path, quiet):
+def test_only_the_classifier_learns_at_first(tmp_path):
     """Not even the statistics of batch normalization move elsewhere."""
     inputs = keras.Input((28, 28, 1))
     x = keras.layers.Conv2D(4, 5, strides=4, name="conv")(inputs)
@@ -270,7 +270,9 @@ def test_only_the_classifier_learns_at_first(tmp_path, quiet):
     model = keras.Model(inputs, keras.layers.Dense(10, name="head")(keras.layers.Flatten()(x)))
     before = {w.path: w.numpy() for w in model.weights}
     recipe = Recipe(batch_size=500, epochs=2, freeze_epochs=2, schedule="constant")
-    trainer.train(model, "mnist5k", recipe=recipe, run=tmp_path / "run", console=quiet)
+    console = Console(file=io.StringIO(), width=200)
+    trainer.train(model, "mnist5k", recipe=recipe, run=tmp_path / "run", console=console)
+    assert "Throughout, only the classifier learns (freeze_epochs=2)." in console.file.getvalue()
     moved = {w.path.split("/")[0] for w in model.weights if np.any(w.numpy() != before[w.path])}
     assert moved == {"head"}
     assert all(layer.trainable for layer in model.layers), "the saved model is not left frozen"
