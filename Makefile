@@ -35,6 +35,7 @@ bench: $(READY)  ## speed against keras.applications; torchvision and timm where
 	$(BIN)/kerascnn bench build resnet50 vgg16 densenet121
 	$(BIN)/kerascnn bench data
 	$(BIN)/kerascnn bench import
+	$(BIN)/kerascnn bench record resnet20_cifar --set widths=8,16,32 --set stem_width=8 --epochs 8
 
 clean:
 	rm -rf $(VENV)
