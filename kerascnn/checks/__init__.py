@@ -21,6 +21,7 @@ from kerascnn.checks.suite import (
     check_architecture,
     names,
     parametrize_with_checks,
+    require_known,
     run_check,
     run_checks,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "check_architecture",
     "names",
     "parametrize_with_checks",
+    "require_known",
     "run_check",
     "run_checks",
 ]

@@ -90,7 +90,7 @@ def run_checks(
     Raises:
         ArgumentError: a name in `expected_failures` is no check.
     """
-    expected = _known(expected_failures or {})
+    expected = require_known(expected_failures or {})
     case = _case(architecture)
     gc.collect()  # the last case's models are cycles that hold gigabytes
     for name in _checks:
@@ -186,7 +186,7 @@ def parametrize_with_checks(
     cases = []
     for architecture in architectures:
         name = architecture if isinstance(architecture, str) else architecture.name
-        expected = _known(expected_failures.get(name, {}))
+        expected = require_known(expected_failures.get(name, {}))
         for each in _checks:
             marks = []
             if each in expected:
@@ -216,7 +216,12 @@ def _case(architecture: str | Architecture) -> Case:
     return Case(architecture)
 
 
-def _known(expected: Mapping[str, str]) -> Mapping[str, str]:
+def require_known(expected: Mapping[str, str]) -> Mapping[str, str]:
+    """The same mapping from checks to reasons.
+
+    Raises:
+        ArgumentError: a name is no check.
+    """
     for name in expected:
         if name not in _checks:
             raise ArgumentError(f"There is no check {name!r}. Checks: {', '.join(_checks)}.")

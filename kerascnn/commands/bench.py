@@ -157,10 +157,7 @@ def digits(
             name, batch_size=batch_size, epochs=epochs, rounds=rounds, contestants=contestants
         )
     if json:
-        rows = [
-            {"network": n, **dataclasses.asdict(m)} for n, found in results.items() for m in found
-        ]
-        _dump(rows, batch_size=batch_size, epochs=epochs, rounds=rounds, load=load)
+        _dump(_rows(results), batch_size=batch_size, epochs=epochs, rounds=rounds, load=load)
         return
     _table(
         ("images/s", "min–max", "with first epoch", "first step", "ratio", "ratio*"),
@@ -193,10 +190,7 @@ def build(names: list[str] = _names(), rounds: int = _ROUNDS, json: bool = _JSON
     load = os.getloadavg()[0]
     results = {name: building.measure(name, rounds=rounds) for name in names}
     if json:
-        rows = [
-            {"network": n, **dataclasses.asdict(m)} for n, found in results.items() for m in found
-        ]
-        _dump(rows, rounds=rounds, load=load)
+        _dump(_rows(results), rounds=rounds, load=load)
         return
     _table(
         ("seconds", "min–max", "ratio", "first, with imports", "memory"),
@@ -295,10 +289,7 @@ def record(
         for name in names
     }
     if json:
-        rows = [
-            {"network": n, **dataclasses.asdict(m)} for n, found in results.items() for m in found
-        ]
-        _dump(rows, epochs=epochs, rounds=rounds, load=load)
+        _dump(_rows(results), epochs=epochs, rounds=rounds, load=load)
         return
     _table(
         ("seconds", "min–max", "cost"),
@@ -328,6 +319,11 @@ def _check(names: Sequence[str], against: Sequence[str] = ()) -> None:
     for peer in against:
         if peer not in PEERS:
             raise ArgumentError(f"--against must be one of {', '.join(PEERS)}. Received: {peer!r}.")
+
+
+def _rows(results: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """What was measured on each network, one row for each contestant."""
+    return [{"network": n, **dataclasses.asdict(m)} for n, found in results.items() for m in found]
 
 
 def _dump(rows: Sequence[Any], **conditions: Any) -> None:

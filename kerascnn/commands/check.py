@@ -58,10 +58,7 @@ def check(
 
     from kerascnn import checks
 
-    if unknown := sorted(set(expected) - set(checks.names())):
-        raise ArgumentError(
-            f"There is no check {unknown[0]!r}. Checks: {', '.join(checks.names())}."
-        )
+    checks.require_known(expected)  # before a process is started
     outcomes: list[Outcome] = []
     if len(names) == 1:
         running = checks.run_checks(names[0], expected_failures=expected, quick=quick, full=full)

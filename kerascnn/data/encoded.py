@@ -11,6 +11,7 @@ from kerascnn.data import images
 from kerascnn.data.examples import Contents, Encoded, Options
 from kerascnn.data.images import Shape
 from kerascnn.errors import DataError
+from kerascnn.words import counted
 
 # Up to so many files are all read when the data are loaded, so that a damaged one is reported
 # before training begins; with more, it is reported when training meets it.
@@ -48,17 +49,22 @@ def contents(
     notes: list[str] = []
     unreadable: list[str] = []
     if strays:
-        notes.append(_listing(f"Left out {_files(len(strays))}", strays))
+        what = counted(len(strays), "file that is no image", "files that are no images")
+        notes.append(_listing(f"Left out {what}", strays))
     if options.skip_corrupt or sum(len(e.labels) for e in found.values()) <= VERIFY_LIMIT:
         changes: Counter[str] = Counter()
         for split, examples in found.items():
             found[split] = _verified(examples, shape, changes, unreadable, options)
         _refuse_empty(root, found["train"], names)
-        notes += [f"{_counted(count)} {change}." for change, count in changes.most_common()]
+        notes += [
+            f"{counted(count, 'image is', 'images are')} {change}."
+            for change, count in changes.most_common()
+        ]
     else:
         notes.append(_rule(shape))
     if unreadable:
-        notes.append(_listing(f"Left out {_unreadable(len(unreadable))}", unreadable))
+        what = counted(len(unreadable), "unreadable image", "unreadable images")
+        notes.append(_listing(f"Left out {what}", unreadable))
     if len(found) > 1 and "test" not in found:
         found["test"] = found["train"].take(np.arange(0))
         notes.append("There is no test split: the test set is empty.")
@@ -151,18 +157,6 @@ def _rule(shape: Shape) -> str:
         f"{images.PAD_LIMIT} pixels smaller, else scaled and cropped to the middle; all are "
         f"delivered with {channels} {'channel' if channels == 1 else 'channels'}."
     )
-
-
-def _counted(count: int) -> str:
-    return "1 image is" if count == 1 else f"{count} images are"
-
-
-def _unreadable(count: int) -> str:
-    return "1 unreadable image" if count == 1 else f"{count} unreadable images"
-
-
-def _files(count: int) -> str:
-    return "1 file that is no image" if count == 1 else f"{count} files that are no images"
 
 
 def _listing(what: str, items: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ from kerascnn.training.run import Run
 from kerascnn.training.settings import batching, in_precision, refuse_mixed_variables, use_jit
 from kerascnn.training.starting import start
 from kerascnn.training.workers import Workers
+from kerascnn.words import counted
 
 
 def fit(
@@ -41,12 +42,11 @@ def fit(
         training.profile = profile
         say, plan = sayer(console), training.batching
         count, alone = training.recipe.epochs, training.recipe.freeze_epochs
-        epochs = "1 epoch" if count == 1 else f"{count} epochs"
         for note in plan.notes:
             say(note)
         say(
             f"{training.config['name']}, {trainable(training.model):,} parameters: "
-            f"{epochs} of {plan.description}, "
+            f"{counted(count, 'epoch', 'epochs')} of {plan.description}, "
             f"{strategies.describe(training.strategy)}. Run: {run.path}"
         )
         if alone:

@@ -32,6 +32,7 @@ from kerascnn.training.recipes import Recipe
 from kerascnn.training.run import Run, write_history
 from kerascnn.training.settings import Batching
 from kerascnn.training.workers import Workers
+from kerascnn.words import counted
 
 # How long Python leaves the device alone: short enough for a live display, long enough to be free.
 SECONDS_A_CALL = 0.25
@@ -303,8 +304,7 @@ class Training:
         if not self.workers.chief:
             return
         self._save({"interrupted": True, "epochs": len(self.rows)})
-        count = len(self.rows)
-        epochs = "1 complete epoch" if count == 1 else f"{count} complete epochs"
+        epochs = counted(len(self.rows), "complete epoch", "complete epochs")
         sayer(self.console)(
             f"{how} after {epochs}. The model as it is was saved in "
             f"{self.run.path}. {self._how_to_go_on()}"
