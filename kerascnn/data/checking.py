@@ -64,8 +64,11 @@ class Report:
     duplicates: list[list[Example]]
 
     def empty_classes(self) -> list[str]:
-        """The classes without a training image, which no training is possible with."""
-        return [name for name, count in self.counts["train"].items() if not count]
+        """The classes without a training image, which no training is possible with.
+
+        None of a source without training images, which is for evaluation.
+        """
+        return [name for name, count in self.counts.get("train", {}).items() if not count]
 
     def across_splits(self) -> list[list[Example]]:
         """The duplicates that are in more than one split: the test knows training images."""

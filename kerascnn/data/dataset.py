@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerascnn.data import images as pixels
 from kerascnn.data.calls import counted
 from kerascnn.data.images import Shape, decode, workers
+from kerascnn.data.index import Names
 from kerascnn.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
@@ -63,6 +66,7 @@ class Split:
     Args:
         original: from a position to the image before it was fitted to `image_shape`, see
             `original`; None: it was that from the start.
+        names: makes `names`; None: the positions are the names.
     """
 
     def __init__(
@@ -70,10 +74,43 @@ class Split:
         labels: np.ndarray,
         image_shape: Shape,
         original: Callable[[int], np.ndarray] | None = None,
+        names: Callable[[], Names] | None = None,
     ) -> None:
         self.labels = np.ascontiguousarray(labels, "int32")
         self.image_shape = image_shape
         self._original = original
+        self._names = names
+
+    @functools.cached_property
+    def names(self) -> Names:
+        """What identifies each image, whatever else there is: `[size]`, packed byte strings.
+
+        The path of a file below the source's folder, such as `b"train/cat/1.jpg"`; of an image in
+        an archive or a record, which has no name, a digest of its content. Two images have the same
+        name only if they are the same. The names decide on which side of a seeded split an image
+        is. They are made at the first use, which hashes all pixels of arrays.
+        """
+        return self._names() if self._names else _numbered(self.size)
+
+    @functools.cached_property
+    def ids(self) -> np.ndarray:
+        """The names in 8 bytes each, to keep and compare those of millions: uint64 `[size]`."""
+        return self.names.hashes()
+
+    def take(self, index: np.ndarray) -> Split:
+        """The images at these positions, int64 `[n]`, as a split of its own."""
+        index = np.asarray(index, "int64")
+
+        def original(position: int) -> np.ndarray:
+            return self.original(int(index[position]))
+
+        return ReadSplit(
+            lambda position: self._image(int(index[position])),
+            self.labels[index],
+            self.image_shape,
+            original,
+            lambda: self.names.take(index),
+        )
 
     @property
     def size(self) -> int:
@@ -228,9 +265,12 @@ class ArraySplit(Split):
         images: np.ndarray,
         labels: np.ndarray,
         original: Callable[[int], np.ndarray] | None = None,
+        names: Callable[[], Names] | None = None,
     ) -> None:
         height, width, channels = images.shape[1:]
-        super().__init__(labels, (height, width, channels), original)
+        super().__init__(
+            labels, (height, width, channels), original, names or (lambda: digests(images))
+        )
         self.images = images
 
     def _image(self, index: int) -> np.ndarray:
@@ -257,8 +297,9 @@ class ReadSplit(Split):
         labels: np.ndarray,
         image_shape: Shape,
         original: Callable[[int], np.ndarray] | None = None,
+        names: Callable[[], Names] | None = None,
     ) -> None:
-        super().__init__(labels, image_shape, original)
+        super().__init__(labels, image_shape, original, names)
         self._read = read
 
     def _image(self, index: int) -> np.ndarray:
@@ -295,7 +336,7 @@ class EncodedSplit(ReadSplit):
         image_shape: Shape,
         original: Callable[[int], np.ndarray] | None = None,
     ) -> None:
-        super().__init__(read, examples.labels, image_shape, original)
+        super().__init__(read, examples.labels, image_shape, original, examples.names)
         self.examples = examples
 
     def _read_all(
@@ -382,6 +423,47 @@ class EncodedSplit(ReadSplit):
         return data.batch(batch_size, drop_remainder=True).map(whole)
 
 
+def _numbered(count: int) -> Names:
+    return Names.of(str(position).encode() for position in range(count))
+
+
+def digests(images: np.ndarray) -> Names:
+    """A name for each image in memory, of 32 characters: it depends on its size and pixels alone.
+
+    Args:
+        images: uint8 `[n, height, width, channels]`.
+    """
+    return Names.of(pixels.digest(image).hex().encode() for image in images)
+
+
+def joined(splits: Sequence[Split]) -> Split:
+    """All images of these splits, of one shape, one after the other."""
+    first, *others = splits
+    if not others:
+        return first
+    ends = np.cumsum([split.size for split in splits])
+
+    def at(position: int) -> tuple[Split, int]:
+        which = int(np.searchsorted(ends, position, side="right"))
+        return splits[which], position - int(ends[which] - splits[which].size)
+
+    def image(position: int) -> np.ndarray:
+        split, place = at(position)
+        return split.example(place)[0]
+
+    def original(position: int) -> np.ndarray:
+        split, place = at(position)
+        return split.original(place)
+
+    return ReadSplit(
+        image,
+        np.concatenate([split.labels for split in splits]),
+        first.image_shape,
+        original,
+        lambda: Names.of(itertools.chain.from_iterable(split.names for split in splits)),
+    )
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
     """Labelled images for training, validation and test, and what is known of them.
@@ -396,6 +478,8 @@ class Dataset:
         fingerprint: SHA-256 over all that decides what is delivered: pixels, or names and sizes
             of files; labels, split and shape.
         train, validation, test: the splits, each may be empty.
+        split_rule: how images were taken for validation or test where the source has no such
+            split of its own; "": nothing was taken. Runs of older versions were split by another.
     """
 
     name: str
@@ -409,6 +493,7 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+    split_rule: str = ""
 
 
 def explain(error: BaseException) -> str | None:

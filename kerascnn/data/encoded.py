@@ -32,7 +32,7 @@ def contents(
     Args:
         root: how messages call the source.
         class_names: in the order of the labels.
-        splits: the examples of "train", and of others where there are some.
+        splits: the examples of "train", "validation" and "test", as far as there are some.
         options: as the source got them.
         strays: files that are no images.
 
@@ -44,7 +44,7 @@ def contents(
     left_out = [f"{stray}: no image" for stray in strays]
     if options.unread:
         return Contents(class_names=names, splits=found, left_out=tuple(left_out))
-    shape = options.input_shape or _common_shape(root, found["train"])
+    shape = options.input_shape or _common_shape(root, next(iter(found.values())))
     found = {split: examples.delivering(shape) for split, examples in found.items()}
     notes: list[str] = []
     unreadable: list[str] = []
@@ -55,7 +55,8 @@ def contents(
         changes: Counter[str] = Counter()
         for split, examples in found.items():
             found[split] = _verified(examples, shape, changes, unreadable, options)
-        _refuse_empty(root, found["train"], names)
+        if "train" in found:
+            _refuse_empty(root, found["train"], names)
         notes += [
             f"{counted(count, 'image is', 'images are')} {change}."
             for change, count in changes.most_common()
@@ -65,7 +66,7 @@ def contents(
     if unreadable:
         what = counted(len(unreadable), "unreadable image", "unreadable images")
         notes.append(_listing(f"Left out {what}", unreadable))
-    if len(found) > 1 and "test" not in found:
+    if {"train", "validation"} <= set(found) and "test" not in found:
         found["test"] = found["train"].take(np.arange(0))
         notes.append("There is no test split: the test set is empty.")
     return Contents(

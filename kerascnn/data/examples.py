@@ -10,7 +10,7 @@ a `Source`; the name is what users type, with what follows its colon as the argu
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -49,9 +49,11 @@ class Arrays:
         """The examples at these positions."""
         return Arrays(self.images[index], self.labels[index])
 
-    def keys(self) -> Iterable[bytes]:
-        """A name for each example, which decides on which side of a split it falls."""
-        return (str(position).encode() for position in range(len(self.labels)))
+    def names(self) -> Names:
+        """A digest of each image, which stays the same when others are added or removed."""
+        from kerascnn.data.dataset import digests
+
+        return digests(self.images)
 
     def digest(self, update: Callable[[Any], None]) -> None:
         """Feed everything that decides what is delivered into a hash: pixels and labels."""
@@ -68,12 +70,13 @@ class Arrays:
         from kerascnn.data.dataset import ArraySplit, ReadSplit
 
         if self.shape == shape:
-            return ArraySplit(self.images, self.labels), ()
+            return ArraySplit(self.images, self.labels, names=self.names), ()
         first, changes = pixels.fit(self.images[:1], shape)
         size = "×".join(map(str, self.shape))
         notes = tuple(f"{size} images are {change}." for change in changes)
         if len(self.labels) * first.nbytes > ADAPT_LIMIT:
-            return ReadSplit(self._fitted(shape), self.labels, shape, self._original), notes
+            read = self._fitted(shape)
+            return ReadSplit(read, self.labels, shape, self._original, self.names), notes
         adapted = np.empty((len(self.labels), *shape), "uint8")
         starts = range(0, len(adapted), 256)
 
@@ -82,7 +85,7 @@ class Arrays:
             adapted[part] = pixels.fit(self.images[part], shape)[0]
 
         list(pixels.workers().map(fill, starts))
-        return ArraySplit(adapted, self.labels, self._original), notes
+        return ArraySplit(adapted, self.labels, self._original, self.names), notes
 
     def _original(self, position: int) -> np.ndarray:
         return self.images[position]
@@ -118,8 +121,8 @@ class Encoded:
         """
         raise NotImplementedError
 
-    def keys(self) -> Iterable[bytes]:
-        """A name for each example, which decides on which side of a split it falls."""
+    def names(self) -> Names:
+        """What identifies each example, whatever others there are: see `Split.names`."""
         raise NotImplementedError
 
     def digest(self, update: Callable[[Any], None]) -> None:
@@ -146,7 +149,7 @@ class Encoded:
             return pixels.original(self.place(position), self.content(position))
 
         if not fast:
-            return ReadSplit(image, self.labels, shape, original), ()
+            return ReadSplit(image, self.labels, shape, original, self.names), ()
         return EncodedSplit(self, image, shape, original), ()
 
 
@@ -189,9 +192,12 @@ class Files(Encoded):
             self.root, self.paths.take(index), self.sizes[index], self.labels[index], self.shape
         )
 
-    def keys(self) -> Iterable[bytes]:
-        """File names: adding a file moves no other from one side of a split to the other."""
-        return iter(self.paths)
+    def names(self) -> Names:
+        """The paths below the root."""
+        below = os.fsencode(os.path.join(os.path.abspath(self.root), ""))
+        if not len(self.paths) or not (self.paths.text[self.paths.start] == below[0]).any():
+            return self.paths
+        return Names.of(path.removeprefix(below) for path in self.paths)
 
     def digest(self, update: Callable[[Any], None]) -> None:
         """Names and sizes of the files, not their content.
@@ -213,8 +219,9 @@ class Contents:
 
     Attributes:
         class_names: one for each label, in the order of the labels.
-        splits: the examples of "train", and of "validation" and "test" where the source has
-            them; where it hasn't, a share of the training examples is taken.
+        splits: the examples of "train", "validation" and "test", as far as the source has them,
+            one of them at least; where it has no validation or test set, a share of the training
+            examples is taken.
         split_seed: seed of those shares; None: the user's.
         licence: under which the data may be used, as far as known.
         notes: what the user should know, in whole sentences.

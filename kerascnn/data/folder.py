@@ -30,7 +30,7 @@ def _folder(argument: str, options: Options) -> Contents:
     if "labels" in given:
         return table.read(given["labels"], root, options)
     parts = _split_folders(root)
-    class_names = _folders(os.path.join(root, parts["train"]))
+    class_names = _classes(root, parts)
     found, strays = _find(root, parts, class_names, options)
     return contents(root, class_names, found, options, strays)
 
@@ -55,9 +55,13 @@ def _split_folders(root: str) -> dict[str, str]:
         if split in parts:
             raise DataError(f"{root} has two {split} folders: {parts[split]} and {name}.")
         parts[split] = name
-    if "train" not in parts:
-        raise DataError(f"{root} has no train folder beside {' and '.join(names)}.")
     return {split: parts[split] for split in ("train", "validation", "test") if split in parts}
+
+
+def _classes(root: str, parts: Mapping[str, str]) -> list[str]:
+    """The classes of the training images; without such, those of all others."""
+    folders = {split: _folders(os.path.join(root, folder)) for split, folder in parts.items()}
+    return folders.get("train") or sorted({name for names in folders.values() for name in names})
 
 
 def _find(

@@ -126,7 +126,7 @@ def _npz(path: str, options: Options) -> Contents:
             for name, short in SEPARATE.items()
             if {f"x_{short}", f"y_{short}"} <= set(arrays)
         }
-    if "train" not in splits:
+    if not splits:
         raise DataError(
             f"{path} must hold the arrays images and labels, or x_train and y_train, and "
             "optionally x_val, y_val, x_test, y_test and class_names. "

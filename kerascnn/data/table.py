@@ -72,8 +72,6 @@ def read(file: str, root: str, options: Options) -> Contents:
         root, paths, _sizes(file, root, paths, lines), order[np.array(labels)], (0, 0, 0)
     )
     part = np.array(splits)
-    if "train" not in split_numbers:
-        raise DataError(f"{file} has no line of the split train.")
     found: dict[str, Encoded] = {
         name: everything.take(np.flatnonzero(part == split_numbers[name]))
         for name in ("train", "validation", "test")

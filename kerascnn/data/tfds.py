@@ -30,8 +30,11 @@ def _tfds(argument: str, options: Options) -> Contents:
             continue
         shards = [indexed(str(path), image, label) for path in info.filepaths]
         splits[SPLITS[split]] = records(shards, image, [shard.labels for shard in shards])
-    if "train" not in splits:
-        raise DataError(f"tfds:{name} has no split train: {', '.join(builder.info.splits)}.")
+    if not splits:
+        raise DataError(
+            f"tfds:{name} has no split that is for training, validation or test: "
+            f"{', '.join(builder.info.splits)}."
+        )
     names = builder.info.features[label].names
     return encoded.contents(f"tfds:{name}", names, splits, options)
 

@@ -24,7 +24,7 @@ import json
 import os
 import re
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +35,14 @@ from kerascnn.data import encoded
 from kerascnn.data.arguments import SPLITS, parsed
 from kerascnn.data.examples import Contents, Encoded, Options, Source
 from kerascnn.data.images import Shape
+from kerascnn.data.index import Names
 from kerascnn.errors import DataError
 
 IMAGE, LABEL, TEXT = "image/encoded", "image/class/label", "image/class/text"
 HEADER, FOOTER = 12, 4  # bytes before and behind the data of a record
 AT_ONCE = 256  # records that are parsed together
-VERSION = 1  # of the index in the cache
+VERSION = 2  # of the index in the cache
+ARRAYS = ("offsets", "labels", "prints")  # of a shard
 _MISSING = -(2**63)
 
 
@@ -53,6 +55,7 @@ class Shard:
         size: of the file, in bytes.
         offsets: int64 `[n]`, where each record begins.
         labels: int64 `[n]`, as they are stored.
+        prints: uint64 `[n]`, FarmHash's fingerprint of each encoded image.
         texts: label → name of its class, where the records say it.
     """
 
@@ -60,6 +63,7 @@ class Shard:
     size: int
     offsets: np.ndarray
     labels: np.ndarray
+    prints: np.ndarray
     texts: Mapping[int, str]
 
 
@@ -72,6 +76,7 @@ class Records(Encoded):
         file: int32 `[n]`, in which of them each example is.
         number: int64 `[n]`, which of its records it is, from 0.
         offset: int64 `[n]`, where it begins.
+        prints: uint64 `[n]`, FarmHash's fingerprint of the encoded image.
         feature: that holds the image.
         labels, shape: see `Encoded`.
     """
@@ -80,6 +85,7 @@ class Records(Encoded):
     file: np.ndarray
     number: np.ndarray
     offset: np.ndarray
+    prints: np.ndarray
     feature: str
     labels: np.ndarray
     shape: Shape
@@ -107,9 +113,9 @@ class Records(Encoded):
                 f"{self.place(position)} can't be read: {type(error).__name__} {error}"
             ) from error
 
-    def keys(self) -> Iterable[bytes]:
-        """File and number."""
-        return (self.name(position).encode() for position in range(len(self.labels)))
+    def names(self) -> Names:
+        """A digest of each image: its record may get another number when others are added."""
+        return Names.of(b"%016x" % print_ for print_ in self.prints.tolist())
 
     def digest(self, update: Callable[[Any], None]) -> None:
         """Names of the files, and where the records begin."""
@@ -125,6 +131,7 @@ class Records(Encoded):
             self.file[index],
             self.number[index],
             self.offset[index],
+            self.prints[index],
             self.feature,
             self.labels[index],
             self.shape,
@@ -139,6 +146,7 @@ def records(shards: Sequence[Shard], feature: str, labels: Sequence[np.ndarray])
         file=np.repeat(np.arange(len(shards), dtype="int32"), counts),
         number=np.concatenate([np.arange(count) for count in counts]),
         offset=np.concatenate([shard.offsets for shard in shards]),
+        prints=np.concatenate([shard.prints for shard in shards]),
         feature=feature,
         labels=np.concatenate(labels).astype("int32"),
         shape=(0, 0, 0),
@@ -168,11 +176,12 @@ def indexed(path: str, image: str, label: str) -> Shard:
         head = json.loads(archive["head"].tobytes())
         if head["state"] == state:
             texts = {int(number): text for number, text in head["texts"].items()}
-            return Shard(path, status.st_size, archive["offsets"], archive["labels"], texts)
+            return Shard(path, status.st_size, *(archive[name] for name in ARRAYS), texts)
     shard = _read(path, status.st_size, image, label)
     head = json.dumps({"state": state, "texts": shard.texts}).encode()
     file = io.BytesIO()
-    np.savez(file, head=np.frombuffer(head, "uint8"), offsets=shard.offsets, labels=shard.labels)
+    arrays = {name: getattr(shard, name) for name in ARRAYS}
+    np.savez(file, head=np.frombuffer(head, "uint8"), **arrays)
     with contextlib.suppress(OSError):  # a cache that can't be written is none
         cache.write(kept, file.getvalue())
     return shard
@@ -191,14 +200,17 @@ def _read(path: str, size: int, image: str, label: str) -> Shard:
     def parse(content: Any) -> tuple[Any, ...]:
         found = tf.io.parse_example(content, spec)
         lengths = tf.strings.length(content)
-        return lengths, tf.strings.length(found[image]) > 0, found[label], found[TEXT]
+        prints = tf.fingerprint(found[image][:, None])
+        has_image = tf.strings.length(found[image]) > 0
+        return lengths, has_image, found[label], prints, found[TEXT]
 
     lengths: list[int] = []
     labels: list[int] = []
+    prints: list[int] = []
     texts: dict[int, str] = {}
     data = tf.data.TFRecordDataset(path).batch(AT_ONCE).map(parse, tf.data.AUTOTUNE)
     try:
-        for length, has_image, number, text in data.as_numpy_iterator():
+        for length, has_image, number, print_, text in data.as_numpy_iterator():
             if (lacking := ~has_image | (number == _MISSING)).any():
                 position = int(lacking.argmax())
                 name, kind = (label, "int64") if has_image[position] else (image, "bytes")
@@ -209,6 +221,7 @@ def _read(path: str, size: int, image: str, label: str) -> Shard:
                 )
             lengths += length.tolist()
             labels += number.tolist()
+            prints += print_.view("<u8")[:, 0].tolist()
             for one in np.unique(number, return_index=True)[1]:
                 texts.setdefault(int(number[one]), text[one].decode(errors="replace"))
     except tf.errors.OpError as error:
@@ -221,6 +234,7 @@ def _read(path: str, size: int, image: str, label: str) -> Shard:
         size,
         np.cumsum(steps) - steps,
         np.array(labels, "int64"),
+        np.array(prints, "uint64"),
         texts if all(texts.values()) else {},
     )
 
@@ -265,8 +279,6 @@ def _tfrecord(argument: str, options: Options) -> Contents:
     shards: dict[str, list[Shard]] = {}
     for path, split in named.items():
         shards.setdefault(split or "train", []).append(indexed(path, image, label))
-    if "train" not in shards:
-        raise DataError(f"{pattern}: no file has train in its name, but others have their split.")
     return _contents(pattern, shards, image, options)
 
 
@@ -274,9 +286,10 @@ def _contents(
     pattern: str, shards: Mapping[str, list[Shard]], image: str, options: Options
 ) -> Contents:
     """Examples whose labels are the places of the stored numbers among the training images'."""
-    stored = np.unique(np.concatenate([shard.labels for shard in shards["train"]]))
+    known = shards.get("train") or [shard for part in shards.values() for shard in part]
+    stored = np.unique(np.concatenate([shard.labels for shard in known]))
     if not len(stored):
-        raise DataError(f"{pattern}: the training files have no record.")
+        raise DataError(f"{pattern}: the files have no record.")
     splits: dict[str, Encoded] = {}
     for split in ("train", "validation", "test"):
         if split not in shards:
@@ -290,7 +303,7 @@ def _contents(
                 )
         labels = [np.searchsorted(stored, shard.labels) for shard in shards[split]]
         splits[split] = records(shards[split], image, labels)
-    texts = {number: text for shard in shards["train"] for number, text in shard.texts.items()}
+    texts = {number: text for shard in known for number, text in shard.texts.items()}
     names = [texts.get(number, str(number)) for number in stored.tolist()]
     return encoded.contents(pattern, names, splits, options)
 

@@ -167,6 +167,7 @@ def train(
             "source": source,
             "image_shape": list(dataset.image_shape),
             "fingerprint": dataset.fingerprint,
+            "split_rule": dataset.split_rule,
             "skip_corrupt": skip_corrupt,
             "sizes": {k: getattr(dataset, k).size for k in ("train", "validation", "test")},
         },
@@ -320,6 +321,12 @@ def _same_data(run: Run, data: Dataset | None, console: Console) -> Dataset:
         sayer(console),
     )
     if dataset.fingerprint != stored["fingerprint"]:
+        if dataset.split_rule and "split_rule" not in stored:
+            raise RunError(
+                f"The run {run.path} was started by an older kerascnn, which took the validation "
+                f"and test images of {stored['source']} by another rule, so training on would mix "
+                "them with others. Start a new run with `kerascnn train NAME --data ...`."
+            )
         raise RunError(
             f"The data {stored['source']} has changed since the run {run.path} was started, so "
             "the same result can't be expected. Start a new run with `kerascnn train NAME "

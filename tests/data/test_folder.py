@@ -11,7 +11,7 @@ from PIL import Image
 
 from kerascnn import data
 from kerascnn.data import encoded
-from kerascnn.errors import DataError
+from kerascnn.errors import ArgumentError, DataError
 
 load = functools.partial(data.load, echo=None)
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
@@ -44,15 +44,9 @@ def content(split):
     return seen
 
 
-def test_every_image_is_in_one_split_and_each_split_has_every_class(colours):
+def test_every_image_is_in_one_split(colours):
     photos = load(f"folder:{colours}", validation=0.2, test=0.1, seed=3)
     parts = [content(getattr(photos, name)) for name in SPLITS]
-    assert [len(part) for part in parts] == [42, 12, 6]
-    assert [np.bincount(getattr(photos, n).labels).tolist() for n in SPLITS] == [
-        [14] * 3,
-        [4] * 3,
-        [2] * 3,
-    ]
     everything = [(name, number) for name in COLOURS for number in range(20)]
     assert sorted(parts[0] + parts[1] + parts[2]) == everything
     assert parts[0] == sorted(parts[0])  # natural order
@@ -68,11 +62,68 @@ def test_the_split_depends_on_the_seed_alone(colours, tmp_path):
     assert content(load(f"folder:{moved}", seed=1).test) == content(first.test)
 
 
-def test_adding_a_file_moves_hardly_any_other(colours):
-    before = set(content(load(f"folder:{colours}", test=0.3).test))
-    Image.new("RGB", (12, 10), COLOURS["red"]).save(colours / "red" / "new.png")
-    after = set(content(load(f"folder:{colours}", test=0.3).test))
-    assert len(before - after) <= 1
+def sides(photos):
+    return {name: side for side in SPLITS for name in getattr(photos, side).names}
+
+
+def test_adding_and_deleting_files_moves_no_other(colours):
+    """Not even in a class of one image, nor when a class is new or gone."""
+    before = sides(load(f"folder:{colours}", test=0.3))
+    assert len(before) == 60
+    kept = dict(before)
+    for number in range(100, 140):
+        Image.new("RGB", (12, 10), COLOURS["red"]).save(colours / "red" / f"{number}.png")
+    for number in range(1, 20):
+        (colours / "blue" / f"{number:03}.png").unlink()
+        del kept[b"blue/%03d.png" % number]
+    shutil.rmtree(colours / "green")
+    shutil.copytree(colours / "red", colours / "yellow")
+    after = sides(load(f"folder:{colours}", test=0.3))
+    assert len(after) == 121
+    for name, side in kept.items():
+        assert name.startswith(b"green/") or after[name] == side
+
+
+def test_a_class_that_a_split_has_no_image_of_is_told(tmp_path):
+    fill(tmp_path / "few", 2)
+    photos = load(f"folder:{tmp_path / 'few'}", validation=0.01, test=0.01)
+    assert photos.train.size == 6
+    assert "No validation image of 3 classes: blue, green, red." in photos.notes
+    assert "No test image of 3 classes: blue, green, red." in photos.notes
+
+
+def test_names_and_ids_identify_the_files(colours):
+    photos = load(f"folder:{colours}", split="all").test
+    assert list(photos.names)[::20] == [b"blue/000.png", b"green/000.png", b"red/000.png"]
+    assert (photos.ids.dtype, len(set(photos.ids.tolist()))) == (np.uint64, 60)
+    one = load(f"folder:{colours}").train
+    assert photos.ids[list(photos.names).index(one.names[7])] == one.ids[7]
+    some = photos.take(np.array([41, 3]))
+    assert list(some.names) == [b"red/001.png", b"blue/003.png"]
+    assert content(some) == [("red", 1), ("blue", 3)]
+    ((images, labels),) = some.batches(4)
+    assert (images[0, 0, 0, 0], *labels.numpy()) == (1, 2, 0)
+
+
+def test_what_is_only_to_be_evaluated(tmp_path):
+    """A folder without training images is refused for training, and whole for evaluation."""
+    for split, count in (("val", 3), ("test", 2)):
+        fill(tmp_path / split, count)
+    source = f"folder:{tmp_path}"
+    with pytest.raises(DataError, match=r"no training image, only 9 for validation and 6 for test"):
+        load(source)
+    assert load(source, split="test").test.size == 6
+    whole = load(source, split="all")
+    assert [getattr(whole, name).size for name in SPLITS] == [0, 0, 15]
+    every = [(name, number) for count in (3, 2) for name in COLOURS for number in range(count)]
+    assert content(whole.test) == every
+    assert whole.test.names[9] == b"test/blue/000.png"
+    with pytest.raises(DataError, match="there is no training image, only of validation and test"):
+        load(source, split="train")
+    plain = load(f"folder:{tmp_path / 'val'}", split="all")
+    assert (plain.test.size, plain.split_rule) == (9, "")
+    with pytest.raises(ArgumentError, match=r"split must be train.*Received: 'val'"):
+        load(source, split="val")
 
 
 def test_folders_for_each_split(tmp_path):
@@ -82,7 +133,8 @@ def test_folders_for_each_split(tmp_path):
     assert [getattr(photos, name).size for name in SPLITS] == [15, 9, 6]
     shutil.rmtree(tmp_path / "val")
     photos = load(f"folder:{tmp_path}", validation=0.4)
-    assert [getattr(photos, name).size for name in SPLITS] == [9, 6, 6]
+    assert photos.train.size + photos.validation.size == 15
+    assert photos.test.size == 6
     shutil.rmtree(tmp_path / "test")
     (tmp_path / "validation").mkdir()
     shutil.copytree(tmp_path / "Training" / "red", tmp_path / "validation" / "red")
@@ -172,7 +224,7 @@ def test_folders_that_can_not_be_used(tmp_path):
     with pytest.raises(DataError, match="two validation folders: val and valid"):
         load(f"folder:{tmp_path / 'b'}")
     fill(tmp_path / "c" / "test", 2)
-    with pytest.raises(DataError, match="no train folder beside test"):
+    with pytest.raises(DataError, match="no training image, only 6 for test"):
         load(f"folder:{tmp_path / 'c'}")
 
 
@@ -223,5 +275,5 @@ def test_large_sets_are_not_read_when_loading(colours, monkeypatch):
     monkeypatch.setattr(encoded, "VERIFY_LIMIT", 59)
     monkeypatch.setattr(encoded.images, "read", lambda *args: pytest.fail("an image was read"))
     photos = load(f"folder:{colours}", input_shape=(32, 32, 3))
-    assert photos.train.size == 48
+    assert sum(getattr(photos, name).size for name in SPLITS) == 60
     assert any("padded with zeros if they are at most 8 pixels smaller" in n for n in photos.notes)

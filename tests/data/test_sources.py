@@ -93,25 +93,36 @@ class TestNpz:
 
         return write
 
-    def test_one_set_is_split_by_class_and_seed(self, write):
-        images = RNG.integers(0, 256, (100, 6, 5), "uint8")
-        source = write(images=images, labels=np.repeat([0, 1, 2], [70, 25, 5])[:, None])
+    def test_one_set_is_split_by_content_and_seed(self, write):
+        images = RNG.integers(0, 256, (1000, 6, 5), "uint8")
+        labels = np.repeat([0, 1, 2], [700, 250, 50])[:, None]
+        source = write(images=images, labels=labels)
         parts = load(source, seed=3, validation=0.2, test=0.1)
         assert parts.image_shape == (6, 5, 1)
-        assert [counts(getattr(parts, name), 3) for name in SPLITS] == [
-            [49, 18, 3],  # 25 * 0.1 rounds to 2; a class of 5 still gives one to the test
-            [14, 5, 1],
-            [7, 2, 1],
-        ]
+        for name, share in (("validation", 0.2), ("test", 0.1)):
+            expected = share * np.array([700, 250, 50])
+            off = counts(getattr(parts, name), 3) - expected
+            assert (np.abs(off) < 3 * np.sqrt(expected * (1 - share))).all()
         every = np.concatenate([arrays(getattr(parts, name)) for name in SPLITS])
         assert sorted(map(bytes, every)) == sorted(map(bytes, images))
         assert load(source, seed=3, validation=0.2, test=0.1).fingerprint == parts.fingerprint
         assert load(source, seed=4, validation=0.2, test=0.1).fingerprint != parts.fingerprint
         taken = (
-            "20 for validation and 10 for test are taken from 100 training images, class by class."
+            f"{parts.validation.size} for validation and {parts.test.size} for test are taken "
+            "from 1000 training images, by their names."
         )
         assert parts.notes == (taken,)
-        assert load(source, validation=0, test=0).notes == ()
+        assert parts.split_rule == "hash of the name, seed 3, validation 0.2, test 0.1"
+        whole = load(source, validation=0, test=0)
+        assert (whole.notes, whole.split_rule) == ((), "")
+
+        def sides(parts):
+            return {name: side for side in SPLITS for name in getattr(parts, side).names}
+
+        few = np.delete(np.arange(1000), range(1, 900, 3))
+        reversed_ = write(images=images[few][::-1], labels=labels[few][::-1])
+        after = sides(load(reversed_, seed=3, validation=0.2, test=0.1))
+        assert after.items() < sides(parts).items(), "an image's side depends on its content alone"
 
     def test_separate_sets_and_names(self, write):
         pixels = RNG.integers(0, 256, (10, 4, 4, 3), "uint8")
@@ -124,7 +135,7 @@ class TestNpz:
 
     def test_a_class_without_training_images_is_told(self, write):
         parts = load(write(images=np.zeros((9, 4, 4), "uint8"), labels=[0, 2, 3] * 3))
-        assert "No training image of 1 classes: 1." in parts.notes
+        assert "No training image of 1 class: 1." in parts.notes
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -231,12 +242,13 @@ class TestKerasDatasets:
         np.savez(folder / "mnist.npz", **content)
         return content
 
-    def test_mnist_has_a_fixed_stratified_validation_set(self, server, cache, capsys):
+    def test_mnist_has_a_fixed_validation_set(self, server, cache, capsys):
         address, folder = server
         content = self.serve_mnist(folder)
         cache(mnist, address)
         first, second = load("mnist", seed=1), load("mnist", seed=2)
-        assert [counts(getattr(first, name)) for name in SPLITS] == [[18] * 10, [2] * 10, [3] * 10]
+        assert first.train.size + first.validation.size == 200
+        assert counts(first.test) == [3] * 10
         assert first.fingerprint == second.fingerprint
         np.testing.assert_array_equal(arrays(first.test)[..., 0], content["x_test"])
         train = np.concatenate([arrays(first.train), arrays(first.validation)])
@@ -273,7 +285,8 @@ class TestKerasDatasets:
                 archive.addfile(entry, io.BytesIO(packed))
         cache(cifar100, address)
         photos = load("cifar100")
-        assert [getattr(photos, name).size for name in SPLITS] == [200, 100, 100]
+        assert photos.train.size + photos.validation.size == 300
+        assert photos.test.size == 100
         assert photos.image_shape == (32, 32, 3)
         assert (photos.classes, photos.class_names[99]) == (100, "worm")
 
@@ -341,7 +354,9 @@ class TestNames:
         registry.refresh()
         try:
             stripes = load("stripes:200", input_shape=(10, 10, 1))
-            assert [getattr(stripes, name).size for name in SPLITS] == [32, 4, 4]
+            sizes = [getattr(stripes, name).size for name in SPLITS]
+            assert sum(sizes) == 40
+            assert list(stripes.train.names)[:1] != [b"0"]
             image, label = stripes.train.example(1)
             assert image[5, 5, 0] == 200 * label
             with pytest.raises(BrokenPluginError, match=r"'wrong' must be a kerascnn.data.Source"):

@@ -76,7 +76,7 @@ def test_labels_for_a_folder(table, tmp_path):
         ("path,label,split\nphotos/1.png,a,dev\n", "line 2: the split .*Received: 'dev'"),
         ("path,label\nphotos/1.png,a\nphotos/x.png,a\n", "line 3: there is no file .*x.png"),
         ("path,label\nphotos/1.png,a\n./photos/1.png,b\n", "line 3: .* a second time"),
-        ("path,label,split\nphotos/1.png,a,test\n", "no line of the split train"),
+        ("path,label,split\nphotos/1.png,a,test\n", "no training image, only 1 for test"),
         ('path,label\n"photos/1.png,a\n', "can't be read as a table"),
     ],
 )

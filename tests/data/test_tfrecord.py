@@ -75,6 +75,16 @@ def test_records_of_several_files_and_splits(tmp_path):
     assert load(f"tfrecord:{tmp_path}/train*").class_names == ("cat", "dog")
 
 
+def test_names_are_the_images_own(tmp_path):
+    """A record that is added before others changes their number, and not their name."""
+    path = tmp_path / "a.rec"
+    write(path, [example(n, n % 2) for n in range(1, 10)])
+    names = list(load(f"tfrecord:{path}").train.names)
+    write(path, [example(n, n % 2) for n in range(10)])
+    assert list(load(f"tfrecord:{path}", split="all").test.names)[1:] == names
+    assert len(set(names)) == 9
+
+
 def test_the_order_is_shuffled_over_all_files(tmp_path):
     for file in range(4):
         write(tmp_path / f"{file}.tfrecord", [example(10 * file + n, n % 2) for n in range(10)])
@@ -168,7 +178,7 @@ def test_check_names_duplicates_by_file_and_record(tmp_path):
     [
         ({}, "no file that matches"),
         ({"a.rec": []}, "no record"),
-        ({"test-0.rec": [0]}, "no file has train in its name"),
+        ({"test-0.rec": [0]}, "no training image, only 1 for test"),
         ({"train-0.rec": [0], "more.rec": [0]}, "some files are named after a split, and .*more"),
         ({"train-0.rec": [1, 2], "val-0.rec": [2, 5]}, "val-0.rec, record 1: .* label 5"),
     ],

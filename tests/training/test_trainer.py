@@ -334,6 +334,21 @@ def test_data_that_changed_is_refused_on_resume(finished, tmp_path, quiet):
         trainer.resume(path, console=quiet)
 
 
+def test_a_run_whose_split_was_made_by_an_older_rule_says_so(finished, tmp_path, quiet):
+    """Its images would fall on other sides today: that is no change of the data."""
+    run, _ = finished
+    images, labels = np.zeros((40, 32, 32), "uint8"), np.arange(40) % 10
+    images += np.arange(40, dtype="uint8")[:, None, None]
+    np.savez(tmp_path / "set.npz", images=images, labels=labels)
+    config = run.config
+    config["data"] |= {"source": f"npz:{tmp_path / 'set.npz'}", "fingerprint": "0" * 64}
+    del config["data"]["split_rule"]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match="by an older kerascnn, which took .* by another rule"):
+        trainer.resume(tmp_path / "run", console=quiet)
+
+
 def test_a_loss_that_is_not_a_number_stops_with_a_hint(tmp_path, quiet):
     wild = Recipe(optimizer="sgd", learning_rate=1e38, schedule="constant", batch_size=500)
     with pytest.raises(TrainingError, match=r"step \d+ of epoch 1, with a learning rate of") as e:
