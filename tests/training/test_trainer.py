@@ -345,7 +345,7 @@ def test_a_run_whose_split_was_made_by_an_older_rule_says_so(finished, tmp_path,
     del config["data"]["split_rule"]
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(RunError, match="by an older kerascnn, which took .* by another rule"):
+    with pytest.raises(RunError, match=r"by an older kerascnn, which took .* by another rule"):
         trainer.resume(tmp_path / "run", console=quiet)
 
 
