@@ -8,7 +8,6 @@ is done here, once.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import operator
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerascnn.errors import ArgumentError
 from kerascnn.space import Space
+from kerascnn.words import did_you_mean
 
 if TYPE_CHECKING:
     import os
@@ -279,10 +279,8 @@ class Architecture:
         own, common = [param.name for param in self.space], [name for name, _ in _CALL]
         for name in arguments:
             if name not in own:
-                near = difflib.get_close_matches(name, own + common, n=1)
                 raise ArgumentError(
-                    f"{self.name} has no argument {name!r}."
-                    f"{f' Did you mean {near[0]!r}?' if near else ''} "
+                    f"{self.name} has no argument {name!r}.{did_you_mean(name, own + common)} "
                     f"Its own arguments: {', '.join(own) or 'none'}. "
                     f"Those of every architecture: {', '.join(common)}."
                 )

@@ -12,9 +12,9 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from typer.core import TyperGroup
 
 from kerascnn import __version__, registry
+from kerascnn.commands.groups import Group
 from kerascnn.errors import KerascnnError, UnknownNameError
 from kerascnn.quiet import hush_tensorflow, verbose
 
@@ -22,7 +22,7 @@ from kerascnn.quiet import hush_tensorflow, verbose
 ORDER = ("list", "info", "train", "evaluate", "predict")
 
 
-class EntryPointGroup(TyperGroup):
+class EntryPointGroup(Group):
     """A group whose commands are found through entry points and imported when they are needed."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -66,7 +66,7 @@ def load_command(group: str, name: str) -> Any:
     if isinstance(found, typer.Typer):
         app = found
     else:
-        app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+        app = typer.Typer(rich_markup_mode=None, add_completion=False)
         app.command(name=name)(found)
     command = typer.main.get_command(app)
     command.name = name
@@ -76,7 +76,7 @@ def load_command(group: str, name: str) -> Any:
 app = typer.Typer(
     cls=EntryPointGroup,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     help="The classic convolutional networks for Keras 3: list, build, train, look inside.",
     pretty_exceptions_show_locals=False,
 )

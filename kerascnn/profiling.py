@@ -14,6 +14,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -34,6 +35,7 @@ from kerascnn.receptive_fields import (
     through_layer,
     union,
 )
+from kerascnn.tables import html, text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -149,27 +151,20 @@ class Profile:
         """A Rich table with one row for each layer, and the totals."""
         from rich.table import Table
 
-        table = Table(title=self.model, box=None, show_footer=True, header_style="bold")
-        table.add_column("layer", "total", overflow="fold")
-        for column, footer in (
-            ("output", ""),
-            ("kernel", ""),
-            ("parameters", f"{self.params + self.other_params:,}"),
-            ("MACs", f"{self.macs:,}"),
-            ("field / stride", ""),
-        ):
-            table.add_column(column, footer, justify="right")
-        for layer in self.layers:
-            params = layer.params + layer.other_params
-            table.add_row(
-                layer.name,
-                "×".join(map(str, layer.output_shape)),
-                _window_text(layer),
-                f"{params:,}" if params else "",
-                "unknown" if layer.macs is None else f"{layer.macs:,}" if layer.macs else "",
-                str(layer.receptive_field or ""),
-            )
+        from kerascnn.tables import Name
+
+        table = Table(
+            title=self.model, box=None, show_footer=True, header_style="bold", pad_edge=False
+        )
+        table.add_column(TITLES[0], "total")
+        for title, footer in zip(TITLES[1:], self._totals()):
+            table.add_column(title, footer, justify="right", no_wrap=True)
+        for name, *cells in map(_cells, self.layers):
+            table.add_row(Name(name), *cells)
         return table
+
+    def _totals(self) -> tuple[str, ...]:
+        return ("", "", f"{self.params + self.other_params:,}", f"{self.macs:,}", "")
 
     def to_dict(self) -> dict[str, Any]:
         """Totals and layers as plain values."""
@@ -187,12 +182,12 @@ class Profile:
 
     def __str__(self) -> str:
         """The table as text."""
-        from rich.console import Console
+        return text(self.table(), TEXT_WIDTH)
 
-        console = Console(width=100)
-        with console.capture() as captured:
-            console.print(self.table())
-        return captured.get()
+    def _repr_html_(self) -> str:
+        """The table as notebooks show it."""
+        rows = [*map(_cells, self.layers), ("total", *self._totals())]
+        return f"<b>{escape(self.model)}</b>" + html(TITLES, rows, numbers=TITLES[1:])
 
     def to_json(self) -> str:
         """`to_dict` as JSON."""
@@ -449,6 +444,22 @@ def _peak(lifetimes: Iterable[tuple[int, int, int]]) -> int:
 
 
 # --- Text ------------------------------------------------------------------------------------
+
+TITLES = ("layer", "output", "kernel", "parameters", "MACs", "field/stride")
+TEXT_WIDTH = 100  # columns of a profile that is printed
+
+
+def _cells(layer: LayerProfile) -> tuple[str, ...]:
+    """A layer's row, under `TITLES`."""
+    params = layer.params + layer.other_params
+    return (
+        layer.name,
+        "×".join(map(str, layer.output_shape)),
+        _window_text(layer),
+        f"{params:,}" if params else "",
+        "unknown" if layer.macs is None else f"{layer.macs:,}" if layer.macs else "",
+        str(layer.receptive_field or ""),
+    )
 
 
 def _window_text(layer: LayerProfile) -> str:

@@ -16,6 +16,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 from kerascnn.errors import ArgumentError
+from kerascnn.words import did_you_mean
 
 Rule = Callable[[Mapping[str, Any]], str | None]
 """A condition over all arguments together: the reason why they are illegal, or None."""
@@ -248,7 +249,8 @@ class Space:
             if name not in values:
                 legal = ", ".join(sorted(values)) or "none"
                 raise ArgumentError(
-                    f"{owner} has no argument {name!r}. Its own arguments: {legal}."
+                    f"{owner} has no argument {name!r}.{did_you_mean(name, values)} "
+                    f"Its own arguments: {legal}."
                 )
             values[name] = self[name].check(value, owner=owner)
         if reason := self.broken_rule(values):
@@ -300,7 +302,10 @@ class Space:
         for name in named:
             if name not in self:
                 legal = ", ".join(p.name for p in self.params)
-                raise ArgumentError(f"The search has no parameter {name!r}. It has: {legal}.")
+                raise ArgumentError(
+                    f"The search has no parameter {name!r}."
+                    f"{did_you_mean(name, [p.name for p in self.params])} It has: {legal}."
+                )
             if named.count(name) > 1:
                 raise ArgumentError(
                     f"search: {name} can be fixed, chosen from values or given a range, but only "

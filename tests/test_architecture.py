@@ -135,8 +135,8 @@ def test_mixed_precision_keeps_the_head_in_float32():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"width": 3}, "no argument 'width'. Did you mean 'widths'? Its own arguments: widths, k"),
-        ({"num_classes": 3}, "Did you mean 'classes'?"),
+        ({"width": 3}, "no argument 'width'. Did you mean widths? Its own arguments: widths, k"),
+        ({"num_classes": 3}, "Did you mean classes?"),
         ({"q": 3}, "Those of every architecture: include_top, weights, input_tensor, input_shape"),
         ({"widths": 3}, "widths must be a sequence, each an integer from 2 to 16. Received: 3"),
         ({"classes": 0}, "classes must be a positive integer. Received: 0"),

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup
 
 from kerascnn import registry
 from kerascnn.cli import complete_architecture, load_command
+from kerascnn.commands.groups import Group
 
 if TYPE_CHECKING:
     from kerascnn.bench.networks import Row
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PEERS = ("keras", "torchvision", "timm")
 
 
-class _WithPlugins(TyperGroup):
+class _WithPlugins(Group):
     """Our benchmarks, and those of other packages: entry points of `kerascnn.benchmarks`."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -38,6 +38,7 @@ bench = typer.Typer(
     no_args_is_help=True,
     help="Measure speed against peers.",
     add_completion=False,
+    rich_markup_mode=None,
 )
 
 
@@ -338,6 +339,8 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *notes: str) -
     from rich.console import Console
     from rich.table import Table
 
+    from kerascnn.tables import show
+
     table = Table("", box=None)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
@@ -348,7 +351,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *notes: str) -
             table.add_row(f"[bold]{group}")
         table.add_row(*row[1:])
     console = Console()
-    console.print(table)
+    show(console, table)
     for note in notes:
         console.print(note, highlight=False)
 

@@ -124,6 +124,8 @@ def _show(outcomes: Sequence[Outcome]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from kerascnn.tables import show
+
     table = Table(title=outcomes[0].architecture, title_justify="left", box=None)
     table.add_column("check", no_wrap=True)
     table.add_column("seconds", justify="right")
@@ -132,7 +134,7 @@ def _show(outcomes: Sequence[Outcome]) -> None:
         text = f"[{COLOURS[outcome.status]}]{outcome.status}[/]"
         text += f": {escape(outcome.reason)}" if outcome.reason else ""
         table.add_row(outcome.check, f"{outcome.seconds:.1f}", text)
-    Console().print(table)
+    show(Console(), table)
 
 
 def _print_totals(outcomes: list[Outcome]) -> None:

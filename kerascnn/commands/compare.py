@@ -68,6 +68,8 @@ def compare(
     from rich.console import Console
     from rich.table import Table
 
+    from kerascnn.tables import show
+
     subject = next((f"{r.error.metric}, {r.error.dataset}" for r in rows if r.error), "")
     table = Table(box=None, caption=f"error: {subject}" if subject else None)
     for title in ("name", "year", "parameters", "MACs", "field", "error"):
@@ -84,7 +86,7 @@ def compare(
             row.error.protocol if row.error else "",
         )
     console = Console()
-    console.print(table)
+    show(console, table)
     if save:
         console.print(f"Picture: {save}")
 

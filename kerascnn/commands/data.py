@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kerascnn.cli import complete_architecture
+from kerascnn.commands.groups import Group
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,10 +25,11 @@ FEW_CLASSES = 20  # are all shown
 CHANGED = 3  # augmented pictures beside each original
 
 data = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     help="Sources of data: list them, check one, preview its augmentation.",
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
 )
 
 
@@ -55,11 +57,13 @@ def list_(json: bool = typer.Option(False, "--json", help="Machine-readable outp
     from rich.markup import escape
     from rich.table import Table
 
+    from kerascnn.tables import show
+
     table = Table("source", "what", "licence", "from", box=None)
     table.columns[0].no_wrap = True
     for row in rows:
         table.add_row(*map(escape, row))
-    Console().print(table)
+    show(Console(), table)
 
 
 @data.command()

@@ -23,10 +23,10 @@ def export(
 ) -> None:
     """Export a model, and compare the file's outputs with the model's in the real runtime."""
     from kerascnn import exporting
-    from kerascnn.commands.options import parse_arguments, parse_shape
+    from kerascnn.commands.options import parse_arguments, parse_shape, run_directory
     from kerascnn.errors import ArgumentError
 
-    if Path(model).is_dir():
+    if path := run_directory(model):
         from kerascnn.training.run import Run
 
         if weights or input_shape or classes or set_:
@@ -34,7 +34,7 @@ def export(
                 f"{model} is a run, whose model is complete: --weights, --input-shape, --classes "
                 "and --set are for the name of an architecture."
             )
-        run = Run.open(model)
+        run = Run.open(path)
         network, preprocessing = run.model(), run.preprocessing()
     else:
         from kerascnn import registry
@@ -47,16 +47,16 @@ def export(
         preprocessing = architecture.card.preprocessing
         if weights and weights.startswith("imagenet"):
             preprocessing = expected(model, weights, **arguments)
-    path = exporting.export(
+    written = exporting.export(
         network,
-        output or Path(Path(model).resolve().name if Path(model).is_dir() else model),
+        output or Path(path.resolve().name if path else model),
         format,
         preprocessing=preprocessing if pixels else None,
     )
     exported = exporting.with_preprocessing(network, preprocessing) if pixels else network
-    gap = exporting.difference(exported, path, format)
+    gap = exporting.difference(exported, written, format)
     if json:
-        found = {"path": str(path), "format": format, "pixels": pixels, "difference": gap}
+        found = {"path": str(written), "format": format, "pixels": pixels, "difference": gap}
         typer.echo(json_.dumps(found, indent=2))
         return
     from rich.console import Console
@@ -64,4 +64,4 @@ def export(
     said = "its runtime isn't installed, so its outputs were not compared"
     if gap is not None:
         said = f"its outputs differ from the model's by {gap:.1e} of the largest"
-    Console().print(f"Wrote [bold]{path}[/]; {said}.", highlight=False)
+    Console().print(f"Wrote [bold]{written}[/]; {said}.", highlight=False)

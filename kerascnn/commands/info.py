@@ -37,14 +37,15 @@ def info(
     from rich.console import Console
 
     from kerascnn import profile, registry
-    from kerascnn.commands.options import parse_arguments, parse_shape
+    from kerascnn.commands.options import parse_arguments, parse_shape, run_directory
     from kerascnn.keras_internals import without_values
+    from kerascnn.tables import show
 
     run: dict[str, Any] | None = None
-    if Path(subject).is_dir():
+    if path := run_directory(subject):
         if assign or input_shape or classes:
             raise typer.BadParameter("a run has its own arguments, input shape and classes")
-        network, model, run = _open(Path(subject))
+        network, model, run = _open(path)
     else:
         network = registry.get(subject)
         arguments = parse_arguments(subject, assign)
@@ -59,7 +60,7 @@ def info(
     console = Console()
     _print_card(console, report)
     if layers or len(measured.layers) <= FEW_LAYERS:
-        console.print(measured.table())
+        show(console, measured.table())
     else:
         console.print(f"[dim]{len(measured.layers)} layers: --layers shows them.[/]")
 

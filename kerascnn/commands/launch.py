@@ -9,7 +9,7 @@ import typer
 
 from kerascnn.errors import ArgumentError
 
-launch = typer.Typer(add_completion=False, rich_markup_mode="rich")
+launch = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @launch.command("launch", context_settings={"allow_interspersed_args": False})

@@ -25,6 +25,8 @@ def list_(
     from rich.console import Console
     from rich.table import Table
 
+    from kerascnn.tables import show
+
     if not rows:
         only = f" of {provider}" if provider else ""
         Console(stderr=True).print(f"No architecture{only} matches {pattern}.", markup=False)
@@ -32,4 +34,4 @@ def list_(
     table = Table("name", "from", "status", box=None)
     for row in rows:
         table.add_row(row.entry.name, row.entry.origin, row.status)
-    Console().print(table)
+    show(Console(), table)

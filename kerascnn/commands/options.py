@@ -3,10 +3,39 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+from pathlib import Path
 from typing import Any
 
-from kerascnn.errors import ArgumentError
+import typer
+
+from kerascnn.errors import ArgumentError, RunError
+
+
+def run_directory(subject: str) -> Path | None:
+    """The run directory that a command's subject means, or None if it is an architecture's name.
+
+    A name that is registered is the architecture, whatever lies in the working directory; a run
+    of that name is `./NAME`.
+
+    Raises:
+        RunError: it is written as a path, and there is no such directory.
+    """
+    from kerascnn import registry
+
+    path = Path(subject)
+    if subject in registry.entries(registry.ARCHITECTURES):
+        if (path / "config.json").is_file():
+            typer.echo(
+                f"{subject} is the architecture; the run in this folder is ./{subject}.", err=True
+            )
+        return None
+    if path.is_dir():
+        return path
+    if os.sep in subject or subject.startswith((".", "~")):
+        raise RunError(f"There is no run directory {subject}.")
+    return None
 
 
 def parse_shape(text: str | None) -> tuple[int, int, int] | None:

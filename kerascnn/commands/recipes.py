@@ -43,6 +43,8 @@ def _as_dict(recipe: Recipe) -> dict[str, Any]:
 def _table(chosen: dict[str, Recipe], console: Console) -> None:
     from rich.table import Table
 
+    from kerascnn.tables import show
+
     table = Table(box=None, pad_edge=False)
     table.add_column("recipe", no_wrap=True)
     table.add_column("from", max_width=23)
@@ -59,7 +61,7 @@ def _table(chosen: dict[str, Recipe], console: Console) -> None:
             str(recipe.epochs),
             str(recipe.batch_size),
         )
-    console.print(table)
+    show(console, table)
     console.print("\nAugmentation, evaluation and all the rest: [bold]kerascnn recipes NAME[/].")
 
 

@@ -8,17 +8,20 @@ import operator
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup
 
+from kerascnn.commands.groups import Group
 from kerascnn.errors import ArgumentError, KerascnnError, RunError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from kerascnn.training.run import Run
 
 FINISHED, INTERRUPTED, RUNNING, DEAD = "finished", "interrupted", "running", "dead"
@@ -35,7 +38,6 @@ TRACES = ("model.keras", "history.csv", "metrics.json", "checkpoints")
 # They differ between any two runs, and say nothing about the result.
 ALWAYS_DIFFERENT = ("created", "command")
 LONGEST_VALUE = 60  # characters in the table of differences
-WIDE = 110  # characters in a line that show all columns
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ COLUMNS = tuple(field.name for field in fields(Row))
 NUMBERS = ("epochs", "of", "error", "val_error", "params", "seconds", "silent")
 
 
-class _ListsByDefault(TyperGroup):
+class _ListsByDefault(Group):
     """A group in which anything but a sub-command's name belongs to `list`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -94,7 +96,7 @@ runs = typer.Typer(
     cls=_ListsByDefault,
     help="List runs; `kerascnn runs DIR` is short for `kerascnn runs list DIR`.",
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
 )
 
 
@@ -133,7 +135,7 @@ def list_(
         of = f" of {len(found)} passes the filters" if found else f" in {directory}"
         console.print(f"No run{of}.", highlight=False)
         return
-    console.print(_table(rows, wide=console.width >= WIDE))
+    _print_table(console, rows)
     for row in rows:
         if row.reason or row.silent is not None:
             why = row.reason or f"has written nothing for {_duration(row.silent or 0)}"
@@ -244,33 +246,59 @@ def _number(text: str, whole: str) -> float:
         raise ArgumentError(f"--filter needs a number there. Received: {whole!r}.") from None
 
 
-def _table(rows: list[Row], *, wide: bool) -> Any:
-    from rich.markup import escape
+# Shown where the terminal has room for them, the first first.
+OPTIONAL = ("name", "data", "params", "seconds", "created", "strategy")
+LONGEST_SOURCE = 24  # characters in a line of a terminal; longer ones are folded
+
+
+def _table(rows: list[Row], left_out: Collection[str] = (), *, folded: bool = False) -> Table:
     from rich.table import Table
 
-    columns: dict[str, list[str]] = {
-        "run": [escape(row.run) for row in rows],
+    from kerascnn.tables import Name
+
+    columns: dict[str, list[Any]] = {
+        "run": [Name(row.run) for row in rows],
         "name": [row.name or "" for row in rows],
-        "data": [escape(row.data or "") for row in rows],
+        "data": [Name(row.data or "") for row in rows],
         "epochs": ["" if row.epochs is None else f"{row.epochs}/{row.of}" for row in rows],
         "error": ["" if row.error is None else f"{row.error:.2%}" for row in rows],
         "params": ["" if row.params is None else f"{row.params:,}" for row in rows],
         "seconds": ["" if row.seconds is None else f"{row.seconds:,.0f}" for row in rows],
+        "strategy": [row.strategy or "" for row in rows],
+        "created": [(row.created or "").replace("T", " ")[:16] for row in rows],
+        "state": [f"[{COLOURS[row.state]}]{row.state}[/]" for row in rows],
     }
-    if wide:
-        columns["strategy"] = [row.strategy or "" for row in rows]
-        columns["created"] = [(row.created or "").replace("T", " ")[:16] for row in rows]
-    columns["state"] = [f"[{COLOURS[row.state]}]{row.state}[/]" for row in rows]
+    shown = {title: cells for title, cells in columns.items() if title not in left_out}
     table = Table(box=None)
-    for title in columns:
-        if title in ("run", "name", "data"):
-            table.add_column(title, overflow="fold")
-        else:
-            right = title in NUMBERS
-            table.add_column(title, justify="right" if right else "left", no_wrap=True)
-    for cells in zip(*columns.values()):
+    for title in shown:
+        right = title in NUMBERS
+        table.add_column(
+            title,
+            justify="right" if right else "left",
+            no_wrap=title not in ("run", "data"),
+            max_width=LONGEST_SOURCE if folded and title == "data" else None,
+        )
+    for cells in zip(*shown.values()):
         table.add_row(*cells)
     return table
+
+
+def _print_table(console: Console, rows: list[Row]) -> None:
+    """All columns, or as many as the terminal has room for."""
+    from kerascnn import tables
+
+    if not tables.is_bounded(console):
+        tables.show(console, _table(rows))
+        return
+    left_out = list(OPTIONAL)
+    for title in OPTIONAL:
+        fewer = [other for other in left_out if other != title]
+        if tables.natural_width(console, _table(rows, fewer, folded=True)) <= console.width:
+            left_out = fewer
+    tables.show(console, _table(rows, left_out, folded=True))
+    if left_out:
+        names = ", ".join(left_out)
+        console.print(f"Not shown for want of room: {names}.", style="dim", highlight=False)
 
 
 def _duration(seconds: float) -> str:
@@ -299,9 +327,13 @@ def diff(
     from rich.console import Console
     from rich.table import Table
 
+    from kerascnn import tables
+
     # The last parts of the paths, unless they are the same.
     titles = (first.name, second.name) if first.name != second.name else (first, second)
-    table = Table("", *map(str, titles), box=None)
+    table = Table("", box=None)
+    for title in titles:
+        table.add_column(tables.Name(str(title), "bold"))
     for column in table.columns:
         column.overflow = "fold"
     table.columns[0].no_wrap = True  # the names of the settings stay whole
@@ -310,7 +342,7 @@ def diff(
         table.add_row(f"[bold]{part}[/]", style="dim" if not differences else None)
         for key, values in rows.items():
             table.add_row(f"  {key}", *map(_shown, values))
-    Console().print(table)
+    tables.show(Console(), table)
 
 
 def _settings(run: Run) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
+from kerascnn.commands.groups import Group
 from kerascnn.commands.options import parse_shape
 from kerascnn.errors import ArgumentError
 from kerascnn_tuning.plan import METRICS, TUNERS, Plan, parse_count
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kerascnn_tuning.study import Study
 
 
-class _SearchByDefault(TyperGroup):
+class _SearchByDefault(Group):
     """`kerascnn tune lenet5` is `kerascnn tune search lenet5`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -33,7 +33,7 @@ app = typer.Typer(
     cls=_SearchByDefault,
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     help="Search an architecture's declared space with KerasTuner, under a budget.\n\n"
     "See what can be searched: `kerascnn tune lenet5 --space`.\n\n"
     "Search: `kerascnn tune lenet5 --data mnist5k --max-params 50k --max-trials 20`, short for "
