@@ -235,7 +235,8 @@ class Architecture:
             pooling: without the classifier: None for the feature map, "avg" or "max" for its
                 global average or maximum.
             classes: number of classes; default: the card's.
-            classifier_activation: the activation on the logits; None returns logits.
+            classifier_activation: the activation on the logits, of the layer that computes them
+                where that can have one; None returns logits.
             name: the model's name; default: the architecture's.
             **arguments: the family's own, see `space`.
 
@@ -250,6 +251,7 @@ class Architecture:
         import keras
 
         from kerascnn.cost import check_input
+        from kerascnn.heads import activated
         from kerascnn.keras_internals import allow_deep_graphs
 
         self._check_known(arguments)
@@ -262,7 +264,7 @@ class Architecture:
         features = self.trunk(inputs, values)
         if include_top:
             logits = self.classifier(features, classes, values)
-            outputs = _activate(logits, classifier_activation)
+            outputs = activated(logits, classifier_activation)
         elif pooling:
             outputs = getattr(keras.layers, _POOLING[pooling])(name=f"{pooling}_pool")(features)
         else:
@@ -396,24 +398,6 @@ class Architecture:
         values = self.space.validate(arguments, owner=self.name)
         shape: Any = self._check_shape(input_shape or self.card.input_shape, known=True)
         return cost(self, values, shape, self._check_classes(classes))
-
-
-def _activate(logits: Any, activation: str | Callable[..., Any] | None) -> Any:
-    """The predictions of each logits tensor, in float32 under any mixed precision."""
-    import keras
-
-    from kerascnn.blocks import head_dtype
-
-    if activation is None:
-        return logits
-    dtype = head_dtype()
-    if not isinstance(logits, (list, tuple)):
-        return keras.layers.Activation(activation, dtype=dtype, name="predictions")(logits)
-    names = ["predictions"] + [f"aux{i}_predictions" for i in range(1, len(logits))]
-    return [
-        keras.layers.Activation(activation, dtype=dtype, name=name)(tensor)
-        for name, tensor in zip(names, logits)
-    ]
 
 
 def _positive(value: Any) -> int | None:

@@ -22,6 +22,7 @@ from kerascnn.errors import ArgumentError, IncompatibleKerasError
 try:
     from keras.src.backend.common import global_state
     from keras.src.models.functional import Functional
+    from keras.src.ops.nn import Softmax
     from keras.src.ops.node import Node
 
     _REQUIRED = (
@@ -102,6 +103,18 @@ def functional(model: Any) -> Any:
 def is_model(operation: Any) -> bool:
     """Whether an operation of a graph is a model with a graph of its own."""
     return isinstance(operation, (Functional, keras.Sequential))
+
+
+def is_softmax(operation: Any) -> bool:
+    """Whether it is `keras.layers.Softmax` or `keras.ops.softmax`; both have an `axis`."""
+    return isinstance(operation, (keras.layers.Softmax, Softmax))
+
+
+def sole_maker(tensor: Any) -> Any:
+    """The operation that gives a symbolic tensor, if it gives no other and nobody reads it yet."""
+    operation = tensor._keras_history.operation
+    alone = len(operation._inbound_nodes) == 1 and not operation._outbound_nodes
+    return operation if alone and len(operation._inbound_nodes[0].output_tensors) == 1 else None
 
 
 def calls(model: Any) -> list[Call]:

@@ -186,6 +186,26 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable("kerascnn")
+class ScoreActivation(keras.layers.Activation):
+    """The activation at the end of a network, which can be taken away as that of a Dense layer.
+
+    Code written for keras.applications sets `model.layers[-1].activation = None` to see the logits.
+
+    Any shape → the same.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """The activation of the logits, or the logits."""
+        return inputs if self.activation is None else self.activation(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        function = keras.activations.get(self.activation)  # None, too
+        base = keras.layers.Layer.get_config(self)
+        return {**base, "activation": keras.activations.serialize(function)}
+
+
+@keras.saving.register_keras_serializable("kerascnn")
 class LocalResponseNormalization(keras.layers.Layer):
     """Each activation divided by the strength of its neighbours in the `size` nearest maps.
 

@@ -90,7 +90,7 @@ def test_feature_extractor_gives_the_maps_in_the_order_asked_for():
     maps = kerascnn.feature_extractor(model, ["C2", "conv1", "C1"])(image)
     assert [tuple(m.shape[1:]) for m in maps] == [(5, 5, 16), (28, 28, 6), (10, 10, 16)]
     assert np.array_equal(maps[1], model.get_layer("conv1")(image))
-    single = kerascnn.feature_extractor(model, "predictions")(image)
+    single = kerascnn.feature_extractor(model, "logits")(image)
     assert np.allclose(single, model(image))
     with pytest.raises(ArgumentError, match=r"'C7'.*Endpoints: C1, C2, pool1, pool2"):
         kerascnn.feature_extractor(model, ["C1", "C7"])

@@ -139,11 +139,16 @@ class RadialBasis(keras.layers.Layer):
     without a meaning.
 
     `[batch, 84]` → `[batch, classes]`.
+
+    Args:
+        classes: number of codes.
+        activation: on the logits, as a Dense layer has it.
     """
 
-    def __init__(self, classes: int, **kwargs: Any) -> None:
+    def __init__(self, classes: int, *, activation: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.classes = classes
+        self.activation = keras.activations.get(activation)
 
     def build(self, input_shape: tuple) -> None:
         """Create the codes, `[classes, units]`."""
@@ -155,9 +160,10 @@ class RadialBasis(keras.layers.Layer):
         )
 
     def call(self, inputs: Any) -> Any:
-        """Minus the squared distances."""
+        """Minus the squared distances, and the activation of them."""
         gaps = ops.expand_dims(inputs, 1) - self.codes
-        return -ops.sum(ops.square(gaps), axis=-1)
+        logits = -ops.sum(ops.square(gaps), axis=-1)
+        return logits if self.activation is None else self.activation(logits)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """`[batch, classes]`."""
@@ -165,7 +171,9 @@ class RadialBasis(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "classes": self.classes}
+        activation = keras.activations.get(self.activation)  # None, too
+        own = {"classes": self.classes, "activation": keras.activations.serialize(activation)}
+        return {**super().get_config(), **own}
 
 
 def _random_signs(shape: tuple, dtype: Any) -> Any:

@@ -77,13 +77,18 @@ def check_input_tensor(case: Case) -> None:
 
 @check
 def check_classifier_activation(case: Case) -> None:
-    """The activation is one layer after the logits, on each output, and None leaves them out."""
+    """The last layer on the way to each output has the activation, in float32; None leaves logits.
+
+    So `model.layers[-1].activation = None` leaves the logits, and training finds them.
+    """
+    from kerascnn.heads import scores_of
+
     softmax = case.build(values=False, classifier_activation="softmax")
-    added = [x for x in softmax.layers if x.name not in layer_names(case.outline)]
-    same("layers for the activation", len(added), len(case.outline.outputs))
-    for layer in added:
+    for output in softmax.outputs:
+        layer = output._keras_history.operation
         same(f"activation of {layer.name}", layer.activation.__name__, "softmax")
         same(f"dtype of {layer.name}", layer.compute_dtype, "float32")
+    same("whether the logits are found behind it", scores_of(softmax)[1], True)
     for model in (softmax, case.outline):
         for output in model.outputs:
             same("the output", output.shape, (None, CLASSES))

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from kerascnn.architecture import Architecture
 from kerascnn.data import Dataset
+from kerascnn.heads import scores_of
 from kerascnn.training import strategies
 from kerascnn.training.config import recipe_from, tupled
 from kerascnn.training.engine import Engine
-from kerascnn.training.inference import scores_of
 from kerascnn.training.loop import Training, trainable
 from kerascnn.training.messages import sayer
 from kerascnn.training.optimizers import make_loss, make_optimizer

@@ -13,6 +13,7 @@ import tensorflow as tf
 from kerascnn.data import Dataset, Split, explain, load
 from kerascnn.data.dataset import ArraySplit
 from kerascnn.errors import ArgumentError, DataError
+from kerascnn.heads import scores_of
 from kerascnn.preprocessing import preprocess
 from kerascnn.training import protocols
 from kerascnn.training.augmentation import central
@@ -109,32 +110,6 @@ def predict_run(run: Run, images: np.ndarray, *, batch_size: int) -> np.ndarray:
         return np.zeros((0, config["classes"]), "float32")
     split = ArraySplit(images, np.zeros(len(images)))
     return _outputs(run.model(), split, preparation(config), batch_size)
-
-
-def scores_of(model: keras.Model) -> tuple[keras.Model, bool]:
-    """The model without a final softmax layer, and whether its outputs are logits.
-
-    Training on logits is exact where a softmax has rounded to 0 or 1.
-
-    Raises:
-        ArgumentError: an output is neither logits nor a softmax.
-    """
-    outputs, kinds = [], set()
-    for tensor in model.outputs:
-        layer = tensor._keras_history.operation
-        kind = getattr(getattr(layer, "activation", None), "__name__", "linear")
-        if isinstance(layer, keras.layers.Activation) and kind == "softmax":
-            outputs.append(layer.input)
-            kind = "linear"
-        else:
-            outputs.append(tensor)
-        kinds.add("softmax" if isinstance(layer, keras.layers.Softmax) else kind)
-    if kinds not in ({"linear"}, {"softmax"}):
-        raise ArgumentError(
-            "Training for classification needs outputs that are all logits or all softmax. "
-            f"Received a model whose outputs end in: {', '.join(sorted(kinds))}."
-        )
-    return keras.Model(model.inputs, outputs, name=model.name), kinds == {"linear"}
 
 
 def preprocess_with(stored: Mapping[str, Any]) -> Callable[[Any], Any]:

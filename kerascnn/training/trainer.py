@@ -17,6 +17,7 @@ from kerascnn import registry
 from kerascnn.architecture import Architecture, Preprocessing
 from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError, DataError, RunError
+from kerascnn.heads import scores_of
 from kerascnn.training import strategies
 from kerascnn.training.assembly import fit
 from kerascnn.training.augmentation import with_components
@@ -30,7 +31,7 @@ from kerascnn.training.config import (
 )
 from kerascnn.training.directory import prepare_directory, refuse_directory
 from kerascnn.training.files import write_json, write_text
-from kerascnn.training.inference import canvas_shape, load_for, scores_of
+from kerascnn.training.inference import canvas_shape, load_for
 from kerascnn.training.messages import sayer
 from kerascnn.training.recipes import Recipe
 from kerascnn.training.run import Run

@@ -55,7 +55,7 @@ def test_auxiliary_heads_are_counted_and_hang_on_4a_and_4d(architecture, facts):
     assert architecture.cost(auxiliary=True) == expected
     with without_values():
         model = architecture(auxiliary=True)
-    assert model.output_names == ["predictions", "aux1_predictions", "aux2_predictions"]
+    assert model.output_names == ["logits", "aux1_logits", "aux2_logits"]
     assert [tensor.shape for tensor in model.outputs] == [(None, 1000)] * 3
     for number, module in enumerate(("4a", "4d"), start=1):
         pool = model.get_layer(f"aux{number}_pool")

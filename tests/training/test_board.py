@@ -226,7 +226,7 @@ def test_layers(board, run):
     """Each statistic of each layer, in each epoch, as scalars and as histograms."""
     kernels = ["conv1", "conv2", "fc1", "fc2", "logits"]
     relus = ["conv1_relu", "conv2_relu", "fc1_relu", "fc2_relu"]
-    activations = [*relus, "predictions"]
+    activations = [*relus, "logits"]
     scalars = {
         *(f"{kind}/{name}" for kind in ("weights_mean", "weights_std") for name in kernels),
         *(f"{kind}/{name}" for kind in ("gradient_norm", "update_ratio") for name in kernels),
