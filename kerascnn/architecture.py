@@ -202,7 +202,7 @@ class Architecture:
             self,
             name=name,
             card=card,
-            config={**self.config, **config},
+            config={**self.config, **self.space.renamed(config)},
             recipe=recipe or self.recipe,
         )
 
@@ -279,7 +279,7 @@ class Architecture:
 
     def _check_known(self, arguments: Mapping[str, Any]) -> None:
         own, common = [param.name for param in self.space], [name for name, _ in _CALL]
-        for name in arguments:
+        for name in self.space.renamed(arguments):
             if name not in own:
                 raise ArgumentError(
                     f"{self.name} has no argument {name!r}.{did_you_mean(name, own + common)} "

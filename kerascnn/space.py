@@ -67,6 +67,9 @@ class Param:
         when: `(name of an earlier argument, its values)` under which this one has an effect.
         kernel: whether it is the side of convolutions. One above the default must not be larger
             than the map it slides over: see `kerascnn.cost.check_input`.
+        per: an earlier tuple to whose length this one's is equal; a single value counts for all of
+            them, and so does a default that is the same everywhere.
+        formerly: the name that it had in earlier versions, by which runs of that time call it.
         help: one line for the command line and the documentation.
     """
 
@@ -77,6 +80,8 @@ class Param:
     legal: Range | tuple[Any, ...] | None = None
     when: tuple[str, tuple[Any, ...]] | None = None
     kernel: bool = False
+    per: str | None = None
+    formerly: str | None = None
     help: str = ""
 
     @property
@@ -99,10 +104,18 @@ class Param:
             kind = f"{kind} from {self.accepted}"
         elif self.accepted is not None:
             kind = "one of " + ", ".join(repr(value) for value in self.accepted)
+        if self.per:
+            return f"{kind}, or a sequence of such, one for each of {self.per}"
         return f"a sequence, each {kind}" if self.per_stage else kind
 
-    def check(self, value: Any, *, owner: str) -> Any:
+    def check(self, value: Any, *, owner: str, count: int | None = None) -> Any:
         """The value in the default's type.
+
+        Args:
+            value: what the user gave.
+            owner: whose argument it is, for the message.
+            count: of what `per` names; a single value is repeated so often. Default: the default's
+                own length.
 
         Raises:
             ArgumentError: it has another type or isn't legal.
@@ -110,7 +123,10 @@ class Param:
         try:
             if not self.per_stage:
                 return self._check_one(value, self.default)
-            if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) or not value:
+            single = isinstance(value, (str, bytes)) or not isinstance(value, Sequence)
+            if self.per and single:
+                return (self._check_one(value, self.default[0]),) * (count or len(self.default))
+            if single or not value:
                 raise TypeError
             return tuple(self._check_one(item, self.default[0]) for item in value)
         except (TypeError, ValueError):
@@ -136,12 +152,16 @@ class Param:
             raise ValueError
         return value
 
+    def fitted(self, count: int) -> Any:
+        """The default for `count` of what `per` names, if it is the same for all of them."""
+        return self.default[:1] * count if len(set(self.default)) == 1 else self.default
+
     def elements(self) -> tuple[Param, ...]:
         """Scalar parameters: itself, or one for each stage, named `widths_1`, `widths_2`..."""
         if not self.per_stage:
             return (self._reaching(),)
         return tuple(
-            replace(self, name=f"{self.name}_{index}", default=value)._reaching()
+            replace(self, name=f"{self.name}_{index}", default=value, per=None)._reaching()
             for index, value in enumerate(self.default, start=1)
         )
 
@@ -192,8 +212,8 @@ class Space:
     """All arguments of a family, in the order of their declaration, and rules over them together.
 
     Raises:
-        ValueError: a name is declared twice, a parent is declared after its child, or a default
-            or a searched value is not legal.
+        ValueError: a name is declared twice, a parent, or what `per` names, is declared after its
+            child, or a default or a searched value is not legal.
     """
 
     params: tuple[Param, ...] = ()
@@ -204,9 +224,17 @@ class Space:
         for param in self.params:
             if param.name in seen:
                 raise ValueError(f"{param.name!r} is declared twice in one Space.")
-            if param.when and param.when[0] not in seen:
-                raise ValueError(f"{param.name!r}: declare its parent {param.when[0]!r} before it.")
+            for earlier in (param.when and param.when[0], param.per):
+                if earlier and earlier not in seen:
+                    raise ValueError(f"{param.name!r}: declare its parent {earlier!r} before it.")
             seen.add(param.name)
+        lengths = {param.name: len(param.default) for param in self.params if param.per_stage}
+        fitted = (
+            replace(param, default=param.fitted(lengths[param.per])) if param.per else param
+            for param in self.params
+        )
+        object.__setattr__(self, "params", tuple(fitted))
+        for param in self.params:
             param.check(param.default, owner="Space")
             for value in param.searched():
                 param.elements()[0].check(value, owner="Space")
@@ -220,6 +248,29 @@ class Space:
 
     def __contains__(self, name: object) -> bool:
         return any(param.name == name for param in self.params)
+
+    def renamed(self, named: Mapping[str, Any]) -> dict[str, Any]:
+        """The same by today's names, where these still call an argument by its former one.
+
+        Raises:
+            ArgumentError: both names of one argument are there.
+        """
+        found: dict[str, Any] = {}
+        for name, value in named.items():
+            for today in self._today(name):
+                if today in found or (today != name and today in named):
+                    raise ArgumentError(
+                        f"{today} was formerly called {name}: give one of them. "
+                        f"Received: {', '.join(named)}."
+                    )
+                found[today] = value
+        return found
+
+    def _today(self, name: str) -> list[str]:
+        """What an argument is called now, or the arguments that it has become."""
+        if name in self:
+            return [name]
+        return [param.name for param in self.params if param.formerly == name] or [name]
 
     def defaults(self) -> dict[str, Any]:
         """The default of every argument."""
@@ -238,28 +289,42 @@ class Space:
         """All arguments: those given, checked, and the defaults of the others.
 
         Args:
-            arguments: what the user passed.
+            arguments: what the user passed; former names are understood.
             owner: whose arguments these are, for the message.
 
         Raises:
             ArgumentError: one is unknown or illegal, or a rule forbids the combination.
         """
-        values = self.defaults()
-        for name, value in arguments.items():
-            if name not in values:
-                legal = ", ".join(sorted(values)) or "none"
+        given = self.renamed(arguments)
+        for name in given:
+            if name not in self:
+                legal = ", ".join(sorted(self.defaults())) or "none"
                 raise ArgumentError(
                     f"{owner} has no argument {name!r}.{did_you_mean(name, values)} "
                     f"Its own arguments: {legal}."
                 )
-            values[name] = self[name].check(value, owner=owner)
+        values: dict[str, Any] = {}
+        for param in self.params:
+            count = len(values[param.per]) if param.per else None
+            if param.name in given:
+                values[param.name] = param.check(given[param.name], owner=owner, count=count)
+            else:
+                values[param.name] = param.default if count is None else param.fitted(count)
         if reason := self.broken_rule(values):
             raise ArgumentError(f"{owner}: {reason}")
         return values
 
     def broken_rule(self, values: Mapping[str, Any]) -> str | None:
         """Why the rules forbid these complete arguments, or None."""
-        return next((reason for rule in self.rules if (reason := rule(values))), None)
+        if reason := next((reason for rule in self.rules if (reason := rule(values))), None):
+            return reason
+        for param in self.params:
+            if param.per and len(values[param.name]) != (count := len(values[param.per])):
+                return (
+                    f"{param.name} needs {count} values, one for each of {param.per}. "
+                    f"Received: {values[param.name]}."
+                )
+        return None
 
     def with_own_kernels(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The same complete arguments, each kernel above its default lowered to it."""
@@ -297,7 +362,7 @@ class Space:
         Raises:
             ArgumentError: an unknown name, or values the builder does not accept.
         """
-        fix, choose, ranges = fix or {}, choose or {}, ranges or {}
+        fix, choose, ranges = (self.renamed(named or {}) for named in (fix, choose, ranges))
         named = [*fix, *choose, *ranges]
         for name in named:
             if name not in self:
@@ -366,12 +431,13 @@ def _values(param: Param, values: Sequence[Any]) -> tuple[Any, ...]:
             f"search: the values of {param.name} must be a list that isn't empty. "
             f"Received: {values!r}."
         )
-    return tuple(param.elements()[0].check(value, owner="search") for value in values)
+    probe = replace(param.elements()[0], name=param.name)
+    return tuple(probe.check(value, owner="search") for value in values)
 
 
 def _range(param: Param, low: float, high: float) -> Range | tuple[Any, ...]:
     """The range, with the step of the old one; of listed values those that lie in it."""
-    probe = param.elements()[0]
+    probe = replace(param.elements()[0], name=param.name)
     if isinstance(probe.default, bool) or not isinstance(probe.default, (int, float)):
         raise ArgumentError(
             f"search: {param.name} is no number and has no range; list the values to try. "

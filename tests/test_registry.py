@@ -281,7 +281,7 @@ def test_register_adds_a_name_for_this_process():
     assert kerascnn.get("my_lenet") is mine
     model = kerascnn.create("my_lenet", classes=3)
     assert model.output_shape == (None, 3)
-    again = mine.variant("my_lenet", kernel=3)
+    again = mine.variant("my_lenet", kernels=3)
     kerascnn.register(again)  # a notebook's cell runs twice
     assert kerascnn.get("my_lenet") is again
 

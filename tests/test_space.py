@@ -220,3 +220,72 @@ def test_the_fingerprint_is_the_declarations(space):
     assert space.fingerprint() == Space(space.params, space.rules).fingerprint()
     for change in ({"widths": (8, 20)}, {"kind": "max"}):
         assert space.with_defaults(change, owner="").fingerprint() != space.fingerprint()
+
+
+PER_WIDTH = Param("kernels", (3, 3), (3, 5), legal=Range(1, 9), per="widths", formerly="kernel")
+
+
+@pytest.fixture
+def by_stage():
+    """As many kernels as widths; the argument was a single `kernel` once."""
+    return Space((Param("widths", (8, 16), legal=Range(1, 64)), PER_WIDTH))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kernels"),
+    [
+        ({}, (3, 3)),
+        ({"kernels": 5}, (5, 5)),
+        ({"kernels": [5, 3]}, (5, 3)),
+        ({"widths": (4, 8, 8)}, (3, 3, 3)),
+        ({"widths": (4, 8, 8), "kernels": 5}, (5, 5, 5)),
+        ({"kernels": 5, "widths": (4,)}, (5,)),
+        ({"kernel": 5}, (5, 5)),
+        ({"kernel": np.int64(5), "widths": (4, 8, 8)}, (5, 5, 5)),
+    ],
+)
+def test_one_value_counts_for_all_stages_and_a_former_name_is_understood(
+    by_stage, arguments, kernels
+):
+    assert by_stage.validate(arguments, owner="net")["kernels"] == kernels
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kernels": (3, 3, 3)}, r"kernels needs 2 values, one for each of widths"),
+        ({"kernels": 11}, r"integer from 1 to 9, or a sequence of such.*Received: 11\."),
+        ({"kernels": (3, 11)}, r"Received: \(3, 11\)"),
+        ({"kernel": "3"}, r"kernels must be .*Received: '3'"),
+        ({"kernels": None}, r"Received: None"),
+        ({"kernels": ()}, r"Received: \(\)"),
+        ({"kernels": True}, r"Received: True"),
+        ({"kernel": 3, "kernels": 3}, r"kernels was formerly called kernel: give one of them"),
+        ({"kernels": 3, "kernel": 3}, r"kernels was formerly called kernel: give one of them"),
+    ],
+)
+def test_a_wrong_number_of_values_or_both_names_are_refused(by_stage, arguments, message):
+    with pytest.raises(ArgumentError, match=message):
+        by_stage.validate(arguments, owner="net")
+
+
+def test_a_variants_differing_kernels_are_not_stretched_to_other_stages(by_stage):
+    mixed = by_stage.with_defaults({"kernels": (5, 3)}, owner="net")
+    with pytest.raises(ArgumentError, match=r"kernels needs 3 values.*Received: \(5, 3\)"):
+        mixed.validate({"widths": (4, 8, 8)}, owner="net")
+    assert mixed.validate({"widths": (4, 8, 8), "kernels": 5}, owner="net")["kernels"] == (5, 5, 5)
+
+
+def test_a_search_gives_each_stage_its_kernel_also_where_the_stages_are_others(by_stage):
+    found = by_stage.narrow(fix={"widths": (4, 8, 8)}, choose={"kernel": (3, 7)})
+    scalars = {p.name: p for p in found.scalars()}
+    assert [name for name in scalars if name.startswith("kernels")] == [
+        *("kernels_1", "kernels_2", "kernels_3")
+    ]
+    assert scalars["kernels_3"].searched_values() == (3, 7)
+    assert by_stage.narrow(fix={"kernel": 5})["kernels"].default == (5, 5)
+
+
+def test_what_an_argument_follows_is_declared_before_it():
+    with pytest.raises(ValueError, match=r"declare its parent 'widths' before it"):
+        Space((PER_WIDTH, Param("widths", (8, 16))))

@@ -57,14 +57,21 @@ FIGURE_5 = {
 
 
 def inception_module(
-    x: Any, module: Module, unit: ConvUnit, *, name: str, kernel_3x3: int, strides: int
+    x: Any,
+    module: Module,
+    unit: ConvUnit,
+    *,
+    name: str,
+    kernel_3x3: int,
+    kernel_double: int,
+    strides: int,
 ) -> Any:
     """Figure 5; with `strides=2` the last layer of each branch halves the map."""
     wide = unit(x, module.reduce_3x3, 1, name=f"{name}_3x3_reduce")
     wide = unit(wide, module.conv_3x3, kernel_3x3, strides=strides, name=f"{name}_3x3")
     wider = unit(x, module.reduce_double, 1, name=f"{name}_double_reduce")
-    wider = unit(wider, module.conv_double, kernel_3x3, name=f"{name}_double_1")
-    wider = unit(wider, module.conv_double, kernel_3x3, strides=strides, name=f"{name}_double_2")
+    wider = unit(wider, module.conv_double, kernel_double, name=f"{name}_double_1")
+    wider = unit(wider, module.conv_double, kernel_double, strides=strides, name=f"{name}_double_2")
     branches = [wide, wider]
     if module.conv_1x1:
         branches.insert(0, unit(x, module.conv_1x1, 1, strides=strides, name=f"{name}_1x1"))
@@ -93,7 +100,8 @@ def build(
     conv_double: tuple[int, ...],
     pool_proj: tuple[int, ...],
     module_pools: tuple[str, ...],
-    kernel_3x3: int,
+    kernels_3x3: tuple[int, ...],
+    kernels_double: tuple[int, ...],
     stem_widths: tuple[int, ...],
     stem_kernel: int,
     order: str,
@@ -109,16 +117,22 @@ def build(
     )
     names = inception.modules(depths)
     x = inception.stem(x, unit, stem_widths, stem_kernel)
-    for name, following, row in zip(names, [*names[1:], names[-1]], columns):
-        strides = 1 if following[0] == name[0] else 2
-        module = Module(*row)
+    kernels = zip(kernels_3x3, kernels_double)
+    for name, following, row, sides in zip(names, [*names[1:], names[-1]], columns, kernels):
         x = inception_module(
-            x, module, unit, name=f"inception_{name}", kernel_3x3=kernel_3x3, strides=strides
+            x,
+            Module(*row),
+            unit,
+            name=f"inception_{name}",
+            kernel_3x3=sides[0],
+            kernel_double=sides[1],
+            strides=1 if following[0] == name[0] else 2,
         )
     return x
 
 
 branch = functools.partial(inception.branch_param, FIGURE_5)
+kernels = functools.partial(inception.kernels_param, FIGURE_5)
 SPACE = Space(
     (
         inception.depths_param((3, 5, 2)),
@@ -134,8 +148,12 @@ SPACE = Space(
             ("avg", "max"),
             help="Kind of pooling inside of each module.",
         ),
-        common.kernel_param(
-            "kernel_3x3", 3, "Side of the convolutions in the 3×3 and double branches."
+        kernels("kernels_3x3", 3, "Side of the convolution in each module's 3×3 branch."),
+        kernels(
+            "kernels_double",
+            3,
+            "Side of both convolutions in each module's double 3×3 branch.",
+            formerly="kernel_3x3",
         ),
         *inception.STEM,
         common.ORDER,
@@ -187,7 +205,7 @@ BNInception = Architecture(
 
 GoogLeNetBN = GoogLeNet.variant(
     "googlenet_bn",
-    kernel_5x5=3,
+    kernels_5x5=3,
     last_pool=2,
     normalization="batch",
     use_bias=False,

@@ -175,10 +175,20 @@ def width_param(
 
 
 def kernel_param(
-    name: str, default: Any, help: str, *, search: tuple[int, ...] = (3, 5, 7), largest: int = 31
+    name: str,
+    default: Any,
+    help: str,
+    *,
+    search: tuple[int, ...] = (3, 5, 7),
+    largest: int = 31,
+    per: str | None = None,
+    formerly: str | None = None,
 ) -> Param:
     """Sides of convolutions."""
-    return Param(name, default, search, legal=Range(1, largest), kernel=True, help=help)
+    legal = Range(1, largest)
+    return Param(
+        name, default, search, legal=legal, kernel=True, per=per, formerly=formerly, help=help
+    )
 
 
 def depths_param(default: tuple[int, ...], search: Range | tuple[int, ...], help: str) -> Param:

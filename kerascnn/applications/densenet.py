@@ -86,7 +86,9 @@ def build(
 SPACE = Space(
     (
         common.depths_param((6, 12, 24, 16), Range(2, 48, step=2), "Layers of each dense block."),
-        common.kernel_param("kernels", (3, 3, 3, 3), "Side k of each block's k×k convolutions."),
+        common.kernel_param(
+            "kernels", (3, 3, 3, 3), "Side k of each block's k×k convolutions.", per="depths"
+        ),
         Param(
             "growth_rate",
             32,

@@ -88,8 +88,8 @@ def build(
     reduce_5x5: tuple[int, ...],
     conv_5x5: tuple[int, ...],
     pool_proj: tuple[int, ...],
-    kernel_3x3: int,
-    kernel_5x5: int,
+    kernels_3x3: tuple[int, ...],
+    kernels_5x5: tuple[int, ...],
     module_pool: str,
     last_pool: int,
     stem_widths: tuple[int, ...],
@@ -105,13 +105,14 @@ def build(
     unit = inception.conv_unit(normalization, order, activation, use_bias, bn_epsilon, bn_momentum)
     columns = zip(conv_1x1, reduce_3x3, conv_3x3, reduce_5x5, conv_5x5, pool_proj)
     x = inception.stem(x, unit, stem_widths, stem_kernel, lrn=normalization == "lrn")
-    for name, row in zip(inception.modules(depths), columns):
+    kernels = zip(kernels_3x3, kernels_5x5)
+    for name, row, sides in zip(inception.modules(depths), columns, kernels):
         if name.endswith("a") and name != "3a":
             stage = int(name[0])
             size = last_pool if stage == len(depths) + 2 else 3
             x = blocks.max_pool(x, size, strides=2, ceil=True, name=f"pool{stage - 1}")
         widths, name = Widths(*row), f"inception_{name}"
-        x = module(x, widths, unit, name, kernel_3x3, kernel_5x5, module_pool, reduce)
+        x = module(x, widths, unit, name, *sides, module_pool, reduce)
     return x
 
 
@@ -163,6 +164,7 @@ def auxiliary_modules_exist(values: Mapping[str, Any]) -> str | None:
 
 
 branch = functools.partial(inception.branch_param, TABLE_1)
+kernels = functools.partial(inception.kernels_param, TABLE_1)
 NORM = ("normalization", ("batch",))
 REDUCE = ("reduce", (True,))
 AUX = ("auxiliary", (True,))
@@ -176,8 +178,8 @@ SPACE = Space(
         branch("reduce_5x5", "1×1 filters before each module's 5×5.", when=REDUCE),
         branch("conv_5x5", "Filters of each module's 5×5."),
         branch("pool_proj", "1×1 filters behind each module's pooling.", when=REDUCE),
-        common.kernel_param("kernel_3x3", 3, "Side of the convolutions in the 3×3 branches."),
-        common.kernel_param("kernel_5x5", 5, "Side in the 5×5 branches (3 in torchvision)."),
+        kernels("kernels_3x3", 3, "Side of the convolution in each module's 3×3 branch."),
+        kernels("kernels_5x5", 5, "Side in each module's 5×5 branch (3 in torchvision)."),
         replace(common.POOL, name="module_pool", help="Kind of pooling inside of the modules."),
         Param("last_pool", 3, legal=Range(2, 7), help="Window of the last pooling between stages."),
         *inception.STEM,

@@ -71,6 +71,22 @@ def branch_param(
     return common.width_param(name, default, help, search=search, least=least, when=when)
 
 
+def kernels_param(
+    table: Mapping[str, Any], name: str, default: int, help: str, *, formerly: str | None = None
+) -> Param:
+    """The side of a branch's convolutions in every module, the same in all of a paper's table.
+
+    It was one for all modules in earlier versions: `kernel_3x3` is `kernels_3x3` now.
+    """
+    return common.kernel_param(
+        name,
+        (default,) * len(table),
+        help,
+        per="conv_1x1",
+        formerly=formerly or name.replace("kernels", "kernel"),
+    )
+
+
 STEM = (
     common.width_param(
         "stem_widths", (64, 64, 192), "Filters of the three convolutions before the modules."

@@ -64,9 +64,11 @@ def head_1998(x: Any, *, classes: int) -> Any:
     return blocks.apply(x, RadialBasis(classes, dtype=blocks.head_dtype(), name="logits"))
 
 
-def build(x: Any, *, widths: tuple[int, ...], kernel: int, activation: str, pool: str) -> Any:
+def build(
+    x: Any, *, widths: tuple[int, ...], kernels: tuple[int, ...], activation: str, pool: str
+) -> Any:
     """A convolution and a pooling layer for each width."""
-    for stage, width in enumerate(widths, start=1):
+    for stage, (width, kernel) in enumerate(zip(widths, kernels), start=1):
         x = blocks.conv(x, width, kernel, padding="valid", name=f"conv{stage}")
         x = blocks.activation(x, activation, name=f"conv{stage}_{activation}")
         x = blocks.pool(x, pool, 2, name=f"pool{stage}")
@@ -133,7 +135,14 @@ LeNet5 = Architecture(
                 legal=Range(1, 4096),
                 help="Filters of each convolution.",
             ),
-            common.kernel_param("kernel", 5, "Side of the convolution kernels.", largest=15),
+            common.kernel_param(
+                "kernels",
+                (5, 5),
+                "Side of each convolution's kernels.",
+                largest=15,
+                per="widths",
+                formerly="kernel",
+            ),
             Param(
                 "activation",
                 "tanh",

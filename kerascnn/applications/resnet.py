@@ -117,7 +117,9 @@ BOTTLENECK = ("block", ("bottleneck",))
 STAGES = (
     common.depths_param((2, 2, 2, 2), Range(1, 8), "Blocks of each stage."),
     common.width_param("widths", (64, 128, 256, 512), "Filters of the k×k convolutions."),
-    common.kernel_param("kernels", (3, 3, 3, 3), "Side k of the k×k convolutions."),
+    common.kernel_param(
+        "kernels", (3, 3, 3, 3), "Side k of each stage's k×k convolutions.", per="depths"
+    ),
     Param("block", "basic", legal=("basic", "bottleneck"), help="k×k, k×k; or 1×1, k×k, 1×1."),
     common.ratio_param(
         (1, 2, 4, 6), "Maps after a bottleneck block, as a multiple of its width.", when=BOTTLENECK

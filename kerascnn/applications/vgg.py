@@ -31,7 +31,7 @@ def build(
     *,
     depths: tuple[int, ...],
     widths: tuple[int, ...],
-    kernel: int,
+    kernels: tuple[int, ...],
     pointwise_blocks: int,
     norm: str,
     order: str,
@@ -40,7 +40,7 @@ def build(
 ) -> Any:
     """Table 1: blocks of convolutions that keep the size, each followed by 2×2 pooling."""
     unit = common.plain_unit(activation, norm, order)
-    for block, (depth, width) in enumerate(zip(depths, widths), start=1):
+    for block, (depth, width, kernel) in enumerate(zip(depths, widths, kernels), start=1):
         pointwise = block > len(depths) - pointwise_blocks
         for number in range(1, depth + 1):
             side = 1 if pointwise and number == depth else kernel
@@ -125,7 +125,13 @@ VGG11 = Architecture(
                 search=Range(32, 512, step=32),
             ),
             common.kernel_param(
-                "kernel", 3, "Side of the convolutions.", search=(3, 5), largest=15
+                "kernels",
+                (3, 3, 3, 3, 3),
+                "Side of each block's convolutions.",
+                search=(3, 5),
+                largest=15,
+                per="depths",
+                formerly="kernel",
             ),
             Param(
                 "pointwise_blocks",

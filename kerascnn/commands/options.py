@@ -76,7 +76,8 @@ def parse_arguments(name: str, assignments: list[str]) -> dict[str, Any]:
     if values:
         space = registry.get(name).space
         for key in values:
-            if key in space and space[key].per_stage and not isinstance(values[key], tuple):
+            sequence = key in space and space[key].per_stage and not space[key].per
+            if sequence and not isinstance(values[key], tuple):
                 values[key] = (values[key],)
         space.validate(values, owner=name)
     return values

@@ -120,7 +120,7 @@ def test_wrong_input_and_arguments_say_what_is_expected():
     with pytest.raises(
         ArgumentError, match=r"kernels needs . values?, one for each stage.*\(3, 3, 3, 3\)"
     ):
-        DenseNet121(depths=(6, 12))
+        DenseNet121(kernels=(3, 3, 3, 3), depths=(6, 12))
     with pytest.raises(ArgumentError, match=r"compression must be .* 0\.01 to 1\. Received: 1\.5"):
         DenseNet121(compression=1.5)
     with pytest.raises(ArgumentError, match=r"bottleneck must be one of True, False\. Received: 4"):

@@ -145,7 +145,7 @@ def test_response_normalization_is_caffes_and_in_its_places():
         (TINY, {}),
         (TINY, {"reduce": False, "module_pool": "avg", "dropout": 0.0}),
         (TINY, {"normalization": "batch", "order": "conv-act-bn", "use_bias": False}),
-        (TINY, {"kernel_3x3": 5, "kernel_5x5": 4, "stem_kernel": 6, "last_pool": 2}),
+        (TINY, {"kernels_3x3": (5, 3), "kernels_5x5": (4, 6), "stem_kernel": 6, "last_pool": 2}),
         (TINY, {"depths": (2,), "stem_widths": (3, 5, 7), "activation": "gelu"}),
         (GoogLeNetBN, {"auxiliary": True, "auxiliary_pool": "window", **NARROW}),
         (GoogLeNet, {"auxiliary": True, "depths": (1, 4, 4), **NARROW}),

@@ -223,7 +223,7 @@ def test_a_learning_step_lowers_the_loss(name, rng):
 
 
 def test_widths_decide_the_number_of_stages():
-    deep = kerascnn.create("lenet5", widths=(4, 8, 12), kernel=3, input_shape=(48, 48, 1))
+    deep = kerascnn.create("lenet5", widths=(4, 8, 12), kernels=3, input_shape=(48, 48, 1))
     assert [x.filters for x in deep.layers if isinstance(x, keras.layers.Conv2D)] == [4, 8, 12]
     shallow = kerascnn.create("lenet5", hidden=(30,), dropout=0.5)
     assert [x.units for x in shallow.layers if isinstance(x, keras.layers.Dense)] == [30, 10]

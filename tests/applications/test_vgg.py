@@ -90,7 +90,7 @@ def test_grid_gives_the_same_weights_at_every_size():
         (VGG11BN, {"order": "conv-act-bn", "activation": "gelu", "hidden": (64,)}),
         (VGG16, {}),
         (VGG16, {"depths": (1, 2, 3), "widths": (16, 32, 48), "pointwise_blocks": 2}),
-        (VGG16C, {"kernel": 5, "pool": "avg"}),
+        (VGG16C, {"kernels": (7, 5, 3, 3, 3), "pool": "avg"}),
         (VGG19, {"norm": "batch", "grid": 3}),
     ],
 )
@@ -116,7 +116,8 @@ def test_smallest_input_builds_and_one_less_is_refused():
         ({"depths": (1, 1)}, "widths needs 2 values, one for each stage"),
         ({"pointwise_blocks": 6}, "pointwise_blocks must be at most the number of blocks, 5"),
         ({"depths": (1, 1, 0, 1, 1)}, "depths must be"),
-        ({"kernel": 0}, "kernel must be"),
+        ({"kernels": 0}, "kernels must be"),
+        ({"kernels": (3, 3)}, "kernels needs 5 values, one for each of depths"),
     ],
 )
 def test_illegal_arguments_are_refused(arguments, message):

@@ -65,7 +65,7 @@ def test_json_is_the_architecture_that_was_asked_for():
     assert shown["output_shapes"] == [[26]]
     assert shown["receptive_field"] == {"size": [14, 14], "stride": [2, 2], "start": [0, 0]}
     assert shown["card"]["params"] == 61_706
-    assert [row["name"] for row in shown["arguments"]][:2] == ["widths", "kernel"]
+    assert [row["name"] for row in shown["arguments"]][:2] == ["widths", "kernels"]
     assert sum(layer["params"] for layer in shown["layers"]) == cost.params
 
 

@@ -29,9 +29,9 @@ WASTE: dict[str, Any] = {"architecture": "lenet5", "max_params": "100k", "max_tr
 TIMED: dict[str, Any] = {
     "architecture": "lenet5",
     "tuner": "grid",
-    "only": ["kernel"],
+    "only": ["kernels"],
     "fix": {"augmentation": 0.0, "label_smoothing": 0.0, "batch_size": 128},
-    "choose": {"kernel": [3, 5], "widths": [6, 16]},
+    "choose": {"kernels": [3, 5], "pool": ["avg", "max"]},
     "epochs": 6,
 }
 # Eight trials of equal length, so that two workers have the same to do.

@@ -80,13 +80,13 @@ def search(
         rich_help_panel=SPACE,
     ),
     only: str | None = typer.Option(
-        None, help="Search these alone, with commas: kernel,widths.", rich_help_panel=SPACE
+        None, help="Search these alone, with commas: kernels,widths.", rich_help_panel=SPACE
     ),
     fix: list[str] = typer.Option(
-        [], help="Give one its value: kernel=5, widths=6,16. Repeatable.", rich_help_panel=SPACE
+        [], help="Give one its value: kernels=5, widths=6,16. Repeatable.", rich_help_panel=SPACE
     ),
     choose: list[str] = typer.Option(
-        [], help="Search one among values: kernel=3,5,7. Repeatable.", rich_help_panel=SPACE
+        [], help="Search one among values: kernels=3,5,7. Repeatable.", rich_help_panel=SPACE
     ),
     range_: list[str] = typer.Option(
         [],
@@ -308,7 +308,7 @@ def _value(text: str) -> Any:
 
 
 def _assignments(items: list[str], option: str) -> dict[str, Any]:
-    """`["kernel=5", "widths=6,16"]` → `{"kernel": 5, "widths": (6, 16)}`."""
+    """`["pool=max", "widths=6,16"]` → `{"pool": "max", "widths": (6, 16)}`."""
     found: dict[str, Any] = {}
     for item in items:
         key, equals, text = item.partition("=")

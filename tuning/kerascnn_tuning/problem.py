@@ -80,7 +80,19 @@ class Problem:
         )
 
     def configuration(self, values: Mapping[str, Any]) -> Configuration:
-        """Complete arguments from a trial's hyperparameters; what is inactive has its default."""
+        """Complete arguments from a trial's hyperparameters; what is inactive has its default.
+
+        Raises:
+            ArgumentError: one of them is none of this space, but of an earlier version's.
+        """
+        known = {p.name for p in self.space.scalars()}
+        if unknown := [n for n in values if n not in known and not n.startswith("tuner/")]:
+            raise ArgumentError(
+                f"A trial has a value for {', '.join(unknown)}, which the space of "
+                f"{self.architecture.name} doesn't have: it was searched with another version of "
+                f"the declaration. Its runs can still be used, the search begins anew. The space "
+                f"has: {', '.join(sorted(known))}."
+            )
         scalars = {
             p.name: tidy(p, values[p.name]) for p in self.space.scalars() if p.name in values
         }
@@ -179,16 +191,17 @@ def joint_space(architecture: Architecture, recipe: Recipe) -> Space:
 def narrowed(space: Space, plan: Plan) -> Space:
     """The space with the plan's `start`, then `only`, `fix`, `choose` and `range`."""
     space = space.with_defaults(plan.start, owner="search")
-    if plan.only:
+    only, choose, ranges = map(space.renamed, (dict.fromkeys(plan.only), plan.choose, plan.range))
+    if only:
         # Also a check: `narrow` refuses names that the space doesn't have.
-        space.narrow(fix={name: _default(space, name) for name in plan.only})
-        others = [p for p in space if p.name not in {*plan.only, *plan.choose, *plan.range}]
+        space.narrow(fix={name: _default(space, name) for name in only})
+        others = [p for p in space if p.name not in {*only, *choose, *ranges}]
         space = Space(
             tuple(replace(p, search=None, legal=p.accepted) if p in others else p for p in space),
             space.rules,
         )
-        for name in plan.only:
-            if space[name].search is None and name not in {*plan.choose, *plan.range}:
+        for name in only:
+            if space[name].search is None and name not in {*choose, *ranges}:
                 raise ArgumentError(
                     f"The search has no values for {name!r}. Give some, as in --choose {name}=A,B."
                 )

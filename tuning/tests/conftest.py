@@ -17,7 +17,7 @@ def tiny():
         settings = {
             "architecture": "lenet5",
             "input_shape": (16, 16, 1),
-            "only": ("kernel",),
+            "only": ("kernels",),
             "fix": {"hidden": (8,), "batch_size": 1000},
             "choose": {"widths": (2, 3, 4)},
             "epochs": 1,

@@ -24,10 +24,10 @@ def test_both_contestants_build_the_same_networks():
     assert problem.size() == 8
     stock = contestants.Stock(problem)
     hp = keras_tuner.HyperParameters()
-    for kernel, width in itertools.product((3, 5), (6, 16)):
-        hp.values = {"kernel": kernel, "widths_1": width, "widths_2": 16}
+    for *kernels, pool in itertools.product((3, 5), (3, 5), ("avg", "max")):
+        hp.values = {"kernels_1": kernels[0], "kernels_2": kernels[1], "pool": pool}
         found = problem.configuration(hp.values).arguments
-        assert found["widths"] == (width, 16)
+        assert found["kernels"] == tuple(kernels)
         assert stock.build(hp).count_params() == problem.cost(found).params
 
 

@@ -45,9 +45,9 @@ def test_illegal_settings_are_refused(changes, message):
     ("changes", "message"),
     [
         ({"fix": {"kernal": 5}}, "no parameter 'kernal'"),
-        ({"fix": {"kernel": 99}}, "kernel must be"),
-        ({"fix": {"kernel": "5"}}, "kernel must be"),
-        ({"choose": {"kernel": (3, 99)}}, "kernel must be"),
+        ({"fix": {"kernels": 99}}, "kernels must be"),
+        ({"fix": {"kernels": "5"}}, "kernels must be"),
+        ({"choose": {"kernels": (3, 99)}}, "kernels must be"),
         ({"range": {"dropout": (0.0, 2.0)}}, "dropout must be"),
         ({"only": ("widhts",)}, "no parameter 'widhts'"),
         ({"only": ("optimizer",)}, "no values for 'optimizer'"),
@@ -59,9 +59,9 @@ def test_a_typo_or_an_illegal_value_is_refused(changes, message):
 
 
 def test_only_leaves_everything_else_at_its_default():
-    problem = Problem.of(plan(only=("kernel",), choose={"batch_size": (64, 128)}))
+    problem = Problem.of(plan(only=("kernels",), choose={"batch_size": (64, 128)}))
     searched = {p.name for p in problem.space.scalars() if is_searched(p)}
-    assert searched == {"kernel", "batch_size"}
+    assert searched == {"kernels_1", "kernels_2", "batch_size"}
     assert {hp.name for hp in problem.hyperparameters().space} == searched
 
 
@@ -69,12 +69,12 @@ def test_a_study_file_is_read(tmp_path):
     file = tmp_path / "study.toml"
     file.write_text(
         'architecture = "lenet5"\nmax_params = "20k"\nonly = ["widths"]\n'
-        "[fix]\nwidths = [4, 8, 8]\n[choose]\nkernel = [3, 5]\n"
+        "[fix]\nwidths = [4, 8, 8]\n[choose]\nkernels = [3, 5]\n"
     )
     found = Plan.read(file)
     assert found.max_params == 20_000
     assert found.fix == {"widths": (4, 8, 8)}
-    assert found.choose == {"kernel": (3, 5)}
+    assert found.choose == {"kernels": (3, 5)}
     assert Plan.from_dict(found.to_dict(), owner="copy") == found
 
 
@@ -147,8 +147,8 @@ def test_the_budget_is_exact_before_anything_is_built():
 
 def test_what_does_not_fit_into_the_input_is_refused():
     problem = Problem.of(plan(input_shape=(16, 16, 1)))
-    assert "too small" in problem.refusal({"kernel": 7})
-    assert problem.refusal({"kernel": 5}) is None
+    assert "too small" in problem.refusal({"kernels_1": 7})
+    assert problem.refusal({"kernels_1": 5}) is None
 
 
 def test_memory_grows_with_the_batch():
@@ -158,7 +158,7 @@ def test_memory_grows_with_the_batch():
 
 
 def test_a_search_can_depart_from_another_number_of_stages():
-    problem = Problem.of(plan(start={"widths": (4, 8, 8)}, choose={"kernel": (3, 5)}))
+    problem = Problem.of(plan(start={"widths": (4, 8, 8)}, choose={"kernels": (3, 5)}))
     assert problem.configuration({}).arguments["widths"] == (4, 8, 8)
     assert {"widths_1", "widths_2", "widths_3"} <= {h.name for h in problem.hyperparameters().space}
     with pytest.raises(ArgumentError, match="widths must be"):

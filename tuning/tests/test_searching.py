@@ -23,7 +23,7 @@ QUIET = Console(quiet=True)
 SETTINGS = {
     "architecture": "lenet5",
     "input_shape": (16, 16, 1),
-    "only": ("kernel", "learning_rate"),
+    "only": ("kernels", "learning_rate"),
     "fix": {"hidden": (8,), "batch_size": 1000},
     "choose": {"widths": (2, 3, 4)},
     "objectives": ("val_error", "params"),
@@ -54,7 +54,7 @@ def test_the_leaderboard_is_sorted_and_complete(study):
         lines = list(csv.DictReader(file))
     assert [line["trial"] for line in lines] == [row.id for row in rows]
     assert [float(line["val_error"]) for line in lines] == errors
-    assert all(line["status"] == "COMPLETED" and line["kernel"] for line in lines)
+    assert all(line["status"] == "COMPLETED" and line["kernels_1"] for line in lines)
 
 
 def test_no_trial_on_the_front_is_beaten_in_both(study):
@@ -97,7 +97,7 @@ def test_pictures_and_hparams_with_the_declared_domains(study):
     experiment = plugin_data_pb2.HParamsPluginData.FromString(stored).experiment
     domains = {info.name: info for info in experiment.hparam_infos}
     # All declared values, whether a trial had them or not.
-    assert {v.number_value for v in domains["kernel"].domain_discrete.values} == {3, 5, 7}
+    assert {v.number_value for v in domains["kernels_2"].domain_discrete.values} == {3, 5, 7}
     rate = study.problem.recipe.learning_rate
     assert domains["learning_rate"].domain_interval.max_value == pytest.approx(10 * rate)
     sessions = [p for p in (study.path / "tensorboard").iterdir() if p.is_dir()]
@@ -273,7 +273,7 @@ def test_the_hypermodel_works_in_a_stock_tuner(tmp_path, data):
     assert len(tuner.oracle.trials) == 2
     assert all(t.status == "COMPLETED" for t in tuner.oracle.trials.values())
     best = tuner.get_best_hyperparameters()[0]
-    assert set(best.values) == {"widths_1", "widths_2", "kernel", "learning_rate"}
+    assert set(best.values) == {"widths_1", "widths_2", "kernels_1", "kernels_2", "learning_rate"}
 
 
 def test_study_json_says_with_what_it_was_made(study):
