@@ -300,7 +300,7 @@ class Space:
             if name not in self:
                 legal = ", ".join(sorted(self.defaults())) or "none"
                 raise ArgumentError(
-                    f"{owner} has no argument {name!r}.{did_you_mean(name, values)} "
+                    f"{owner} has no argument {name!r}.{did_you_mean(name, self.defaults())} "
                     f"Its own arguments: {legal}."
                 )
         values: dict[str, Any] = {}

@@ -84,8 +84,8 @@ def test_each_stage_has_its_own_kernel_and_the_cost_is_the_models(name, argument
 def test_receptive_fields_follow_the_kernels_of_each_stage():
     """Behind pool2 a unit sees 7 + 1 pixels for the first stage, and 2 · 2 + 2 · 1 more."""
     model = kerascnn.create("lenet5", kernels=(7, 3))
-    field = next(row for row in kerascnn.profile(model).layers if row.name == "pool2").field_size
-    assert field == (7 + 1 + 2 * 2 + 2 * 1,) * 2
+    behind = next(row for row in kerascnn.profile(model).layers if row.name == "pool2")
+    assert behind.receptive_field.size == (7 + 1 + 2 * 2 + 2 * 1,) * 2
 
 
 def test_a_kernel_too_large_for_its_stage_alone_is_refused_with_the_smallest_input():
