@@ -1,6 +1,9 @@
 """Words of messages."""
 
+from __future__ import annotations
+
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -13,3 +16,33 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question to end a message about an unknown name with, or nothing if no name is near."""
     near = difflib.get_close_matches(name, list(known), n=2)
     return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+LISTED = 10  # names in a message
+
+
+def listed(items: Iterable[str], limit: int = LISTED) -> str:
+    """Some of many things: "a, b, c and 997 more"."""
+    names = list(items)
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return f"{', '.join(names[:limit])}{more}"
+
+
+def printable(text: str) -> str:
+    """A file's name as any terminal can show it, on one line.
+
+    What is no character (a byte that isn't UTF-8) or moves the cursor becomes an escape such as
+    `\\xe9` or `\\n`.
+    """
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    # Control, surrogate, line and paragraph separator, format; joiners are parts of characters.
+    if unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp", "Cf"):
+        return character
+    if character in "\u200c\u200d":
+        return character
+    if "\udc80" <= character <= "\udcff":  # how Python keeps a byte that it can't decode
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()

@@ -1,4 +1,4 @@
-"""What a trained model says about images: evaluation and prediction of a run."""
+"""What a network says about images, and the way of images into it."""
 
 from __future__ import annotations
 
@@ -13,89 +13,43 @@ import tensorflow as tf
 from kerascnn.data import Dataset, Split, explain, load
 from kerascnn.data.dataset import ArraySplit
 from kerascnn.errors import ArgumentError, DataError
-from kerascnn.heads import scores_of
 from kerascnn.preprocessing import preprocess
-from kerascnn.training import protocols
 from kerascnn.training.augmentation import central
-from kerascnn.training.config import plain, preprocessing_from, recipe_from
-from kerascnn.training.optimizers import make_loss
-from kerascnn.training.recipes import Protocol, Recipe
+from kerascnn.training.config import preprocessing_from, recipe_from
 from kerascnn.training.run import Run
-
-
-def evaluate_run(
-    run: Run,
-    data: str | Dataset | None,
-    *,
-    batch_size: int,
-    echo: Callable[[str], None] | None,
-    protocol: Protocol | None = None,
-) -> dict[str, Any]:
-    """See `Run.evaluate`."""
-    config, protocol = run.config, protocol or Protocol()
-    dataset = load_for(
-        data or config["data"]["source"],
-        canvas_shape(config),
-        config["seed"],
-        config["data"]["skip_corrupt"],
-        echo if echo and data is not None else (lambda line: None),
-    )
-    if dataset.classes != config["classes"]:
-        raise DataError(
-            f"{dataset.name} has {dataset.classes} classes, the run {run.path} was trained on "
-            f"{config['classes']}."
-        )
-    name = next(name for name in ("test", "validation", "train") if getattr(dataset, name).size)
-    split = getattr(dataset, name)
-    scores, is_logits = scores_of(run.model())
-    with readable_errors():
-        if protocol == Protocol():
-            loss = make_loss(recipe_from(config["recipe"]), dataset.classes, from_logits=is_logits)
-            outputs = _outputs(scores, split, preparation(config), batch_size)
-        else:
-            # Probabilities were averaged: of them, only the plain cross-entropy has a meaning.
-            loss = make_loss(Recipe(), dataset.classes, from_logits=False)
-            outputs = protocols.predict(
-                scores,
-                split,
-                protocol,
-                is_logits=is_logits,
-                prepare=preprocess_with(config["preprocessing"]),
-                size=tuple(config["input_shape"][:2]),
-                batch_size=batch_size,
-            )
-    rank = protocols.rank(outputs, split.labels)
-    losses = loss(tf.constant(split.labels), tf.constant(outputs))
-    found = {
-        "data": dataset.name,
-        "split": name,
-        "images": split.size,
-        "protocol": plain(protocol),
-        "loss": float(tf.reduce_mean(losses)),
-        "error": float((rank > 0).mean()),
-    }
-    if dataset.classes > protocols.TOP:
-        found["top5_error"] = float((rank >= protocols.TOP).mean())
-    return found
-
 
 # So many images are done before a graph would be ready: ResNet-50 takes 1 s for one, its graph 3.
 FEW = 8
 
 
-def _outputs(
-    model: keras.Model, split: Split, prepare: Callable[[Any], Any], batch_size: int
-) -> np.ndarray:
-    """The model's first output for every image, in the split's order, `[n, classes]`."""
+def forward(
+    model: keras.Model, prepare: Callable[[Any], Any], spec: tf.TensorSpec | None
+) -> Callable[[Any], np.ndarray]:
+    """From a batch of images to the model's first output, `[batch, classes]`.
 
-    def forward(images: Any) -> Any:
+    Args:
+        model: with one output, or several of which the first one counts.
+        prepare: from images to the model's input.
+        spec: of a batch of any number of images, for which one graph is made; None: no graph.
+    """
+
+    def first(images: Any) -> Any:
         outputs = model(prepare(images), training=False)
         return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 
+    if spec is not None:
+        first = tf.function(first, input_signature=[spec])
+    return lambda images: first(images).numpy()
+
+
+def outputs(
+    model: keras.Model, split: Split, prepare: Callable[[Any], Any], batch_size: int
+) -> Iterator[np.ndarray]:
+    """The model's first output, `[batch, classes]` for one batch of a split after the other."""
     batches = split.batches(batch_size)
-    if split.size > FEW:  # one graph for any number of images: the last batch may be smaller
-        forward = tf.function(forward, input_signature=[batches.element_spec[0]])
-    return np.concatenate([forward(images).numpy() for images, _ in batches])
+    network = forward(model, prepare, batches.element_spec[0] if split.size > FEW else None)
+    for images, _ in batches:
+        yield network(images)
 
 
 def predict_run(run: Run, images: np.ndarray, *, batch_size: int) -> np.ndarray:
@@ -109,7 +63,7 @@ def predict_run(run: Run, images: np.ndarray, *, batch_size: int) -> np.ndarray:
     if not len(images):
         return np.zeros((0, config["classes"]), "float32")
     split = ArraySplit(images, np.zeros(len(images)))
-    return _outputs(run.model(), split, preparation(config), batch_size)
+    return np.concatenate([*outputs(run.model(), split, preparation(config), batch_size)])
 
 
 def preprocess_with(stored: Mapping[str, Any]) -> Callable[[Any], Any]:

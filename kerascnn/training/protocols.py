@@ -22,8 +22,6 @@ from kerascnn.errors import ArgumentError
 from kerascnn.features import convolutionalize
 from kerascnn.training.recipes import Protocol
 
-TOP = 5  # classes; top-5 errors are reported where there are more than five
-
 Size = tuple[int, int]  # height and width
 
 
@@ -121,7 +119,7 @@ def views(images: np.ndarray, protocol: Protocol, canvas: Size, size: Size) -> l
     return found
 
 
-def predict(
+def probabilities(
     model: keras.Model,
     split: Split,
     protocol: Protocol,
@@ -130,8 +128,8 @@ def predict(
     prepare: Callable[[Any], Any],
     size: Size,
     batch_size: int,
-) -> np.ndarray:
-    """Class probabilities `[n, classes]`, averaged over views and scales.
+) -> Iterator[np.ndarray]:
+    """Class probabilities `[batch, classes]`, averaged over views and scales, in the split's order.
 
     Args:
         model: its first output is what counts: logits, or probabilities.
@@ -160,22 +158,24 @@ def predict(
     shape = (None, *((None, None) if dense else size), split.image_shape[2])
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8)])
-    def probabilities(images: Any) -> Any:
+    def shown_once(images: Any) -> Any:
         scores = main(prepare(images), training=False)
         if dense:
             # "The class score map is spatially averaged" (VGG, 3.2), then comes the softmax.
             scores = tf.reduce_mean(scores, axis=(1, 2))
         return tf.nn.softmax(scores) if is_logits else scores
 
-    total = np.zeros((split.size, main.outputs[0].shape[-1]), keras.config.floatx())
+    classes = main.outputs[0].shape[-1]
     largest = max(height * width for height, width in canvases)
     at_once = max(1, batch_size * size[0] * size[1] // largest)
     for start in range(0, split.size, at_once):
         positions = range(start, min(start + at_once, split.size))
+        total = np.zeros((len(positions), classes), keras.config.floatx())
         for canvas, members, images in _scaled(split, positions, canvases, protocol):
             shown = views(images, protocol, canvas, size)
-            total[members] += sum(probabilities(view).numpy() / len(shown) for view in shown)
-    return total / len(canvases)
+            places = [position - start for position in members]
+            total[places] += sum(shown_once(view).numpy() / len(shown) for view in shown)
+        yield total / len(canvases)
 
 
 def _check(protocol: Protocol, canvases: Sequence[Size], size: Size) -> None:
@@ -206,13 +206,3 @@ def _scaled(
             groups[canvas, image.shape].append((position, image))
     for (canvas, _), members in groups.items():
         yield canvas, [position for position, _ in members], np.stack([im for _, im in members])
-
-
-def rank(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Classes in front of each image's own, `[n]`: 0 is a correct top-1 prediction.
-
-    Of equal scores the first class is in front, as `argmax` has it.
-    """
-    own = scores[np.arange(len(labels)), labels][:, None]
-    earlier = np.arange(scores.shape[1]) < labels[:, None]
-    return ((scores > own) | ((scores == own) & earlier)).sum(1)

@@ -107,24 +107,47 @@ class Run:
         batch_size: int = 256,
         echo: Callable[[str], None] | None = print,
         protocol: Protocol | None = None,
+        top: int | None = None,
     ) -> dict[str, Any]:
-        """Loss and error on a test split, every image counted once.
+        """Loss, errors and each class's figures on a test split, every image counted once.
 
         Args:
-            data: a source or a Dataset; default: the data the run was trained on.
+            data: a source or a Dataset; default: the data the run was trained on. Its classes are
+                the run's where their names are the same, in whatever order; it may lack some.
             batch_size: images in one step; has no effect on the result.
-            echo: is called with each note on how another source's images are changed to fit; of
-                the run's own data, training has said it. None: silent.
+            echo: is called with each note: on how another source's images are changed to fit (of
+                the run's own data, training has said it), and on classes without an image. None:
+                silent.
             protocol: the views of each image whose predictions are averaged; default: the
                 middle, as in training.
+            top: report how often an image's class is not among so many likeliest; default: 5
+                where there are more classes.
 
         Returns:
-            `{"data", "split", "images", "protocol", "loss", "error"}`, and "top5_error" where
-            there are more than five classes.
-        """
-        from kerascnn.training.inference import evaluate_run
+            A dictionary that JSON can hold:
 
-        return evaluate_run(self, data, batch_size=batch_size, echo=echo, protocol=protocol)
+            - "data", "split", "images", "protocol": what was evaluated, and how;
+            - "loss": the training's, averaged over the images; under a protocol of several views,
+              cross-entropy;
+            - "cross_entropy": without label smoothing, in nats;
+            - "error": share of images with a wrong top-1 prediction, in [0, 1], and
+              "top5_error", or with another number;
+            - "classes": of each class, in the run's order, "name", "support" (its images),
+              "predicted" (images taken for it), "precision", "recall" and "f1" in [0, 1]; None
+              where one isn't defined: see `kerascnn.runs.measures.per_class`;
+            - "confusion": how many images of each class (rows) were taken for each (columns);
+              None with more than 1,000 classes.
+
+        Raises:
+            DataError: the data can't be read, or has images of classes that the run doesn't know.
+            RunError: training has not come to its end, or the model answers with no numbers.
+            ArgumentError: `top` is not below the number of classes, or the protocol doesn't fit.
+        """
+        from kerascnn.runs.evaluation import evaluate_run
+
+        return evaluate_run(
+            self, data, batch_size=batch_size, echo=echo, protocol=protocol, top=top
+        )
 
     def predict(self, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
         """Class probabilities `[batch, classes]` of images `[batch, height, width, channels]`.

@@ -60,7 +60,7 @@ def test_evaluation_says_how_other_images_are_changed(trained, tmp_path):
     np.savez(tmp_path / "[x].npz", images=images, labels=np.arange(40) % 10)
     shown = call("evaluate", path, "--data", f"npz:{tmp_path / '[x].npz'}")
     assert "images are resized to 32×32" in shown
-    assert "[x].npz test, 10 images: error" in shown
+    assert "40 images: error" in shown
 
 
 def test_prediction_of_image_files(trained, tmp_path):

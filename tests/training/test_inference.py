@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kerascnn.data.dataset import ArraySplit
-from kerascnn.training.inference import FEW, _outputs
+from kerascnn.training.inference import FEW, outputs
 
 
 @pytest.mark.parametrize(("images", "traced"), [(FEW, False), (FEW + 3, True)])
@@ -21,7 +21,8 @@ def test_all_batches_have_one_graph_and_few_images_have_none(images, traced):
         calls.append(batch)
         return keras.ops.cast(batch, "float32") / 255
 
-    found = _outputs(model, ArraySplit(pixels, np.zeros(images)), prepare, 3)
+    batches = outputs(model, ArraySplit(pixels, np.zeros(images)), prepare, 3)
+    found = np.concatenate(list(batches))
     assert len(calls) == (1 if traced else -(-images // 3))
     expected = model.predict(pixels / 255, verbose=0)[0]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)

@@ -10,7 +10,7 @@ from kerascnn.data import load
 from kerascnn.data.dataset import ArraySplit
 from kerascnn.errors import ArgumentError
 from kerascnn.training import papers, protocols, recipes
-from kerascnn.training.protocols import predict, rank, views
+from kerascnn.training.protocols import probabilities, views
 from kerascnn.training.recipes import Protocol
 
 SIZE = (12, 12)
@@ -36,7 +36,7 @@ def split(side, count=5):
 
 
 def predicted(network, images, **protocol):
-    return predict(
+    batches = probabilities(
         network,
         images,
         Protocol(**protocol),
@@ -45,6 +45,7 @@ def predicted(network, images, **protocol):
         size=SIZE,
         batch_size=2,
     )
+    return np.concatenate(list(batches))
 
 
 def softmax(scores):
@@ -235,16 +236,3 @@ def test_the_papers_scales():
         assert [round(224 * length, 6) for length in lengths] == sides
     assert papers.VGG.evaluation.views == papers.RESNET.evaluation.views == "dense"
     assert papers.BN_INCEPTION.evaluation == Protocol()
-
-
-def test_rank_counts_the_classes_in_front():
-    """Against sorting, with ties as argmax breaks them."""
-    rng = np.random.default_rng(0)
-    scores = rng.integers(0, 6, (200, 9)).astype("float32")
-    labels = rng.integers(0, 9, 200)
-    order = np.argsort(-scores, axis=1, kind="stable")
-    found = rank(scores, labels)
-    np.testing.assert_array_equal(found, (order == labels[:, None]).argmax(1))
-    np.testing.assert_array_equal(found == 0, scores.argmax(1) == labels)
-    top5 = np.mean([label not in row[:5] for label, row in zip(labels, order)])
-    assert (found >= 5).mean() == pytest.approx(top5)
