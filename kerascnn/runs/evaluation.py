@@ -1,0 +1,132 @@
+"""How well a trained run does on the images of any data whose classes it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kerascnn.data import Dataset
+from kerascnn.errors import ArgumentError
+from kerascnn.heads import scores_of
+from kerascnn.runs import measures
+from kerascnn.runs.matching import match
+from kerascnn.runs.measures import Answers
+from kerascnn.training import protocols
+from kerascnn.training.config import plain, recipe_from
+from kerascnn.training.inference import (
+    canvas_shape,
+    load_for,
+    outputs,
+    preparation,
+    preprocess_with,
+    readable_errors,
+)
+from kerascnn.training.optimizers import make_loss
+from kerascnn.training.recipes import Protocol, Recipe
+from kerascnn.training.run import Run
+from kerascnn.words import counted, listed
+
+TOP = 5  # top-5 errors are reported where there are more than five classes
+
+
+def evaluate_run(
+    run: Run,
+    data: str | Dataset | None,
+    *,
+    batch_size: int,
+    echo: Callable[[str], None] | None,
+    protocol: Protocol | None = None,
+    top: int | None = None,
+) -> dict[str, Any]:
+    """See `Run.evaluate`."""
+    config, protocol, say = run.config, protocol or Protocol(), echo or (lambda line: None)
+    names = class_names(config)
+    top = _checked_top(top, len(names))
+    dataset = load_for(
+        data or config["data"]["source"],
+        canvas_shape(config),
+        config["seed"],
+        config["data"]["skip_corrupt"],
+        say if data is not None else (lambda line: None),
+    )
+    name = next(name for name in ("test", "validation", "train") if getattr(dataset, name).size)
+    split = getattr(dataset, name)
+    labels = match(
+        names, dataset.class_names, split.labels, run=str(run.path), data=dataset.name
+    )
+    answers = _answers(run, config, split, labels, protocol, batch_size)
+    found = {
+        "data": dataset.name,
+        "split": name,
+        "images": split.size,
+        "protocol": plain(protocol),
+        **answers.losses,
+        "error": answers.error(),
+    }
+    if top:
+        found[f"top{top}_error"] = answers.error(top)
+    found["classes"] = measures.per_class(labels, answers.predicted, names)
+    if missing := [one["name"] for one in found["classes"] if not one["support"]]:
+        say(
+            f"No image of {counted(len(missing), 'class', 'classes')} of the run's {len(names)}, "
+            f"whose recall is not defined: {listed(missing)}."
+        )
+    found["confusion"] = None
+    if len(names) <= measures.MOST_CLASSES:
+        found["confusion"] = measures.confusion(labels, answers.predicted, len(names)).tolist()
+    return found
+
+
+def class_names(config: Mapping[str, Any]) -> list[str]:
+    """Of a run; numbers, if it doesn't know any."""
+    return list(config.get("class_names") or map(str, range(config["classes"])))
+
+
+def _checked_top(top: int | None, classes: int) -> int | None:
+    if top is None:
+        return TOP if classes > TOP else None
+    if not 0 < top < classes:
+        raise ArgumentError(
+            f"top must be at least 1 and less than the run's {classes} classes. Received: {top}."
+        )
+    return top
+
+
+def _answers(
+    run: Run,
+    config: Mapping[str, Any],
+    split: Any,
+    labels: np.ndarray,
+    protocol: Protocol,
+    batch_size: int,
+) -> Answers:
+    """What the network says of a split's images, seen as the protocol wants it."""
+    scores, is_logits = scores_of(run.model())
+    if protocol == Protocol():
+        recipe, from_logits = recipe_from(config["recipe"]), is_logits
+        batches = outputs(scores, split, preparation(config), batch_size)
+    else:
+        # Probabilities are averaged: of them, only the plain cross-entropy has a meaning.
+        recipe, from_logits = Recipe(), False
+        batches = protocols.probabilities(
+            scores,
+            split,
+            protocol,
+            is_logits=is_logits,
+            prepare=preprocess_with(config["preprocessing"]),
+            size=tuple(config["input_shape"][:2]),
+            batch_size=batch_size,
+        )
+    losses = {
+        name: _on_arrays(make_loss(one, config["classes"], from_logits=from_logits))
+        for name, one in (("loss", recipe), ("cross_entropy", Recipe()))
+    }
+    with readable_errors():
+        return measures.judged(batches, labels, losses)
+
+
+def _on_arrays(loss: Callable[[Any, Any], Any]) -> measures.Loss:
+    return lambda labels, scores: loss(tf.constant(labels), tf.constant(scores))

@@ -1,0 +1,76 @@
+"""Which class of a run is which class of some data: by name, never by position."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+
+from kerascnn.errors import DataError
+from kerascnn.words import counted, listed
+
+UNKNOWN = -1
+
+
+def matched(trained: Sequence[str], found: Sequence[str]) -> np.ndarray:
+    """For each class of the data its number among the run's, int32 `[found]`; -1: unknown.
+
+    Names are equal if they are the same text, however accents are encoded in it: file systems
+    differ in that. If all names on both sides are whole numbers, equal numbers are equal names, so
+    that "07" is "7". Nothing else is taken for equal, "Cat" and "cat" neither.
+
+    Args:
+        trained: the run's class names.
+        found: the data's.
+    """
+    key = _key([*trained, *found])
+    known = {key(name): number for number, name in enumerate(trained)}
+    if len(known) < len(set(trained)) or len(set(map(key, found))) < len(set(found)):
+        known, key = {name: number for number, name in enumerate(trained)}, str
+    return np.array([known.get(key(name), UNKNOWN) for name in found], "int32")
+
+
+def _key(names: Sequence[str]) -> Callable[[str], Hashable]:
+    """What is equal for equal names."""
+    if all(name.isdecimal() and name.isascii() for name in names):
+        return lambda name: name.lstrip("0") or "0"
+    return lambda name: unicodedata.normalize("NFC", name)
+
+
+def match(
+    trained: Sequence[str], found: Sequence[str], labels: np.ndarray, *, run: str, data: str
+) -> np.ndarray:
+    """The labels of some data's images as the run numbers its classes, int32 `[n]`.
+
+    Args:
+        trained: the run's class names.
+        found: the data's.
+        labels: int32 `[n]`, among `found`.
+        run, data: how messages call them.
+
+    Raises:
+        DataError: images belong to classes that the run doesn't know.
+    """
+    numbers = matched(trained, found)
+    own = numbers[labels]
+    if (unknown := np.unique(labels[own == UNKNOWN])).size:
+        names = [found[label] for label in unknown.tolist()]
+        raise DataError(
+            f"{data} has images of {counted(len(names), 'class', 'classes')} that the run {run} "
+            f"doesn't know: {listed(map(repr, names), 50)}. It knows {listed(map(repr, trained))}. "
+            f"{_advice(trained, names)}"
+        )
+    return own
+
+
+def _advice(trained: Sequence[str], unknown: Sequence[str]) -> str:
+    alike = {name.casefold().strip(): name for name in trained}
+    for name in unknown:
+        if other := alike.get(name.casefold().strip()):
+            return f"Is {name!r} {other!r}? Names must be the same."
+    if all(map(str.isdecimal, unknown)):
+        return "If these are numbers of the run's classes, give the data the names (class_names)."
+    if all(map(str.isdecimal, trained)):
+        return "The run's classes have no names but numbers: give the data's classes these."
+    return "Rename the classes that are the same, and leave the others out."

@@ -1,0 +1,110 @@
+"""What a trained run sees in image files: any number of them, in the memory of a few batches."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kerascnn.data import images
+from kerascnn.data.images import Shape
+from kerascnn.errors import DataError
+from kerascnn.runs.files import Found
+from kerascnn.runs.measures import require_numbers
+from kerascnn.training.inference import FEW, canvas_shape, forward, preparation
+from kerascnn.training.run import Run
+
+BATCH = 32
+AHEAD = 2  # batches that are read while one is looked at
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network sees in a file.
+
+    Attributes:
+        path: the file.
+        probabilities: of the classes, `[classes]`; empty if the file can't be read.
+        changes: what was changed to fit the network, a phrase each.
+        error: why the file can't be read; "": it can.
+    """
+
+    path: str
+    probabilities: np.ndarray
+    changes: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A file that was read: its pixels in the network's size, unless there is an error."""
+
+    path: str
+    pixels: np.ndarray | None
+    changes: tuple[str, ...]
+    error: str
+
+
+def predict_files(
+    run: Run, files: Iterable[Found], *, batch_size: int = BATCH
+) -> Iterator[Prediction]:
+    """Predict one file after the other, in their order.
+
+    Args:
+        run: a trained run.
+        files: as `kerascnn.runs.files.Files` finds them; no more are taken than will be read soon.
+        batch_size: images in one step.
+
+    Raises:
+        RunError: the run has no model, or its answers are not numbers.
+    """
+    config = run.config
+    shape = canvas_shape(config)
+    model, prepare = run.model(), preparation(config)
+    network: Callable[[Any], np.ndarray] | None = None
+    for batch in _batches(files, shape, batch_size):
+        pixels = [file.pixels for file in batch if file.pixels is not None]
+        if network is None:
+            many = len(batch) == batch_size or len(pixels) > FEW
+            spec = tf.TensorSpec((None, *shape), tf.uint8)
+            network = forward(model, prepare, spec if many else None)
+        scores = network(np.stack(pixels)) if pixels else np.zeros((0, 0), "float32")
+        require_numbers(scores)
+        answers = iter(scores)
+        for file in batch:
+            own = scores[:0] if file.pixels is None else next(answers)
+            yield Prediction(file.path, own, file.changes, file.error)
+
+
+def _batches(files: Iterable[Found], shape: Shape, batch_size: int) -> Iterator[list[_Read]]:
+    """Files in their order, read in threads, some batches ahead of the one that is looked at."""
+    waiting: deque[Future[_Read]] = deque()
+    coming = iter(files)
+    try:
+        while True:
+            missing = (1 + AHEAD) * batch_size - len(waiting)
+            for file in itertools.islice(coming, missing):
+                waiting.append(images.workers().submit(_read, file, shape))
+            if not waiting:
+                return
+            count = min(batch_size, len(waiting))
+            yield [waiting.popleft().result() for _ in range(count)]
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _read(file: Found, shape: Shape) -> _Read:
+    try:
+        if file.error:
+            raise DataError(f"{file.path}: {file.error}")
+        pixels, changes = images.read(file.path, shape)
+    except DataError as error:
+        return _Read(file.path, None, (), str(error))
+    return _Read(file.path, pixels, changes, "")
