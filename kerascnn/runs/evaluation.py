@@ -54,9 +54,7 @@ def evaluate_run(
     )
     name = next(name for name in ("test", "validation", "train") if getattr(dataset, name).size)
     split = getattr(dataset, name)
-    labels = match(
-        names, dataset.class_names, split.labels, run=str(run.path), data=dataset.name
-    )
+    labels = match(names, dataset.class_names, split.labels, run=str(run.path), data=dataset.name)
     answers = _answers(run, config, split, labels, protocol, batch_size)
     found = {
         "data": dataset.name,

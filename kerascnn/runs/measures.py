@@ -56,9 +56,7 @@ Loss = Callable[[np.ndarray, np.ndarray], Any]
 """From labels `[n]` and scores `[n, classes]` to a loss for each image, `[n]`."""
 
 
-def judged(
-    scores: Iterable[np.ndarray], labels: np.ndarray, losses: Mapping[str, Loss]
-) -> Answers:
+def judged(scores: Iterable[np.ndarray], labels: np.ndarray, losses: Mapping[str, Loss]) -> Answers:
     """Compare a network's answers with the labels.
 
     Args:
