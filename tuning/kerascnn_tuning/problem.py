@@ -14,6 +14,7 @@ from kerascnn.errors import ArgumentError, KerascnnError
 from kerascnn.space import Param, Range, Space
 from kerascnn.training.recipes import Recipe
 from kerascnn_tuning.plan import Plan
+from kerascnn_tuning.rates import own_names, settled, with_own_rates
 
 if TYPE_CHECKING:
     from keras_tuner import HyperParameters
@@ -74,7 +75,7 @@ class Problem:
             plan=plan,
             architecture=architecture,
             recipe=recipe,
-            space=narrowed(joint_space(architecture, recipe), plan),
+            space=narrowed(with_own_rates(joint_space(architecture, recipe), recipe, plan), plan),
             input_shape=plan.input_shape or architecture.card.input_shape,
             classes=classes or architecture.card.classes,
         )
@@ -100,7 +101,7 @@ class Problem:
         names = {param.name for param in self.architecture.space}
         return Configuration(
             arguments={k: v for k, v in arguments.items() if k in names},
-            training={k: v for k, v in arguments.items() if k not in names},
+            training=settled({k: v for k, v in arguments.items() if k not in names}),
         )
 
     def cost(self, arguments: Mapping[str, Any]) -> Cost:
@@ -191,7 +192,8 @@ def joint_space(architecture: Architecture, recipe: Recipe) -> Space:
 def narrowed(space: Space, plan: Plan) -> Space:
     """The space with the plan's `start`, then `only`, `fix`, `choose` and `range`."""
     space = space.with_defaults(plan.start, owner="search")
-    only, choose, ranges = map(space.renamed, (dict.fromkeys(plan.only), plan.choose, plan.range))
+    names = own_names(plan, plan.only)
+    only, choose, ranges = map(space.renamed, (dict.fromkeys(names), plan.choose, plan.range))
     if only:
         # Also a check: `narrow` refuses names that the space doesn't have.
         space.narrow(fix={name: _default(space, name) for name in only})
