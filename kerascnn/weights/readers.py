@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
-import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,12 @@ import ml_dtypes
 import numpy as np
 
 from kerascnn.errors import WeightsError
+from kerascnn.weights import archives
 
+NAME = 500
+"""Letters of the longest name of an array."""
+_HEADER = 1 << 26
+"""Bytes of the longest description of a file's arrays or of a model."""
 EPSILON = "__epsilon__"
 """The name under which a converted .npz keeps the epsilon of its batch normalisation."""
 
@@ -30,7 +33,8 @@ class Checkpoint:
         tensors: the arrays by name.
         epsilon: what batch normalisation adds to the variance: one number, one for each layer,
             or None if that is unknown.
-        legacy: whether it is a file of weights alone in the layout of Keras 1 and 2.
+        legacy: whether it is a file in the layout of Keras 1 and 2.
+        ignored: what else the file has, which is not read.
     """
 
     origin: str
@@ -38,13 +42,22 @@ class Checkpoint:
     tensors: Mapping[str, np.ndarray]
     epsilon: float | Mapping[str, float] | None = None
     legacy: bool = False
+    ignored: tuple[str, ...] = ()
 
 
-def open_checkpoint(weights: Any) -> Checkpoint:
+def open_checkpoint(weights: Any, entry: str | None = None) -> Checkpoint:
     """The named arrays of a path, a mapping or a `keras.Model`.
 
+    A file is read as a stranger's: nothing in it is executed, no link in it is followed, and it
+    takes memory and time in proportion to its size.
+
+    Args:
+        weights: where they are.
+        entry: of a PyTorch checkpoint, the entry to take, such as "model_ema".
+
     Raises:
-        WeightsError: there is no such file, it has an unknown suffix, or it is damaged.
+        WeightsError: there is no such file, it has an unknown suffix, or it is damaged; the message
+            names it.
     """
     if isinstance(weights, Mapping):
         return of_mapping({str(k): np.asarray(v) for k, v in weights.items()}, "a mapping")
@@ -53,22 +66,49 @@ def open_checkpoint(weights: Any) -> Checkpoint:
     path = Path(weights).expanduser()
     if not path.is_file():
         raise WeightsError(f"There is no weight file {path}.")
-    reader = next((r for suffix, r in READERS.items() if path.name.endswith(suffix)), None)
-    if reader is None:
-        raise WeightsError(
-            f"{path}: the name must end in one of {', '.join(READERS)}, which says what is in it."
-        )
+    reader = _reader(path)
+    if entry is not None and reader is not _torch:
+        raise WeightsError(f"{path} has no entries; only PyTorch's checkpoints have. Omit entry.")
     try:
-        return reader(path)
+        return checked(_torch(path, entry) if reader is _torch else reader(path))
     except WeightsError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path} is damaged or not what its name says: {error}.") from error
+    except Exception as error:  # the file decides in which way it is damaged
+        reason = str(error).partition("\n")[0][:300] or type(error).__name__
+        raise WeightsError(f"{path} is damaged or not what its name says: {reason}.") from error
+
+
+def _reader(path: Path) -> Callable[[Path], Checkpoint]:
+    """The reader for a file's name; what torch's checkpoints are called says little."""
+    for suffix, reader in READERS.items():
+        if path.name.endswith(suffix):
+            return reader
+    raise WeightsError(
+        f"{path}: the name must end in one of {', '.join(READERS)}, which says what is in it."
+    )
+
+
+def checked(checkpoint: Checkpoint) -> Checkpoint:
+    """Refuse what no weights are called or made of.
+
+    Raises:
+        WeightsError: a name can't be printed, or an array holds no numbers.
+    """
+    for name, array in checkpoint.tensors.items():
+        if len(name) > NAME or not name.isprintable():
+            raise WeightsError(f"{checkpoint.origin}: {name[:40]!a} is no array's name.")
+        if array.dtype.kind not in "fiub" and array.dtype != ml_dtypes.bfloat16:
+            raise WeightsError(
+                f"{checkpoint.origin}: {name} must hold numbers. Received: {array.dtype}."
+            )
+    return checkpoint
 
 
 def of_mapping(tensors: dict[str, np.ndarray], origin: str) -> Checkpoint:
     """Arrays whose names tell their layout: torch's have dots, Keras's have slashes."""
     epsilon = tensors.pop(EPSILON, None)
+    if epsilon is not None and (epsilon.shape or not 0 <= epsilon < 1):
+        raise WeightsError(f"{origin}: {EPSILON} must be one small number. Received: {epsilon}.")
     layout = "keras" if all("/" in name for name in tensors) else "torch"
     return Checkpoint(origin, layout, tensors, None if epsilon is None else float(epsilon))
 
@@ -85,8 +125,12 @@ def of_model(model: Any) -> Checkpoint:
 
 
 def _npz(path: Path) -> Checkpoint:
-    with np.load(path, allow_pickle=False) as archive:
-        return of_mapping({name: archive[name] for name in archive.files}, str(path))
+    with archives.open_zip(path) as archive:
+        arrays = {
+            name.removesuffix(".npy"): archives.read_array(archive, name)
+            for name in archive.namelist()
+        }
+    return of_mapping(arrays, str(path))
 
 
 def _safetensors(path: Path) -> Checkpoint:
@@ -97,86 +141,59 @@ def _safetensors(path: Path) -> Checkpoint:
         raise WeightsError(
             f'{path} needs the package safetensors: pip install "kerascnn[weights]".'
         ) from None
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > _HEADER:
+        raise WeightsError(
+            f"{path} is damaged: its header must have at most {_HEADER:,} bytes. "
+            f"Received: {header:,}."
+        )
     try:
         return of_mapping(load_file(path), str(path))
     except SafetensorError as error:
         raise WeightsError(f"{path} is damaged or incomplete: {error}.") from error
 
 
-def _torch(path: Path) -> Checkpoint:
+def _torch(path: Path, entry: str | None = None) -> Checkpoint:
     from kerascnn.weights import torch_file
 
-    return Checkpoint(str(path), "torch", torch_file.read(path))
+    found = torch_file.read(path, entry)
+    return Checkpoint(str(path), "torch", found.tensors, ignored=found.ignored)
 
 
 def _hdf5(path: Path) -> Checkpoint:
     import h5py
 
-    with h5py.File(path) as file:
-        if "model_weights" in file:
-            config = json.loads(file.attrs["model_config"])
-            return replace(_legacy(file["model_weights"], str(path)), epsilon=_epsilons(config))
-        if _names(file, "layer_names"):
-            return _legacy(file, str(path))
-        return Checkpoint(str(path), "keras", _keras3(file, path))
+    from kerascnn.weights import hdf5_file
+
+    reader = hdf5_file.Reader(path)
+    with h5py.File(path, "r") as file:
+        if reader.has(file, "model_weights"):
+            group = reader.group(file, "model_weights")
+            config = hdf5_file.description(reader.text(file, "model_config") or "", path)
+            layers = hdf5_file.described_layers(config)
+            models = {str(layer.get("name")) for layer, nested in layers if nested}
+            tensors = hdf5_file.keras2(group, reader, models)
+            return Checkpoint(str(path), "keras", tensors, hdf5_file.epsilons(config), legacy=True)
+        if reader.names(file, "layer_names"):
+            return Checkpoint(
+                str(path), "keras", hdf5_file.keras2(file, reader, set()), legacy=True
+            )
+        return Checkpoint(str(path), "keras", hdf5_file.keras3(file, reader))
 
 
 def _archive(path: Path) -> Checkpoint:
     import h5py
 
-    with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json"))
-        content = io.BytesIO(archive.read("model.weights.h5"))
-    with h5py.File(content) as file:
-        return Checkpoint(str(path), "keras", _keras3(file, path), _epsilons(config))
+    from kerascnn.weights import hdf5_file
 
-
-def _epsilons(config: dict[str, Any]) -> dict[str, float]:
-    """What each normalization of a saved model adds to the variance."""
-    layers = [layer["config"] for layer in config["config"].get("layers", ())]
-    return {layer["name"]: layer["epsilon"] for layer in layers if "epsilon" in layer}
-
-
-def _keras3(file: Any, path: Path) -> dict[str, np.ndarray]:
-    """Keras 3 numbers layers by class and keeps their names as attributes."""
-    tensors = {}
-    for group in file.get("layers", {}).values():
-        variables = group.get("vars")
-        if variables is None:
-            continue
-        if "name" not in variables.attrs:
-            raise WeightsError(
-                f"{path} doesn't say which layer is which. Save it again with Keras 3.5 or later."
-            )
-        for number in variables:
-            name = f"{variables.attrs['name']}/{number}"
-            tensors[name] = _array(variables[number])
-    if not tensors:
-        raise WeightsError(f"{path} holds no layers with weights.")
-    return tensors
-
-
-def _legacy(file: Any, origin: str) -> Checkpoint:
-    """The layout of Keras 1 and 2, in which keras.applications' files are published."""
-    tensors = {}
-    for layer in _names(file, "layer_names"):
-        for number, name in enumerate(_names(file[layer], "weight_names")):
-            tensors[f"{layer.replace('/', '_')}/{number}"] = _array(file[layer][name])
-    return Checkpoint(origin, "keras", tensors, legacy=True)
-
-
-def _names(group: Any, attribute: str) -> list[str]:
-    """An attribute's names; long lists are cut into attribute0, attribute1, ..."""
-    parts = [group.attrs[attribute]] if attribute in group.attrs else []
-    while f"{attribute}{len(parts)}" in group.attrs:
-        parts.append(group.attrs[f"{attribute}{len(parts)}"])
-    return [n.decode() if isinstance(n, bytes) else str(n) for part in parts for n in part]
-
-
-def _array(dataset: Any) -> np.ndarray:
-    if dataset.attrs.get("dtype") == "bfloat16":
-        return np.array(dataset, ml_dtypes.bfloat16)
-    return np.asarray(dataset)
+    with archives.open_zip(path) as archive:
+        text = archives.read_member(archive, "config.json", _HEADER)
+        config = hdf5_file.description(text, path)
+        content = io.BytesIO(archives.read_member(archive, "model.weights.h5"))
+    with h5py.File(content, "r") as file:
+        tensors = hdf5_file.keras3(file, hdf5_file.Reader(path))
+    return Checkpoint(str(path), "keras", tensors, hdf5_file.epsilons(config))
 
 
 READERS: Mapping[str, Callable[[Path], Checkpoint]] = {
@@ -186,5 +203,8 @@ READERS: Mapping[str, Callable[[Path], Checkpoint]] = {
     ".safetensors": _safetensors,
     ".npz": _npz,
     ".pth": _torch,
+    ".pth.tar": _torch,
     ".pt": _torch,
+    ".ckpt": _torch,
+    ".bin": _torch,
 }

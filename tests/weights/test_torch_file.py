@@ -29,7 +29,7 @@ def write(request, torch_files):
 
 def test_reads_types_and_strides(tmp_path, write):
     write(tmp_path / "a.pth", STATE)
-    found = torch_file.read(tmp_path / "a.pth")
+    found = torch_file.read(tmp_path / "a.pth").tensors
     assert list(found) == list(STATE)
     for name, array in STATE.items():
         assert found[name].dtype == array.dtype
@@ -40,7 +40,7 @@ def test_reads_types_and_strides(tmp_path, write):
 def test_unwraps_training_checkpoints(tmp_path, torch_files, key):
     path = tmp_path / "a.pth"
     torch_files.zip(path, {"epoch": 3, key: {"fc.bias": STATE["half"]}})
-    assert list(torch_file.read(path)) == ["fc.bias"]
+    assert list(torch_file.read(path).tensors) == ["fc.bias"]
     torch_files.zip(path, {"epoch": 3, key: {"fc.bias": [1]}})
     with pytest.raises(WeightsError, match="holds no tensors"):
         torch_file.read(path)
