@@ -50,7 +50,7 @@ class EntryPointGroup(Group):
 
 def print_error(kind: str, error: object, *, style: str) -> None:
     """Print "Warning: ..." or "Error: ..." on stderr; brackets in the message are no markup."""
-    Console(stderr=True, soft_wrap=True).print(
+    Console(stderr=True, soft_wrap=True, emoji=False).print(
         f"[{style}]{kind}:[/] {escape(str(error))}", highlight=False
     )
 

@@ -9,7 +9,10 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from rich.console import Console
 
 FACTS = Path(__file__).parent / "facts" / "facts.json.gz"
 
@@ -34,3 +37,59 @@ def pytest_configure(config):
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+# A run on real files: stripes of three kinds, which a small network tells apart.
+STRIPES = ("across", "down", "plain")
+EACH = 60
+
+
+def _stripes(kind, number):
+    """Grey, uint8 [32, 32]; no two are the same."""
+    rng = np.random.default_rng([STRIPES.index(kind), number])
+    waves = 110 + 90 * np.sign(np.sin(np.arange(32) * rng.uniform(0.6, 1.0) + rng.uniform(0, 6)))
+    image = np.full((32, 32), 120.0)
+    if kind == "across":
+        image[:] = waves[:, None]
+    if kind == "down":
+        image[:] = waves[None]
+    return np.clip(image + rng.normal(0, 25, (32, 32)), 0, 255).astype("uint8")
+
+
+def _draw(root, kind, numbers, name="{:03}.png"):
+    """Files of a class in its folder below `root`."""
+    (root / kind).mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        Image.fromarray(_stripes(kind, number)).save(root / kind / name.format(number))
+
+
+@pytest.fixture(scope="session")
+def draw():
+    """See `_draw`."""
+    return _draw
+
+
+@pytest.fixture(scope="session")
+def photos(draw, tmp_path_factory):
+    """What the run was trained on; tests must leave it alone."""
+    root = tmp_path_factory.mktemp("photos")
+    for kind in STRIPES:
+        draw(root, kind, range(EACH))
+    return root
+
+
+@pytest.fixture(scope="session")
+def striped_run(photos, tmp_path_factory):
+    """A run that knows the classes of `photos`, and makes no mistake on others of them."""
+    import kerascnn
+    from kerascnn.training.recipes import Recipe
+
+    return kerascnn.train(
+        "lenet5",
+        f"folder:{photos}",
+        arguments={"widths": (4, 8), "hidden": (16,)},
+        recipe=Recipe(epochs=6, batch_size=16, learning_rate=3e-3, label_smoothing=0.1),
+        run=tmp_path_factory.mktemp("runs") / "stripes",
+        record=False,
+        console=Console(quiet=True),
+    )

@@ -12,7 +12,7 @@ from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError
 from kerascnn.heads import scores_of
 from kerascnn.runs import measures
-from kerascnn.runs.matching import match
+from kerascnn.runs.matching import class_names, match
 from kerascnn.runs.measures import Answers
 from kerascnn.training import protocols
 from kerascnn.training.config import plain, recipe_from
@@ -76,11 +76,6 @@ def evaluate_run(
     if len(names) <= measures.MOST_CLASSES:
         found["confusion"] = measures.confusion(labels, answers.predicted, len(names)).tolist()
     return found
-
-
-def class_names(config: Mapping[str, Any]) -> list[str]:
-    """Of a run; numbers, if it doesn't know any."""
-    return list(config.get("class_names") or map(str, range(config["classes"])))
 
 
 def _checked_top(top: int | None, classes: int) -> int | None:
