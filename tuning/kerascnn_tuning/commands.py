@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import json as json_
+import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -43,6 +45,13 @@ app = typer.Typer(
     "On many machines: a chief, and any number of workers that share a directory with it.",
 )
 
+
+def _positive(value: float) -> float:
+    if not (value > 0 and math.isfinite(value)):
+        raise typer.BadParameter(f"must be a positive number of seconds. Received: {value}.")
+    return value
+
+
 SPACE = "Space"
 BUDGET = "Budget"
 TRIALS = "Trials"
@@ -50,6 +59,7 @@ TRIALS = "Trials"
 
 @app.command()
 def search(
+    context: typer.Context,
     name: str | None = typer.Argument(None, help="An architecture; see `kerascnn list`."),
     data: str = typer.Option("mnist5k", help="As for `kerascnn train`."),
     study: Path | None = typer.Option(None, help="A study file (TOML) instead of NAME."),
@@ -109,9 +119,12 @@ def search(
     ),
     precision: str = typer.Option("float32", rich_help_panel=TRIALS),
     seed: int = typer.Option(0, help="Of proposals and trials.", rich_help_panel=TRIALS),
-    retries: int = typer.Option(
-        1, help="After errors that may pass.", min=0, rich_help_panel=TRIALS
+    repeats: int = typer.Option(
+        1,
+        help="Trainings of each trial, from other seeds; their mean counts.",
+        rich_help_panel=TRIALS,
     ),
+    retries: int = typer.Option(1, help="After errors that may pass.", rich_help_panel=TRIALS),
     failure_limit: int = typer.Option(
         5, help="So many failures in a row end the search.", rich_help_panel=TRIALS
     ),
@@ -122,7 +135,9 @@ def search(
         help="A fresh process after so many trials, as memory grows.",
         rich_help_panel=TRIALS,
     ),
-    json: bool = typer.Option(False, "--json", help="Print the leaderboard as JSON only."),
+    json: bool = typer.Option(
+        False, "--json", help="Print the leaderboard, or the space, as JSON only."
+    ),
 ) -> None:
     """Search on this machine. What can't be built or is over budget is never a trial."""
     if sum(given is not None for given in (name, study, resume)) != 1:
@@ -130,46 +145,21 @@ def search(
             "Pass either the name of an architecture, as in `kerascnn tune lenet5`, or "
             "--study FILE, or --resume DIR."
         )
+    _refuse_ignored(context, resume=resume, space=space)
+    said = _said(context)
     if study is not None:
-        plan = Plan.read(study)
+        plan = Plan.read(study).changed(said)
     elif resume is not None:
-        plan = _stored(resume)
+        plan = _stored(resume).changed(said)  # what can't change any more is refused by the study
     else:
         assert name is not None
-        plan = Plan(
-            architecture=name,
-            data=data,
-            input_shape=parse_shape(input_shape),
-            tuner=tuner,
-            objectives=tuple(objective.split(",")),
-            max_trials=max_trials,
-            max_minutes=max_minutes,
-            max_params=_count(max_params, "--max-params"),
-            max_macs=_count(max_macs, "--max-macs"),
-            max_memory=_count(max_memory, "--max-memory"),
-            only=tuple(only.split(",")) if only else (),
-            start=_assignments(start, "--start"),
-            fix=_assignments(fix, "--fix"),
-            choose={k: _listed(v) for k, v in _assignments(choose, "--choose").items()},
-            range=dict(_range(text) for text in range_),
-            epochs=epochs,
-            strategy=strategy,
-            precision=precision,
-            seed=seed,
-            retries=retries,
-            failure_limit=failure_limit,
-            keep=keep,
-        )
-    if (study or resume) and max_trials is not None:
-        import dataclasses
-
-        plan = dataclasses.replace(plan, max_trials=max_trials)
+        plan = Plan(architecture=name, **said)
 
     from rich.console import Console
 
     console = Console(stderr=json)
     if space:
-        _print_space(plan, console)
+        _print_space(plan, console, json=json)
         return
     from kerascnn_tuning.searching import search_on
 
@@ -211,8 +201,12 @@ def chief(
     token_file: Path | None = typer.Option(
         None, help="A shared secret; needed where other machines can reach HOST."
     ),
-    stale: float = typer.Option(60.0, help="Seconds of silence after which a worker is dead."),
-    wait: float = typer.Option(600.0, help="Seconds without any worker after which to give up."),
+    stale: float = typer.Option(
+        60.0, help="Seconds of silence after which a worker is dead.", callback=_positive
+    ),
+    wait: float = typer.Option(
+        600.0, help="Seconds without any worker after which to give up.", callback=_positive
+    ),
 ) -> None:
     """Give out a study's trials to workers; start it again to go on after a crash."""
     plan = Plan.read(study)
@@ -241,8 +235,12 @@ def worker(
     dir_: Path = typer.Option(..., "--dir", help="The study directory, shared with the chief."),
     id_: str | None = typer.Option(None, "--id", help="Unique; default: machine and process."),
     token_file: Path | None = typer.Option(None, help="The chief's shared secret."),
-    stale: float = typer.Option(60.0, help="The chief's; heartbeats come six times as often."),
-    patience: float = typer.Option(600.0, help="Seconds to wait for a chief that is away."),
+    stale: float = typer.Option(
+        60.0, help="The chief's; heartbeats come six times as often.", callback=_positive
+    ),
+    patience: float = typer.Option(
+        600.0, help="Seconds to wait for a chief that is away.", callback=_positive
+    ),
     recycle: int = typer.Option(50, min=1, help="A fresh process after so many trials."),
 ) -> None:
     """Run trials of a chief until it has no more."""
@@ -296,8 +294,35 @@ def _stored(path: Path) -> Plan:
     return Study.open(path).plan
 
 
-def _count(text: str | None, option: str) -> int | None:
-    return None if text is None else parse_count(text, option)
+def _refuse_ignored(context: typer.Context, *, resume: Path | None, space: bool) -> None:
+    """Refuse options that would have no effect beside the others."""
+    if resume is not None and _given(context, "dir_"):
+        raise ArgumentError("--resume names the study directory itself. Leave --dir out.")
+    if not space:
+        return
+    without = {"dir_": "--dir", "recycle": "--recycle"}
+    if useless := [option for name, option in without.items() if _given(context, name)]:
+        raise ArgumentError(
+            f"--space prints and stops: {', '.join(useless)} would have no effect. Leave it out."
+        )
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _said(context: typer.Context) -> dict[str, Any]:
+    """The fields of a plan that this command line sets, without defaults."""
+    return {
+        field: convert(context.params[option])
+        for option, (field, convert) in _FIELDS.items()
+        if _given(context, option)
+    }
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _value(text: str) -> Any:
@@ -311,51 +336,107 @@ def _assignments(items: list[str], option: str) -> dict[str, Any]:
     """`["pool=max", "widths=6,16"]` → `{"pool": "max", "widths": (6, 16)}`."""
     found: dict[str, Any] = {}
     for item in items:
-        key, equals, text = item.partition("=")
-        if not (key and equals and text):
+        key, equals, text = (part.strip() for part in item.partition("="))
+        parts = tuple(_value(part.strip()) for part in text.strip("()[]").split(",") if part)
+        if not (key and equals and parts):
             raise ArgumentError(f"{option} must be parameter=value. Received: {item!r}.")
-        parts = tuple(_value(part) for part in text.strip("()[]").split(",") if part)
+        _refuse_second(key, found, option)
         found[key] = parts if "," in text else parts[0]
     return found
 
 
-def _listed(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
+def _refuse_second(key: str, found: dict[str, Any], option: str) -> None:
+    if key in found:
+        raise ArgumentError(f"{option} says something about {key} more than once.")
 
 
-def _range(text: str) -> tuple[str, tuple[Any, Any]]:
-    key, _, bounds = text.partition("=")
-    low, colon, high = bounds.partition(":")
-    values = (_value(low), _value(high))
-    if not key or not colon or not all(isinstance(v, (int, float)) for v in values):
-        raise ArgumentError(f"--range must be parameter=LOW:HIGH. Received: {text!r}.")
-    return key, values
+def _choices(items: list[str]) -> dict[str, Any]:
+    found = _assignments(items, "--choose")
+    return {k: v if isinstance(v, tuple) else (v,) for k, v in found.items()}
 
 
-def _print_space(plan: Plan, console: Any) -> None:
+def _ranges(items: list[str]) -> dict[str, tuple[Any, Any]]:
+    found: dict[str, tuple[Any, Any]] = {}
+    for item in items:
+        key, _, bounds = item.partition("=")
+        low, colon, high = bounds.partition(":")
+        values = (_value(low), _value(high))
+        if not key or not colon or not all(isinstance(v, (int, float)) for v in values):
+            raise ArgumentError(f"--range must be parameter=LOW:HIGH. Received: {item!r}.")
+        _refuse_second(key, found, "--range")
+        found[key] = values
+    return found
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "objective": ("objectives", _names),
+    "only": ("only", _names),
+    "input_shape": ("input_shape", parse_shape),
+    "start": ("start", lambda items: _assignments(items, "--start")),
+    "fix": ("fix", lambda items: _assignments(items, "--fix")),
+    "choose": ("choose", _choices),
+    "range_": ("range", _ranges),
+    "max_params": ("max_params", lambda text: parse_count(text, "--max-params")),
+    "max_macs": ("max_macs", lambda text: parse_count(text, "--max-macs")),
+    "max_memory": ("max_memory", lambda text: parse_count(text, "--max-memory")),
+    **{
+        name: (name, _same)
+        for name in (
+            *("data", "tuner", "max_trials", "max_minutes", "epochs", "strategy", "precision"),
+            *("seed", "repeats", "retries", "failure_limit", "keep"),
+        )
+    },
+}
+"""Option of `search` → the plan's field, and how the text becomes its value."""
+
+
+def _print_space(plan: Plan, console: Any, *, json: bool) -> None:
     from rich.table import Table
 
     from kerascnn_tuning.problem import COUNTED, Problem, is_searched
 
     problem = Problem.of(plan)
+    size, share = problem.size(), problem.share_allowed()
+    if json:
+        found = {
+            "parameters": [
+                {
+                    "name": param.name,
+                    "default": param.default,
+                    "searched": [e.name for e in param.elements() if is_searched(e)],
+                    "values": _searched_text(param),
+                    "only_if": param.when,
+                    "help": param.help,
+                }
+                for param in problem.space
+            ],
+            "configurations": None if size == float("inf") else size,
+            "share_within_budget": share,
+        }
+        typer.echo(json_.dumps(found, indent=2))
+        return
     table = Table(box=None)
     for column in ("parameter", "default", "searched", "only if", "help"):
         table.add_column(column)
     for param in problem.space:
         searched = any(is_searched(element) for element in param.elements())
-        if isinstance(param.search, tuple):
-            values = ", ".join(map(str, param.search))
-        else:
-            values = str(param.search or "")
         only_if = f"{param.when[0]}: {', '.join(map(str, param.when[1]))}" if param.when else ""
-        table.add_row(
-            param.name, str(param.default), values if searched else "fixed", only_if, param.help
-        )
+        values = _searched_text(param) if searched else "fixed"
+        table.add_row(param.name, str(param.default), values, only_if, param.help)
     console.print(table)
-    size = problem.size()
     count = f"{'at most ' if size > COUNTED else ''}{size:,}"
     console.print(f"Configurations: {'a continuum' if size == float('inf') else count}")
-    console.print(f"Can be built within the budget: {problem.share_allowed():.0%} (of 200 samples)")
+    console.print(f"Can be built within the budget: {share:.0%} (of 200 samples)")
+
+
+def _searched_text(param: Any) -> str:
+    if isinstance(param.search, tuple):
+        return ", ".join(map(str, param.search))
+    return str(param.search or "")
 
 
 def _print_result(study: Study, console: Any, *, json: bool) -> None:
@@ -365,8 +446,10 @@ def _print_result(study: Study, console: Any, *, json: bool) -> None:
         found = [
             {
                 "trial": row.id,
+                "epochs": row.epochs,
                 "pareto": row.id in front,
                 "metrics": row.metrics,
+                "spread": row.spread,
                 "arguments": row.arguments,
                 "training": row.training,
             }
@@ -376,22 +459,33 @@ def _print_result(study: Study, console: Any, *, json: bool) -> None:
         return
     from rich.table import Table
 
+    from kerascnn_tuning.report import FEWEST, importance_note
+
     shown = list(dict.fromkeys([*study.plan.objectives, "val_error", "test_error", "params"]))
     table = Table(box=None)
-    for column in ("trial", *shown, "pareto", "hyperparameters"):
+    for column in ("trial", "epochs", *shown, "pareto", "hyperparameters"):
         table.add_column(column)
     for row in rows[:10]:
-        numbers = [_shown(name, row.metrics.get(name)) for name in shown]
-        values = " ".join(f"{k}={v}" for k, v in row.values.items())
-        table.add_row(row.id, *numbers, "yes" if row.id in front else "", values)
+        numbers = [_shown(name, row.metrics.get(name), row.spread.get(name)) for name in shown]
+        values = " ".join(f"{k}={v}" for k, v in row.values.items() if not k.startswith("tuner/"))
+        table.add_row(row.id, str(row.epochs), *numbers, "yes" if row.id in front else "", values)
     console.print(table)
+    if study.plan.repeats > 1:
+        console.print(f"Means and standard deviations of {study.plan.repeats} seeds.")
+    if rows and len(rows) < FEWEST:
+        console.print(importance_note(study, rows))
     if rows:
         console.print(f"The best model is in {study.path / 'best'}; the rest in {study.path}.")
 
 
-def _shown(name: str, value: float | None) -> str:
+def _shown(name: str, value: float | None, spread: float | None = None) -> str:
     if value is None:
         return ""
-    if name.endswith("error"):
-        return f"{value:.2%}"
-    return f"{value:,.0f}" if name in ("params", "macs") else f"{value:.4g}"
+    percent = name.endswith("error")
+    if percent:
+        text = f"{value:.2%}"
+    else:
+        text = f"{value:,.0f}" if name in ("params", "macs") else f"{value:.4g}"
+    if spread is None:
+        return text
+    return f"{text.removesuffix('%')} ± {spread:.2%}" if percent else f"{text} ± {spread:.2g}"

@@ -70,7 +70,9 @@ class Display:
             again = "will be tried again" if trial.status == "INVALID" else "failed"
             self._count += trial.status == "FAILED"
             text = f"{again}{took}: {(trial.message or '').strip()}"
-        self.console.print(Text(f"trial {trial.trial_id}  {text}"), soft_wrap=True)
+        epochs = trial.hyperparameters.values.get("tuner/epochs")  # with Hyperband they differ
+        label = f"trial {trial.trial_id}{f' ({_epochs(epochs)})' if epochs else ''}"
+        self.console.print(Text(f"{label}  {text}"), soft_wrap=True)
 
     def _left(self) -> str:
         limit, count = self._plan.max_trials, self._count
@@ -97,6 +99,10 @@ def _number(name: str, value: float) -> str:
     if name.endswith("error"):
         return f"{value:.2%}"
     return f"{value:,.0f}" if name in ("params", "macs") else f"{value:.4g}"
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'' if count == 1 else 's'}"
 
 
 def _values(values: dict[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from kerascnn.errors import KerascnnError
 
+NO_OPTUNA = "Optuna is not installed. Install it with `pip install 'kerascnn-tuning[optuna]'`."
+
 
 class StudyError(KerascnnError, ValueError):
     """A study directory is missing, damaged, in use, or belongs to another search."""
@@ -13,3 +15,9 @@ class SearchError(KerascnnError, RuntimeError):
 
 class ChiefError(KerascnnError, ConnectionError):
     """The chief can't be reached, can't be started, or refuses this worker."""
+
+
+class CannotStartError(KerascnnError, RuntimeError):
+    """A worker can't run a study's trials with the data, the code or the devices that it has."""
+
+    exit_status = 3

@@ -8,7 +8,6 @@ or not at all.
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import threading
 import time
@@ -23,7 +22,9 @@ from kerascnn.training.files import write_json
 from kerascnn_tuning.errors import SearchError, StudyError
 from kerascnn_tuning.internals import MetricsTracker, Trial, TrialStatus, unlocking
 from kerascnn_tuning.problem import Problem
+from kerascnn_tuning.study import RESTORE, read_json, trial_files, usable
 
+STATUSES = (TrialStatus.RUNNING, TrialStatus.INVALID, TrialStatus.COMPLETED, TrialStatus.FAILED)
 UNFINISHED = (TrialStatus.RUNNING, TrialStatus.INVALID)
 REFUSALS = 2000
 """After so many refused proposals in a row there is nothing left to find."""
@@ -92,7 +93,7 @@ class Guarded(keras_tuner.Oracle):
     def _random_values(self) -> dict[str, Any] | None:
         last = None
         for attempt in range(REFUSALS):
-            values = self._draw(shrink=attempt >= PATIENCE)
+            values = self._draw(attempt)
             if self._duplicate(values):
                 continue
             last = self.refusal(values)
@@ -106,17 +107,18 @@ class Guarded(keras_tuner.Oracle):
             )
         return None
 
-    def _draw(self, *, shrink: bool) -> dict[str, Any]:
+    def _draw(self, attempt: int) -> dict[str, Any]:
         """Random values of all active parameters.
 
-        Where a budget leaves one configuration in a million, uniform draws find none. `shrink`
-        pulls all of an architecture's parameters towards their smallest values, each time by
-        another factor.
+        A pure function of the seed, the number of trials and the attempt: a search that goes on
+        draws what it would have drawn without the interruption.
+
+        Where a budget leaves one configuration in a million, uniform draws find none. After
+        `PATIENCE` attempts all of an architecture's parameters are pulled towards their smallest
+        values, each time by another factor.
         """
-        # Text, as the draws of neighbouring seeds would otherwise be the same, one later.
-        rng = random.Random(f"{self.seed}/{self._seed_state}")
-        self._seed_state += 1
-        factor = rng.random() if shrink else 1.0
+        rng = random.Random(f"{self.seed}/{len(self.trials)}/{attempt}")
+        factor = rng.random() if attempt >= PATIENCE else 1.0
         space = self.hyperparameters.space
         return self.point(
             [rng.random() * (factor if hp.name in self._of_architecture else 1.0) for hp in space]
@@ -269,22 +271,33 @@ class Guarded(keras_tuner.Oracle):
     def reload(self) -> None:
         """Read the state; trials that run go on running until their workers are silent too long.
 
-        The trials' own files are written before the oracle's, so they have the last word.
-
         Raises:
-            StudyError: a file is damaged.
+            StudyError: a file is damaged or missing.
         """
         path = Path(self._get_oracle_fname())
-        try:
-            for file in sorted(path.parent.glob("trial_*/trial.json")):
-                trial = Trial.from_state(json.loads(file.read_text(encoding="utf-8")))
+        for number, file in enumerate(trial_files(path.parent)):
+            if file.parent.name != f"trial_{number:04d}":
+                raise StudyError(
+                    f"{path.parent / f'trial_{number:04d}' / 'trial.json'} is missing. {RESTORE}"
+                )
+            with usable(file):
+                state = read_json(file)
+                values = dict(state["hyperparameters"]["values"])
+                self.problem.configuration(values)
+                trial = Trial.from_state(state)
+                trial.hyperparameters = self.hyperparameters.copy()
+                trial.hyperparameters.values = values
+                if trial.trial_id != f"{number:04d}" or trial.status not in STATUSES:
+                    raise ValueError(f"trial {trial.trial_id!r}, status {trial.status!r}")
+                if trial.status == TrialStatus.COMPLETED:
+                    trial.score = float(trial.score)
                 self.trials[trial.trial_id] = trial
-            self.set_state(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError) as error:
-            raise StudyError(
-                f"The state of the search in {path.parent} can't be read: "
-                f"{type(error).__name__}: {error}."
-            ) from error
+        with usable(path):
+            self.set_state(read_json(path))
+        self._follow_trials()
+
+    def _follow_trials(self) -> None:
+        """Bring the state in line with the trials' own files, which are written before it."""
         unfinished = [i for i, t in self.trials.items() if t.status in UNFINISHED]
         self.ongoing_trials: dict[str, Trial] = {
             worker: trial
@@ -312,10 +325,16 @@ class Guarded(keras_tuner.Oracle):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take over a state."""
+        trials = ("start_order", "end_order", "retry_queue")
+        known = {t for key in trials for t in state[key]} | set(state["ongoing_trials"].values())
+        if missing := sorted(known - set(self.trials)):
+            raise ValueError(f"it knows trial {missing[0]}, which has no file")
+        space = self.hyperparameters
         super().set_state(state)
-        self._spent = state["spent"]
-        self._lost = Counter(state["lost"])
-        self.refused = state["refused"]
+        self.hyperparameters = space  # the declaration's, not the file's
+        self._spent = float(state["spent"])
+        self._lost = Counter({str(k): int(v) for k, v in state["lost"].items()})
+        self.refused = int(state["refused"])
 
 
 class _Quiet:

@@ -39,11 +39,8 @@ HOOKS = {
         "end_trial",
         "reload",
     ),
-    keras_tuner.oracles.BayesianOptimizationOracle: (
-        "_vectorize_trials",
-        "_make_gpr",
-    ),
-    keras_tuner.oracles.HyperbandOracle: ("_random_trial", "_get_epochs"),
+    keras_tuner.oracles.BayesianOptimizationOracle: ("_make_gpr",),
+    keras_tuner.oracles.HyperbandOracle: ("_get_epochs", "_get_num_brackets", "_get_size"),
 }
 STATE = (
     "ongoing_trials",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,13 +14,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from kerascnn.errors import KerascnnError
 from kerascnn.training import strategies
 from kerascnn_tuning.display import Display
-from kerascnn_tuning.errors import SearchError
+from kerascnn_tuning.errors import CannotStartError, SearchError
 from kerascnn_tuning.oracles import make_oracle
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.remote import STALE_SECONDS, WAIT_SECONDS, Chief, Client, is_loopback
-from kerascnn_tuning.searching import Keeper, finish, load_data
+from kerascnn_tuning.searching import Keeper, finish, load_data, refuse_at_once
 from kerascnn_tuning.study import Study
 from kerascnn_tuning.trials import Runner, settled_heap, work
 
@@ -45,6 +47,7 @@ def run_chief(
         ArgumentError, StudyError, ChiefError: it can't begin.
         SearchError: it ended early.
     """
+    refuse_at_once(plan, directory)
     study = Study.begin(plan, directory, load_data(plan, console))
     with study.locked("chief"), Display(plan, console) as display:
         oracle = make_oracle(study.problem, study.path / "oracle", Keeper(study, display))
@@ -96,12 +99,11 @@ def run_worker(
 
     Raises:
         ChiefError: the chief refuses or stays away.
-        StudyError: another worker has this id, or the directory isn't the chief's.
+        CannotStartError: with what this process has, the study's trials can't be run; the chief
+            has been told.
     """
     study = _await_study(directory, patience)
     worker = worker or f"{socket.gethostname()}-{os.getpid()}"
-    strategies.resolve(study.plan.strategy)
-    dataset = load_data(study.plan, console)
     client = Client(
         address,
         worker=worker,
@@ -110,14 +112,22 @@ def run_worker(
         patience=patience,
         stale_seconds=stale_seconds,
     )
-    # Writing the lock also proves that the shared directory can be written.
-    with study.locked(f"worker {worker}"):
-        runner = Runner(study.problem, dataset, study.path / "trials")
+    with contextlib.ExitStack() as stack:
+        stack.callback(client.close)
         try:
-            with settled_heap():
-                return work(client, runner, worker=worker, alive=client.alive, most=recycle)
-        finally:
-            client.close()
+            strategies.resolve(study.plan.strategy)
+            dataset = load_data(study.plan, console)
+            study.require_same_world(study.problem, dataset)
+            runner = Runner(study.problem, dataset, study.path / "trials")
+            # Writing the lock also proves that the shared directory can be written.
+            stack.enter_context(study.locked(f"worker {worker}"))
+        except Exception as error:
+            known = isinstance(error, (KerascnnError, OSError))
+            reason = str(error) if known else f"{type(error).__name__}: {error}"
+            client.cannot_start(reason)
+            raise CannotStartError(f"This worker can't start: {reason}") from error
+        with settled_heap():
+            return work(client, runner, worker=worker, alive=client.alive, most=recycle)
 
 
 def _await_study(directory: Path, patience: float) -> Study:
@@ -155,12 +165,14 @@ def run_local(
         return subprocess.Popen(command, env=_worker_environment(index, threads or share))
 
     running = {index: start(index) for index in range(workers)}
-    restarts = 0
+    restarts, hopeless = 0, CannotStartError.exit_status
     try:
         while chief.poll() is None:
             time.sleep(0.5)
+            if all(process.poll() == hopeless for process in running.values()):
+                raise SearchError("No worker can start; see above.")
             for index, process in running.items():
-                if process.poll() not in (None, 0) and chief.poll() is None:
+                if process.poll() not in (None, 0, hopeless) and chief.poll() is None:
                     restarts += 1
                     if restarts > RESTARTS:
                         raise SearchError(f"Workers have died {restarts} times; see above.")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,17 @@ METRICS = (
     "latency",
     "seconds",
 )
+# As in kerascnn.training.settings, which loads TensorFlow; a test compares the two.
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
+STRATEGIES = "auto, none, mirrored, mirrored:N or multiworker"
 _UNITS = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
+_COUNTS = {  # field → its least value
+    **dict.fromkeys(("max_trials", "max_params", "max_macs", "max_memory", "epochs"), 1),
+    **dict.fromkeys(("failure_limit", "keep", "repeats"), 1),
+    **dict.fromkeys(("retries", "seed"), 0),
+}
+_OPTIONAL = ("max_trials", "max_minutes", "max_params", "max_macs", "max_memory", "epochs")
+_LARGEST_SEED = 2**31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +60,9 @@ class Plan:
         fix, choose, range: parameter → its value, its values, or [low, high].
         epochs: of each trial, or of Hyperband's longest; None: the recipe's.
         strategy, precision: as in `kerascnn.train`.
-        seed: of the proposals, and of every trial.
+        seed: of the proposals, and of every trial; less than 2^31.
+        repeats: how often each trial is trained, from seeds `seed`, `seed + 1` and so on; its
+            metrics are the means.
         retries: how often a trial is repeated after an error that may pass.
         failure_limit: so many failed trials in a row stop the search.
         keep: of how many best trials the trained models stay; the Pareto front's stay too.
@@ -73,27 +87,41 @@ class Plan:
     strategy: str = "auto"
     precision: str = "float32"
     seed: int = 0
+    repeats: int = 1
     retries: int = 1
     failure_limit: int = 5
     keep: int = 3
 
     def __post_init__(self) -> None:
-        if self.tuner not in TUNERS:
-            raise ArgumentError(
-                f"tuner must be one of {', '.join(TUNERS)}. Received: {self.tuner!r}."
-            )
-        unknown = [name for name in self.objectives if name not in METRICS]
-        if unknown or not self.objectives:
-            raise ArgumentError(
-                f"An objective must be one of {', '.join(METRICS)}; all are minimized. "
-                f"Received: {', '.join(unknown) or 'none'}."
-            )
-        for name in ("max_trials", "epochs", "failure_limit", "keep"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ArgumentError(f"{name} must be at least 1. Received: {value}.")
+        _require_text(self, "architecture", "data")
+        _require_one_of(self.tuner, "tuner", TUNERS)
+        _require_one_of(self.precision, "precision", PRECISIONS)
+        if not re.fullmatch(r"auto|none|multiworker|mirrored(:[1-9]\d*)?", str(self.strategy)):
+            raise ArgumentError(f"strategy must be {STRATEGIES}. Received: {self.strategy!r}.")
+        _require_numbers(self)
+        _require_objectives(self.objectives)
+        _require_shape(self.input_shape)
+        _require_consistent(self)
         if self.max_trials is None and self.tuner not in ("hyperband", "grid"):
             object.__setattr__(self, "max_trials", 20)
+
+    def changed(self, changes: Mapping[str, Any]) -> Plan:
+        """This plan with other values; what is said of a parameter replaces what was said of it.
+
+        Args:
+            changes: field → value. `start`, `fix`, `choose` and `range` are merged name by name.
+
+        Raises:
+            ArgumentError: a value is illegal.
+        """
+        found = dict(changes)
+        narrowing = ("fix", "choose", "range")
+        said = {name for key in narrowing for name in changes.get(key, ())}
+        for key in narrowing:
+            old = {k: v for k, v in getattr(self, key).items() if k not in said}
+            found[key] = {**old, **changes.get(key, {})}
+        found["start"] = {**self.start, **changes.get("start", {})}
+        return dataclasses.replace(self, **found)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -115,16 +143,28 @@ class Plan:
             raise ArgumentError(f"{owner}: architecture is missing.")
         found = dict(values)
         for name in ("input_shape", "objectives", "only"):
-            if isinstance(found.get(name), str):
+            if isinstance(found.get(name), str) and name != "input_shape":
                 found[name] = (found[name],)
+            if not isinstance(found.get(name), (list, tuple, type(None))):
+                raise ArgumentError(f"{owner}: {name} must be a list. Received: {found[name]!r}.")
             if found.get(name) is not None:
                 found[name] = tuple(found[name])
         for name in ("max_params", "max_macs", "max_memory"):
             if isinstance(found.get(name), str):
-                found[name] = parse_count(found[name], name)
-        for name in ("start", "fix", "choose"):
-            found[name] = {k: _tupled(v) for k, v in found.get(name, {}).items()}
-        return cls(**found)
+                found[name] = parse_count(found[name], f"{owner}: {name}")
+        for name in ("start", "fix", "choose", "range"):
+            table = found.get(name, {})
+            if not isinstance(table, Mapping):
+                raise ArgumentError(
+                    f"{owner}: {name} must be a table, parameter = value. Received: {table!r}."
+                )
+            found[name] = {k: _tupled(v) for k, v in table.items()}
+        try:
+            return cls(**found)
+        except ArgumentError as error:
+            raise ArgumentError(f"{owner}: {error}") from None
+        except TypeError:  # objectives = [["val_error"]] and the like
+            raise ArgumentError(f"{owner}: a list where a single value is expected.") from None
 
     @classmethod
     def read(cls, path: str | Path) -> Plan:
@@ -138,6 +178,93 @@ class Plan:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ArgumentError(f"The study {path} can't be read: {error}.") from None
         return cls.from_dict(values, owner=str(path))
+
+
+def _require_text(plan: Plan, *names: str) -> None:
+    for name in names:
+        value = getattr(plan, name)
+        if not (isinstance(value, str) and value.strip()):
+            raise ArgumentError(f"{name} must be a text. Received: {value!r}.")
+
+
+def _require_one_of(value: object, name: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ArgumentError(f"{name} must be one of {', '.join(known)}. Received: {value!r}.")
+
+
+def _require_numbers(plan: Plan) -> None:
+    for name, least in _COUNTS.items():
+        value = getattr(plan, name)
+        if value is None and name in _OPTIONAL:
+            continue
+        if type(value) is not int or value < least:
+            raise ArgumentError(
+                f"{name} must be at least {least}, a whole number. Received: {value!r}."
+            )
+    if plan.seed >= _LARGEST_SEED:
+        raise ArgumentError(f"seed must be less than 2^31. Received: {plan.seed}.")
+    if plan.max_minutes is not None and not (_is_number(plan.max_minutes) and plan.max_minutes > 0):
+        raise ArgumentError(
+            "max_minutes must be a positive number; leave it out for no limit. "
+            f"Received: {plan.max_minutes!r}."
+        )
+
+
+def _is_number(value: object) -> bool:
+    kind = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return kind and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def _require_objectives(names: tuple[str, ...]) -> None:
+    unknown = [str(name) for name in names if name not in METRICS]
+    if unknown or not names:
+        raise ArgumentError(
+            f"An objective must be one of {', '.join(METRICS)}; all are minimized. "
+            f"Received: {', '.join(unknown) or 'none'}."
+        )
+    _refuse_doubles("objectives", names)
+
+
+def _refuse_doubles(owner: str, values: Sequence[Any]) -> None:
+    doubled = sorted({str(value) for value in values if list(values).count(value) > 1})
+    if doubled:
+        raise ArgumentError(f"{owner}: {', '.join(doubled)} is given more than once.")
+
+
+def _require_shape(shape: object) -> None:
+    if shape is None:
+        return
+    sides = shape if isinstance(shape, tuple) else ()
+    if len(sides) != 3 or not all(type(side) is int and side > 0 for side in sides):
+        raise ArgumentError(
+            "input_shape must be height, width and channels, positive whole numbers such as "
+            f"(64, 64, 3). Received: {shape!r}."
+        )
+
+
+def _require_consistent(plan: Plan) -> None:
+    """Refuse what could only be meant otherwise, as one of two settings would be passed over."""
+    _refuse_doubles("only", plan.only)
+    said = {
+        "fix": set(plan.fix),
+        "choose": set(plan.choose),
+        "range": set(plan.range),
+    }
+    for first, second in itertools.combinations(said, 2):
+        if both := sorted(said[first] & said[second]):
+            raise ArgumentError(
+                f"{first} and {second} both say something about {', '.join(both)}. Keep one."
+            )
+    for name, values in plan.choose.items():
+        if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+            raise ArgumentError(f"choose.{name} must be a list of values. Received: {values!r}.")
+        _refuse_doubles(f"choose.{name}", values)
+    for name, bounds in plan.range.items():
+        pair = isinstance(bounds, Sequence) and len(bounds) == 2
+        if not pair or not all(map(_is_number, bounds)) or not bounds[0] < bounds[1]:
+            raise ArgumentError(
+                f"range.{name} must be two numbers, the lower one first. Received: {bounds!r}."
+            )
 
 
 def _tupled(value: Any) -> Any:

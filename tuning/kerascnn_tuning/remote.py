@@ -30,6 +30,8 @@ WAIT_SECONDS = 600.0
 """A chief without any worker, or a worker without a chief, gives up after so long."""
 DEADLINE_SECONDS = 30.0
 FAREWELL_SECONDS = 10.0
+GRACE_SECONDS = 15.0
+"""After a worker has said that it can't start, others have so long to show that they can."""
 LARGEST_REASON = 2000
 _PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
@@ -108,9 +110,10 @@ class Chief:
         self._oracle = oracle
         self._stale, self._wait = stale_seconds, wait_seconds
         self._last_call = time.monotonic()
+        self._refusals: list[tuple[float, str]] = []  # when, and why a worker can't start
         self._server = grpc.server(
             futures.ThreadPoolExecutor(max_workers=8),
-            interceptors=[_Gate(token, study_id)],
+            interceptors=[_Gate(token, study_id, self._refused)],
             # Otherwise two chiefs can share a port, and each gets some of the calls.
             options=[("grpc.so_reuseport", 0)],
         )
@@ -126,6 +129,20 @@ class Chief:
     def _heard(self) -> None:
         self._last_call = time.monotonic()
 
+    def _refused(self, worker: str, reason: str) -> None:
+        self._refusals.append((time.monotonic(), f"{worker}: {reason}"))
+
+    def _nobody_can_start(self) -> str | None:
+        """Why there will be no worker: one has said that it can't start, and no other works."""
+        if not self._refusals or self._oracle.ongoing_trials:
+            return None
+        why = self._refusals[-1][1]
+        # Those that refuse again and again don't prolong it.
+        since = max(self._last_call, self._refusals[0][0])
+        if time.monotonic() - since < GRACE_SECONDS:
+            return None
+        return f"no worker can start. The last one that tried, {why}"
+
     def serve(self, poll_seconds: float = 0.5) -> str | None:
         """Block until the search is finished.
 
@@ -137,6 +154,8 @@ class Chief:
             while not self._oracle.finished:
                 # By this timer, not by workers' calls: all of them may be dead.
                 self._oracle.reap(self._stale)
+                if reason := self._nobody_can_start():
+                    return reason
                 silent = time.monotonic() - self._last_call
                 if silent > self._wait:
                     return f"no worker has called for {silent:.0f} seconds."
@@ -196,21 +215,27 @@ def _metadata(call: Any) -> dict[str, Any]:
 
 
 class _Gate(grpc.ServerInterceptor):
-    """Refuses callers without the token, and workers of another directory."""
+    """Refuses callers without the token, and workers of another directory.
 
-    def __init__(self, token: str, study_id: str) -> None:
-        self._token, self._study_id = token, study_id
+    A worker that can't start says so in a call's metadata; it gets no trial.
+    """
+
+    def __init__(self, token: str, study_id: str, refused: Callable[[str, str], None]) -> None:
+        self._token, self._study_id, self._refused = token, study_id, refused
 
     def intercept_service(self, continuation: Any, details: Any) -> Any:
         """Let the call through, or answer it with an error."""
         found = dict(details.invocation_metadata)
         if not hmac.compare_digest(str(found.get("token", "")).encode(), self._token.encode()):
             return _refuse(grpc.StatusCode.UNAUTHENTICATED, "wrong or missing token")
+        worker = str(found.get("worker", "unnamed"))
         if found.get("study") != self._study_id:
-            return _refuse(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                "the worker's --dir is not the directory of the chief",
-            )
+            reason = "the worker's --dir is not the directory of the chief"
+            self._refused(worker, reason)
+            return _refuse(grpc.StatusCode.FAILED_PRECONDITION, reason)
+        if (reason := found.get("cannot-start-bin")) is not None:
+            self._refused(worker, bytes(reason).decode("utf-8", "replace"))
+            return _refuse(grpc.StatusCode.CANCELLED, "noted")
         return continuation(details)
 
 
@@ -274,6 +299,17 @@ class Client:
         reason = (trial.message or "").encode()[:LARGEST_REASON]
         request = messages().EndTrialRequest(trial=trial.to_proto())
         self._call(self._stub.EndTrial, request, (("reason-bin", reason),))
+
+    def cannot_start(self, reason: str) -> None:
+        """Tell the chief why this worker will never run a trial; without patience."""
+        text = reason.encode()[:LARGEST_REASON]
+        with contextlib.suppress(grpc.RpcError):  # also the answer that it is noted
+            self._stub.CreateTrial(
+                messages().CreateTrialRequest(tuner_id=""),
+                timeout=DEADLINE_SECONDS,
+                metadata=(*self._metadata, ("cannot-start-bin", text)),
+                wait_for_ready=True,
+            )
 
     @contextlib.contextmanager
     def alive(self, trial_id: str) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,12 @@ from kerascnn_tuning.study import Row, Study
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LINES = 12
+LINES = 30
 """Parallel coordinates with more axes than this can't be read."""
 FEWEST = 8
 """With fewer trials a forest has nothing to tell about importance."""
+ENOUGH = 10
+"""With so many trials for each hyperparameter, importance is more than a hint."""
 
 
 def write(study: Study) -> None:
@@ -31,27 +34,37 @@ def write(study: Study) -> None:
     if rows:
         _save(pareto_picture(study, rows), study.path / "pareto.png")
         _save(parallel_picture(study, rows), study.path / "parallel.png")
-        if len(rows) >= FEWEST:
-            _save(importance_picture(study, rows), study.path / "importance.png")
+        picture = study.path / "importance.png"
+        if len(rows) >= FEWEST and _varied(study, rows):
+            _save(importance_picture(study, rows), picture)
+        else:
+            picture.unlink(missing_ok=True)  # of what has changed since
         write_hparams(study, rows)
 
 
 def write_leaderboard(study: Study) -> None:
-    """leaderboard.csv: completed trials, the best first, then the failed and the unfinished."""
+    """leaderboard.csv: completed trials, the best first, then the failed and the unfinished.
+
+    With repeats, metrics are means, and `NAME_spread` the standard deviations.
+    """
     best = study.leaderboard
     known = {row.id for row in best}
     metrics = sorted({name for row in best for name in row.metrics})
+    spread = sorted({name for row in best for name in row.spread})
     searched = [hp.name for hp in study.problem.hyperparameters().space]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["rank", "trial", "status", *metrics, *searched, "reason"])
+    spreads = [f"{name}_spread" for name in spread]
+    writer.writerow(["rank", "trial", "status", "epochs", *metrics, *spreads, *searched, "reason"])
     for rank, row in enumerate([*best, *(r for r in study.trials if r.id not in known)], start=1):
         writer.writerow(
             [
                 rank if row.completed else "",
                 row.id,
                 row.status,
+                row.epochs,
                 *(row.metrics.get(name, "") for name in metrics),
+                *(row.spread.get(name, "") for name in spread),
                 *(row.values.get(name, "") for name in searched),
                 (row.reason or "").strip(),
             ]
@@ -85,13 +98,18 @@ def pareto_picture(study: Study, rows: list[Row]) -> Figure:
 
 
 def parallel_picture(study: Study, rows: list[Row]) -> Figure:
-    """One line for each trial through its hyperparameters to its score; the best are dark."""
+    """One line for each trial through its hyperparameters to its score; the best are dark.
+
+    Hyperparameters that have no axis are named under the picture.
+    """
     objective = study.plan.objectives[0]
-    names = _varied(study, rows)[: LINES - 1]
+    varied = _varied(study, rows)
+    names = varied[: LINES - 1]
     columns = [[row.values.get(name) for row in rows] for name in names]
     columns.append([row.metrics[objective] for row in rows])
     places = [_places(column) for column in columns]
-    figure, axes = _figure(width=max(6.0, 1.2 * len(columns)))
+    width = max(6.0, 1.2 * len(columns))
+    figure, axes = _figure(width=width)
     for index in reversed(range(len(rows))):
         shade = index / max(1, len(rows) - 1)
         axes.plot([p[index] for p in places], color=_shade(shade), lw=2 - 1.4 * shade)
@@ -101,6 +119,18 @@ def parallel_picture(study: Study, rows: list[Row]) -> Figure:
                 axes.annotate(value, (position, place), fontsize=7)
     axes.set_xticks(range(len(columns)), [*names, objective], rotation=30, ha="right", fontsize=8)
     axes.set_yticks([])
+    same = [hp.name for hp in study.problem.hyperparameters().space if hp.name not in varied]
+    notes = [
+        f"{words}: {', '.join(left_out)}"
+        for words, left_out in (
+            (f"Left out, beyond {LINES} axes", varied[LINES - 1 :]),
+            ("The same in all trials", same),
+        )
+        if left_out
+    ]
+    if notes:
+        lines = [line for note in notes for line in textwrap.wrap(note, int(14 * width))]
+        figure.supxlabel("\n".join(lines), fontsize=7, x=0.01, ha="left")
     return figure
 
 
@@ -118,12 +148,24 @@ def importance(study: Study, rows: list[Row]) -> dict[str, float]:
     return dict(sorted(zip(names, map(float, forest.feature_importances_)), key=lambda p: -p[1]))
 
 
+def importance_note(study: Study, rows: list[Row]) -> str:
+    """How much the importances of so many trials can say."""
+    trials, varied = len(rows), len(_varied(study, rows))
+    count = f"{trials} trials for {varied} hyperparameters"
+    if trials < FEWEST:
+        return f"{trials} trials are too few to tell importances: at least {FEWEST} are needed."
+    if trials < ENOUGH * varied:
+        return f"{count}: few, so this is a hint and no measurement"
+    return count
+
+
 def importance_picture(study: Study, rows: list[Row]) -> Figure:
     """`importance` as bars, the 20 largest."""
     found = list(importance(study, rows).items())[:20]
     figure, axes = _figure(height=max(3.0, 0.3 * len(found)))
     axes.barh([name for name, _ in found][::-1], [value for _, value in found][::-1])
-    axes.set(xlabel=f"share of {study.plan.objectives[0]} explained, {len(rows)} trials")
+    axes.set(xlabel=f"share of {study.plan.objectives[0]} explained")
+    axes.set_title(importance_note(study, rows), fontsize=8)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,12 @@ from kerascnn.errors import ArgumentError
 from kerascnn.training import strategies
 from kerascnn_tuning import report
 from kerascnn_tuning.display import Display
-from kerascnn_tuning.errors import SearchError
+from kerascnn_tuning.errors import NO_OPTUNA, SearchError
 from kerascnn_tuning.internals import forget
 from kerascnn_tuning.oracles import make_oracle
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem
-from kerascnn_tuning.study import Study
+from kerascnn_tuning.study import Study, require_free
 from kerascnn_tuning.trials import Runner, settled_heap, work
 
 WORKER = "local"
@@ -73,8 +74,10 @@ def search_on(
     """
     console = console or Console()
     strategies.resolve(plan.strategy)  # before the data pipeline starts TensorFlow's devices
+    path = Path(directory or default_path(plan))
+    refuse_at_once(plan, path)
     dataset = dataset or load_data(plan, console)
-    study = Study.begin(plan, directory or default_path(plan), dataset)
+    study = Study.begin(plan, path, dataset)
     with study.locked("searching"), Display(plan, console) as display:
         runner = Runner(study.problem, dataset, study.path / "trials")
         oracle = make_oracle(study.problem, study.path / "oracle", Keeper(study, display))
@@ -92,6 +95,21 @@ def search_on(
     if over:
         finish(study, oracle.reason)
     return study, over
+
+
+def refuse_at_once(plan: Plan, path: Path) -> None:
+    """Refuse, before the data is read, what can be seen without it.
+
+    Raises:
+        ArgumentError, StudyError: see their messages.
+    """
+    Problem.of(plan)
+    if plan.tuner == "optuna" and importlib.util.find_spec("optuna") is None:
+        raise ArgumentError(NO_OPTUNA)
+    if (path / "study.json").is_file():
+        Study.open(path).require_same_plan(plan)
+    else:
+        require_free(path)
 
 
 def finish(study: Study, reason: str | None) -> None:

@@ -15,18 +15,19 @@ import contextlib
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascnn.training.config import versions
+from kerascnn.errors import KerascnnError
 from kerascnn.training.files import LockedError, locked, write_json
 from kerascnn.training.run import Run
 from kerascnn_tuning.errors import StudyError
+from kerascnn_tuning.identity import described, differences, identity
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem, tidy
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from kerascnn.data import Dataset
 
+RESTORE = "Restore it from a copy, or begin another study with another --dir."
+LARGEST = 2**26  # bytes of a file of JSON
 # What may change between two sessions of one search.
 FREE = ("max_trials", "max_minutes", "strategy", "retries", "failure_limit", "keep")
 
@@ -50,7 +53,9 @@ class Row:
         arguments, training: complete arguments of the architecture and values of the recipe.
         metrics: what it reported; empty unless it was completed.
         reason: why it failed.
-        path: its run directory.
+        path: its run directory; of its repeats, in `repeats/1` and so on.
+        epochs: for which it was trained.
+        spread: standard deviation of each metric over the repeats; empty without any.
     """
 
     id: str
@@ -61,6 +66,8 @@ class Row:
     metrics: dict[str, float]
     reason: str | None
     path: Path
+    epochs: int = 0
+    spread: dict[str, float] = field(default_factory=dict)
 
     @property
     def completed(self) -> bool:
@@ -112,26 +119,56 @@ class Study:
         content = {
             "kerascnn_study": 1,
             "plan": plan.to_dict(),
-            "space": {
-                p.name: repr(p.searched_values() or p.search) for p in problem.space.scalars()
-            },
-            "fingerprint": problem.space.fingerprint(),
-            "data": {"fingerprint": dataset.fingerprint, "classes": dataset.classes},
-            "versions": {
-                **versions(),
-                "keras-tuner": version("keras-tuner"),
-                "kerascnn-tuning": version("kerascnn-tuning"),
-            },
+            **identity(problem, dataset),
             "id": secrets.token_hex(8),
             "created": datetime.now().isoformat(timespec="seconds"),
         }
         if (study.path / "study.json").is_file():
-            _compare(study, content)
+            study.require_same_plan(plan)
+            if found := differences(study.content, content):
+                raise StudyError(_another_search(study.path, found))
             content |= {key: study.content[key] for key in ("id", "created")}
-        elif study.path.is_dir() and any(study.path.iterdir()):
-            raise StudyError(f"{path} is not empty and no study. Choose another with --dir.")
+        else:
+            require_free(study.path)
         write_json(study.path / "study.json", content)
         return cls(study.path)
+
+    def require_same_plan(self, plan: Plan) -> None:
+        """Refuse to go on with another plan; fields in `FREE` may differ.
+
+        Raises:
+            StudyError: says in what it differs.
+        """
+        old, new = _plain(self.plan), _plain(plan)
+        found = [
+            f"{field.name}: {old[field.name]} then, {new[field.name]} now"
+            for field in fields(Plan)
+            if field.name not in FREE and old[field.name] != new[field.name]
+        ]
+        if any(old[name] != new[name] for name in ("start", "only", "fix", "choose", "range")):
+            # What it comes to for each parameter is easier to understand.
+            space = described(Problem.of(plan, self.content["data"]["classes"]))
+            found = [*differences({"space": self.content["space"]}, {"space": space}), *found]
+        if found:
+            raise StudyError(_another_search(self.path, found))
+
+    def require_same_world(self, problem: Problem, dataset: Dataset) -> None:
+        """Refuse to run trials with other data, code or versions than the study began with.
+
+        Args:
+            problem: looked up in this process.
+            dataset: loaded in this process.
+
+        Raises:
+            StudyError: says in what this process differs.
+        """
+        words = ("in the study", "here")
+        if found := differences(self.content, identity(problem, dataset), words=words):
+            raise StudyError(
+                f"Trials of this process could not be compared with those of {self.path}, as these "
+                f"differ: {'; '.join(found)}. Give this machine the same data and the same "
+                "installation."
+            )
 
     @property
     def content(self) -> dict[str, Any]:
@@ -140,10 +177,13 @@ class Study:
         Raises:
             StudyError: it is damaged.
         """
-        try:
-            return json.loads((self.path / "study.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise StudyError(f"{self.path / 'study.json'} can't be read: {error}.") from None
+        path = self.path / "study.json"
+        found = read_json(path)
+        data = found.get("data")
+        tables = all(isinstance(found.get(key), dict) for key in ("plan", "space", "data"))
+        if not (tables and isinstance(found.get("id"), str) and isinstance(data["classes"], int)):
+            raise StudyError(f"{path} is damaged: it isn't what a search writes. {RESTORE}")
+        return found
 
     @property
     def id(self) -> str:
@@ -153,7 +193,7 @@ class Study:
     @cached_property
     def plan(self) -> Plan:
         """What is searched."""
-        return Plan.from_dict(self.content["plan"], owner=str(self.path))
+        return Plan.from_dict(self.content["plan"], owner=str(self.path / "study.json"))
 
     @cached_property
     def problem(self) -> Problem:
@@ -180,9 +220,9 @@ class Study:
     def trials(self) -> list[Row]:
         """All trials, in the order in which they began."""
         rows = []
-        for file in sorted((self.path / "oracle").glob("trial_*/trial.json")):
+        for file in trial_files(self.path / "oracle"):
             if file not in self._ended:
-                row = self._row(json.loads(file.read_text(encoding="utf-8")))
+                row = self._row(file)
                 rows.append(row)
                 if row.ended:
                     self._ended[file] = row
@@ -195,34 +235,41 @@ class Study:
         """Trials that have ended, which never change: a search reads them after each trial."""
         return {}
 
-    def _row(self, state: dict[str, Any]) -> Row:
-        values = state["hyperparameters"]["values"]
-        found = self.problem.configuration(values)
-        metrics = {
-            name: history["observations"][0]["value"][0]
-            for name, history in state["metrics"]["metrics"].items()
-        }
-        path = self.path / "trials" / state["trial_id"]
-        if state["status"] == "COMPLETED" and (path / "metrics.json").is_file():
-            # What came over the wire was rounded to single precision.
-            exact = Run(path).metrics
-            cost = self.problem.cost(found.arguments)
-            metrics |= {k: v for k, v in exact.items() if isinstance(v, float)}
-            metrics |= {"params": cost.params, "macs": cost.macs}
-        return Row(
-            id=state["trial_id"],
-            status=state["status"],
-            values={
-                p.name: tidy(p, values[p.name])
-                for p in self.problem.space.scalars()
-                if p.name in values
-            },
-            arguments=found.arguments,
-            training=found.training,
-            metrics=metrics if state["status"] == "COMPLETED" else {},
-            reason=state["message"] if state["status"] != "COMPLETED" else None,
-            path=path,
-        )
+    def _row(self, file: Path) -> Row:
+        with usable(file):
+            state = read_json(file)
+            values = state["hyperparameters"]["values"]
+            found = self.problem.configuration(values)
+            path = self.path / "trials" / f"{int(state['trial_id']):04d}"
+            metrics: dict[str, float] = {
+                name: float(history["observations"][0]["value"][0])
+                for name, history in state["metrics"]["metrics"].items()
+            }
+            spread: dict[str, float] = {}
+            done = state["status"] == "COMPLETED"
+            if done and (path / "metrics.json").is_file():
+                # What came over the wire was rounded to single precision.
+                exact, spread = averaged([numbers(run.metrics) for run in runs_of(path)])
+                cost = self.problem.cost(found.arguments)
+                metrics |= {**exact, "params": cost.params, "macs": cost.macs}
+            if done and (missing := [n for n in self.plan.objectives if n not in metrics]):
+                raise KeyError(missing[0])
+            return Row(
+                id=path.name,
+                status=state["status"],
+                values={
+                    p.name: tidy(p, values[p.name])
+                    for p in self.problem.space.scalars()
+                    if p.name in values
+                },
+                arguments=found.arguments,
+                training=found.training,
+                metrics=metrics if done else {},
+                reason=None if done else state["message"],
+                path=path,
+                epochs=int(values.get("tuner/epochs", self.problem.recipe.epochs)),
+                spread=spread,
+            )
 
     @property
     def leaderboard(self) -> list[Row]:
@@ -301,25 +348,84 @@ def front(rows: list[Row], names: tuple[str, ...]) -> list[Row]:
     return sorted(kept, key=lambda row: points[row.id])
 
 
-def _compare(study: Study, content: dict[str, Any]) -> None:
-    """Refuse to go on with a search that differs, and say in what."""
-    stored = study.content
-    differences = []
-    for name in sorted({*stored["space"], *content["space"]}):
-        old, new = stored["space"].get(name, "absent"), content["space"].get(name, "absent")
-        if old != new:
-            differences.append(f"{name}: {old} then, {new} now")
-    plan = json.loads(json.dumps(content["plan"]))
-    for field in fields(Plan):
-        old, new = stored["plan"].get(field.name), plan[field.name]
-        if field.name not in FREE and old != new:
-            differences.append(f"{field.name}: {old} then, {new} now")
-    if stored["data"] != content["data"]:
-        differences.append("the data has changed")
-    if not differences and stored["fingerprint"] != content["fingerprint"]:
-        differences.append("the declaration of the space has changed")
-    if differences:
-        raise StudyError(
-            f"{study.path} holds another search, so it can't go on: {'; '.join(differences)}. "
-            "Choose another directory with --dir."
-        )
+def trial_files(directory: Path) -> list[Path]:
+    """The files of an oracle's trials, in the order in which they began."""
+    return sorted(directory.glob("trial_*/trial.json"), key=lambda p: (len(p.parent.name), p))
+
+
+def runs_of(path: Path) -> list[Run]:
+    """A trial's run, and those of its repeats."""
+    repeats = sorted((path / "repeats").glob("*/metrics.json"), key=lambda file: len(str(file)))
+    return [Run(path), *(Run(file.parent) for file in repeats)]
+
+
+def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics that are numbers with a fraction."""
+    return {name: value for name, value in metrics.items() if isinstance(value, float)}
+
+
+def averaged(runs: Sequence[Mapping[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """The means of what several runs measured, and the standard deviations; none for one run."""
+    columns = {name: [run[name] for run in runs] for name in runs[0]}
+    means = {name: statistics.fmean(values) for name, values in columns.items()}
+    if len(runs) < 2:
+        return means, {}
+    return means, {name: statistics.stdev(values) for name, values in columns.items()}
+
+
+@contextlib.contextmanager
+def usable(file: Path) -> Iterator[None]:
+    """Turn what goes wrong with a file's content into one message with its name.
+
+    Raises:
+        StudyError: something did.
+    """
+    try:
+        yield
+    except StudyError:
+        raise
+    except KerascnnError as error:
+        raise StudyError(f"{file} can't be used: {error}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise StudyError(f"{file} is damaged: {error!r}. {RESTORE}") from None
+
+
+def require_free(path: Path) -> None:
+    """Refuse a directory that can't become a study.
+
+    Raises:
+        StudyError: it is a file, or holds something else.
+    """
+    if path.exists() and not path.is_dir():
+        raise StudyError(f"{path} is a file, not a directory. Choose another with --dir.")
+    if path.is_dir() and any(path.iterdir()):
+        raise StudyError(f"{path} is not empty and no study. Choose another with --dir.")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A table from one of a study's files.
+
+    Raises:
+        StudyError: names the file, which can't be read or holds something else.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise StudyError(f"{path} is damaged: it is larger than {LARGEST:,} bytes. {RESTORE}")
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise StudyError(f"{path} can't be read: {reason}. {RESTORE}") from None
+    if not isinstance(found, dict):
+        raise StudyError(f"{path} is damaged: it holds a {type(found).__name__}. {RESTORE}")
+    return found
+
+
+def _plain(plan: Plan) -> dict[str, Any]:
+    return json.loads(json.dumps(plan.to_dict()))
+
+
+def _another_search(path: Path, found: list[str]) -> str:
+    return (
+        f"{path} holds another search, so it can't go on: {'; '.join(found)}. "
+        "Choose another directory with --dir."
+    )

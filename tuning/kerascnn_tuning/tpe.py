@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from keras_tuner.engine import hyperparameters as kinds
 
 from kerascnn.errors import ArgumentError
+from kerascnn_tuning.errors import NO_OPTUNA
 from kerascnn_tuning.guarded import STOPPED, Guarded
-from kerascnn_tuning.internals import Trial, TrialStatus
+from kerascnn_tuning.internals import TrialStatus
 from kerascnn_tuning.problem import Problem
 
 if TYPE_CHECKING:
@@ -24,49 +26,79 @@ try:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 except ImportError as error:
-    raise ArgumentError(
-        "Optuna is not installed. Install it with `pip install 'kerascnn-tuning[optuna]'`."
-    ) from error
+    raise ArgumentError(NO_OPTUNA) from error
 
 ASKS = 30
 """After so many refused proposals a random one is taken: TPE learns from that one too."""
+REMEMBERED = 300
+"""Of so many refused proposals, the latest ones, TPE is told."""
 
 
 class OptunaOracle(Guarded):
     """TPE (Bergstra et al., 2011) as in Optuna, over all objectives of the plan.
 
-    KerasTuner keeps the trials; Optuna's study lives in memory and is told about them anew when a
-    search is resumed.
+    KerasTuner keeps the trials. Optuna's study is made anew for each proposal, from the trials and
+    the refusals so far, with a seed of its own: a proposal is a function of these alone, so a
+    search that goes on in another process proposes the same.
     """
 
     def guard(self, problem: Problem, directory: Path, listener: Any = None) -> None:
         """See `Guarded.guard`."""
-        self._asked: dict[str, optuna.Trial] = {}
+        # Number of trials at the time → values that were refused then.
+        self._refused_at: dict[int, list[dict[str, Any]]] = {}
         super().guard(problem, directory, listener)
-        objectives = problem.plan.objectives
-        self._optuna = optuna.create_study(
-            # Other proposals after each resumption, or it would repeat those of the first session.
-            sampler=optuna.samplers.TPESampler(seed=self.seed + len(self.trials)),
-            directions=["minimize"] * len(objectives),
-        )
-        for trial in self.trials.values():
-            if trial.status == TrialStatus.COMPLETED:
-                space = self.hyperparameters.space
-                values = [trial.metrics.get_best_value(name) for name in objectives]
-                self._optuna.add_trial(as_optuna(space, trial.hyperparameters.values, values))
 
     def _propose(self, trial_id: str) -> dict[str, Any]:
+        number = len(self.trials)
+        # After a crash this number may have been proposed, and its trial not been written.
+        self._refused_at = {k: v for k, v in self._refused_at.items() if k < number}
+        study, refused = self._study(number), []
         for _ in range(ASKS):
-            asked = self._optuna.ask()
+            asked = study.ask()
             values = self._suggest(asked)
             if not self._duplicate(values) and self.refusal(values) is None:
-                self._asked[trial_id] = asked
-                return {"status": TrialStatus.RUNNING, "values": values}
+                break
             self.refused += self.refusal(values) is not None
             # TPE counts pruned trials among the bad ones, and so learns where the budget ends.
-            self._optuna.tell(asked, state=optuna.trial.TrialState.PRUNED)
-        drawn = self._random_values()
-        return {"status": TrialStatus.RUNNING, "values": drawn} if drawn else STOPPED
+            study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+            refused.append(values)
+        else:
+            values = self._random_values()  # type: ignore[assignment]
+        if refused:
+            self._refused_at[number] = refused
+        return {"status": TrialStatus.RUNNING, "values": values} if values else STOPPED
+
+    def _study(self, number: int) -> optuna.Study:
+        """Optuna's study as it is before this proposal."""
+        space, states = self.hyperparameters.space, optuna.trial.TrialState
+        objectives = self.problem.plan.objectives
+        left_out = sum(map(len, self._refused_at.values())) - REMEMBERED
+        known = []
+        for index, trial in enumerate(self.trials.values()):
+            for values in self._refused_at.get(index, []):
+                left_out -= 1
+                if left_out < 0:
+                    known.append(as_optuna(space, values, None, states.PRUNED))
+            if trial.status == TrialStatus.COMPLETED:
+                scores = [trial.metrics.get_best_value(name) for name in objectives]
+                known.append(as_optuna(space, trial.hyperparameters.values, scores))
+        rng = random.Random(f"{self.seed}/{number}")
+        study = optuna.create_study(
+            sampler=optuna.samplers.TPESampler(seed=rng.randrange(2**32)),
+            directions=["minimize"] * len(objectives),
+        )
+        study.add_trials(known)
+        return study
+
+    def get_state(self) -> dict[str, Any]:
+        """With what was refused."""
+        return {**super().get_state(), "refused_at": self._refused_at}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """With what was refused."""
+        super().set_state(state)
+        kept = state.get("refused_at", {})
+        self._refused_at = {int(number): list(values) for number, values in kept.items()}
 
     def _suggest(self, asked: optuna.Trial) -> dict[str, Any]:
         point = self.hyperparameters.copy()
@@ -81,28 +113,14 @@ class OptunaOracle(Guarded):
                 point.values[hp.name] = value
         return point.values
 
-    def end_trial(self, trial: Trial) -> None:
-        """Tell Optuna too."""
-        with self._alone():
-            super().end_trial(trial)
-            ended = self.trials[trial.trial_id]
-            if ended.trial_id not in self.end_order:
-                return  # it will be tried again
-            asked = self._asked.pop(ended.trial_id, None)
-            scores = None
-            if ended.status == TrialStatus.COMPLETED:
-                objectives = self.problem.plan.objectives
-                scores = [ended.metrics.get_best_value(name) for name in objectives]
-            if asked is not None:
-                state = optuna.trial.TrialState
-                self._optuna.tell(asked, scores, state=state.COMPLETE if scores else state.FAIL)
-            elif scores:
-                space = self.hyperparameters.space
-                self._optuna.add_trial(as_optuna(space, ended.hyperparameters.values, scores))
 
-
-def as_optuna(space: Iterable[Any], values: dict[str, Any], scores: list[float] | None) -> Any:
-    """One trial in Optuna's form; without scores, a failed one."""
+def as_optuna(
+    space: Iterable[Any],
+    values: dict[str, Any],
+    scores: list[float] | None,
+    state: optuna.trial.TrialState | None = None,
+) -> Any:
+    """One trial in Optuna's form; without scores and a state, a failed one."""
     distributions: dict[str, Any] = {}
     for hp in space:
         if hp.name in values:
@@ -114,12 +132,12 @@ def as_optuna(space: Iterable[Any], values: dict[str, Any], scores: list[float] 
                 distributions[hp.name] = optuna.distributions.CategoricalDistribution(
                     list(hp.values)
                 )
-    state = optuna.trial.TrialState
+    states = optuna.trial.TrialState
     return optuna.trial.create_trial(
         params={name: values[name] for name in distributions},
         distributions=distributions,
         values=scores,
-        state=state.FAIL if scores is None else state.COMPLETE,
+        state=state or (states.FAIL if scores is None else states.COMPLETE),
     )
 
 

@@ -23,7 +23,8 @@ from kerascnn.errors import ArgumentError, KerascnnError
 from kerascnn.training import trainer
 from kerascnn.training.run import Run
 from kerascnn_tuning.internals import Trial, TrialStatus
-from kerascnn_tuning.problem import Problem
+from kerascnn_tuning.problem import Configuration, Problem
+from kerascnn_tuning.study import averaged, numbers
 
 IDLE_SECONDS = 0.5
 """Between two requests for a trial; KerasTuner itself asks thousands of times."""
@@ -133,10 +134,10 @@ class Runner:
         self.problem, self.dataset, self.directory = problem, dataset, directory
 
     def __call__(self, trial_id: str, values: dict[str, Any]) -> dict[str, float]:
-        """Train one trial and leave a run directory.
+        """Train one trial, from as many seeds as the plan says, and leave a run directory.
 
         Returns:
-            The metrics of `kerascnn_tuning.plan.METRICS`, `latency` if it is an objective.
+            The means of `kerascnn_tuning.plan.METRICS`, `latency` if it is an objective.
 
         Raises:
             KerascnnError: the trial failed, and would fail again.
@@ -147,6 +148,27 @@ class Runner:
         path = self.directory / trial_id
         shutil.rmtree(path, ignore_errors=True)  # of an earlier try, which may be half written
         tf.get_logger().setLevel("ERROR")  # every trial is a new graph, on purpose
+        measured = []
+        for repeat in range(plan.repeats):
+            place = path / "repeats" / str(repeat) if repeat else path
+            epochs = values.get("tuner/epochs")
+            measured.append(self._train(found, place, epochs=epochs, seed=plan.seed + repeat))
+            if repeat:  # the first one's model is the trial's
+                (place / "model.keras").unlink(missing_ok=True)
+        metrics, _ = averaged(measured)
+        cost = self.problem.cost(found.arguments)
+        metrics |= {"params": float(cost.params), "macs": float(cost.macs)}
+        metrics["seconds"] = time.perf_counter() - started
+        for name in plan.objectives:
+            if not math.isfinite(metrics[name]):
+                raise ArgumentError(f"{name} is {metrics[name]} at the end of the training.")
+        return metrics
+
+    def _train(
+        self, found: Configuration, path: Path, *, epochs: int | None, seed: int
+    ) -> dict[str, float]:
+        """One training; what it measured."""
+        plan = self.problem.plan
         try:
             run = trainer.train(
                 self.problem.architecture,
@@ -154,27 +176,21 @@ class Runner:
                 arguments=found.arguments,
                 input_shape=self.problem.input_shape,
                 recipe=self.problem.recipe.changed(found.training),
-                epochs=values.get("tuner/epochs"),
+                epochs=epochs,
                 strategy=plan.strategy,
                 precision=plan.precision,
-                seed=plan.seed,
+                seed=seed,
                 run=path,
                 record=False,
                 console=Console(quiet=True),
             )
-            cost = self.problem.cost(found.arguments)
-            metrics = {k: v for k, v in run.metrics.items() if isinstance(v, float)}
-            metrics |= {"params": float(cost.params), "macs": float(cost.macs)}
+            metrics = numbers(run.metrics)
             if "latency" in plan.objectives:
                 metrics["latency"] = latency(run)
+            return metrics
         finally:
             # Graphs and variables of this trial; without it a search of hundreds fills the memory.
             keras.backend.clear_session()
-        metrics["seconds"] = time.perf_counter() - started
-        for name in plan.objectives:
-            if not math.isfinite(metrics[name]):
-                raise ArgumentError(f"{name} is {metrics[name]} at the end of the training.")
-        return metrics
 
 
 def check_objectives(problem: Problem, dataset: Dataset) -> None:

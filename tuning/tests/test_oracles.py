@@ -126,7 +126,7 @@ def test_bayesian_search_beats_random_on_a_smooth_score(tmp_path, tiny):
     best = {}
     for tuner in ("random", "bayesian"):
         found = []
-        for seed in range(3):
+        for seed in range(6):
             plan = tiny(tuner=tuner, seed=seed, max_trials=15, fix={"hidden": (8,)},
                         choose={"widths": tuple(range(1, 40)), "kernels": (3, 5)})  # fmt: skip
             oracle = make_oracle(Problem.of(plan, 10), tmp_path / f"{tuner}{seed}" / "oracle")
