@@ -250,6 +250,7 @@ class Architecture:
         """
         import keras
 
+        from kerascnn.blocks import FORMAT
         from kerascnn.cost import check_input
         from kerascnn.heads import activated
         from kerascnn.keras_internals import allow_deep_graphs
@@ -261,14 +262,13 @@ class Architecture:
         classes = self._check_classes(classes)
         inputs, sources = self._inputs(include_top, input_tensor, input_shape)
         check_input(self, values, inputs.shape[1:], classes if include_top else None)
-        features = self.trunk(inputs, values)
+        outputs = self.trunk(inputs, values)
         if include_top:
-            logits = self.classifier(features, classes, values)
+            logits = self.classifier(outputs, classes, values)
             outputs = activated(logits, classifier_activation)
         elif pooling:
-            outputs = getattr(keras.layers, _POOLING[pooling])(name=f"{pooling}_pool")(features)
-        else:
-            outputs = features
+            pool = getattr(keras.layers, _POOLING[pooling])
+            outputs = pool(**FORMAT, name=f"{pooling}_pool")(outputs)
         allow_deep_graphs()
         model = keras.Model(sources, outputs, name=name or self.name)
         if weights is not None:
@@ -354,14 +354,18 @@ class Architecture:
 
     def trunk(self, inputs: Any, values: Mapping[str, Any]) -> Any:
         """The feature map on `inputs`, with complete arguments as `space.validate` returns them."""
-        return self.build(inputs, **{k: values[k] for k in self._build_keywords})
+        from kerascnn.blocks import channels_last
+
+        with channels_last():
+            return self.build(inputs, **{k: values[k] for k in self._build_keywords})
 
     def classifier(self, features: Any, classes: int, values: Mapping[str, Any]) -> Any:
         """The logits on a feature map: one tensor, or a list whose first is the main one."""
-        from kerascnn.blocks import global_average_head
+        from kerascnn.blocks import channels_last, global_average_head
 
         head = self.head or global_average_head
-        return head(features, classes=classes, **{k: values[k] for k in self._head_keywords})
+        with channels_last():
+            return head(features, classes=classes, **{k: values[k] for k in self._head_keywords})
 
     def preprocess_input(self, images: Any, weights: str | None = None, **arguments: Any) -> Any:
         """Pixels as the network takes them; see `kerascnn.preprocessing.preprocess_input`."""

@@ -7,7 +7,8 @@ a `kerascnn.cost.Sketch` in place of a tensor they add up parameters and MACs an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -16,6 +17,9 @@ from keras import layers
 
 from kerascnn import keras_internals
 from kerascnn.errors import ArgumentError
+
+FORMAT: Mapping[str, str] = {"data_format": "channels_last"}
+"""Said to every layer that asks, whatever `keras.config.image_data_format()` is."""
 
 Padding = int | str | Sequence[int]
 """Zeros around the map: "valid", "same" (half the kernel on every side), an amount for every
@@ -39,6 +43,17 @@ def sides(padding: Padding, kernel: int) -> tuple[int, int, int, int]:
     assert not isinstance(padding, str), padding
     top, bottom, left, right = padding  # a list, where it comes from a saved model
     return (top, bottom, left, right)
+
+
+@contextlib.contextmanager
+def channels_last() -> Iterator[None]:
+    """Keras's default format while a network is built, for builders of other packages' layers."""
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format(before)
 
 
 @singledispatch
@@ -69,13 +84,14 @@ def conv(
     if strides == 1 and (top, bottom, left, right) == sides("same", kernel):
         mode = "same"  # the same arithmetic, without a layer for the zeros
     elif top or bottom or left or right:
-        x = layers.ZeroPadding2D(((top, bottom), (left, right)), name=f"{name}_pad")(x)
+        x = layers.ZeroPadding2D(((top, bottom), (left, right)), **FORMAT, name=f"{name}_pad")(x)
     kind = layers.Conv2D if groups == 1 else GroupedConv2D
     return kind(
         filters,
         kernel,
         strides,
         mode,
+        **FORMAT,
         groups=groups,
         use_bias=use_bias,
         kernel_initializer=initializer,
@@ -138,7 +154,7 @@ def max_pool(
 
     strides = strides or size
     if not ceil and padding == "valid":
-        return layers.MaxPooling2D(size, strides, name=name)(x)
+        return layers.MaxPooling2D(size, strides, **FORMAT, name=name)(x)
     return MaxPooling(size, strides, padding=sides(padding, size), ceil=ceil, name=name)(x)
 
 
@@ -157,7 +173,7 @@ def avg_pool(
 
     strides = strides or size
     if not ceil and padding == "valid":
-        return layers.AveragePooling2D(size, strides, name=name)(x)
+        return layers.AveragePooling2D(size, strides, **FORMAT, name=name)(x)
     return AveragePooling(size, strides, padding=sides(padding, size), ceil=ceil, name=name)(x)
 
 
@@ -189,7 +205,7 @@ def grid_pool(x: Any, grid: int, *, name: str) -> Any:
 @singledispatch
 def global_avg_pool(x: Any, *, name: str = "avg_pool", dtype: str | None = None) -> Any:
     """Average over the whole map: `[batch, channels]`."""
-    return layers.GlobalAveragePooling2D(dtype=dtype, name=name)(x)
+    return layers.GlobalAveragePooling2D(**FORMAT, dtype=dtype, name=name)(x)
 
 
 @singledispatch
@@ -205,7 +221,7 @@ def flatten(x: Any, *, name: str = "flatten") -> Any:
             "input_shape=(height, width, channels), or include_top=False. "
             f"Received a map of shape {tuple(x.shape[1:])}."
         )
-    return layers.Flatten(name=name)(x)
+    return layers.Flatten(**FORMAT, name=name)(x)
 
 
 @singledispatch

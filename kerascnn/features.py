@@ -16,6 +16,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from kerascnn.blocks import FORMAT
 from kerascnn.errors import ArgumentError
 from kerascnn.keras_internals import calls, functional
 from kerascnn.profiling import LayerProfile, Profile, profile
@@ -256,7 +257,7 @@ def _counterpart(model: Any, layer: Any, source: Any, window: tuple[int, int] | 
         average = isinstance(layer, layers.GlobalAveragePooling2D)
         pooling = layers.AveragePooling2D if average else layers.MaxPooling2D
         size = _native_size(model, source)
-        return pooling(size, 1, name=layer.name, dtype=layer.dtype_policy)
+        return pooling(size, 1, **FORMAT, name=layer.name, dtype=layer.dtype_policy)
     if window and isinstance(layer, layers.Dense):
         return _convolution(layer, window)
     per_channel = isinstance(layer, layers.BatchNormalization) and window == (1, 1)
@@ -289,6 +290,7 @@ def _convolution(dense: Any, window: tuple[int, int]) -> Any:
         {
             "filters": dense.units,
             "kernel_size": window,
+            **FORMAT,
             **{key: config[key] for key in shared if key in config},
         }
     )

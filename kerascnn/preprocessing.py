@@ -41,6 +41,11 @@ def preprocess(images: Any, preprocessing: Preprocessing) -> Any:
     return images * factor - (mean / std).astype("float32")
 
 
+def float_of_pixels() -> str:
+    """float32, or float64 where Keras is told to compute in that: pixels don't fit into less."""
+    return "float64" if keras.config.floatx() == "float64" else "float32"
+
+
 def _per_channel(name: str, values: Sequence[float], channels: int) -> np.ndarray:
     if len(values) in (1, channels):
         return np.asarray(values, "float64")

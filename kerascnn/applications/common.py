@@ -119,7 +119,7 @@ def pool_stem(x: Any, kind: str) -> Any:
     if kind == "caffe":
         return blocks.max_pool(x, 3, strides=2, ceil=True, name="pool1_pool")
     if kind == "keras":
-        x = blocks.apply(x, layers.ZeroPadding2D(1, name="pool1_pad"))
+        x = blocks.apply(x, layers.ZeroPadding2D(1, **blocks.FORMAT, name="pool1_pad"))
         return blocks.max_pool(x, 3, strides=2, name="pool1_pool")
     return blocks.max_pool(x, 3, strides=2, padding=1, name="pool1_pool")
 

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerascnn.blocks import FORMAT
+
 # Table I: the S2 maps that each C3 map sees. 60 of the 96 possible kernels, to break the symmetry
 # between maps and to keep the number of connections in bounds.
 C3_TABLE = (
@@ -69,7 +71,7 @@ class TrainableSubsampling(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Sub-sample `[batch, height, width, maps]`."""
-        return 4 * ops.average_pool(inputs, 2, 2) * self.coefficient + self.bias
+        return 4 * ops.average_pool(inputs, 2, 2, **FORMAT) * self.coefficient + self.bias
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Half the height and width, rounded down."""
@@ -112,7 +114,7 @@ class TableConv2D(keras.layers.Layer):
         index = ops.expand_dims(ops.convert_to_tensor(self._dense_index), -1)
         full = ops.scatter(index, self.kernel, (self._maps * targets, size, size))
         full = ops.reshape(full, (self._maps, targets, size, size))
-        return ops.conv(inputs, ops.transpose(full, (2, 3, 0, 1))) + self.bias
+        return ops.conv(inputs, ops.transpose(full, (2, 3, 0, 1)), **FORMAT) + self.bias
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Height and width less the kernel's side and one."""

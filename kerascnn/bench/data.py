@@ -131,7 +131,8 @@ def keras(folder: str) -> Step:
         seed=0,
         verbose=False,
     )
-    crop, flip = layers.RandomCrop(CROP, CROP, seed=0), layers.RandomFlip("horizontal", seed=0)
+    crop = layers.RandomCrop(CROP, CROP, seed=0, data_format="channels_last")
+    flip = layers.RandomFlip("horizontal", seed=0, data_format="channels_last")
     data = data.map(
         lambda images, labels: (flip(crop(images, training=True), training=True), labels),
         num_parallel_calls=tf.data.AUTOTUNE,

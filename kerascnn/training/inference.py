@@ -13,7 +13,7 @@ import tensorflow as tf
 from kerascnn.data import Dataset, Split, explain, load
 from kerascnn.data.dataset import ArraySplit
 from kerascnn.errors import ArgumentError, DataError
-from kerascnn.preprocessing import preprocess
+from kerascnn.preprocessing import float_of_pixels, preprocess
 from kerascnn.training.augmentation import central
 from kerascnn.training.config import preprocessing_from, recipe_from
 from kerascnn.training.run import Run
@@ -69,7 +69,7 @@ def predict_run(run: Run, images: np.ndarray, *, batch_size: int) -> np.ndarray:
 def preprocess_with(stored: Mapping[str, Any]) -> Callable[[Any], Any]:
     """The preprocessing that a run's config describes, as a function on batches of pixels."""
     preprocessing = preprocessing_from(stored)
-    dtype = keras.config.floatx()
+    dtype = float_of_pixels()
     return lambda images: tf.cast(preprocess(images, preprocessing), dtype)
 
 

@@ -20,6 +20,7 @@ from kerascnn.data import Split
 from kerascnn.data.images import fit, uncut, workers
 from kerascnn.errors import ArgumentError
 from kerascnn.features import convolutionalize
+from kerascnn.preprocessing import float_of_pixels
 from kerascnn.training.recipes import Protocol
 
 Size = tuple[int, int]  # height and width
@@ -170,7 +171,7 @@ def probabilities(
     at_once = max(1, batch_size * size[0] * size[1] // largest)
     for start in range(0, split.size, at_once):
         positions = range(start, min(start + at_once, split.size))
-        total = np.zeros((len(positions), classes), keras.config.floatx())
+        total = np.zeros((len(positions), classes), float_of_pixels())
         for canvas, members, images in _scaled(split, positions, canvases, protocol):
             shown = views(images, protocol, canvas, size)
             places = [position - start for position in members]

@@ -142,8 +142,7 @@ def in_precision(name: str) -> Iterator[None]:
     """Make Keras compute in this precision, and as before afterwards."""
     before, floatx = keras.config.dtype_policy(), keras.config.floatx()
     try:
-        if name == "float64":
-            keras.config.set_floatx("float64")
+        keras.config.set_floatx("float64" if name == "float64" else "float32")
         keras.config.set_dtype_policy(name)
         yield
     finally:

@@ -40,7 +40,7 @@ def head(x: Any, *, classes: int, activation: str) -> Any:
 def _mean() -> Any:
     from keras import layers
 
-    return layers.GlobalAveragePooling2D(dtype="float32", name="logits")
+    return layers.GlobalAveragePooling2D("channels_last", dtype="float32", name="logits")
 
 
 def _conv(x: Any, width: int, kernel: int, activation: str, *, name: str, **where: Any) -> Any:
