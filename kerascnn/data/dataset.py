@@ -506,7 +506,10 @@ def explain(error: BaseException) -> str | None:
     if found := re.search(r"\bDataError: ([^\n]+)", str(error)):
         return found.group(1).strip()
     if "Invalid JPEG data" in str(error):
-        return next(filter(None, itertools.starmap(_damage, reversed(list(_given)))), None)
+        given = list(reversed(_given))
+        for judge in (_damage, _refused):
+            if message := next(filter(None, itertools.starmap(judge, given)), None):
+                return message
     return None
 
 
@@ -516,4 +519,22 @@ def _damage(examples: Encoded, position: int) -> str | None:
         decode(examples.place(position), None, examples.content(position))
     except DataError as error:
         return str(error)
+    return None
+
+
+def _refused(examples: Encoded, position: int) -> str | None:
+    """That TensorFlow alone can't read an image, if so: `jpeg.plain` should have told."""
+    import tensorflow as tf
+
+    from kerascnn.data import jpeg
+
+    content = examples.content(position)
+    if jpeg.plain(content):
+        try:
+            tf.io.decode_jpeg(content)
+        except tf.errors.OpError:
+            return (
+                f"{examples.place(position)} can't be read as an image by TensorFlow; write it "
+                "anew with another program."
+            )
     return None

@@ -9,6 +9,7 @@ differs a little from Pillow's bilinear filter: see `tests/data/test_jpeg.py` fo
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -23,7 +24,11 @@ MARGIN = 0.75  # the largest share of the decoded size that is wanted
 # Start of frame: baseline, extended and progressive with Huffman codes.
 _FRAMES = frozenset((0xC0, 0xC1, 0xC2))
 _OTHER_FRAMES = frozenset(range(0xC3, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_SCAN, _APP1 = 0xDA, 0xE1
+_SCAN, _APP1, _END, _INTERVAL = 0xDA, 0xE1, 0xD9, 0xDD
+# In the coded data of a scan 0xFF is followed by 0, or by the number of a restart where there are
+# some; anything else is the next segment.
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_MARKER_BUT_RESTART = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _MOST_PIXELS = 2**26  # larger ones are left to Pillow, which refuses bombs
 
 
@@ -68,9 +73,14 @@ def plan(content: bytes, shape: Shape) -> Plan | None:
 
 
 def plain(content: bytes) -> Header | None:
-    """What a file's header says; None: it is no JPEG file, or not a plain one."""
-    if content[:2] != b"\xff\xd8" or b"\xff\xd9" not in content[-64:]:
-        return None  # cut off: Pillow says why it can't be read
+    """What a file's header says; None: it is no JPEG file, or not a plain one.
+
+    Pillow reads much of what is damaged, and says why if it doesn't. TensorFlow's decoder refuses
+    a file for a stray marker in a scan, without a name, and the pipeline ends. Therefore the
+    segments must follow each other up to the end of the image.
+    """
+    if content[:2] != b"\xff\xd8":
+        return None
     header = None
     for marker, segment in _segments(content):
         if marker == _APP1 and _turned(segment):
@@ -83,25 +93,39 @@ def plain(content: bytes) -> Header | None:
             bits, height, width, channels = struct.unpack_from(">BHHB", segment)
             if bits != 8 or channels not in (1, 3) or not 0 < height * width <= _MOST_PIXELS:
                 return None
+            if header:
+                return None
             header = Header(height, width, channels)
-        if marker == _SCAN:
+        if marker == _END:
             return header
-    return None
+    return None  # cut off
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and content of each segment up to the first scan's header."""
-    at = 2
-    while at + 4 <= len(content) and content[at] == 0xFF:
+    """Marker and content of each segment, up to the end of the image or to what is none."""
+    at, next_marker = 2, _MARKER
+    while at + 2 <= len(content) and content[at] == 0xFF:
         marker = content[at + 1]
         if marker == 0xFF:  # a fill byte
             at += 1
             continue
-        length = int.from_bytes(content[at + 2 : at + 4], "big")
-        yield marker, content[at + 4 : at + 2 + length]
-        if marker == _SCAN or length < 2:
+        if marker == _END:
+            yield marker, b""
             return
+        if marker < 0xC0 or 0xD0 <= marker <= 0xD8:  # no segment may begin so
+            return
+        length = int.from_bytes(content[at + 2 : at + 4], "big")
+        segment = content[at + 4 : at + 2 + length]
+        if length != len(segment) + 2:
+            return
+        yield marker, segment
         at += 2 + length
+        if marker == _INTERVAL:
+            next_marker = _MARKER_BUT_RESTART if any(segment) else _MARKER
+        if marker == _SCAN:
+            if not (found := next_marker.search(content, at)):
+                return
+            at = found.start()
 
 
 def _turned(segment: bytes) -> bool:

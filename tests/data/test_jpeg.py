@@ -1,6 +1,8 @@
 """The fast way for JPEG files: the same images as the general way, and only where it may be."""
 
+import collections
 import functools
+import io
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 from kerascnn import data
 from kerascnn.data import images, jpeg
 from kerascnn.data.dataset import Crops, ReadSplit
+from kerascnn.errors import DataError
 from kerascnn.training.augmentation import augment, crops
 from kerascnn.training.recipes import Augmentation
 
@@ -197,6 +200,115 @@ def test_a_damaged_file_is_named(folder, tmp_path, monkeypatch):
             list(split.batches(2))
         assert f"{name}.jpg can't be read as an image" in data.explain(raised.value)
         (tmp_path / "a" / f"{name}.jpg").unlink()
+
+
+def kinds(side=64):
+    """A small photograph in every way that cameras and programs write it."""
+    image = photograph(0, side, side + 16)
+    exif = turned(1)
+    exif[0x010F] = "maker"
+    ways = {
+        "baseline": {},
+        "progressive": {"progressive": True},
+        "restart": {"restart_marker_blocks": 4},
+        "progressive with restarts": {"progressive": True, "restart_marker_rows": 2},
+        "4:4:4": {"subsampling": 0},
+        "4:2:0": {"subsampling": 2},
+        "optimized": {"optimize": True},
+        "exif": {"exif": exif},
+    }
+    found = {}
+    for name, options in ways.items():
+        file = io.BytesIO()
+        image.save(file, "jpeg", quality=90, **options)
+        found[name] = file.getvalue()
+    file = io.BytesIO()
+    image.convert("L").save(file, "jpeg", quality=90)
+    return {**found, "grey": file.getvalue()}
+
+
+def damaged(content, rng):
+    """The file with a bit flipped, a marker or other bytes in it, or a part cut out."""
+    content, at = bytearray(content), int(rng.integers(2, len(content)))
+    match int(rng.integers(5)):
+        case 0:
+            content[at] ^= 1 << int(rng.integers(8))
+        case 1:
+            content[at : at + 4] = b"\xff\xe5\xff\xff"
+        case 2:
+            for place in rng.integers(2, len(content), 8):
+                content[place] = rng.integers(256)
+        case 3:
+            content[at : at + 2] = bytes([0xFF, rng.integers(256)])
+        case _:
+            del content[at : at + int(rng.integers(1, 50))]
+    return bytes(content)
+
+
+def judged(content, shape=(32, 32, 3)):
+    """Whether `data check`, `--skip-corrupt` and training read a file."""
+
+    def reads(function):
+        try:
+            function()
+        except (DataError, tf.errors.OpError):
+            return False
+        return True
+
+    checked = reads(lambda: images.inspect("x.jpg", content))
+    kept = reads(lambda: images.read("x.jpg", shape, content))
+    trained = kept
+    if way := jpeg.plan(content, shape):
+        part = (0, 0, *shape[:2])
+        trained = reads(lambda: jpeg.decode(content, tf.constant(way), shape, part))
+    return checked, kept, trained
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("count", [400, pytest.param(5000, marks=pytest.mark.slow)])
+def test_checking_and_training_judge_damaged_files_alike(count):
+    rng = np.random.default_rng(count)
+    whole = list(kinds().values())
+    assert {judged(content) for content in whole} == {(True,) * 3}
+    files = [damaged(whole[number % len(whole)], rng) for number in range(count)]
+    found = collections.Counter(map(judged, files))
+    assert set(found) == {(True,) * 3, (False,) * 3}
+    assert min(found.values()) > count / 10
+    assert sum(bool(jpeg.plan(content, (32, 32, 3))) for content in files) > count / 3
+
+
+def test_training_goes_through_what_skip_corrupt_keeps(tmp_path):
+    """A stray marker in the scan, of which TensorFlow's decoder said neither file nor reason."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "a").mkdir()
+    for number, content in enumerate([*kinds().values()] * 6):
+        at = len(content) // 2 + number
+        odd = content[:at] + b"\xff\xe5\xff\xff" + content[at + 4 :]
+        (tmp_path / "a" / f"{number:02}.jpg").write_bytes(
+            damaged(content, rng) if number % 2 else odd
+        )
+    split = load(f"folder:{tmp_path}", input_shape=(32, 32, 3), skip_corrupt=True).train
+    assert 20 < split.size < 54
+    assert sum(len(images_) for images_, _ in split.batches(8, seed=0)) == split.size
+
+
+def test_what_tensorflow_alone_refuses_is_named(folder, monkeypatch):
+    """Should a file of that kind ever pass `plain`."""
+    content = kinds()["4:2:0"]
+    odd = content[: len(content) // 2] + b"\xff\xe5\xff\xff" + content[len(content) // 2 :]
+    assert jpeg.plan(odd, (32, 32, 3)) is None
+    split = load(f"folder:{folder}", input_shape=(32, 32, 3)).train
+    place = {split.examples.name(position): position for position in range(split.size)}["a/0.jpg"]
+    read = type(split.examples).content
+    monkeypatch.setattr(
+        type(split.examples), "content", lambda self, at: odd if at == place else read(self, at)
+    )
+    way = jpeg.plan(content, (32, 32, 3))
+    monkeypatch.setattr(jpeg, "plan", lambda given, shape: way if given == odd else None)
+    monkeypatch.setattr(jpeg, "plain", lambda given: given == odd)
+    with pytest.raises(tf.errors.OpError) as raised:
+        list(split.batches(2))
+    assert "a/0.jpg can't be read as an image by TensorFlow" in data.explain(raised.value)
 
 
 def test_pillow_reads_the_same_from_memory(folder):
