@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerascnn.architecture import Preprocessing
-from kerascnn.errors import RunError
+from kerascnn.errors import RunError, WeightsError
 from kerascnn.training.config import preprocessing_from
 from kerascnn.training.files import write_text
 
@@ -168,11 +168,10 @@ def load_model(path: Path, architecture: dict[str, Any] | None) -> keras.Model:
     Raises:
         RunError: the file is missing or damaged.
     """
-    import keras
-
     import kerascnn.layers  # noqa: F401  (registers our layers with Keras)
     from kerascnn import registry
     from kerascnn.keras_internals import allow_deep_graphs
+    from kerascnn.weights import model_file
 
     allow_deep_graphs()
     if architecture is not None:
@@ -183,9 +182,9 @@ def load_model(path: Path, architecture: dict[str, Any] | None) -> keras.Model:
             f"Go on with `kerascnn train --resume {path.parent}`."
         )
     try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:
-        raise RunError(f"{path} can't be loaded: {type(error).__name__}: {error}") from error
+        return model_file.load(path)
+    except WeightsError as error:
+        raise RunError(str(error)) from error
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:

@@ -110,6 +110,26 @@ class Reader:
         Raises:
             WeightsError: they are not, or would be too many.
         """
+        data = self._data(parent, name)
+        halves = data.dtype.kind not in "fiub" or self.text(data, "dtype") == "bfloat16"
+        return np.array(data, ml_dtypes.bfloat16) if halves else np.asarray(data)
+
+    def check(self, group: h5py.Group, depth: int = 0) -> None:
+        """Refuse all of a group if any of it can't be read safely; reads nothing.
+
+        Raises:
+            WeightsError: there is a link, or an array that isn't in the file, or too much.
+        """
+        for name in group:
+            if isinstance(self.child(group, name), h5py.Dataset):
+                self._data(group, name)
+            elif depth > 4 * DEPTH:
+                raise self.refusal("its groups are nested too deep")
+            else:
+                self.check(self.group(group, name), depth + 1)
+
+    def _data(self, parent: h5py.Group, name: str) -> h5py.Dataset:
+        """A data set all of whose values are in the file."""
         data = self.child(parent, name)
         where = _named(parent, name)
         if not isinstance(data, h5py.Dataset) or data.shape is None:
@@ -125,7 +145,7 @@ class Reader:
             raise self.refusal(f"{where} of shape {data.shape} is too large for the file's size")
         if size:
             self._check_storage(data, size, where)
-        return np.array(data, ml_dtypes.bfloat16) if halves else np.asarray(data)
+        return data
 
     def _check_storage(self, data: h5py.Dataset, size: int, where: str) -> None:
         """Refuse values that were never written, and chunks that unfold to more than they declare.

@@ -393,3 +393,93 @@ def test_what_is_no_file_is_not_opened(tmp_path):
     for name in ("pipe.pth", "zero.pth"):
         with pytest.raises(WeightsError, match=f"no weight file .*{name}"):
             open_checkpoint(tmp_path / name)
+
+
+# --- models --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model_parts(tmp_path_factory):
+    """The members of a small model's file, by name."""
+    import keras
+
+    path = tmp_path_factory.mktemp("model") / "a.keras"
+    inputs = keras.Input((4,))
+    keras.Model(inputs, keras.layers.Dense(5, name="dense")(inputs)).save(path)
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write_parts(path, parts):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+def test_a_model_that_would_run_something_is_not_loaded(tmp_path, model_parts):
+    """Even where the program has switched Keras's safe mode off."""
+    import keras
+
+    from kerascnn.errors import WeightsError
+    from kerascnn.weights import model_file
+
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2)(inputs))
+    model.save(tmp_path / "lambda.keras")
+    config = json.loads(model_parts["config.json"])
+    dense = config["config"]["layers"][1]
+    dense["class_name"], dense["module"] = "TFSMLayer", "keras.layers"
+    write_parts(
+        tmp_path / "savedmodel.keras", model_parts | {"config.json": json.dumps(config).encode()}
+    )
+    write_parts(tmp_path / "asset.keras", model_parts | {"../outside": b"x"})
+    keras.config.enable_unsafe_deserialization()
+    try:
+        for name in ("lambda", "savedmodel", "asset"):
+            with pytest.raises(WeightsError, match=rf"{name}\.keras.*(Lambda|TFSMLayer|outside)"):
+                model_file.load(tmp_path / f"{name}.keras")
+    finally:
+        from keras.src.saving import serialization_lib
+
+        serialization_lib.SafeModeScope(None).__enter__()
+    assert not (tmp_path.parent / "outside").exists()
+
+
+def test_a_model_larger_than_its_file_is_not_built(tmp_path, model_parts):
+    from kerascnn.errors import WeightsError
+    from kerascnn.weights import model_file
+
+    write_parts(tmp_path / "fine.keras", model_parts)
+    assert model_file.load(tmp_path / "fine.keras").count_params() == 25
+    huge = model_parts["config.json"].replace(b'"units": 5', b'"units": 50000000000')
+    write_parts(tmp_path / "huge.keras", model_parts | {"config.json": huge})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(WeightsError, match=r"huge\.keras describes a model with 1,000,000,000,000"):
+        model_file.load(tmp_path / "huge.keras")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + (200 << 10)
+
+
+@pytest.mark.parametrize("name", [name for name in KEPT if name.endswith(".keras")])
+def test_damaged_models_are_refused_by_name(name):
+    from kerascnn.errors import WeightsError
+    from kerascnn.weights import model_file
+
+    with pytest.raises(WeightsError, match=name):
+        model_file.load(HOSTILE / name)
+
+
+def test_a_model_whose_weights_lie_elsewhere_is_refused(tmp_path, model_parts):
+    from kerascnn.errors import WeightsError
+    from kerascnn.weights import model_file
+
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["0"] = np.ones((4, 5), "f4")
+    (tmp_path / "weights.h5").write_bytes(model_parts["model.weights.h5"])
+    with h5py.File(tmp_path / "weights.h5", "a") as file:
+        variables = file["layers/dense/vars"]
+        del variables["0"]
+        variables["0"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "0")
+    parts = model_parts | {"model.weights.h5": (tmp_path / "weights.h5").read_bytes()}
+    write_parts(tmp_path / "a.keras", parts)
+    with pytest.raises(WeightsError, match=r"a\.keras.*link to another place"):
+        model_file.load(tmp_path / "a.keras")

@@ -1,0 +1,119 @@
+"""Loads `.keras` files that may come from a stranger: Keras's own loader, behind a closed door.
+
+A model's file describes its layers, and some of Keras's layers run code or open other files.
+Keras refuses most of that in its safe mode, which a program can switch off for itself as a whole;
+here it is refused always. So are sizes that the file can't hold, before Keras believes them.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerascnn.errors import WeightsError
+from kerascnn.weights import archives
+
+if TYPE_CHECKING:
+    import keras
+
+_CONFIG = 1 << 26
+_FOREIGN = {
+    # They run Python, TensorFlow, PyTorch or JAX code that the file brings along or points to.
+    *("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"),
+    # They read vocabularies from a path.
+    *("StringLookup", "IntegerLookup", "TextVectorization", "IndexLookup", "__typespec__"),
+}
+
+
+def load(path: Path) -> keras.Model:
+    """Load a model, uncompiled, executing nothing of the file.
+
+    The layers that it uses must be registered with Keras before.
+
+    Raises:
+        WeightsError: it is no `.keras` file, damaged, has layers that run or open something, or
+            describes more weights than it has. The message names it.
+    """
+    import keras
+
+    from kerascnn.keras_internals import without_values
+
+    config = check(path)
+    try:
+        with without_values():
+            described = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        size = sum(4 * math.prod(variable.shape) for variable in described.weights)
+    except Exception as error:
+        raise _refusal(path, error) from error
+    if size > archives.limit(path):
+        raise WeightsError(
+            f"{path} describes a model with {size:,} bytes of weights, which can't be in a file of "
+            f"{path.stat().st_size:,}. It is not loaded."
+        )
+    del described
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # the file decides in which way it is damaged
+        raise _refusal(path, error) from error
+
+
+def _refusal(path: Path, error: Exception) -> WeightsError:
+    reason = str(error).partition("\n")[0][:300]
+    return WeightsError(f"{path} can't be loaded: {type(error).__name__}: {reason}")
+
+
+def check(path: Path) -> dict[str, Any]:
+    """Refuse a `.keras` file whose loading could execute, open or unfold something.
+
+    Returns:
+        The model's description: `{"class_name", "config", ...}`.
+
+    Raises:
+        WeightsError: see `load`.
+    """
+    import h5py
+
+    from kerascnn.weights import hdf5_file
+
+    try:
+        with archives.open_zip(path) as archive:
+            members = set(archive.namelist()) - {"config.json", "metadata.json", "model.weights.h5"}
+            if members or len(archive.namelist()) > 3:
+                raise WeightsError(
+                    f"{path}: a model's file has a description and weights and nothing else. "
+                    f"Received: {ascii(sorted(members)[:3])[:300]}."
+                )
+            text = archives.read_member(archive, "config.json", _CONFIG)
+            config = hdf5_file.description(text, path)
+            content = io.BytesIO(archives.read_member(archive, "model.weights.h5"))
+        with h5py.File(content, "r") as file:
+            hdf5_file.Reader(path).check(file)
+    except WeightsError:
+        raise
+    except Exception as error:
+        raise _refusal(path, error) from error
+    foreign = _FOREIGN & _classes(config)
+    if foreign:
+        raise WeightsError(
+            f"{path} has layers that run code or open files of their own, and is not loaded: "
+            f"{', '.join(sorted(foreign))}. If you trust it, load it with keras.models.load_model."
+        )
+    return config
+
+
+def _classes(config: Any) -> set[str]:
+    """All classes that a description mentions, by their last name."""
+    found: set[str] = set()
+    waiting = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            for key in ("class_name", "registered_name"):
+                if isinstance(value.get(key), str):
+                    found.add(value[key].rpartition(">")[2])
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return found
