@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,9 +61,21 @@ _MODULES = ("data", "preprocessing", "weights")
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]
 
 
+def _hush_notebook() -> None:
+    """In a notebook TensorFlow's greeting fills a red box under the first cell: kept back.
+
+    Other programs that import kerascnn keep their own ways with TensorFlow's log lines.
+    """
+    from kerascnn.quiet import hush_tensorflow
+
+    hush_tensorflow()
+
+
 if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
 
     def __getattr__(name: str) -> Any:
+        if "ipykernel" in sys.modules:
+            _hush_notebook()
         if name in _PUBLIC:
             return getattr(importlib.import_module(_PUBLIC[name]), name)
         if name in _MODULES:

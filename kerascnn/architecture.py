@@ -9,6 +9,7 @@ is done here, once.
 from __future__ import annotations
 
 import functools
+import html
 import inspect
 import operator
 import re
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from kerascnn import tables
 from kerascnn.errors import ArgumentError
 from kerascnn.space import Space
 from kerascnn.words import did_you_mean
@@ -208,6 +210,25 @@ class Architecture:
 
     def __repr__(self) -> str:
         return f"<Architecture {self.name}: {self.card.title} ({self.card.year})>"
+
+    def _repr_html_(self) -> str:
+        """The card and the arguments as notebooks show them."""
+        card = self.card
+        facts = {
+            "paper": f"{card.title} ({card.authors}, {card.year}; {card.link})",
+            "input": "×".join(map(str, card.input_shape)),
+            "classes": f"{card.classes:,}",
+            "parameters": f"{card.params:,}" if card.params else "",
+            "multiply-adds": f"{card.macs:,}" if card.macs else "",
+            "published": "; ".join(f"{r.metric} {_listed(r.value, '/')} ({r.protocol})" for r in card.results),
+            "deviations": " ".join(card.deviations),
+        }
+        arguments = [(p.name, _listed(p.default, ", "), p.expected(), p.help) for p in self.space]
+        return (
+            f"<b>{html.escape(self.name)}</b>"
+            + tables.html(("", ""), [(key, value) for key, value in facts.items() if value])
+            + tables.html(("argument", "default", "legal", "meaning"), arguments)
+        )
 
     def __call__(
         self,
@@ -402,6 +423,10 @@ class Architecture:
         values = self.space.validate(arguments, owner=self.name)
         shape: Any = self._check_shape(input_shape or self.card.input_shape, known=True)
         return cost(self, values, shape, self._check_classes(classes))
+
+
+def _listed(value: Any, comma: str) -> str:
+    return comma.join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _positive(value: Any) -> int | None:

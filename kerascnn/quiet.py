@@ -33,7 +33,8 @@ def hush_tensorflow() -> None:
     Waiting for the import instead of doing it here keeps the commands that need no TensorFlow
     fast, lets the others check their arguments first, and serves other packages' commands too.
     """
-    if not verbose() and sys.stderr is not None and "tensorflow" not in sys.modules:
+    hushed = any(isinstance(finder, _QuietFinder) for finder in sys.meta_path)
+    if not verbose() and not hushed and sys.stderr and "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         # Advice to programmers, such as on calling a strategy outside of a tf.function.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -130,7 +130,9 @@ class TensorBoardLogs(keras.callbacks.Callback):
             floats in [0, 1].
         inputs: the same, preprocessed for the network.
         labels: their classes, `[n]`.
+        name: of the run, in the table of hyperparameters.
         hparams: names and values to compare runs by; values may be mappings and dataclasses.
+            TensorBoard shows those that differ first, each part in alphabetical order.
         epochs: epochs of the whole run.
         first_epoch: epochs that were finished before, in a run that is resumed.
         judge: says what the network makes of many images; None: neither confusion matrix nor worst
@@ -150,6 +152,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
         images: np.ndarray,
         inputs: np.ndarray,
         labels: np.ndarray,
+        name: str,
         hparams: Mapping[str, Any],
         epochs: int,
         first_epoch: int = 0,
@@ -163,7 +166,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
         self._directory = Path(directory)
         self._class_names = list(class_names)
         self._images, self._inputs, self._labels = images, inputs, np.asarray(labels)
-        self._hparams = flat(hparams)
+        self._name, self._hparams = name, flat(hparams)
         self._epochs, self._finished = epochs, first_epoch
         self._judge, self._probe = judge, probe
         self._logits = logits
@@ -192,7 +195,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
             tf.TensorSpec([None, *self._inputs.shape[1:]], self._inputs.dtype)
         )
         with self._writers[""].as_default(step=self._finished):
-            hparams_api.hparams(self._hparams)
+            hparams_api.hparams(self._hparams, trial_id=self._name)
             tf.summary.experimental.write_raw_pb(_layout().SerializeToString())
         if not self._finished:
             with self._writers["train"].as_default(step=0):

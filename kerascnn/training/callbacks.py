@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -55,25 +55,42 @@ def tensorboard(training: Training, first_epoch: int) -> TensorBoardLogs:
     config, dataset = training.config, training.dataset
     held = dataset.validation if dataset.validation.size else dataset.train
     images, labels = _examples(held, SAMPLES)
-    arguments = (config["architecture"] or {}).get("arguments", {})
     return TensorBoardLogs(
         directory=training.run.path / "tensorboard",
         class_names=dataset.class_names,
         images=images,
         inputs=preparation(config)(images).numpy(),
         labels=labels,
-        hparams={
-            "network": config["name"],
-            "seed": config["seed"],
-            "recipe": config["recipe"],
-            **arguments,
-        },
+        name=training.run.path.as_posix(),
+        hparams=_hparams(config),
         epochs=training.recipe.epochs,
         first_epoch=first_epoch,
         judge=lambda: _judged(training, held),
         probe=_probe(training),
         logits=training.is_logits,
     )
+
+
+ABOUT = ("source", "unstated", "notes", "network")  # fields that describe a recipe
+
+
+def _hparams(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What runs are compared by; the numbers bring the first ones to the front of the table."""
+    recipe = {key: value for key, value in config["recipe"].items() if key not in ABOUT}
+    arguments = dict((config["architecture"] or {}).get("arguments", {}))
+    widths = [name for name in arguments if "width" in name or "growth" in name]
+    return {
+        "1 network": config["name"],
+        "2 learning rate": recipe.pop("learning_rate"),
+        "3 batch size": recipe.pop("batch_size"),
+        **{f"4 {name}": arguments.pop(name) for name in widths},
+        **arguments,
+        "data": config["data"]["source"],
+        "input_shape": config["input_shape"],
+        "precision": config["precision"],
+        "recipe": recipe,
+        "seed": config["seed"],
+    }
 
 
 def _examples(split: Split, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,16 +12,20 @@ checkpoints/    the last two epochs, or the place within one where it was ended,
 
 from __future__ import annotations
 
+import base64
 import csv
+import html
 import io
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kerascnn import tables
 from kerascnn.architecture import Preprocessing
-from kerascnn.errors import RunError, WeightsError
+from kerascnn.errors import KerascnnError, RunError, WeightsError
 from kerascnn.training.config import preprocessing_from
 from kerascnn.training.files import write_text
 
@@ -33,7 +37,10 @@ if TYPE_CHECKING:
     from kerascnn.training.recipes import Protocol
 
 
-@dataclass(frozen=True)
+LARGEST_PICTURE = 2**21  # bytes of curves.png that a notebook shows
+
+
+@dataclass(frozen=True, init=False)
 class Run:
     """A run directory.
 
@@ -42,6 +49,29 @@ class Run:
     """
 
     path: Path
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "path", Path(path))
+
+    def _repr_html_(self) -> str:
+        """The figures and the curves as notebooks show them."""
+        title = f"<b>{html.escape(str(self.path))}</b>"
+        try:
+            config, finished = self.config, self.finished
+            metrics = self.metrics if finished else (self.history or [{}])[-1]
+            rows = [("network", config["name"]), ("data", config["data"]["source"])]
+        except KerascnnError as error:
+            return f"{title}: {html.escape(str(error))}"
+        rows += [(name.replace("_", " "), _figure(name, value)) for name, value in metrics.items()]
+        state = "" if finished else ": training has not come to its end"
+        return title + state + tables.html(("", ""), rows) + self._curves()
+
+    def _curves(self) -> str:
+        path = self.path / "curves.png"
+        if not path.is_file() or path.stat().st_size > LARGEST_PICTURE:
+            return ""
+        picture = base64.b64encode(path.read_bytes()).decode()
+        return f'<img alt="curves" style="max-width:100%" src="data:image/png;base64,{picture}">'
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -160,6 +190,12 @@ class Run:
         from kerascnn.training.inference import predict_run
 
         return predict_run(self, images, batch_size=batch_size)
+
+
+def _figure(name: str, value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.2%}" if name.endswith("error") else f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def load_model(path: Path, architecture: dict[str, Any] | None) -> keras.Model:
