@@ -9,8 +9,11 @@ The package fetches and prepares the set; its record files are then read as
 from __future__ import annotations
 
 import contextlib
+import socket
 import sys
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from kerascnn.data import encoded
 from kerascnn.data.arguments import SPLITS, parsed
@@ -54,9 +57,12 @@ def _builder(name: str, data_dir: str | None, options: Options) -> Any:
     try:
         builder = tensorflow_datasets.builder(name, data_dir=data_dir, try_gcs=False)
         if not builder.is_prepared():
+            _require_connection(name, builder)
             options.echo(f"tfds:{name}: fetching and preparing …")
             with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
                 builder.download_and_prepare(file_format="tfrecord")
+    except DataError:
+        raise
     except Exception as error:  # each set's own code fetches and reads what its authors publish
         reason = " ".join(str(error).split())[:500]
         raise DataError(f"tfds:{name} can't be had: {type(error).__name__}: {reason}") from error
@@ -66,6 +72,26 @@ def _builder(name: str, data_dir: str | None, options: Options) -> Any:
             f"tfrecord. Delete {builder.data_path}, or prepare it in another data_dir."
         )
     return builder
+
+
+def _require_connection(name: str, builder: Any) -> None:
+    """Find out in a moment what the package's own downloads find out in minutes of retries.
+
+    Raises:
+        DataError: a host of the set's files has no address, and no proxy is asked.
+    """
+    hosts = {urlsplit(url).hostname for url in builder.url_infos}
+    for host in sorted(filter(None, hosts)):
+        if getproxies() and not proxy_bypass(host):
+            continue
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError as error:
+            raise DataError(
+                f"tfds:{name} is not in {builder.data_path} yet, and can't be fetched without a "
+                f"connection to {host}: {error.strerror}. Connect, or prepare it elsewhere and "
+                f"say where it is: tfds:{name}?data_dir=FOLDER."
+            ) from None
 
 
 def _features(name: str, builder: Any) -> tuple[str, str]:

@@ -33,6 +33,7 @@ def runs(tmp_path_factory):
         images=np.zeros([1, 4, 4, 1]),
         inputs=np.zeros([1, 4, 4, 1], "float32"),
         labels=np.zeros(1, int),
+        name="run",
         hparams={},
         epochs=1,
         probe=Probe(

@@ -127,6 +127,7 @@ def train(directory, digits, *, epochs, first_epoch=0, stop=None, strategy=None)
         images=images[:12],
         inputs=inputs[:12],
         labels=labels[:12],
+        name=directory.name,
         hparams={"run": directory.name, "widths": (6, 16), "recipe": Recipe()},
         epochs=epochs,
         first_epoch=first_epoch,
@@ -173,6 +174,7 @@ def runs(tmp_path_factory, digits, two_devices):
         images=np.zeros((0, 32, 32, 1)),
         inputs=np.zeros((0, 32, 32, 1), "float32"),
         labels=np.zeros(0),
+        name="final",
         hparams={"run": "final"},
         epochs=1,
     )
@@ -291,6 +293,7 @@ def test_hparams(board, runs, run):
     }
     groups = board.json("hparams/session_groups", request)["sessionGroups"]
     (group,) = (g for g in groups if g["hparams"]["run"] == run)
+    assert group["name"] == run
     assert group["hparams"]["widths"] == "(6, 16)"
     assert group["hparams"]["recipe.learning_rate"] == Recipe().learning_rate
     metrics = {(m["name"]["group"], m["name"]["tag"]): m["value"] for m in group["metricValues"]}
@@ -322,6 +325,7 @@ def test_logits_are_shown_as_probabilities(tmp_path):
         images=inputs,
         inputs=inputs,
         labels=np.zeros(2),
+        name="logits",
         hparams={},
         epochs=1,
         logits=True,
