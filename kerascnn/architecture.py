@@ -214,13 +214,14 @@ class Architecture:
     def _repr_html_(self) -> str:
         """The card and the arguments as notebooks show them."""
         card = self.card
+        published = [f"{r.metric} {_listed(r.value, '/')} ({r.protocol})" for r in card.results]
         facts = {
             "paper": f"{card.title} ({card.authors}, {card.year}; {card.link})",
             "input": "×".join(map(str, card.input_shape)),
             "classes": f"{card.classes:,}",
             "parameters": f"{card.params:,}" if card.params else "",
             "multiply-adds": f"{card.macs:,}" if card.macs else "",
-            "published": "; ".join(f"{r.metric} {_listed(r.value, '/')} ({r.protocol})" for r in card.results),
+            "published": "; ".join(published),
             "deviations": " ".join(card.deviations),
         }
         arguments = [(p.name, _listed(p.default, ", "), p.expected(), p.help) for p in self.space]
