@@ -128,7 +128,7 @@ def _print_report(console: Console, report: Report) -> None:
     say(f"modes: {_counts(report.modes)}; formats: {_counts(report.formats)}")
     for change, count in report.changes.items():
         say(f"{count:,} {'image is' if count == 1 else 'images are'} {change} when read")
-    _print_list(say, "yellow", "Left out, as they are no images", report.left_out)
+    _print_list(say, "yellow", "Left out", report.left_out)
     alone = len(report.counts) == 1 and report.duplicates
     across, contradictory = report.across_splits(), report.contradictory()
     inside = [g for g in report.duplicates if g not in across and g not in contradictory]

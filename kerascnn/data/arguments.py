@@ -7,13 +7,12 @@ import re
 from kerascnn.errors import DataError
 
 SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training", "tr", "trn"), "train"),
+    **dict.fromkeys(
+        ("val", "valid", "validation", "validate", "validating", "dev", "development"), "validation"
+    ),
+    **dict.fromkeys(("eval", "evaluation"), "validation"),
+    **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
 }
 """What folders, files and tables call a split → its name."""
 

@@ -25,7 +25,8 @@ def contents(
     class_names: Sequence[str],
     splits: Mapping[str, Encoded],
     options: Options,
-    strays: Sequence[str] = (),
+    strays: Mapping[str, Sequence[str]] | None = None,
+    notes: Sequence[str] = (),
 ) -> Contents:
     """What a source of encoded images found, read as far as the options and the limits say.
 
@@ -34,23 +35,27 @@ def contents(
         class_names: in the order of the labels.
         splits: the examples of "train", "validation" and "test", as far as there are some.
         options: as the source got them.
-        strays: files that are no images.
+        strays: reason → files that are left out for it.
+        notes: what the source has to say itself.
 
     Raises:
         DataError: the images have no common size and none is asked for, one is unreadable, or a
             class has no readable one.
     """
     names, found = tuple(class_names), dict(splits)
-    left_out = [f"{stray}: no image" for stray in strays]
+    left_out = [f"{file}: {why}" for why, files in (strays or {}).items() for file in files]
     if options.unread:
-        return Contents(class_names=names, splits=found, left_out=tuple(left_out))
+        return Contents(
+            class_names=names, splits=found, left_out=tuple(left_out), notes=tuple(notes)
+        )
     shape = options.input_shape or _common_shape(root, next(iter(found.values())))
     found = {split: examples.delivering(shape) for split, examples in found.items()}
-    notes: list[str] = []
+    notes = list(notes)
     unreadable: list[str] = []
-    if strays:
-        what = counted(len(strays), "file that is no image", "files that are no images")
-        notes.append(_listing(f"Left out {what}", strays))
+    for why, files in (strays or {}).items():
+        if files:
+            what = counted(len(files), "file", "files")
+            notes.append(listing(f"Left out {what} ({why})", files))
     if options.skip_corrupt or sum(len(e.labels) for e in found.values()) <= VERIFY_LIMIT:
         changes: Counter[str] = Counter()
         for split, examples in found.items():
@@ -65,7 +70,7 @@ def contents(
         notes.append(_rule(shape))
     if unreadable:
         what = counted(len(unreadable), "unreadable image", "unreadable images")
-        notes.append(_listing(f"Left out {what}", unreadable))
+        notes.append(listing(f"Left out {what}", unreadable))
     if {"train", "validation"} <= set(found) and "test" not in found:
         found["test"] = found["train"].take(np.arange(0))
         notes.append("There is no test split: the test set is empty.")
@@ -160,6 +165,7 @@ def _rule(shape: Shape) -> str:
     )
 
 
-def _listing(what: str, items: Sequence[str]) -> str:
+def listing(what: str, items: Sequence[str]) -> str:
+    """What was left out or found, with the first of the items."""
     more = f"; and {len(items) - LISTED} more" if len(items) > LISTED else ""
     return f"{what}: {'; '.join(items[:LISTED])}{more}."

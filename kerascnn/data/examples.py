@@ -18,7 +18,7 @@ import numpy as np
 
 from kerascnn.data import images as pixels
 from kerascnn.data.images import Shape
-from kerascnn.data.index import Names
+from kerascnn.data.index import Names, shown
 
 if TYPE_CHECKING:
     from kerascnn.data.dataset import Split
@@ -172,19 +172,20 @@ class Files(Encoded):
 
     def name(self, position: int) -> str:
         """The file, below the root."""
-        return os.fsdecode(self.paths[position])
+        return shown(self.paths[position])
 
     def place(self, position: int) -> str:
         """The file."""
-        return os.path.join(self.root, self.name(position))
+        return os.path.join(shown(self.root), self.name(position))
 
     def content(self, position: int) -> bytes:
         """What the file holds; see `Encoded`."""
         try:
-            with open(self.place(position), "rb") as file:
+            with open(os.path.join(os.fsencode(self.root), self.paths[position]), "rb") as file:
                 return file.read()
         except OSError as error:
-            raise pixels.unreadable(self.place(position), error) from error
+            reason = OSError(error.errno, error.strerror)  # without the name, perhaps not text
+            raise pixels.unreadable(self.place(position), reason) from error
 
     def take(self, index: np.ndarray) -> Files:
         """The examples at these positions."""

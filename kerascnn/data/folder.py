@@ -2,99 +2,155 @@
 
     PATH/cat/*.jpg, PATH/dog/*.jpg                          a share is taken for validation and test
     PATH/train/cat/*.jpg, PATH/val/..., PATH/test/...       the split is yours
+    folder:PATH?train=A,B&validation=C&test=D               these folders, whatever they are called
+    folder:PATH?train=.                                     all sub-folders are classes
 
 The classes are the names of the sub-folders in alphabetical order. Files are found in any depth
-below them. Names that begin with a dot are passed over. With `folder:PATH?labels=FILE` a table says
-which files are images of what: see `kerascnn.data.table`.
+below them. Names that begin with a dot are passed over. How splits are told from classes says
+`kerascnn.data.splitting`. With `folder:PATH?labels=FILE` a table says which files are images of
+what: see `kerascnn.data.table`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from kerascnn.data import table
-from kerascnn.data.arguments import SPLITS, parsed
-from kerascnn.data.encoded import contents
+from kerascnn.data import images, splitting, table
+from kerascnn.data.arguments import parsed
+from kerascnn.data.encoded import contents, listing
 from kerascnn.data.examples import Contents, Files, Options, Source
-from kerascnn.data.index import index
+from kerascnn.data.index import Index, index, passed_over, shown
+from kerascnn.data.splitting import Parts
 from kerascnn.errors import DataError
+from kerascnn.words import counted
+
+NO_IMAGE, LOOSE = "no image", "beside the class folders"
 
 
 def _folder(argument: str, options: Options) -> Contents:
-    root, given = parsed(argument, "labels")
+    root, given = parsed(argument, "labels", *splitting.ORDER)
     if not os.path.isdir(root):
         raise DataError(f"There is no folder {root}.")
     if "labels" in given:
+        if len(given) > 1:
+            raise DataError(f"{root}: with labels=FILE the table says what is in which split.")
         return table.read(given["labels"], root, options)
-    parts = _split_folders(root)
+    notes: tuple[str, ...] = ()
+    if given:
+        parts = splitting.told(root, given)
+        first = {folder.split(os.sep)[0] for folders in parts.values() for folder in folders}
+        rest = [shown(name) for name in _folders(root) if not first & {name, ""}]
+        if rest:
+            what = counted(len(rest), "folder", "folders")
+            notes = (listing(f"Left out {what} (no option names it)", rest),)
+    else:
+        parts, notes = splitting.by_name(root, _folders(root))
     class_names = _classes(root, parts)
-    found, strays = _find(root, parts, class_names, options)
-    return contents(root, class_names, found, options, strays)
+    splits, strays = _find(root, parts, class_names, options)
+    loose = [place for folders in parts.values() for f in folders for place in _loose(root, f)]
+    names = list(map(shown, class_names))
+    for odd in (name for name, text in zip(class_names, names) if name != text):
+        notes += (f"The folder of the class {shown(odd)} has a name that is no UTF-8.",)
+    return contents(root, names, splits, options, {NO_IMAGE: strays, LOOSE: loose}, notes)
 
 
 def _folders(path: str) -> list[str]:
     """The sub-folders by name."""
     with os.scandir(path) as entries:
-        names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+        names = sorted(e.name for e in entries if e.is_dir() and not passed_over(e.name))
     if not names:
-        raise DataError(f"{path} must hold one sub-folder of images for each class; it has none.")
+        raise DataError(
+            f"{shown(path)} must hold one sub-folder of images for each class; it has none."
+        )
     return names
 
 
-def _split_folders(root: str) -> dict[str, str]:
-    """Split → its folder below `root`; without such folders everything is `train`."""
-    names = _folders(root)
-    if not all(name.lower() in SPLITS for name in names):
-        return {"train": ""}
-    parts: dict[str, str] = {}
-    for name in names:
-        split = SPLITS[name.lower()]
-        if split in parts:
-            raise DataError(f"{root} has two {split} folders: {parts[split]} and {name}.")
-        parts[split] = name
-    return {split: parts[split] for split in ("train", "validation", "test") if split in parts}
+def _loose(root: str, folder: str) -> Iterator[str]:
+    """The images of a folder of classes that are in none of them."""
+    with os.scandir(os.path.join(root, folder)) as entries:
+        for name in sorted(entry.name for entry in entries if not entry.is_dir()):
+            if images.is_image(name) and not passed_over(name):
+                yield shown(os.path.join(folder, name))
 
 
-def _classes(root: str, parts: Mapping[str, str]) -> list[str]:
-    """The classes of the training images; without such, those of all others."""
-    folders = {split: _folders(os.path.join(root, folder)) for split, folder in parts.items()}
-    return folders.get("train") or sorted({name for names in folders.values() for name in names})
+def _classes(root: str, parts: Parts) -> list[str]:
+    """The classes of the training images; without such, those of all others.
+
+    Raises:
+        DataError: two names can't be told apart.
+    """
+    found = {
+        split: sorted({name for f in folders for name in _folders(os.path.join(root, f))})
+        for split, folders in parts.items()
+    }
+    names = found.get("train") or sorted({name for part in found.values() for name in part})
+    if len(set(map(shown, names))) < len(names):
+        raise DataError(f"{shown(root)}: two class folders differ only in bytes that are no UTF-8.")
+    return names
 
 
 def _find(
-    root: str, parts: Mapping[str, str], class_names: list[str], options: Options
+    root: str, parts: Parts, class_names: Sequence[str], options: Options
 ) -> tuple[dict[str, Files], list[str]]:
-    """The images of each split, in the order of classes and names; and what is no image.
+    """The images of each split, in the order of its folders, classes and names; and what is none.
 
     Raises:
         DataError: a class folder is empty in the training set (whoever asks for the unread files
-            finds that out), or unknown in another.
+            finds that out), or unknown in another; or it holds the splits.
     """
-    for folder in parts.values():
+    for folder in (folder for folders in parts.values() for folder in folders):
         unknown = set(_folders(os.path.join(root, folder))) - set(class_names)
         if unknown:
             raise DataError(
-                f"{os.path.join(root, folder, min(unknown))}: the training images have no class "
-                f"{min(unknown)!r}."
+                f"{shown(os.path.join(root, folder, min(unknown)))}: the training images have no "
+                f"class {shown(min(unknown))!r}."
             )
-    places = [os.path.join(folder, name) for folder in parts.values() for name in class_names]
-    found = index(root, places)
-    counts = found.counts.reshape(len(parts), len(class_names))
-    ends = np.cumsum(counts.sum(axis=1))
+    places = [
+        (split, os.path.join(folder, name))
+        for split, folders in parts.items()
+        for folder in folders
+        for name in class_names
+    ]
+    found = index(root, [place for _, place in places])
+    _refuse_splits_of_classes(root, found, [place for _, place in places])
+    first = np.cumsum([0, *found.counts])
     splits = {}
-    for split, per_class, end in zip(parts, counts, ends):
-        if split == "train" and not per_class.all() and not options.unread:
-            empty = os.path.join(root, parts[split], class_names[int(per_class.argmin())])
+    for split, folders in parts.items():
+        chosen = [n for n, (owner, _) in enumerate(places) if owner == split]
+        per_class = found.counts[chosen].reshape(len(folders), len(class_names))
+        if split == "train" and not per_class.any(axis=0).all() and not options.unread:
+            empty = class_names[int(per_class.any(axis=0).argmin())]
             raise DataError(
-                f"The class folder {empty} has no image. Add some, or remove the folder."
+                f"The class folder {shown(os.path.join(root, folders[0], empty))} has no image. "
+                "Add some, or remove the folder."
             )
-        labels = np.repeat(np.arange(len(class_names), dtype="int32"), per_class)
-        part = np.arange(end - len(labels), end)
+        labels = np.tile(np.arange(len(class_names), dtype="int32"), len(folders))
+        labels = np.repeat(labels, per_class.ravel())
+        part = np.arange(first[chosen[0]], first[chosen[-1] + 1])
         splits[split] = Files(root, found.names.take(part), found.sizes[part], labels, (0, 0, 0))
-    return splits, [os.fsdecode(name) for name in found.strays]
+    return splits, [shown(name) for name in found.strays]
+
+
+def _refuse_splits_of_classes(root: str, found: Index, places: Sequence[str]) -> None:
+    """PATH/cat/train and PATH/cat/test: all would become training images.
+
+    Raises:
+        DataError: it is so.
+    """
+    inside: dict[str, set[str]] = {place: set() for place in places}
+    for folder, _ in found.directories:
+        above, name = os.path.split(folder)
+        if above in inside and (said := splitting.split_of(name)) and not said[1]:
+            inside[above].add(said[0])
+            if len(inside[above]) > 1:
+                raise DataError(
+                    f"{shown(os.path.join(root, above))} has folders for several splits in it. "
+                    f"Expected {shown(root)}/train/{shown(os.path.basename(above))} and so on, or "
+                    "a table of the files: see csv:FILE."
+                )
 
 
 FOLDER = Source(

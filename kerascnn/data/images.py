@@ -35,6 +35,11 @@ SUFFIXES = frozenset(
 _HIGH_BYTE = 257  # 65535 / 255: from 16 bits to 8
 
 
+def is_image(name: str) -> bool:
+    """Whether a file's name says that it is an image."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
 @functools.cache
 def workers() -> ThreadPoolExecutor:
     """The threads that read images, one for each core; made at the first use."""

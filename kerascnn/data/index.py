@@ -25,10 +25,24 @@ from kerascnn.data import images
 KEPT = 20_000
 AT_ONCE = 4096  # names that are unpacked together
 LOOKED_AT = 256  # files whose size and time must be as they were, evenly over the index
-VERSION = 1  # of the file in the cache
+VERSION = 2  # of the file in the cache
 # A directory that was changed so shortly before it was listed may change again within the same
 # tick of the file system's clock, unseen: such a listing is not kept. Git does the same.
 RACY = 2 * 10**9  # ns
+
+
+# What other programs leave in folders, beside what begins with a dot or a dollar.
+LEFT_BEHIND = frozenset(("__MACOSX", "@eaDir", "lost+found", "System Volume Information"))
+
+
+def passed_over(name: str) -> bool:
+    """Whether a file or folder is none of the user's: hidden, or left by another program."""
+    return name.startswith((".", "$")) or name in LEFT_BEHIND
+
+
+def shown(path: str | bytes) -> str:
+    """A path as text that can be printed: bytes that are no UTF-8 as escapes, `caf\\xe9`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 class Names:
@@ -169,12 +183,12 @@ def _walk(
     directories.append((folder, os.stat(place).st_mtime_ns))
     with os.scandir(place) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
+            if passed_over(entry.name):
                 continue
             path = os.path.join(folder, entry.name)
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(root, path, strays, directories)
-            elif os.path.splitext(entry.name)[1].lower() not in images.SUFFIXES:
+            elif not images.is_image(entry.name):
                 strays.append(os.fsencode(path))
             else:
                 try:

@@ -14,7 +14,7 @@ from kerascnn import registry
 from kerascnn.data.dataset import ArraySplit, Dataset, Split, joined
 from kerascnn.data.examples import Arrays, Contents, Examples, Options, Source
 from kerascnn.data.images import Shape
-from kerascnn.data.index import Names
+from kerascnn.data.index import Names, shown
 from kerascnn.errors import ArgumentError, BrokenPluginError, DataError, UnknownNameError
 from kerascnn.words import counted
 
@@ -115,6 +115,10 @@ def read_source(source: str, options: Options) -> Contents:
     Raises:
         DataError, UnknownNameError, DuplicateNameError, BrokenPluginError: see `load`.
     """
+    if shown(source) != source:
+        raise DataError(
+            f"The path of {shown(source)} is no UTF-8: rename the folder or file, or make a link."
+        )
     found, argument = _find(source)
     contents = found.read(argument, options)
     for name, examples in contents.splits.items():

@@ -153,7 +153,7 @@ def test_nested_folders_and_files_that_are_no_images(colours):
     photos = load(f"folder:{colours}", validation=0, test=0)
     assert sorted(content(photos.train)) == [(name, n) for name in COLOURS for n in range(20)]
     assert photos.left_out == ("red/notes.txt: no image",)
-    assert "Left out 1 file that is no image: red/notes.txt." in photos.notes
+    assert "Left out 1 file (no image): red/notes.txt." in photos.notes
 
 
 def damage(colours):

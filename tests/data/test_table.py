@@ -73,7 +73,7 @@ def test_labels_for_a_folder(table, tmp_path):
         ("path,label\nphotos/1.png,a,b\n", "line 2: it has more fields"),
         ("path,label\nphotos/1.png, \n", "line 2: the label is empty"),
         ("path,label\n,a\n", "line 2: the path is empty"),
-        ("path,label,split\nphotos/1.png,a,dev\n", "line 2: the split .*Received: 'dev'"),
+        ("path,label,split\nphotos/1.png,a,odd\n", "line 2: the split .*Received: 'odd'"),
         ("path,label\nphotos/1.png,a\nphotos/x.png,a\n", "line 3: there is no file .*x.png"),
         ("path,label\nphotos/1.png,a\n./photos/1.png,b\n", "line 3: .* a second time"),
         ("path,label,split\nphotos/1.png,a,test\n", "no training image, only 1 for test"),
