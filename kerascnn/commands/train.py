@@ -24,7 +24,7 @@ def complete_recipe(incomplete: str) -> list[str]:
 
 
 # What may stand beside --config or --from-trial.
-AGAIN = ("config", "from_trial", "run", "overwrite")
+AGAIN = ("config", "from_trial", "run", "overwrite", "loss")
 
 
 def train(
@@ -66,6 +66,12 @@ def train(
     clip_norm: float | None = typer.Option(None, help="Largest norm of the whole gradient."),
     accumulation: int | None = typer.Option(None, help="Steps whose gradients are averaged."),
     ema: float | None = typer.Option(None, help="Decay of a moving average of the weights."),
+    loss: str | None = typer.Option(
+        None,
+        metavar="MODULE:NAME",
+        help="A class of Keras losses of your own, which is imported; also with --resume and "
+        "--config, which import nothing that a run names.",
+    ),
     strategy: str = typer.Option(
         "auto", help="auto (all GPUs if several), none, mirrored, mirrored:N or multiworker."
     ),
@@ -117,6 +123,7 @@ def train(
         "clip_norm": clip_norm,
         "accumulation": accumulation,
         "ema": ema,
+        "loss": loss,
     }
     chosen = _recipe(registry.get(name).recipe, recipe, changes, with_) if name else None
     arguments = parse_arguments(name, set_) if name else {}
@@ -129,9 +136,9 @@ def train(
 
     console = Console(stderr=json)
     if resume is not None:
-        found = trainer.resume(resume, console=console, profile=traced)
+        found = trainer.resume(resume, loss=loss, console=console, profile=traced)
     elif config is not None:
-        found = trainer.repeat(config, run=run, overwrite=overwrite, console=console)
+        found = trainer.repeat(config, run=run, overwrite=overwrite, loss=loss, console=console)
     else:
         assert name is not None
         found = trainer.train(
@@ -203,7 +210,7 @@ def _refuse_ignored(context: typer.Context, resume: Path | None, config: Path | 
     """A run that goes on, or is done again, has its settings: others must not be passed over."""
     if resume is None and config is None:
         return
-    allowed = {"resume", "profile", "json"} if resume else {*AGAIN, "json"}
+    allowed = {"resume", "profile", "json", "loss"} if resume else {*AGAIN, "json"}
     given = [
         f"--{key.strip('_').replace('_', '-')}"
         for key in context.params

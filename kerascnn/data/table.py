@@ -12,9 +12,13 @@ are in alphabetical order, or by value if all are whole numbers.
 from __future__ import annotations
 
 import csv
+import io
+import itertools
 import os
+import re
+import stat
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -23,9 +27,11 @@ from kerascnn.data.encoded import contents
 from kerascnn.data.examples import Contents, Encoded, Files, Options, Source
 from kerascnn.data.index import Names
 from kerascnn.errors import DataError
+from kerascnn.files import open_regular
 
 # Of more files none is looked at before it is read: on a network's disk that takes minutes.
 LOOKED_AT = 20_000
+LONGEST_LINE = 2**16  # bytes
 
 
 class Row(NamedTuple):
@@ -87,20 +93,40 @@ def _rows(file: str) -> Iterator[Row]:
         DataError: see `read`.
     """
     try:
-        with open(file, newline="", encoding="utf-8-sig") as opened:
-            reader = csv.DictReader(opened, strict=True)
-            names = reader.fieldnames or ()
-            if not {"path", "label"} <= set(names):
+        with open_regular(file) as opened:
+            reader = csv.DictReader(_lines(opened), strict=True)
+            names = list(reader.fieldnames or ())
+            if not {"path", "label"} <= set(names) or len(set(names)) < len(names):
                 raise DataError(
-                    f"{file}, line 1: expected the columns path and label, and perhaps split. "
-                    f"Received: {', '.join(names) or 'nothing'}."
+                    f"{file}, line 1: expected the columns path and label, and perhaps split, each "
+                    f"once. Received: {', '.join(names)[:200] or 'nothing'}."
                 )
             for row in reader:
                 yield _row(file, reader.line_num, row, "split" in names)
     except FileNotFoundError:
         raise DataError(f"There is no file {file}.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{file} can't be read as a table: {error}") from error
+
+
+def _lines(opened: IO[bytes]) -> Iterator[str]:
+    """The lines of a file, one by one: a table of millions of images is never whole in memory.
+
+    Raises:
+        ValueError: a line is too long, or holds a NUL byte.
+    """
+    text = io.TextIOWrapper(opened, encoding="utf-8-sig", newline="")
+    for number in itertools.count(1):
+        line = text.readline(LONGEST_LINE)
+        if not line:
+            return
+        if len(line) == LONGEST_LINE:
+            raise ValueError(f"line {number} has more than {LONGEST_LINE:,} signs")
+        if "\0" in line:
+            raise ValueError(f"line {number} holds a NUL byte")
+        yield line
 
 
 def _row(file: str, line: int, row: dict[str | None, str | None], has_split: bool) -> Row:
@@ -120,7 +146,7 @@ def _row(file: str, line: int, row: dict[str | None, str | None], has_split: boo
 
 def _ordered(found: dict[str, int]) -> tuple[list[str], np.ndarray]:
     """The class names in their order, and the label of each in the order in which it was met."""
-    whole = all(name.lstrip("-").isdecimal() for name in found)
+    whole = all(re.fullmatch("-?[0-9]{1,18}", name) for name in found)
     names = sorted(found, key=lambda name: (int(name), name) if whole else (0, name))
     labels = np.empty(len(names), "int32")
     for label, name in enumerate(names):
@@ -139,12 +165,18 @@ def _sizes(file: str, root: str, paths: Names, lines: list[int]) -> np.ndarray:
         return sizes
     for position, path in enumerate(paths):
         try:
-            sizes[position] = os.stat(os.path.join(os.fsencode(root), path)).st_size
+            found = os.stat(os.path.join(os.fsencode(root), path))
         except OSError:
             raise DataError(
                 f"{file}, line {lines[position]}: there is no file "
                 f"{os.path.join(root, os.fsdecode(path))}."
             ) from None
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError(
+                f"{file}, line {lines[position]}: {os.path.join(root, os.fsdecode(path))} is a "
+                "directory or a device; expected the file of an image."
+            )
+        sizes[position] = found.st_size
     return sizes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow as tf
 from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError
 from kerascnn.heads import scores_of
+from kerascnn.recipes import losses
 from kerascnn.runs import measures
 from kerascnn.runs.matching import class_names, match
 from kerascnn.runs.measures import Answers
@@ -55,7 +57,7 @@ def evaluate_run(
     name = next(name for name in ("test", "validation", "train") if getattr(dataset, name).size)
     split = getattr(dataset, name)
     labels = match(names, dataset.class_names, split.labels, run=str(run.path), data=dataset.name)
-    answers = _answers(run, config, split, labels, protocol, batch_size)
+    answers = _answers(run, config, split, labels, protocol, batch_size, say)
     found = {
         "data": dataset.name,
         "split": name,
@@ -95,11 +97,12 @@ def _answers(
     labels: np.ndarray,
     protocol: Protocol,
     batch_size: int,
+    say: Callable[[str], None],
 ) -> Answers:
     """What the network says of a split's images, seen as the protocol wants it."""
     scores, is_logits = scores_of(run.model())
     if protocol == Protocol():
-        recipe, from_logits = recipe_from(config["recipe"]), is_logits
+        recipe, from_logits = _with_known_loss(config, say), is_logits
         batches = outputs(scores, split, preparation(config), batch_size)
     else:
         # Probabilities are averaged: of them, only the plain cross-entropy has a meaning.
@@ -113,12 +116,27 @@ def _answers(
             size=tuple(config["input_shape"][:2]),
             batch_size=batch_size,
         )
-    losses = {
+    judges = {
         name: _on_arrays(make_loss(one, config["classes"], from_logits=from_logits))
         for name, one in (("loss", recipe), ("cross_entropy", Recipe()))
     }
     with readable_errors():
-        return measures.judged(batches, labels, losses)
+        return measures.judged(batches, labels, judges)
+
+
+def _with_known_loss(config: Mapping[str, Any], say: Callable[[str], None]) -> Recipe:
+    """The run's recipe; a loss that no installed package has is cross-entropy, and that is said.
+
+    What a run names is never imported: its files may come from a stranger.
+    """
+    recipe, architecture = recipe_from(config["recipe"]), config["architecture"]
+    if not isinstance(recipe.loss, str):
+        return recipe
+    found = losses.known(recipe.loss, architecture["name"] if architecture else None)
+    if found is None:
+        say(f"The loss is cross-entropy: the run's own, {recipe.loss}, is not imported.")
+        return replace(recipe, loss=None, label_smoothing=0.0)
+    return replace(recipe, loss=found)
 
 
 def _on_arrays(loss: Callable[[Any, Any], Any]) -> measures.Loss:

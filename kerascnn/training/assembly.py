@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -33,12 +34,17 @@ def fit(
     dataset: Dataset,
     callbacks: Sequence[keras.callbacks.Callback],
     console: Console,
+    loss: Callable[[], Any] | None,
     record: bool = True,
     profile: tuple[int, int] | None = None,
 ) -> Run:
-    """Train as the run's config says, from its last checkpoint if it has one."""
+    """Train as the run's config says, from its last checkpoint if it has one.
+
+    Args:
+        loss: the recipe's own, which the config only names; None: cross-entropy.
+    """
     with in_precision(config["precision"]):
-        training = _assemble(run, config, network, dataset, console, record)
+        training = _assemble(run, config, network, dataset, console, loss, record)
         training.profile = profile
         say, plan = sayer(console), training.batching
         count, alone = training.recipe.epochs, training.recipe.freeze_epochs
@@ -62,10 +68,11 @@ def _assemble(
     network: Architecture | keras.Model,
     dataset: Dataset,
     console: Console,
+    loss_class: Callable[[], Any] | None,
     record: bool,
 ) -> Training:
     """Build everything under the strategy that the run's config names."""
-    recipe = recipe_from(config["recipe"])
+    recipe = replace(recipe_from(config["recipe"]), loss=loss_class)
     strategy = strategies.resolve(config["strategy"])
     plan = batching(recipe, dataset.train.size, strategy)
     keras.utils.set_random_seed(config["seed"])

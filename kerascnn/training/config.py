@@ -1,19 +1,208 @@
-"""What a run's config.json holds, and how it becomes objects again."""
+"""What a run's config.json holds, and how it becomes objects again.
+
+The file may come from a stranger: everything is checked here, once, and nothing that it names is
+imported or called.
+"""
 
 from __future__ import annotations
 
+import math
 import platform
+import re
 import subprocess
+import typing
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from kerascnn import __version__
 from kerascnn.architecture import Preprocessing
-from kerascnn.training.recipes import Augmentation, Protocol, Recipe
+from kerascnn.errors import ArgumentError
+from kerascnn.files import check_printable, shortened
+from kerascnn.recipes.losses import path_of
+from kerascnn.training import recipe_book
+from kerascnn.training.recipes import Recipe
+from kerascnn.typed import typed, words
+
+Shape = tuple[int, int, int]
+
+LARGEST_SIDE = 2**14  # of an image, in pixels
+LARGEST_IMAGE = 2**27  # values of one image, over its channels
+MOST_CLASSES = 2**20
+ORDERS = ("RGB", "BGR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """Of a config.json: the registered architecture that was trained.
+
+    Attributes:
+        name: a registered one.
+        arguments: that it was built with.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedOn:
+    """Of a config.json: the images.
+
+    Attributes:
+        source: as `kerascnn.data.load` takes it.
+        fingerprint: of names, shapes and contents.
+        image_shape: `(height, width, channels)` of the canvas; None: the network's input.
+        skip_corrupt: whether unreadable images were left out.
+        sizes: images of each split.
+    """
+
+    source: str
+    fingerprint: str
+    image_shape: Shape | None = None
+    skip_corrupt: bool = False
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartedFrom:
+    """Of a config.json: trained weights.
+
+    Attributes:
+        source: "imagenet", "imagenet:PUBLISHER" or a file.
+        sha256: of the file.
+    """
+
+    source: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What a config.json must hold, and of which types; it may hold more.
+
+    Raises:
+        ArgumentError: a value is out of range, or two contradict each other.
+    """
+
+    kerascnn_run: int
+    name: str
+    architecture: Trained | None
+    input_shape: Shape
+    classes: int
+    preprocessing: Preprocessing
+    data: TrainedOn
+    recipe: Recipe
+    strategy: str
+    precision: str
+    seed: int
+    created: str
+    class_names: tuple[str, ...] = ()
+    weights: StartedFrom | None = None
+    jit: bool | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    git: Mapping[str, Any] | None = None
+    command: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, shape in (("input_shape", self.input_shape), ("image_shape", self.canvas)):
+            legal = all(0 < size <= LARGEST_SIDE for size in shape)
+            _require(legal and math.prod(shape) <= LARGEST_IMAGE, name, "an image's", shape)
+        channels = self.input_shape[2]
+        _require(self.canvas[2] == channels, "image_shape", "with input_shape's channels", channels)
+        _require(self.kerascnn_run == 1, "kerascnn_run", "1", self.kerascnn_run)
+        _require(0 < self.classes <= MOST_CLASSES, "classes", "positive", self.classes)
+        count = len(self.class_names)
+        _require(count in (0, self.classes), "class_names", f"{self.classes} names", count)
+        _require(0 <= self.seed < 2**63, "seed", "0 or more", self.seed)
+        _check_preprocessing(self.preprocessing, channels)
+        for name, size in self.data.sizes.items():
+            _require(size >= 0, f"data.sizes.{name}", "0 or more", size)
+
+    @property
+    def canvas(self) -> Shape:
+        """`(height, width, channels)` of the images that training was given."""
+        return self.data.image_shape or self.input_shape
+
+
+def check(values: Any) -> None:
+    """Refuse what can't be a run's config.
+
+    Raises:
+        ValueError: what was expected, and what was received.
+    """
+    _built(RunConfig, values, "")
+    check_printable(values, but=("class_names", "command"))
+
+
+def _built(kind: type, values: Any, prefix: str) -> Any:
+    """A declared dataclass from a mapping, every value of the type that the field has."""
+    if not isinstance(values, Mapping):
+        name = prefix.rstrip(".") or "it"
+        raise ArgumentError(f"{name} must be a table. Received: {type(values).__name__}.")
+    if kind is Recipe:
+        return recipe_from(values)
+    hints, found = typing.get_type_hints(kind), {}
+    for one in fields(kind):
+        path = prefix + one.name
+        if one.name not in values:
+            if one.default is MISSING and one.default_factory is MISSING:
+                raise ArgumentError(f"{path} is missing.")
+            continue
+        hint, value = hints[one.name], values[one.name]
+        inner = next((c for c in (hint, *typing.get_args(hint)) if is_dataclass(c)), None)
+        if inner is not None and not (value is None and inner is not hint):
+            found[one.name] = _built(typing.cast(type, inner), value, f"{path}.")
+            continue
+        try:
+            found[one.name] = None if inner is not None else typed(hint, value)
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"{path} must be {words(hint)}. Received: {shortened(value)}."
+            ) from None
+    return kind(**found)
+
+
+def _require(legal: bool, name: str, what: str, value: Any) -> None:
+    if not legal:
+        raise ArgumentError(f"{name} must be {what}. Received: {shortened(value)}.")
+
+
+def _check_preprocessing(found: Preprocessing, channels: int) -> None:
+    for name in ("mean", "std"):
+        values = getattr(found, name)
+        legal = len(values) in (1, channels) and all(value or name == "mean" for value in values)
+        _require(legal, f"preprocessing.{name}", f"1 or {channels} numbers", values)
+    _require(found.order in ORDERS, "preprocessing.order", " or ".join(ORDERS), found.order)
+
+
+def check_metrics(values: Any) -> None:
+    """Refuse what can't be a run's metrics: errors are shares, figures numbers, counts whole.
+
+    Raises:
+        ValueError: what was expected, and what was received.
+    """
+    if not isinstance(values, Mapping):
+        raise ArgumentError(f"expected a table. Received: {type(values).__name__}.")
+    kinds = {"epochs": int, "trainable_params": int, "train_seconds": float, "interrupted": bool}
+    for name, value in values.items():
+        hint: Any = kinds.get(name)
+        if hint is None and re.search(r"(^|_)(loss|error)$", name):
+            hint = float | None  # a loss that was no number
+        if hint is None:
+            continue
+        try:
+            number = typed(hint, value)
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"{name} must be {words(hint)}. Received: {shortened(value)}."
+            ) from None
+        if number is None:
+            continue
+        _require(not name.endswith("error") or 0 <= number <= 1, name, "from 0 to 1", value)
+        _require(hint not in (int, float) or number >= 0, name, "0 or more", value)
 
 
 def plain(value: Any) -> Any:
@@ -23,7 +212,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if callable(value):
-        return f"{value.__module__}:{value.__qualname__}"
+        return path_of(value)
     return value
 
 
@@ -42,14 +231,15 @@ def preprocessing_from(stored: Mapping[str, Any]) -> Preprocessing:
 
 
 def recipe_from(stored: Mapping[str, Any]) -> Recipe:
-    """The recipe that a run's config describes."""
-    values = tupled(stored)
-    values["augmentation"] = Augmentation(**tupled(values["augmentation"]))
-    values["evaluation"] = Protocol(**tupled(values.get("evaluation", {})))
-    if values["loss"]:
-        module, name = values["loss"].split(":")
-        values["loss"] = getattr(import_module(module), name)
-    return Recipe(**values)
+    """The recipe that a run's config describes; a loss of its own stays the text that it is.
+
+    Raises:
+        ArgumentError: a field is unknown or illegal.
+    """
+    try:
+        return recipe_book.override(Recipe(), stored)
+    except ArgumentError as error:
+        raise ArgumentError(f"recipe: {error}") from None
 
 
 def default_path(name: str, source: str) -> Path:

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kerascnn.errors import RunError
-from kerascnn.training.files import LockedError, is_locked, locked, remove_partial
+from kerascnn.files import require_inside
+from kerascnn.training.files import (
+    LockedError,
+    NoLockError,
+    is_locked,
+    locked,
+    remove_partial,
+)
 
 
 def refuse_directory(path: Path, overwrite: bool) -> None:
@@ -44,6 +51,7 @@ def prepare_directory(path: Path, overwrite: bool) -> None:
 
 
 LOCK = ".training"
+PARTS = ("checkpoints", "tensorboard")  # directories that training writes to
 
 
 @contextlib.contextmanager
@@ -51,8 +59,10 @@ def alive(path: Path) -> Iterator[None]:
     """Hold the run directory's lock; what a killed training has left half-written is removed.
 
     Raises:
-        RunError: another process holds it.
+        RunError: another process holds it, or a part of the directory is a link out of it.
     """
+    for name in PARTS:
+        require_inside(path / name, path, error=RunError)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(path / LOCK))
@@ -61,6 +71,8 @@ def alive(path: Path) -> Iterator[None]:
                 f"Another process is training in {path} ({holder}). Wait for its end, or choose "
                 "another directory with --run."
             ) from None
+        except NoLockError:
+            raise RunError(f"{path / LOCK} is no file; it should be the lock of a run.") from None
         for directory in (path, path / "checkpoints"):
             remove_partial(directory)
         yield

@@ -6,11 +6,13 @@ import contextlib
 import errno
 import fcntl
 import json
+import math
 import os
+import stat
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -61,9 +63,10 @@ def locked(path: Path) -> Iterator[None]:
 
     Raises:
         LockedError: another process holds it.
+        NoLockError: it is no file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as file:
+    with _opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as file:
         for attempt in range(1, ATTEMPTS + 1):
             if _lock(file, fcntl.LOCK_EX):
                 break
@@ -85,10 +88,32 @@ def is_locked(path: Path) -> bool:
     where it has none, nobody does.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with _opened(path, os.O_RDONLY) as file:
             return not _lock(file, fcntl.LOCK_SH, quiet=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, NoLockError):
         return False
+
+
+class NoLockError(OSError):
+    """In the place of a lock is a link, a FIFO or something else that isn't ours."""
+
+
+def _opened(path: Path, flags: int) -> IO[str]:
+    """A lock's file; a link is not followed, and a FIFO not waited for.
+
+    Raises:
+        NoLockError: it is no file.
+    """
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise NoLockError(error.errno, "it is no file", str(path)) from None
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise NoLockError(errno.EINVAL, "it is no file", str(path))
+    return open(handle, "r+" if flags & os.O_RDWR else "r", encoding="utf-8")
 
 
 def _lock(file: IO[str], kind: int, *, quiet: bool = False) -> bool:
@@ -122,5 +147,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON as a whole or not at all."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    """Write JSON as a whole or not at all; numbers that aren't finite as null, as JSON has none."""
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from kerascnn.errors import StrategyError, WorkerError
+from kerascnn.errors import RunError, StrategyError, WorkerError
 from kerascnn.training.cluster import TF_CONFIG, WORKERS, Cluster
+from kerascnn.training.run import Run
 from kerascnn.training.signals import Request
 from kerascnn.training.watchdog import LAUNCHED, REPEAT
 
@@ -242,5 +243,16 @@ def share_gpus(workers: int, environment: Mapping[str, str]) -> list[dict[str, s
 
 
 def restart_command(command: Sequence[str], run: Path) -> list[str]:
-    """How to go on with a job: from the run's last checkpoint, if it has come so far."""
-    return ["train", "--resume", str(run)] if (run / "config.json").is_file() else list(command)
+    """How to go on with a job: from the run's last checkpoint, if it has come so far.
+
+    A loss of the recipe's own is said again, as the run doesn't import what its files name: this
+    job has written them a moment ago.
+    """
+    if not (run / "config.json").is_file():
+        return list(command)
+    again = ["train", "--resume", str(run)]
+    try:
+        loss = Run(run).config["recipe"]["loss"]
+    except RunError:  # going on will say it
+        loss = None
+    return [*again, "--loss", loss] if loss else again

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import keras
@@ -215,12 +214,17 @@ def make_loss(recipe: Recipe, classes: int, *, from_logits: bool) -> Callable[[A
         from_logits: whether the scores are logits or probabilities.
 
     Raises:
-        ArgumentError: the recipe's own loss needs logits.
+        ArgumentError: the recipe's own loss needs logits, or is the name of one.
     """
     if recipe.loss is not None:
         if not from_logits:
             raise ArgumentError("The recipe's loss needs logits. Received: a softmax output.")
-        return _loss_class(recipe.loss)().call
+        if isinstance(recipe.loss, str):
+            raise ArgumentError(
+                "The recipe's loss must be a class; kerascnn.recipes.losses.load imports one from "
+                f"its place. Received: {recipe.loss!r}."
+            )
+        return recipe.loss().call
     if not recipe.label_smoothing:
         return lambda labels, scores: keras.losses.sparse_categorical_crossentropy(
             labels, scores, from_logits=from_logits
@@ -233,20 +237,3 @@ def make_loss(recipe: Recipe, classes: int, *, from_logits: bool) -> Callable[[A
         )
 
     return smoothed
-
-
-def _loss_class(loss: Any) -> Callable[[], Any]:
-    """The class itself, or what is behind "package.module:Name".
-
-    Raises:
-        ArgumentError: there is nothing behind it.
-    """
-    if not isinstance(loss, str):
-        return loss
-    module, _, name = loss.partition(":")
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
-        raise ArgumentError(
-            f'loss must be a class of losses, such as "package.module:Name". Received: {loss!r}.'
-        ) from None

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import ast
 import difflib
-import json
-import tomllib
-import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kerascnn import registry
 from kerascnn.errors import ArgumentError, BrokenPluginError, UnknownNameError
+from kerascnn.files import read_json, read_toml, shortened
+from kerascnn.recipes import losses
 from kerascnn.training.recipes import Recipe
+from kerascnn.typed import typed, words
 
 SUFFIXES = (".toml", ".json")
 
@@ -70,20 +70,25 @@ def read(path: Path) -> Recipe:
     Raises:
         ArgumentError: the file is missing, no TOML or JSON, or a field is unknown or illegal.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
-        raise ArgumentError(f"The recipe {path} can't be read: {error}.") from None
+    reader = read_json if path.suffix == ".json" else read_toml
+    values = reader(path, error=ArgumentError, what="The recipe")
     if not isinstance(values, dict):
         raise ArgumentError(
             f"The recipe {path} must be a table of fields. Received: {type(values).__name__}."
         )
     base = values.pop("base", None)
+    if base is not None and (not isinstance(base, str) or base.endswith(SUFFIXES)):
+        raise ArgumentError(
+            f"The recipe {path}: base must be the name of an installed recipe. "
+            f"Received: {shortened(base)}."
+        )
     try:
-        return override(find(base) if base else Recipe(), values)
-    except ArgumentError as error:
-        raise ArgumentError(f"The recipe {path}: {error}") from None
+        recipe = override(get(base) if base is not None else Recipe(), values)
+        if isinstance(recipe.loss, str):
+            losses.check(recipe.loss)
+        return recipe
+    except (ArgumentError, UnknownNameError) as error:
+        raise type(error)(f"The recipe {path}: {error}") from None
 
 
 def settings(assignments: Sequence[str]) -> dict[str, Any]:
@@ -115,7 +120,7 @@ def _literal(text: str) -> Any:
         return words[text.lower()]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         if "," in text:
             return tuple(_literal(part.strip()) for part in text.split(",") if part.strip())
         return text
@@ -150,10 +155,10 @@ def _override(value: Any, changes: Mapping[str, Any], prefix: str) -> Any:
             found[name] = _override(old, new, f"{path}.")
             continue
         try:
-            found[name] = _typed(hints[name], new)
+            found[name] = typed(hints[name], new)
         except (TypeError, ValueError):
             raise ArgumentError(
-                f"{path} must be {_words(hints[name])}. Received: {new!r}."
+                f"{path} must be {words(hints[name])}. Received: {shortened(new)}."
             ) from None
     return replace(value, **found)
 
@@ -171,54 +176,3 @@ def _unknown(path: str, value: Any, prefix: str) -> str:
     near += difflib.get_close_matches(path, known + nested, n=2, cutoff=0.6)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Fields: {', '.join(known)}."
     return f"A recipe has no field {path!r}. {hint}"
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    """The value as the type hint says: an integer as a float, a list as a tuple.
-
-    Raises:
-        TypeError, ValueError: it is of another type.
-    """
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        for choice in inner:
-            try:
-                return _typed(choice, value)
-            except (TypeError, ValueError):
-                continue
-        raise TypeError
-    if origin is tuple:
-        return _typed_tuple(inner, value)
-    if origin is Callable:
-        if not callable(value):
-            raise TypeError
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise TypeError
-    return value
-
-
-def _typed_tuple(inner: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
-    endless = len(inner) == 2 and inner[1] is Ellipsis
-    if endless and not isinstance(value, (list, tuple)):
-        value = (value,)  # `--with evaluation.resize=1.5`
-    if not isinstance(value, (list, tuple)) or not (endless or len(value) == len(inner)):
-        raise TypeError
-    kinds = (inner[0],) * len(value) if endless else inner
-    return tuple(_typed(kind, item) for kind, item in zip(kinds, value))
-
-
-def _words(hint: Any) -> str:
-    """A type in words: `tuple[float, float]` is "2 values, each a number"."""
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return " or ".join(_words(choice) for choice in inner)
-    if origin is tuple:
-        count = "values" if inner[-1] is Ellipsis else f"{len(inner)} values"
-        return f"{count}, each {_words(inner[0])}"
-    if origin is Callable:
-        return "a class of losses"
-    known = {float: "a number", int: "an integer", bool: "true or false", str: "text"}
-    return known.get(hint, "none")

@@ -24,6 +24,25 @@ _STRENGTHS = (
 )
 
 
+# Far above what anyone trains with, and small enough to count to. Files may say anything.
+_LARGEST: Mapping[str, float] = {
+    "epochs": 10**6,
+    "batch_size": 2**20,
+    "accumulation": 2**20,
+    "learning_rate": 1e6,
+    "every": 1e6,
+    "patience": 10**6,
+    "warmup_epochs": 1e6,
+    "weight_decay": 1e6,
+    "freeze_epochs": 10**6,
+    "reductions": 10**6,
+    "factor": 1e6,
+    "auxiliary_weight": 1e6,
+}
+_MOST_OPERATIONS = 100  # of RandAugment
+_LARGEST_LENGTH = 64.0  # in units of the network's input
+
+
 def _require(legal: bool, name: str, what: str, value: Any) -> None:
     if not legal:
         raise ArgumentError(f"{name} must be {what}. Received: {value!r}.")
@@ -95,6 +114,11 @@ class Augmentation:
         for name in (*_STRENGTHS, "randaugment"):
             value = getattr(self, name)
             _require(value >= 0, f"augmentation.{name}", "0 or more", value)
+            most = _MOST_OPERATIONS if name == "randaugment" else 360.0
+            _require(value <= most, f"augmentation.{name}", f"at most {most:g}", value)
+        lengths = (self.canvas, *(self.resize or ()), *self.aspect)
+        legal = all(length <= _LARGEST_LENGTH for length in lengths)
+        _require(legal, "canvas, resize and aspect", f"at most {_LARGEST_LENGTH:g}", lengths)
 
     def scaled(self, factor: float) -> Augmentation:
         """The same changes, `factor` times as strong; mirroring and scale jitter stay as they are.
@@ -148,6 +172,8 @@ class Protocol:
         _require_one_of(self.views, "evaluation.views", VIEWS)
         for length in self.resize:
             _require(length >= 1, "evaluation.resize", "lengths of at least 1 input", length)
+            legal = length <= _LARGEST_LENGTH
+            _require(legal, "evaluation.resize", f"at most {_LARGEST_LENGTH:g}", length)
         if self.views == "144-crop":
             if not self.resize:
                 object.__setattr__(self, "resize", _LENGTHS_OF_144)
@@ -253,6 +279,9 @@ class Recipe:
         for name in ("clip_norm", "filter_rms"):
             value = getattr(self, name)
             _require(value is None or value > 0, name, "positive", value)
+        for name, most in _LARGEST.items():
+            value = getattr(self, name)
+            _require(abs(value) <= most, name, f"at most {most:g}", value)
         pairs = all(len(step) == 2 for step in self.steps)
         rising = pairs and list(self.steps) == sorted(self.steps)
         _require(rising, "steps", "(epoch, factor) pairs in rising order", self.steps)

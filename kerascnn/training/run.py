@@ -16,16 +16,19 @@ import base64
 import csv
 import html
 import io
-import json
+import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascnn import tables
-from kerascnn.architecture import Preprocessing
+from kerascnn import registry, tables
+from kerascnn.architecture import Architecture, Preprocessing
 from kerascnn.errors import KerascnnError, RunError, WeightsError
+from kerascnn.files import open_regular, parse_json, read_csv, read_json, read_text, shortened
+from kerascnn.training import config as config_
 from kerascnn.training.config import preprocessing_from
 from kerascnn.training.files import write_text
 
@@ -89,17 +92,29 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What was trained on what, and how."""
-        return self._json("config.json")
+        """What was trained on what, and how; checked, see `kerascnn.training.config.RunConfig`.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        return self._json("config.json", config_.check)
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The final figures; `test_error` is a share in [0, 1]."""
-        return self._json("metrics.json")
+        """The final figures; `test_error` is a share in [0, 1].
+
+        Raises:
+            RunError: they are damaged, or training has not come to its end.
+        """
+        return self._json("metrics.json", config_.check_metrics)
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """One row for each epoch."""
+        """One row for each epoch.
+
+        Raises:
+            RunError: the file is damaged.
+        """
         return read_history(self.path / "history.csv")
 
     @property
@@ -107,24 +122,50 @@ class Run:
         """Whether training came to its end."""
         return (self.path / "metrics.json").is_file() and not self.metrics.get("interrupted")
 
-    def _json(self, name: str) -> dict[str, Any]:
-        try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+    def _json(self, name: str, check: Callable[[Any], None]) -> dict[str, Any]:
+        path = self.path / name
+        if not path.exists():
             raise RunError(
                 f"The run {self.path} has no {name}: training has not come to its end. "
                 f"Go on with `kerascnn train --resume {self.path}`."
-            ) from None
+            )
+        found = read_json(path, error=RunError, inside=self.path)
+        try:
+            check(found)
         except ValueError as error:
-            raise RunError(f"{self.path / name} is damaged: {error}.") from None
+            raise RunError(f"{path} is damaged: {str(error).rstrip('.')}.") from None
+        return found
 
     def model(self) -> keras.Model:
         """The trained model.
 
         Raises:
-            RunError: training has not come to its end, or the file is damaged.
+            RunError: training has not come to its end, or the file is damaged, or takes other
+                images or knows other classes than config.json says.
         """
-        return load_model(self.path / "model.keras", self.config["architecture"])
+        config, path = self.config, self.path / "model.keras"
+        self.architecture()  # its module registers its layers
+        model = load_model(path)
+        given, found = model.inputs[0].shape[1:], model.outputs[0].shape[1:]
+        expected = tuple(config["input_shape"]), (config["classes"],)
+        if len(model.inputs) != 1 or (tuple(given), tuple(found)) != expected:
+            raise RunError(
+                f"{path} doesn't fit {self.path / 'config.json'}: expected a model from "
+                f"{expected[0]} to {expected[1]}. Received: one from {given} to {found}."
+            )
+        return model
+
+    def architecture(self) -> Architecture | None:
+        """The registered architecture that was trained; None: a keras.Model of the user's own.
+
+        Raises:
+            RunError: no installed package offers it.
+        """
+        stored = self.config["architecture"]
+        try:
+            return registry.get(stored["name"]) if stored else None
+        except KerascnnError as error:
+            raise RunError(f"{self.path / 'config.json'}: {error}") from error
 
     def preprocessing(self) -> Preprocessing:
         """What the model's input was made with."""
@@ -198,29 +239,56 @@ def _figure(name: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def load_model(path: Path, architecture: dict[str, Any] | None) -> keras.Model:
-    """Load a .keras file after importing the layers its architecture defines.
+def load_model(path: Path) -> keras.Model:
+    """Load a run's .keras file.
 
     Raises:
         RunError: the file is missing or damaged.
     """
     import kerascnn.layers  # noqa: F401  (registers our layers with Keras)
-    from kerascnn import registry
     from kerascnn.keras_internals import allow_deep_graphs
     from kerascnn.weights import model_file
 
     allow_deep_graphs()
-    if architecture is not None:
-        registry.get(architecture["name"])
-    if not path.is_file():
+    if not path.exists():
         raise RunError(
             f"{path} is missing: training has not come to its end. "
             f"Go on with `kerascnn train --resume {path.parent}`."
         )
     try:
+        open_regular(path, inside=path.parent).close()
         return model_file.load(path)
     except WeightsError as error:
         raise RunError(str(error)) from error
+    except OSError as error:
+        raise RunError(f"{path} can't be read: {error.strerror}.") from error
+
+
+def load_graph(run: Run) -> keras.Model:
+    """The untrained keras.Model that a run without an architecture was started with.
+
+    Nothing in model.json is executed: Keras refuses lambdas, and imports no module but its own.
+
+    Raises:
+        RunError: the file is missing or damaged, or needs what Keras refuses.
+    """
+    import keras
+
+    path = run.path / "model.json"
+    text = read_text(path, error=RunError, limit=LARGEST_GRAPH, inside=run.path)
+    try:
+        found = keras.saving.deserialize_keras_object(parse_json(text), safe_mode=True)
+        if not isinstance(found, keras.Model):
+            raise TypeError(f"expected a model. Received: {type(found).__name__}")
+    except Exception as error:
+        raise RunError(
+            f"{path} can't be loaded: {type(error).__name__}: {str(error)[:500]}"
+        ) from error
+    return found
+
+
+LARGEST_GRAPH = 2**26  # bytes of model.json: a layer has about 1,500
+COLUMNS = ("epoch", "loss", "error", "seconds")  # that every history has
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
@@ -228,16 +296,77 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    # Without a number: a validation loss beyond the largest one, while training goes on.
+    writer.writerows({k: v if math.isfinite(v) else "" for k, v in row.items()} for row in rows)
     write_text(path, buffer.getvalue())
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """All epochs; none if the file does not exist."""
-    if not path.is_file():
+    """All epochs; none if the file does not exist.
+
+    Raises:
+        RunError: it is damaged: a row of another length, no number, or figures that contradict
+            each other.
+    """
+    if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return [
-            {k: int(v) if k == "epoch" else float(v) for k, v in row.items()}
-            for row in csv.DictReader(file)
-        ]
+    names, lines = read_csv(path, error=RunError, inside=path.parent)
+    if missing := [name for name in COLUMNS if name not in names]:
+        raise RunError(
+            f"{path} is damaged: expected the columns {', '.join(COLUMNS)} among others. "
+            f"Missing: {', '.join(missing)}."
+        )
+    rows: list[dict[str, float]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(_row(dict(zip(names, line)), number))
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: line {number + 1}: {error}.") from None
+    _check_images(path, rows)
+    return rows
+
+
+def _check_images(path: Path, rows: list[dict[str, float]]) -> None:
+    """Refuse a history of which figures were exchanged: every epoch trains on the same images.
+
+    Raises:
+        RunError: one has more, or less, than the first; the last may have been ended early.
+    """
+    trained = [row.get("images_per_second", 0.0) * row["seconds"] for row in rows]
+    first = next(filter(None, trained), 0.0)
+    for epoch, images in enumerate(trained, start=1):
+        same = math.isclose(images, first, rel_tol=1e-6) or not images
+        if not same and not (epoch == len(trained) and images < first):
+            raise RunError(
+                f"{path} is damaged: line {epoch + 1}: images_per_second times seconds is "
+                f"{images:.6g} images; in the first epoch it is {first:.6g}."
+            )
+
+
+def _row(values: dict[str, str], number: int) -> dict[str, float]:
+    """A row of the history, in numbers.
+
+    Raises:
+        ValueError: what was expected, and what was received.
+    """
+    if values.get("epoch") != str(number):
+        raise ValueError(f"expected epoch {number}. Received: {shortened(values.get('epoch'))}")
+    row: dict[str, float] = {"epoch": number}
+    for name, text in values.items():
+        if name == "epoch":
+            continue
+        if not text and name != "loss" and name.endswith("loss"):
+            row[name] = math.nan  # a validation loss that was no number
+            continue
+        plain = re.fullmatch(r"[-+.0-9eE]{1,40}", text)
+        try:
+            row[name] = float(text) if plain else math.nan
+        except ValueError:
+            row[name] = math.nan
+        share = name.endswith("error")
+        signed = "loss" in name
+        low, high = -math.inf if signed else 0.0, 1.0 if share else math.inf
+        if not math.isfinite(row[name]) or not low <= row[name] <= high:
+            what = "a share from 0 to 1" if share else "a number" if signed else "0 or more"
+            raise ValueError(f"{name} must be {what}. Received: {shortened(text)}")
+    return row

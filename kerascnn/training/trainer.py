@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from kerascnn.architecture import Architecture, Preprocessing
 from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError, DataError, RunError
 from kerascnn.heads import scores_of
+from kerascnn.recipes import losses
 from kerascnn.training import strategies
 from kerascnn.training.assembly import fit
 from kerascnn.training.augmentation import with_components
@@ -34,7 +35,7 @@ from kerascnn.training.files import write_json, write_text
 from kerascnn.training.inference import canvas_shape, load_for
 from kerascnn.training.messages import sayer
 from kerascnn.training.recipes import Recipe
-from kerascnn.training.run import Run
+from kerascnn.training.run import Run, load_graph
 from kerascnn.training.settings import (
     PRECISIONS,
     batching,
@@ -120,6 +121,7 @@ def train(
         learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
     )
     check_settings(recipe, precision)
+    loss = _own_loss(recipe, console or Console())
     subject = _with_dropout(subject, recipe.dropout)
     start = described(weights) if weights else None
     if isinstance(subject.network, Architecture):
@@ -197,6 +199,7 @@ def train(
         dataset=dataset,
         callbacks=callbacks,
         console=console,
+        loss=loss,
         record=record,
         profile=profile,
     )
@@ -207,6 +210,7 @@ def repeat(
     *,
     run: str | Path | None = None,
     overwrite: bool = False,
+    loss: Callable[[], Any] | str | None = None,
     console: Console | None = None,
 ) -> Run:
     """Train again, from the beginning, what the config.json of a run or of a trial describes.
@@ -215,6 +219,7 @@ def repeat(
         path: a run directory, or its config.json.
         run: the new run directory; default: `runs/NAME-DATA-TIME`.
         overwrite: whether an earlier run in that directory may be deleted.
+        loss: see `resume`.
         console: where messages and progress go.
 
     Raises:
@@ -226,13 +231,15 @@ def repeat(
     if config["architecture"] is None:
         raise RunError(f"{path} trained a keras.Model of its own; pass it to kerascnn.train again.")
     console = console or Console()
+    recipe = recipe_from(config["recipe"])
+    own = losses.again(recipe.loss, loss, config["architecture"]["name"], old.path)
     strategies.resolve(config["strategy"])
     return train(
         config["architecture"]["name"],
         _same_data(old, None, console),
         arguments=tupled(config["architecture"]["arguments"]),
         input_shape=tuple(config["input_shape"]),
-        recipe=recipe_from(config["recipe"]),
+        recipe=dataclasses.replace(recipe, loss=own),
         weights=_same_weights(config),
         strategy=config["strategy"],
         precision=config["precision"],
@@ -249,6 +256,7 @@ def resume(
     path: str | Path,
     *,
     data: Dataset | None = None,
+    loss: Callable[[], Any] | str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     console: Console | None = None,
     profile: tuple[int, int] | None = None,
@@ -258,6 +266,8 @@ def resume(
     Args:
         path: the run directory.
         data: the Dataset, if the run was started with one that no source names.
+        loss: the recipe's own, if it has one that no installed package offers: a run's files may
+            come from a stranger, so what they name is not imported.
         callbacks: further Keras callbacks.
         console: where messages and progress go.
         profile: see `train`.
@@ -273,6 +283,9 @@ def resume(
             f"The run {run.path} is finished after {config['recipe']['epochs']} epochs. "
             "Start a new one with `kerascnn train`."
         )
+    architecture = config["architecture"]
+    stored = recipe_from(config["recipe"]).loss
+    own = losses.again(stored, loss, architecture["name"] if architecture else None, run.path)
     strategy = strategies.resolve(config["strategy"])
     refuse_jit(strategy, config["jit"])
     workers = Workers(strategy)
@@ -280,10 +293,7 @@ def resume(
     _require_same_settings(workers, config)
     dataset = _same_data(run, data, console)
     network: Any
-    if config["architecture"] is None:
-        network = keras.models.model_from_json((run.path / "model.json").read_text("utf-8"))
-    else:
-        network = registry.get(config["architecture"]["name"])
+    network = run.architecture() or load_graph(run)
     return fit(
         run,
         config,
@@ -291,8 +301,24 @@ def resume(
         dataset=dataset,
         callbacks=callbacks,
         console=console,
+        loss=own,
         profile=profile,
     )
+
+
+def _own_loss(recipe: Recipe, console: Console) -> Callable[[], Any] | None:
+    """The recipe's own loss; where the recipe says where to import it from, that is said.
+
+    Raises:
+        ArgumentError: nothing like that is there.
+    """
+    if recipe.loss is None or not isinstance(recipe.loss, str):
+        return recipe.loss
+    if (found := losses.known(recipe.loss, recipe.network)) is not None:
+        return found
+    if strategies.is_chief():
+        sayer(console)(f"The recipe's loss is imported: {recipe.loss}.")
+    return losses.load(recipe.loss)
 
 
 def _require_same_settings(workers: Workers, config: Mapping[str, Any]) -> None:

@@ -225,6 +225,25 @@ def test_what_can_not_be_launched_is_refused_before_a_process_starts(arguments, 
     assert message in (str(result.exception) + result.output)
 
 
+def described_run(strategy, **recipe):
+    """What the config.json of a run must hold."""
+    return {
+        "kerascnn_run": 1,
+        "name": "lenet5",
+        "architecture": {"name": "lenet5", "arguments": {}},
+        "input_shape": [28, 28, 1],
+        "classes": 10,
+        "preprocessing": {},
+        "data": {"source": "mnist5k", "fingerprint": ""},
+        "recipe": recipe,
+        "strategy": strategy,
+        "precision": "float32",
+        "jit": None,
+        "seed": 0,
+        "created": "2026-01-01",
+    }
+
+
 def test_a_run_gets_one_directory_for_all_workers(tmp_path):
     from kerascnn.commands.launch import _with_run
 
@@ -233,10 +252,10 @@ def test_a_run_gets_one_directory_for_all_workers(tmp_path):
     assert run.name.startswith("lenet5-mnist5k-")
     with pytest.raises(ArgumentError, match="launch starts"):
         _with_run(["board"])
-    (tmp_path / "config.json").write_text('{"strategy": "auto"}')
+    (tmp_path / "config.json").write_text(json.dumps(described_run("auto")))
     again = ["train", "--resume", str(tmp_path)]
     assert _with_run(again) == (again, tmp_path)
-    (tmp_path / "config.json").write_text('{"strategy": "mirrored:2"}')
+    (tmp_path / "config.json").write_text(json.dumps(described_run("mirrored:2")))
     with pytest.raises(ArgumentError, match="was trained with 'mirrored:2'"):
         _with_run(again)  # each worker would go on by itself
 
@@ -261,4 +280,7 @@ def test_only_lost_workers_are_worth_a_restart(tmp_path):
     assert (asked.lost, asked.failed, asked.status) == (False, False, 143)
     assert restart_command(["train", "lenet5"], tmp_path) == ["train", "lenet5"]
     (tmp_path / "config.json").write_text("{}")
-    assert restart_command(["train", "x"], tmp_path) == ["train", "--resume", str(tmp_path)]
+    again = ["train", "--resume", str(tmp_path)]
+    assert restart_command(["train", "x"], tmp_path) == again
+    (tmp_path / "config.json").write_text(json.dumps(described_run("auto", loss="mine:Loss")))
+    assert restart_command(["train", "x"], tmp_path) == [*again, "--loss", "mine:Loss"]

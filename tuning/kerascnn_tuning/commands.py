@@ -15,7 +15,7 @@ import typer
 
 from kerascnn.commands.groups import Group
 from kerascnn.commands.options import parse_shape
-from kerascnn.errors import ArgumentError
+from kerascnn.errors import ArgumentError, KerascnnError
 from kerascnn_tuning.plan import METRICS, TUNERS, Plan, parse_count
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def search(
     _refuse_ignored(context, resume=resume, space=space)
     said = _said(context)
     if study is not None:
-        plan = Plan.read(study).changed(said)
+        plan = _plan(study).changed(said)
     elif resume is not None:
         plan = _stored(resume).changed(said)  # what can't change any more is refused by the study
     else:
@@ -209,7 +209,7 @@ def chief(
     ),
 ) -> None:
     """Give out a study's trials to workers; start it again to go on after a crash."""
-    plan = Plan.read(study)
+    plan = _plan(study)
 
     from rich.console import Console
 
@@ -273,7 +273,7 @@ def local(
     ),
 ) -> None:
     """Search with several processes of this machine."""
-    Plan.read(study)
+    _plan(study)
 
     from rich.console import Console
 
@@ -286,6 +286,22 @@ def _in_a_fresh_process(*arguments: str) -> NoReturn:
     """Go on as `kerascnn ARGUMENTS`: TensorFlow's memory, which grows with each trial, is free."""
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "kerascnn", *arguments])
+
+
+def _plan(study: Path) -> Plan:
+    """What a study file says, everything looked up.
+
+    Raises:
+        ArgumentError, UnknownNameError: something is illegal; the message names the file.
+    """
+    from kerascnn_tuning.problem import Problem
+
+    plan = Plan.read(study)
+    try:
+        Problem.of(plan)
+    except KerascnnError as error:
+        raise type(error)(f"The study {study}: {error}") from None
+    return plan
 
 
 def _stored(path: Path) -> Plan:

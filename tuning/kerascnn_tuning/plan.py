@@ -6,13 +6,15 @@ import dataclasses
 import itertools
 import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kerascnn.errors import ArgumentError
+from kerascnn import registry
+from kerascnn.errors import ArgumentError, UnknownNameError
+from kerascnn.files import read_toml, shortened
+from kerascnn.training.recipes import Recipe
 
 TUNERS = ("random", "bayesian", "hyperband", "grid", "optuna")
 # What a trial reports; a larger value is better for none of them.
@@ -168,16 +170,34 @@ class Plan:
 
     @classmethod
     def read(cls, path: str | Path) -> Plan:
-        """A plan from a TOML file.
+        """A plan from a TOML file; imports the registered architecture alone.
 
         Raises:
             ArgumentError: the file can't be read, or holds something illegal.
+            UnknownNameError: there is no such architecture.
         """
+        owner = f"The study {path}"
+        plan = cls.from_dict(read_toml(path, error=ArgumentError, what="The study"), owner=owner)
         try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ArgumentError(f"The study {path} can't be read: {error}.") from None
-        return cls.from_dict(values, owner=str(path))
+            plan.check_names()
+        except (ArgumentError, UnknownNameError) as error:
+            raise type(error)(f"{owner}: {error}") from None
+        return plan
+
+    def check_names(self) -> None:
+        """Refuse parameters that neither the architecture nor its recipe has.
+
+        Raises:
+            ArgumentError, UnknownNameError: there is no such parameter, or architecture.
+        """
+        architecture = registry.get(self.architecture)
+        recipe = architecture.recipe or Recipe()
+        known = [param.name for param in (*architecture.space, *recipe.space())]
+        for name in (*self.start, *self.only, *self.fix, *self.choose, *self.range):
+            if name not in known:
+                raise ArgumentError(
+                    f"The search has no parameter {shortened(name)}. It has: {', '.join(known)}."
+                )
 
 
 def _require_text(plan: Plan, *names: str) -> None:
