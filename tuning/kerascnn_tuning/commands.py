@@ -19,6 +19,7 @@ from kerascnn.errors import ArgumentError, KerascnnError
 from kerascnn_tuning.plan import METRICS, TUNERS, Plan, parse_count
 
 if TYPE_CHECKING:
+    from kerascnn_tuning.finals import Finals
     from kerascnn_tuning.study import Study
 
 
@@ -55,6 +56,7 @@ def _positive(value: float) -> float:
 SPACE = "Space"
 BUDGET = "Budget"
 TRIALS = "Trials"
+FINALS = "Finals"
 
 
 @app.command()
@@ -135,6 +137,15 @@ def search(
         help="A fresh process after so many trials, as memory grows.",
         rich_help_panel=TRIALS,
     ),
+    finalists: int | None = typer.Option(
+        None,
+        min=1,
+        help="Then train so many of the best again, as `tune finals` does.",
+        rich_help_panel=FINALS,
+    ),
+    seeds: int = typer.Option(
+        3, min=1, help="Runs of each finalist, from seeds of their own.", rich_help_panel=FINALS
+    ),
     json: bool = typer.Option(
         False, "--json", help="Print the leaderboard, or the space, as JSON only."
     ),
@@ -146,6 +157,8 @@ def search(
             "--study FILE, or --resume DIR."
         )
     _refuse_ignored(context, resume=resume, space=space)
+    if finalists is None and _given(context, "seeds"):
+        raise ArgumentError("--seeds are those of finals. Pass --finalists K, too.")
     said = _said(context)
     if study is not None:
         plan = _plan(study).changed(said)
@@ -166,8 +179,21 @@ def search(
     found, over = search_on(plan, directory=resume or dir_, console=console, most=recycle)
     if not over:
         options = ["--recycle", str(recycle), *(["--json"] if json else [])]
+        if finalists:
+            options += ["--finalists", str(finalists), "--seeds", str(seeds)]
         _in_a_fresh_process("tune", "search", "--resume", str(found.path), *options)
-    _print_result(found, console, json=json)
+    if not finalists:
+        _print_result(found, console, json=json)
+        return
+    from kerascnn_tuning.finals import as_json, run_finals
+
+    if not json:
+        _print_result(found, console, json=False)
+    outcome = run_finals(found, finalists=finalists, seeds=seeds, console=console)
+    if json:
+        _print_result(found, console, json=True, finals=as_json(outcome))
+    else:
+        _print_finals(outcome, console)
 
 
 @app.command()
@@ -191,6 +217,38 @@ def report(
 
         export(found, optuna)
     _print_result(found, Console(stderr=json), json=json)
+
+
+@app.command()
+def finals(
+    study: Path = typer.Argument(help="A study directory with completed trials."),
+    finalists: int = typer.Option(3, min=1, help="How many of the best trials."),
+    seeds: int = typer.Option(3, min=1, help="Runs of each; from seeds that no trial had."),
+    epochs: int | None = typer.Option(None, min=1, help="Of each run; default: the study's."),
+    together: bool = typer.Option(
+        True, help="Also train each on training and validation images together."
+    ),
+    json: bool = typer.Option(False, "--json", help="Print the outcome as JSON only."),
+) -> None:
+    """Train the best trials again from several seeds, beside the default within the budget."""
+    from rich.console import Console
+
+    from kerascnn_tuning.finals import as_json, run_finals
+    from kerascnn_tuning.study import Study
+
+    console = Console(stderr=json)
+    found = run_finals(
+        Study.open(study),
+        finalists=finalists,
+        seeds=seeds,
+        epochs=epochs,
+        together=together,
+        console=console,
+    )
+    if json:
+        typer.echo(json_.dumps(as_json(found), indent=2))
+    else:
+        _print_finals(found, console)
 
 
 @app.command()
@@ -316,7 +374,7 @@ def _refuse_ignored(context: typer.Context, *, resume: Path | None, space: bool)
         raise ArgumentError("--resume names the study directory itself. Leave --dir out.")
     if not space:
         return
-    without = {"dir_": "--dir", "recycle": "--recycle"}
+    without = {"dir_": "--dir", "recycle": "--recycle", "finalists": "--finalists"}
     if useless := [option for name, option in without.items() if _given(context, name)]:
         raise ArgumentError(
             f"--space prints and stops: {', '.join(useless)} would have no effect. Leave it out."
@@ -455,7 +513,16 @@ def _searched_text(param: Any) -> str:
     return str(param.search or "")
 
 
-def _print_result(study: Study, console: Any, *, json: bool) -> None:
+def _print_finals(finals: Finals, console: Any) -> None:
+    from kerascnn_tuning.finals import print_finals
+
+    print_finals(finals, console.print)
+    console.print(f"The runs, finals.csv and finals.json are in {finals.directory}.")
+
+
+def _print_result(
+    study: Study, console: Any, *, json: bool, finals: dict[str, Any] | None = None
+) -> None:
     rows = study.leaderboard
     front = {row.id for row in study.pareto}
     if json:
@@ -471,7 +538,8 @@ def _print_result(study: Study, console: Any, *, json: bool) -> None:
             }
             for row in rows
         ]
-        typer.echo(json_.dumps({"study": str(study.path), "trials": found}, indent=2))
+        content = {"study": str(study.path), "trials": found}
+        typer.echo(json_.dumps(content | ({"finals": finals} if finals else {}), indent=2))
         return
     from rich.table import Table
 
