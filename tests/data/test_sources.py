@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import zipfile
 
 import numpy as np
 import pytest
@@ -133,6 +134,86 @@ class TestNpz:
         assert [getattr(parts, name).size for name in SPLITS] == [10, 10, 10]
         assert parts.class_names == ("cat", "dog")
 
+    @pytest.mark.parametrize(
+        "form",
+        ["x_{}", "X_{}", "{}_images", "{}-x", "images_{}"],
+    )
+    @pytest.mark.parametrize("validation", ["val", "valid", "validation", "dev"])
+    def test_every_usual_name_is_used(self, write, form, validation):
+        label = {"x_{}": "y_{}", "X_{}": "y_{}", "{}-x": "{}-y", "images_{}": "labels_{}"}
+        own = {}
+        for count, name in enumerate(("train", validation, "test"), 3):
+            own[form.format(name)] = RNG.integers(0, 256, (count, 4, 4, 3), "uint8")
+            own[label.get(form, "{}_labels").format(name)] = np.arange(count)[:, None] % 2
+        parts = load(write(**own))
+        assert [getattr(parts, name).size for name in SPLITS] == [3, 4, 5]
+        first = own.pop(form.format("train")), own.pop(label.get(form, "{}_labels").format("train"))
+        beside = load(write(**own, images=first[0], labels=first[1]))
+        assert beside.fingerprint == parts.fingerprint
+        assert [getattr(load(write(**own), split="all"), name).size for name in SPLITS] == [0, 0, 9]
+
+    def test_nothing_is_dropped_silently(self, write):
+        pixels, labels = RNG.integers(0, 256, (6, 4, 4), "uint8"), np.arange(6) % 2
+        whole = {"images": pixels, "labels": labels}
+        noted = load(write(**whole, weights=[1], x_pool=pixels), validation=0, test=0)
+        assert noted.notes == ("Not used of the archive: weights, x_pool.",)
+        for more, message in {
+            ("x_train", "y_train"): "two arrays of the same: images and x_train",
+            ("x_test",): "x_test has no labels",
+            ("y_test",): "y_test has no images",
+            ("x_val", "y_val", "val_images"): "two arrays of the same: x_val and val_images",
+        }.items():
+            arrays = {name: labels if name.startswith("y") else pixels for name in more}
+            with pytest.raises(DataError, match=rf"set\.npz.*{message}"):
+                load(write(**whole, **arrays))
+
+    def test_names_of_classes(self, write):
+        whole = {"images": RNG.integers(0, 256, (6, 4, 4), "uint8"), "labels": np.arange(6) % 2}
+        for names in (["Katze", "Käfer"], [b"Katze", "Käfer".encode()]):
+            assert load(write(**whole, class_names=names)).class_names == ("Katze", "Käfer")
+        for names, message in (
+            (np.array(["a", "b"], object), r"class_names holds Python objects.*np|numpy\.array"),
+            (["a", "a"], "has 'a' twice"),
+            ([["a", "b"]], r"must be text \[classes\]"),
+        ):
+            with pytest.raises(DataError, match=message):
+                load(write(**whole, class_names=names))
+
+    def test_labels_as_text_and_one_hot(self, write):
+        images = RNG.integers(0, 256, (6, 4, 4), "uint8")
+        words = ["b", "a", "b", "c", "a", "b"]
+        for labels in (words, [word.encode() for word in words]):
+            parts = load(write(images=images, labels=labels), validation=0, test=0)
+            assert parts.class_names == ("a", "b", "c")
+            assert parts.train.labels.tolist() == [1, 0, 1, 2, 0, 1]
+        with pytest.raises(DataError, match="label 'c' is not in class_names"):
+            load(write(images=images, labels=words, class_names=["a", "b"]))
+        for dtype in ("uint8", "float32", bool):
+            hot = np.eye(3, dtype=dtype)[[1, 0, 1, 2, 0, 1]]
+            parts = load(write(images=images, labels=hot), validation=0, test=0)
+            assert parts.train.labels.tolist() == [1, 0, 1, 2, 0, 1]
+            assert parts.notes == (
+                "The train labels are one-hot: the place of the 1 is the class.",
+            )
+        for wrong in (np.ones((6, 3)), np.zeros((6, 3), int), np.full((6, 2), 0.5)):
+            with pytest.raises(DataError, match=r"one class an image.*several labels or none"):
+                load(write(images=images, labels=wrong))
+
+    def test_what_an_array_declares_is_compared_with_what_is_there(self, tmp_path, monkeypatch):
+        path = tmp_path / "set.npz"
+        header = io.BytesIO()
+        claim = {"descr": "|u1", "fortran_order": False, "shape": (2**40, 28, 28)}
+        np.lib.format.write_array_header_1_0(header, claim)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("images.npy", header.getvalue() + bytes(100))
+            archive.writestr("labels.npy", header.getvalue())
+        with pytest.raises(DataError, match=r"set\.npz can't be read.*says that it holds"):
+            load(f"npz:{path}")
+        np.savez_compressed(path, images=np.zeros((3000, 64, 64), "uint8"), labels=np.zeros(3000))
+        monkeypatch.setattr(sources, "_memory", lambda: 2**20)
+        with pytest.raises(DataError, match=r"images takes 0\.0 GiB, more than the memory holds"):
+            load(f"npz:{path}")
+
     def test_a_class_without_training_images_is_told(self, write):
         parts = load(write(images=np.zeros((9, 4, 4), "uint8"), labels=[0, 2, 3] * 3))
         assert "No training image of 1 class: 1." in parts.notes
@@ -140,7 +221,7 @@ class TestNpz:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ({"pictures": [1]}, r"must hold .* x_train and y_train.*Received: pictures"),
+            ({"pictures": [1]}, r"x_train and y_train.*Received: pictures"),
             ({"images": np.zeros((3, 4, 4)), "labels": [0, 1, 2]}, r"uint8 .*Received: float64"),
             ({"images": np.zeros((3, 4), "uint8"), "labels": [0, 1, 2]}, r"Received: uint8 \[3, 4"),
             ({"images": np.zeros((3, 4, 4), "uint8"), "labels": [0, 1]}, r"and 2 labels"),
