@@ -9,6 +9,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from kerascnn.saving import serve_keras
+
 if TYPE_CHECKING:
     # `as` exports a name to type checkers that are strict about it.
     from kerascnn import data as data
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from kerascnn.registry import get as get
     from kerascnn.registry import list_architectures as list_architectures
     from kerascnn.registry import register as register
+    from kerascnn.saving import load_model as load_model
     from kerascnn.space import Param as Param
     from kerascnn.space import Range as Range
     from kerascnn.space import Space as Space
@@ -51,6 +54,7 @@ _PUBLIC = {
     "get": "kerascnn.registry",
     "list_architectures": "kerascnn.registry",
     "register": "kerascnn.registry",
+    "load_model": "kerascnn.saving",
     "Run": "kerascnn.training.run",
     "resume": "kerascnn.training.trainer",
     "train": "kerascnn.training.trainer",
@@ -85,3 +89,6 @@ if not TYPE_CHECKING:  # a type checker knows the names above, and that there ar
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+serve_keras()

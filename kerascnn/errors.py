@@ -57,6 +57,10 @@ class RunError(KerascnnError, ValueError):
     """A run directory is missing, incomplete or belongs to something else."""
 
 
+class ModelError(KerascnnError, ValueError):
+    """A model's file is missing or damaged, or needs layers that aren't installed."""
+
+
 class WeightsError(KerascnnError, ValueError):
     """Weights can't be found, verified or matched with the model."""
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +25,12 @@ try:
     from keras.src.models.functional import Functional
     from keras.src.ops.nn import Softmax
     from keras.src.ops.node import Node
+    from keras.src.saving import serialization_lib
 
     _REQUIRED = (
         (global_state, "get_global_attribute"),
         (global_state, "set_global_attribute"),
+        (serialization_lib, "_retrieve_class_or_fn"),
         (Node, "input_tensors"),
         (Node, "output_tensors"),
         (Functional, "inputs"),
@@ -54,6 +57,21 @@ def allow_deep_graphs() -> None:
     it apart with Keras's own functions; it belongs to the process, not to one thread.
     """
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
+
+
+def before_lookup(prepare: Callable[[Any], None]) -> None:
+    """Call `prepare(config)` whenever Keras looks for the class or function that a config names.
+
+    The outermost config comes first, with all that is inside.
+    """
+    look_up = serialization_lib._retrieve_class_or_fn
+
+    @functools.wraps(look_up)
+    def prepared(*args: Any, full_config: Any, **kwargs: Any) -> Any:
+        prepare(full_config)
+        return look_up(*args, full_config=full_config, **kwargs)
+
+    serialization_lib._retrieve_class_or_fn = prepared
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,11 @@ def load(path: Path) -> keras.Model:
 
 
 def _refusal(path: Path, error: Exception) -> WeightsError:
+    if missing := re.search(r"Could not locate ((?:class|function) '[^']{,200}')", str(error)):
+        return WeightsError(
+            f"{path} needs the {missing[1]}, which neither Keras nor kerascnn nor an installed "
+            "plugin offers. Install the plugin that it is from, or import what registers it."
+        )
     reason = str(error).partition("\n")[0][:300]
     return WeightsError(f"{path} can't be loaded: {type(error).__name__}: {reason}")
 
