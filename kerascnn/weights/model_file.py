@@ -43,6 +43,7 @@ def load(path: Path) -> keras.Model:
 
     config = check(path)
     try:
+        _forget_training(config)
         with without_values():
             described = keras.saving.deserialize_keras_object(config, safe_mode=True)
         size = sum(4 * math.prod(variable.shape) for variable in described.weights)
@@ -107,6 +108,18 @@ def check(path: Path) -> dict[str, Any]:
             f"{', '.join(sorted(foreign))}. If you trust it, load it with keras.models.load_model."
         )
     return config
+
+
+def _forget_training(config: Any) -> None:
+    """Leave out what `compile` was given: an optimizer has variables, and needs values for them."""
+    waiting = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            value.pop("compile_config", None)
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 def _classes(config: Any) -> set[str]:
