@@ -1,0 +1,126 @@
+"""Every install line of every README works in an environment of its own, from folder or wheel.
+
+One environment is installed from nothing; the others begin as copies of it without kerascnn, so
+that only what a line adds is fetched again.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# The README, and where its reader stands.
+READMES = {
+    "README.md": "",
+    "tuning/README.md": "",
+    "plugins/template/README.md": "plugins/template",
+}
+# What has to be there afterwards, by a word of the line.
+BRINGS = {
+    "weights": ["safetensors", "huggingface_hub"],
+    "onnx": ["tf2onnx", "onnxruntime"],
+    "litert": ["ai_edge_litert"],
+    "tfds": ["tensorflow_datasets"],
+    "tuning": ["kerascnn_tuning", "keras_tuner"],
+    "optuna": ["optuna"],
+    "template": ["kerascnn_template"],
+    "xprof": ["xprof"],
+}
+
+
+def lines():
+    """(README, arguments of pip install) of each line and of each phrase in backticks."""
+    for readme, folder in READMES.items():
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        blocks = re.findall(r"^pip install ([^#\n]+)", text, re.M)
+        phrases = re.findall(r"`pip\s+install\s+([^`&]+?)\s*(?:&&[^`]*)?`", text)
+        for arguments in dict.fromkeys(" ".join(found.split()) for found in blocks + phrases):
+            yield pytest.param(folder, arguments, id=f"{readme}: {arguments}")
+
+
+def run(*command, cwd=None, environment=None):
+    ended = subprocess.run(
+        list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, f"{command}\n{ended.stdout[-2000:]}\n{ended.stderr[-4000:]}"
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the files that are the project."""
+    path = tmp_path_factory.mktemp("checkout")
+    leave = shutil.ignore_patterns(".venv", ".git", "__pycache__", "runs", "studies", ".*_cache")
+    shutil.copytree(ROOT, path, dirs_exist_ok=True, ignore=leave)
+    return path
+
+
+@pytest.fixture(scope="module")
+def dependencies(tmp_path_factory, checkout):
+    """An environment after `pip install .` and `pip uninstall kerascnn`."""
+    path = tmp_path_factory.mktemp("environments") / "first"
+    run(sys.executable, "-m", "venv", path)
+    python = path / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", ".", cwd=checkout)
+    assert "lenet5" in run(python, "-m", "kerascnn", "list", cwd=path)
+    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "kerascnn")
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory, checkout):
+    """What an index would hold once all parts are published."""
+    path = tmp_path_factory.mktemp("wheels")
+    parts = [".", "./tuning", "./plugins/template"]
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", path]
+    run(*build, *parts, cwd=checkout)
+    assert len(list(path.glob("*.whl"))) == len(parts)
+    return path
+
+
+@pytest.fixture
+def environment(tmp_path, dependencies):
+    """The Python of an environment with the dependencies and without kerascnn."""
+    path = tmp_path / "environment"
+    shutil.copytree(dependencies, path, symlinks=True, copy_function=os.link)
+    yield path / "bin" / "python"
+    shutil.rmtree(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("folder", "arguments"), list(lines()))
+def test_an_install_line_works(folder, arguments, environment, checkout, wheels, tmp_path):
+    words = shlex.split(arguments)
+    pip = [environment, "-m", "pip", "install", "--quiet", "--find-links", wheels]
+    if "cuda" in arguments:  # several GB: that it can be resolved is all that is seen here
+        run(*pip, "--dry-run", *words, cwd=checkout / folder)
+        return
+    if folder or arguments.startswith(("./", "xprof", "'./")):
+        run(*pip, ".", cwd=checkout)  # the line says that kerascnn is there
+    run(*pip, *words, cwd=checkout / folder)
+    expected = [name for word, names in BRINGS.items() if word in arguments for name in names]
+    if folder.endswith("template"):
+        expected += BRINGS["template"]
+    imports = "; ".join(f"import {name}" for name in ["kerascnn", *expected])
+    cache = {**os.environ, "KERASCNN_CACHE": str(tmp_path / "cache")}
+    run(environment, "-c", imports, cwd=tmp_path, environment=cache)
+    listed = run(environment, "-m", "kerascnn", "list", cwd=tmp_path, environment=cache)
+    assert "lenet5" in listed
+    if "kerascnn_template" in expected:
+        assert "allcnn_c" in listed
+    if "kerascnn_tuning" in expected:
+        run(environment, "-m", "kerascnn", "tune", "--help", cwd=tmp_path, environment=cache)
+
+
+def test_the_readmes_have_install_lines():
+    found = [param.id for param in lines()]
+    assert len(found) > 8
+    assert {readme for readme in READMES if any(id_.startswith(readme) for id_ in found)} == set(
+        READMES
+    )
