@@ -251,3 +251,10 @@ def test_variants_refuse_unknown_and_illegal_arguments():
         NET.variant("wide", width=3)
     with pytest.raises(ArgumentError, match="wide: kind must be one of 'A', 'B'"):
         NET.variant("wide", kind="C")
+
+
+def test_notebooks_show_the_card_and_the_arguments():
+    shown = kerascnn.get("googlenet")._repr_html_()
+    assert "Going Deeper with Convolutions" in shown
+    assert "top-1/top-5 error % 31.3/11.1 (224 centre crop)" in shown
+    assert all(f">{param.name}<" in shown for param in kerascnn.get("googlenet").space)

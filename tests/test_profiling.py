@@ -311,3 +311,12 @@ def test_printing_a_profile_shows_its_table():
     shown = str(kerascnn.profile(kerascnn.create("lenet5")))
     for text in ("conv2", "2,416", "240,000", "total", "61,706"):
         assert text in shown
+
+
+def test_notebooks_show_each_layer_and_the_totals(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    measured = kerascnn.profile(kerascnn.create("lenet5"))
+    shown = measured._repr_html_()
+    assert all(f">{layer.name}<" in shown for layer in measured.layers)
+    assert ">61,706<" in shown
+    assert "\x1b" not in str(measured)

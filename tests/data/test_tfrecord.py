@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import socket
 import struct
 
 import numpy as np
@@ -238,3 +239,15 @@ def test_without_the_package_the_message_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorflow_datasets", None)
     with pytest.raises(DataError, match=r"pip install 'kerascnn\[tfds\]'"):
         load("tfds:mnist")
+
+
+def test_offline_a_set_that_is_not_there_is_refused_at_once_in_a_line(tmp_path, monkeypatch):
+    """The package itself tries for minutes and prints a page."""
+    pytest.importorskip("tensorflow_datasets")
+
+    def offline(host, *_):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", offline)
+    with pytest.raises(DataError, match=r"tfds:mnist is not in .* a connection to .*\?data_dir="):
+        data.load(f"tfds:mnist?data_dir={tmp_path}")
