@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ import keras
 import numpy as np
 
 from kerascnn.errors import RunError
+from kerascnn.files import open_regular
 from kerascnn.training.engine import Totals
 from kerascnn.training.files import replacing
+from kerascnn.weights import archives
 
 KEEP = 2
 POSITION = "position"
@@ -66,48 +68,132 @@ def variables_of(
 
 
 def save(directory: Path, position: Position, variables: Mapping[str, Any]) -> Path:
-    """Write the state and remove all but the newest checkpoints."""
-    within = f"-update-{position.update:07d}" if position.update else ""
-    path = directory / f"epoch-{position.epoch:05d}{within}.npz"
+    """Write the state and remove all but the newest checkpoints.
+
+    What calls itself newer is what `restore` has found damaged: it is put aside, not deleted.
+    """
+    path = directory / f"{_name(position)}.npz"
     arrays = {key: np.asarray(variable) for key, variable in variables.items()}
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays, **{POSITION: position.numbers()})  # type: ignore[arg-type]
-    for old in _all(directory)[:-KEEP]:
+    found = _all(directory)
+    place = found.index(path)
+    for damaged in found[place + 1 :]:
+        damaged.rename(damaged.with_name(f"damaged-{damaged.name}"))
+    for old in found[: max(0, place + 1 - KEEP)]:
         old.unlink()
     return path
 
 
-def restore(directory: Path, variables: Mapping[str, Any]) -> Position:
-    """Put the newest checkpoint into built variables; where it was made.
+def _name(position: Position) -> str:
+    within = f"-update-{position.update:07d}" if position.update else ""
+    return f"epoch-{position.epoch:05d}{within}"
+
+
+def restore(
+    directory: Path,
+    variables: Mapping[str, Any],
+    *,
+    epochs: int | None = None,
+    updates: int | None = None,
+    say: Callable[[str], None] = print,
+) -> Position:
+    """Put the newest checkpoint that is whole into built variables; where it was made.
+
+    Args:
+        directory: the run's checkpoints.
+        variables: of the model, the optimizer and the averages, as `variables_of` names them.
+        epochs, updates: that the training has, and an epoch of it; no checkpoint is behind them.
+        say: is called with each newer checkpoint that can't be used, and why.
 
     Raises:
-        RunError: it belongs to another model or is damaged.
+        RunError: there are some, but none can be used.
     """
-    newest = _all(directory)
-    if not newest:
+    refused: list[RunError] = []
+    for path in reversed(_all(directory)):
+        try:
+            position, arrays = _read(path, variables, epochs, updates)
+        except RunError as error:
+            refused.append(error)
+            continue
+        for error in refused:
+            say(f"{error} Training goes on from the one before, {path.name}.")
+        for key, variable in variables.items():
+            variable.assign(arrays[key])
+        return position
+    if not refused:
         return Position()
-    path = newest[-1]
+    more = f" Nor can {len(refused) - 1} older ones be used." if len(refused) > 1 else ""
+    raise RunError(
+        f"{refused[0]}{more} Without a checkpoint the run can't go on; start it anew with "
+        f"`kerascnn train --config {directory.parent}`."
+    ) from None
+
+
+def _read(
+    path: Path, variables: Mapping[str, Any], epochs: int | None, updates: int | None
+) -> tuple[Position, dict[str, np.ndarray]]:
+    """A checkpoint of these variables, every number of it a number.
+
+    Raises:
+        RunError: it is damaged, or belongs to another model or optimizer.
+    """
+    expected = {
+        key: (tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype))
+        for key, variable in variables.items()
+    } | {POSITION: ((len(Position().numbers()),), "float64")}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        position = Position.of(arrays.pop(POSITION))
-    except Exception as error:
+        open_regular(path, inside=path.parent.parent).close()
+        with archives.open_zip(path) as archive:
+            names = [member.removesuffix(".npy") for member in archive.namelist()]
+            wrong = sorted(set(expected) ^ set(names))
+            if wrong or len(names) != len(expected):
+                raise ValueError(_differ(wrong))
+            arrays = {key: archives.read_array(archive, f"{key}.npy") for key in expected}
+        wrong = [k for k, v in expected.items() if (arrays[k].shape, arrays[k].dtype.name) != v]
+        if wrong:
+            raise ValueError(_differ(wrong))
+        for key, array in arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError(f"{key} holds values that are no numbers")
+        position = _position(arrays.pop(POSITION), path, epochs, updates)
+    except Exception as error:  # a damaged archive raises anything
+        reason = str(error).partition("\n")[0].removeprefix(f"{path}: ").rstrip(".")
         raise RunError(
-            f"The checkpoint {path} can't be read ({type(error).__name__}: {error}). "
-            "Delete it to go on from the one before."
+            f"The checkpoint {path} can't be used ({reason or type(error).__name__})."
         ) from error
-    wrong = sorted(
-        {k for k in variables if k not in arrays or arrays[k].shape != tuple(variables[k].shape)}
-        | (set(arrays) - set(variables))
+    return position, arrays
+
+
+def _differ(names: Sequence[str]) -> str:
+    return (
+        f"it belongs to another model or optimizer: {len(names)} variables differ, the first is "
+        f"{names[0] if names else 'there twice'}"
     )
-    if wrong:
-        raise RunError(
-            f"The checkpoint {path} belongs to another model or optimizer: "
-            f"{len(wrong)} variables differ, the first is {wrong[0]}."
+
+
+def _position(numbers: np.ndarray, path: Path, epochs: int | None, updates: int | None) -> Position:
+    """The place that a checkpoint says it was made at.
+
+    Raises:
+        ValueError: no training can be there, or the file's name says something else.
+    """
+    found, totals = Position.of(numbers), Position.of(numbers).totals
+    whole = [*numbers[:2], numbers[-1], totals.correct, totals.images]
+    legal = (
+        all(number == int(number) for number in whole)
+        and 0 <= found.epoch <= (found.epoch if epochs is None else epochs)
+        and 0 <= found.update <= (found.update if updates is None else updates)
+        and found.seconds >= 0
+        and totals.waited >= 0
+        and 0 <= totals.correct <= totals.images
+    )
+    if not legal or _name(found) != path.stem:
+        raise ValueError(
+            f"it says it was made after epoch {found.epoch} and update {found.update}, which the "
+            "file's name, or this training, contradicts"
         )
-    for key, variable in variables.items():
-        variable.assign(arrays[key])
-    return position
+    return found
 
 
 def digest(position: Position, variables: Mapping[str, Any]) -> bytes:
@@ -124,6 +210,6 @@ def _all(directory: Path) -> list[Path]:
     places = {
         path: (int(found[1]), int(found[2] or 0))
         for path in directory.glob("epoch-*.npz")
-        if (found := re.fullmatch(r"epoch-(\d+)(?:-update-(\d+))?", path.stem))
+        if (found := re.fullmatch(r"epoch-(\d{5,9})(?:-update-(\d{7,9}))?", path.stem, re.ASCII))
     }
     return sorted(places, key=lambda path: places[path])

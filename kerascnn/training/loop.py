@@ -15,7 +15,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from kerascnn.data import Dataset
-from kerascnn.errors import TrainingError
+from kerascnn.errors import RunError, TrainingError
 from kerascnn.training import callbacks as watching
 from kerascnn.training import checkpoints, signals, strategies
 from kerascnn.training.batches import repeated, training_batches
@@ -138,15 +138,27 @@ class Training:
 
         Raises:
             StrategyError: the workers have found different checkpoints.
+            RunError: none of the checkpoints can be used, or the history ends before it.
         """
         variables = self._variables()
-        self.position = checkpoints.restore(self.run.path / "checkpoints", variables)
+        self.position = checkpoints.restore(
+            self.run.path / "checkpoints",
+            variables,
+            epochs=self.recipe.epochs,
+            updates=self.batching.updates,
+            say=sayer(self.console),
+        )
         self.workers.require_same(
             "The checkpoint to go on from",
             checkpoints.digest(self.position, variables) if self.workers.count > 1 else b"",
         )
         done = self.position
         self.rows = self.run.history[: done.epoch]
+        if len(self.rows) < done.epoch:
+            raise RunError(
+                f"{self.run.path / 'history.csv'} ends after {len(self.rows)} epochs, the last "
+                f"checkpoint was made after {done.epoch}. Without its history the run can't go on."
+            )
         if done != Position():
             part = f" and {done.update} of {self.batching.updates} updates" if done.update else ""
             sayer(self.console)(f"Going on after epoch {done.epoch} of {self.recipe.epochs}{part}.")
