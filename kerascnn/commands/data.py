@@ -128,6 +128,8 @@ def _print_report(console: Console, report: Report) -> None:
     say(f"modes: {_counts(report.modes)}; formats: {_counts(report.formats)}")
     for change, count in report.changes.items():
         say(f"{count:,} {'image is' if count == 1 else 'images are'} {change} when read")
+    for hint in report.hints:
+        say(f"[yellow]{escape(hint)}[/]")
     _print_list(say, "yellow", "Left out", report.left_out)
     alone = len(report.counts) == 1 and report.duplicates
     across, contradictory = report.across_splits(), report.contradictory()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import replace
 
+from kerascnn.data.images import AS_THEY_ARE, Reading
 from kerascnn.errors import DataError
 
 SPLITS = {
@@ -20,6 +23,39 @@ SPLITS = {
 _OPTIONS = re.compile(r"\?((?:[a-z_]+=[^?&]*)(?:&[a-z_]+=[^?&]*)*)$")
 
 
+COMMON = ("range", "max_pixels")  # options that every source with an argument takes
+
+
+def common(argument: str) -> tuple[str, Reading]:
+    """An argument without the options that every source takes, and what they say.
+
+    Raises:
+        DataError: one has an illegal value.
+    """
+    if not (found := _OPTIONS.search(argument)):
+        return argument, AS_THEY_ARE
+    options = dict(part.split("=", 1) for part in found[1].split("&"))
+    given = {name: options.pop(name) for name in COMMON if name in options}
+    rest = "&".join(f"{name}={value}" for name, value in options.items())
+    reading = AS_THEY_ARE
+    if (text := given.get("range")) is not None:
+        try:
+            low, high = map(float, text.split(":"))
+        except ValueError:
+            low = high = 0.0
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise DataError(
+                "range must be the values that become black and white, such as 0:4095 of 12 bits. "
+                f"Received: {text!r}."
+            )
+        reading = replace(reading, range=(low, high))
+    if (text := given.get("max_pixels")) is not None:
+        if not (text.isdecimal() and int(text)):
+            raise DataError(f"max_pixels must be a number of pixels. Received: {text!r}.")
+        reading = replace(reading, pixels=int(text))
+    return argument[: found.start()] + (f"?{rest}" if rest else ""), reading
+
+
 def parsed(argument: str, *allowed: str) -> tuple[str, dict[str, str]]:
     """`PATH?name=value&name=value` as the path and the options.
 
@@ -31,6 +67,7 @@ def parsed(argument: str, *allowed: str) -> tuple[str, dict[str, str]]:
     options = dict(part.split("=", 1) for part in found[1].split("&"))
     if unknown := set(options) - set(allowed):
         raise DataError(
-            f"Unknown option {min(unknown)!r}; known: {', '.join(allowed)}. Received: {argument!r}."
+            f"Unknown option {min(unknown)!r}; known: {', '.join((*allowed, *COMMON))}. "
+            f"Received: {argument!r}."
         )
     return argument[: found.start()], options

@@ -49,6 +49,7 @@ class Report:
         corrupt: "file: reason" for each image that can't be read.
         left_out: "file: reason" for each file that is no image.
         duplicates: groups of examples whose pixels are the same.
+        hints: what is to be feared of them as a whole.
     """
 
     source: str
@@ -62,6 +63,7 @@ class Report:
     corrupt: list[str]
     left_out: list[str]
     duplicates: list[list[Example]]
+    hints: list[str]
 
     def empty_classes(self) -> list[str]:
         """The classes without a training image, which no training is possible with.
@@ -97,7 +99,7 @@ def check(source: str, *, progress: Callable[[int, int], None] | None = None) ->
     corrupt: list[str] = []
     digests = np.zeros((total, 2), "uint64")  # 16 bytes each: a dictionary would take 300
     readable = np.ones(total, bool)
-    place = -1
+    place, most = -1, 0
     for examples in parts.values():
         for found in _inspected(examples):
             place += 1
@@ -108,6 +110,7 @@ def check(source: str, *, progress: Callable[[int, int], None] | None = None) ->
                 readable[place] = False
                 continue
             digests[place] = np.frombuffer(found.digest, "uint64")
+            most = max(most, found.peak or 0)
             seen["sizes"][f"{found.height}×{found.width}"] += 1
             seen["modes"][found.mode] += 1
             seen["formats"][found.format] += 1
@@ -140,6 +143,7 @@ def check(source: str, *, progress: Callable[[int, int], None] | None = None) ->
         corrupt=corrupt,
         left_out=list(contents.left_out),
         duplicates=[list(map(example, same)) for same in _same(digests, readable)],
+        hints=[hint for hint in (images.range_hint(most),) if hint],
     )
 
 
@@ -160,7 +164,8 @@ def _inspected(examples: Examples) -> Iterator[Inspection | str]:
         if isinstance(examples, Arrays):
             return _inspect_array(examples.images[position])
         try:
-            return images.inspect(examples.place(position), examples.content(position))
+            content = examples.content(position)
+            return images.inspect(examples.place(position), content, examples.reading)
         except DataError as error:
             return str(error)
 

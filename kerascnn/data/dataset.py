@@ -357,7 +357,7 @@ class EncodedSplit(ReadSplit):
             found = []
             for position in positions.tolist():
                 content = self.examples.content(position)
-                way = jpeg.plan(content, shape)
+                way = jpeg.plan(content, shape, self.examples.reading.pixels)
                 found.append((content, way) if way else (b"", jpeg.NONE))
                 _given.append((self.examples, position))
             return found
@@ -507,16 +507,15 @@ def explain(error: BaseException) -> str | None:
         return found.group(1).strip()
     if "Invalid JPEG data" in str(error):
         given = list(reversed(_given))
-        for judge in (_damage, _refused):
-            if message := next(filter(None, itertools.starmap(judge, given)), None):
-                return message
+        found = (_damage(*one) or _refused(*one) for one in given)
+        return next(filter(None, found), None)
     return None
 
 
 def _damage(examples: Encoded, position: int) -> str | None:
     """Why an image can't be read, if so."""
     try:
-        decode(examples.place(position), None, examples.content(position))
+        decode(examples.place(position), None, examples.content(position), examples.reading)
     except DataError as error:
         return str(error)
     return None

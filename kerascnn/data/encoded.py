@@ -42,14 +42,15 @@ def contents(
         DataError: the images have no common size and none is asked for, one is unreadable, or a
             class has no readable one.
     """
-    names, found = tuple(class_names), dict(splits)
+    names = tuple(class_names)
+    found = {n: part.delivering(part.shape, options.reading) for n, part in splits.items()}
     left_out = [f"{file}: {why}" for why, files in (strays or {}).items() for file in files]
     if options.unread:
         return Contents(
             class_names=names, splits=found, left_out=tuple(left_out), notes=tuple(notes)
         )
     shape = options.input_shape or _common_shape(root, next(iter(found.values())))
-    found = {split: examples.delivering(shape) for split, examples in found.items()}
+    found = {split: part.delivering(shape, options.reading) for split, part in found.items()}
     notes = list(notes)
     unreadable: list[str] = []
     for why, files in (strays or {}).items():
@@ -68,6 +69,8 @@ def contents(
         ]
     else:
         notes.append(_rule(shape))
+    if hint := _dark(next(iter(found.values())), options):
+        notes.append(hint)
     if unreadable:
         what = counted(len(unreadable), "unreadable image", "unreadable images")
         notes.append(listing(f"Left out {what}", unreadable))
@@ -82,19 +85,37 @@ def contents(
     )
 
 
+def _probes(examples: Encoded) -> list[int]:
+    """Positions of some examples, evenly over all."""
+    last = len(examples.labels) - 1
+    return np.unique(np.linspace(0, last, min(PROBES, last + 1)).astype(int)).tolist()
+
+
+def _dark(examples: Encoded, options: Options) -> str | None:
+    """That the images have 16 bits and hardly use them, judged by some; None: it isn't so."""
+    if options.reading.range:
+        return None
+    peaks = []
+    for position in _probes(examples):
+        try:
+            peaks.append(images.peak(examples.place(position), examples.content(position)) or 0)
+        except DataError:
+            continue  # the verification, or training, reports it
+    return images.range_hint(max(peaks, default=0))
+
+
 def _common_shape(root: str, examples: Encoded) -> Shape:
     """The shape of the images, judged by some of them.
 
     Raises:
         DataError: they have several sizes.
     """
-    chosen = np.unique(np.linspace(0, len(examples.labels) - 1, PROBES).astype(int))
     sizes: dict[tuple[int, int], str] = {}
     channels = 1
-    for position in chosen.tolist():
+    for position in _probes(examples):
         path = examples.place(position)
         try:
-            image, _ = images.decode(path, None, examples.content(position))
+            image, _ = images.decode(path, None, examples.content(position), examples.reading)
         except DataError:
             continue  # the verification, or training, reports it
         sizes.setdefault((image.height, image.width), path)
@@ -128,7 +149,7 @@ def _verified(
     def check(position: int) -> tuple[tuple[str, ...], str]:
         try:
             content = examples.content(position)
-            return images.read(examples.place(position), shape, content)[1], ""
+            return images.read(examples.place(position), shape, content, examples.reading)[1], ""
         except DataError as error:
             return (), str(error)
 

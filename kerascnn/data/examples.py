@@ -9,6 +9,7 @@ a `Source`; the name is what users type, with what follows its colon as the argu
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -100,10 +101,12 @@ class Encoded:
     Attributes:
         labels: integers `[n]`.
         shape: `(height, width, channels)` to deliver when the user asks for no other.
+        reading: how the user wants the images to be read.
     """
 
     labels: np.ndarray
     shape: Shape
+    reading: pixels.Reading = pixels.AS_THEY_ARE
 
     def name(self, position: int) -> str:
         """How messages call an example, such as "cat/1.jpg"."""
@@ -133,9 +136,12 @@ class Encoded:
         """The examples at these positions."""
         raise NotImplementedError
 
-    def delivering(self, shape: Shape) -> Self:
-        """The same examples, to be delivered in this shape unless the user asks for another."""
-        return replace(self, shape=shape)  # type: ignore[type-var]
+    def delivering(self, shape: Shape, reading: pixels.Reading) -> Self:
+        """The same examples, to be read so and delivered in this shape."""
+        other = copy.copy(self)
+        for name, value in (("shape", shape), ("reading", reading)):
+            object.__setattr__(other, name, value)  # of a frozen dataclass, perhaps
+        return other
 
     def deliver(self, shape: Shape, *, fast: bool = False) -> tuple[Split, tuple[str, ...]]:
         """Read and adapted at each use; `fast`: plain JPEG files by `kerascnn.data.jpeg`."""
@@ -143,10 +149,10 @@ class Encoded:
 
         def image(position: int) -> np.ndarray:
             content = self.content(position)
-            return pixels.read(self.place(position), shape, content)[0]
+            return pixels.read(self.place(position), shape, content, self.reading)[0]
 
         def original(position: int) -> np.ndarray:
-            return pixels.original(self.place(position), self.content(position))
+            return pixels.original(self.place(position), self.content(position), self.reading)
 
         if not fast:
             return ReadSplit(image, self.labels, shape, original, self.names), ()
@@ -161,7 +167,7 @@ class Files(Encoded):
         root: the folder that `paths` start from.
         paths: `[n]`, the files' names.
         sizes: int64 `[n]`, in bytes; -1: unknown.
-        labels, shape: see `Encoded`.
+        labels, shape, reading: see `Encoded`.
     """
 
     root: str
@@ -169,6 +175,7 @@ class Files(Encoded):
     sizes: np.ndarray
     labels: np.ndarray
     shape: Shape
+    reading: pixels.Reading = pixels.AS_THEY_ARE
 
     def name(self, position: int) -> str:
         """The file, below the root."""
@@ -189,8 +196,11 @@ class Files(Encoded):
 
     def take(self, index: np.ndarray) -> Files:
         """The examples at these positions."""
-        return Files(
-            self.root, self.paths.take(index), self.sizes[index], self.labels[index], self.shape
+        return replace(
+            self,
+            paths=self.paths.take(index),
+            sizes=self.sizes[index],
+            labels=self.labels[index],
         )
 
     def names(self) -> Names:
@@ -245,12 +255,14 @@ class Options:
         input_shape: `(height, width, channels)` that will be delivered; None: the source's own.
         skip_corrupt: leave unreadable images out instead of raising.
         unread: hand over the files without reading any; whoever asks for it reads them.
+        reading: how to read image files; `kerascnn.data.encoded.contents` heeds it.
         echo: where to say that something takes long.
     """
 
     input_shape: Shape | None = None
     skip_corrupt: bool = False
     unread: bool = False
+    reading: pixels.Reading = pixels.AS_THEY_ARE
     echo: Callable[[str], None] = field(default=lambda line: None)
 
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 
 from kerascnn.errors import DataError
 
@@ -28,11 +28,51 @@ Shape = tuple[int, int, int]
 # by padding, as the paper takes MNIST's 28×28 to 32×32; every other size by resizing.
 PAD_LIMIT = 8
 
+_KINDS = {
+    "JPEG": ".jpg .jpeg .jpe .jfif .pjpeg .mpo",
+    "PNG": ".png .apng",
+    "BMP": ".bmp .dib",
+    "GIF": ".gif",
+    "WEBP": ".webp",
+    "TIFF": ".tif .tiff",
+    "PPM": ".ppm .pgm .pbm .pnm",
+    "AVIF": ".avif",
+    "JPEG2000": ".jp2 .j2k .jpx .jpf",
+    "TGA": ".tga",
+}
+_CODECS = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"}  # that Pillow may lack
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+    suffix
+    for kind, suffixes in _KINDS.items()
+    if kind not in _CODECS or features.check(_CODECS[kind])
+    for suffix in suffixes.split()
 )
+# The content tells the format, but only of these: Pillow's others start programs (EPS), or take
+# anything for theirs, as TGA does, which has no mark to be known by.
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
+_SEVERAL = frozenset(("PNG", "GIF", "WEBP", "TIFF", "AVIF"))  # formats that may hold more images
 
-_HIGH_BYTE = 257  # 65535 / 255: from 16 bits to 8
+TURNED = frozenset(range(2, 9))  # values of the EXIF orientation; others are none
+_WIDE = 65535  # the largest number of 16 bits
+_HARDLY = 2**14  # 16-bit images that stay below hold fewer bits: a quarter of the range
+_MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**62)  # above, Pillow refuses an image, too
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the user wants files to be read.
+
+    Attributes:
+        range: the values that become black and white in files with more than 8 bits; None: those
+            of 16 bits, 0 and 65535.
+        pixels: the most pixels that an image may have. A small file can be unpacked to gigabytes.
+    """
+
+    range: tuple[float, float] | None = None
+    pixels: int = _MOST_PIXELS
+
+
+AS_THEY_ARE = Reading()
 
 
 def is_image(name: str) -> bool:
@@ -47,7 +87,10 @@ def workers() -> ThreadPoolExecutor:
 
 
 def read(
-    path: str | os.PathLike[str], shape: Shape, content: bytes | None = None
+    path: str | os.PathLike[str],
+    shape: Shape,
+    content: bytes | None = None,
+    reading: Reading = AS_THEY_ARE,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """An image file as the network takes it, and what was changed on the way.
 
@@ -55,6 +98,7 @@ def read(
         path: an image file; of an animation the first frame is read.
         shape: `(height, width, channels)` wanted, see `fit`.
         content: the file's bytes, if they are at hand; then `path` only names them in errors.
+        reading: see `Reading`.
 
     Returns:
         uint8 `[height, width, channels]`, and a phrase for each conversion.
@@ -62,7 +106,7 @@ def read(
     Raises:
         DataError: the file can't be read; the message names it.
     """
-    image, changes = decode(path, 2 * max(shape[:2]), content)
+    image, changes = decode(path, 2 * max(shape[:2]), content, reading)
     if _grows_or_shrinks((image.height, image.width), shape):
         # Before it becomes an array: copying the whole image would take as long as decoding it.
         image = _cover(image, shape)
@@ -71,16 +115,21 @@ def read(
     return pixels[0], changes + more
 
 
-def original(path: str | os.PathLike[str], content: bytes | None = None) -> np.ndarray:
+def original(
+    path: str | os.PathLike[str], content: bytes | None = None, reading: Reading = AS_THEY_ARE
+) -> np.ndarray:
     """An image file's own pixels, uint8 `[height, width, 1 or 3]`; arguments and errors as `read`.
 
     Upright, and neither scaled nor cropped.
     """
-    return _array(decode(path, None, content)[0])
+    return _array(decode(path, None, content, reading)[0])
 
 
 def decode(
-    path: str | os.PathLike[str], enough: int | None = None, content: bytes | None = None
+    path: str | os.PathLike[str],
+    enough: int | None = None,
+    content: bytes | None = None,
+    reading: Reading = AS_THEY_ARE,
 ) -> tuple[Image.Image, tuple[str, ...]]:
     """A file as an upright image of mode "L" or "RGB", and what was changed.
 
@@ -88,24 +137,63 @@ def decode(
         path: an image file.
         enough: a side in pixels; a JPEG that is more than twice as large is decoded at a half, a
             quarter or an eighth of its size, which is several times faster.
-        content: see `read`.
+        content, reading: see `read`.
 
     Raises:
         DataError: the file can't be read; the message names it.
     """
-    with _opened(path, content) as image:
+    with _opened(path, content, reading) as image:
         if enough:
             image.draft(None, (enough, enough))
+        changes = _before(image, reading)
         image.load()
-        return _plain(image)
+        plain, more = _plain(image, reading)
+        return plain, (*changes, *more)
+
+
+def peak(path: str | os.PathLike[str], content: bytes | None = None) -> int | None:
+    """The largest value of an image of 16 bits; None: it has fewer or more. See `read`."""
+    with _opened(path, content, AS_THEY_ARE) as image:
+        if not (image.mode.startswith("I;16") or _sixteen_bits(image)):
+            return None
+        image.load()
+        return _peak(image)
+
+
+def _peak(image: Image.Image) -> int:
+    most = int(np.asarray(image).max())
+    return most if image.mode.startswith("I") else (most + 1) * 256 - 1  # the low byte is gone
+
+
+def range_hint(most: int | None) -> str | None:
+    """What to tell the user about 16-bit images whose largest value is this, if anything."""
+    if not most or most >= _HARDLY:
+        return None
+    bits = max(8, most.bit_length())
+    return (
+        f"The images have 16 bits, but no value above {most}, so they become nearly black. If they "
+        f"hold {bits} bits, add ?range=0:{2**bits - 1} to the source."
+    )
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
+def _opened(
+    path: str | os.PathLike[str], content: bytes | None, reading: Reading
+) -> Iterator[Image.Image]:
     """A file to decode in the block, whose errors become a DataError that names it."""
+    formats = _FORMATS
+    if os.path.splitext(path)[1].lower() == ".tga":
+        formats = (*_FORMATS, "TGA")
     try:
-        with Image.open(path if content is None else io.BytesIO(content)) as image:
+        with Image.open(path if content is None else io.BytesIO(content), formats=formats) as image:
+            if image.width * image.height > reading.pixels:
+                raise Image.DecompressionBombError(
+                    f"it has {image.width * image.height:,} pixels, of {reading.pixels:,} allowed."
+                )
             yield image
+    except Image.DecompressionBombError as error:
+        more = "If that is right, allow more with ?max_pixels=N behind the source."
+        raise unreadable(path, ValueError(f"{error} {more}")) from error
     except UnidentifiedImageError as error:  # its own message names an object in memory
         raise unreadable(path, ValueError(_unknown(path, content))) from error
     except Exception as error:  # decoders of damaged files raise anything, SyntaxError included
@@ -134,6 +222,7 @@ class Inspection:
         format: of the file, such as "JPEG"; "array" in memory.
         changes: what reading it changes, a phrase each.
         digest: of its size and pixels, after those changes.
+        peak: the largest value of an image of 16 bits; None of others.
     """
 
     height: int
@@ -142,20 +231,26 @@ class Inspection:
     format: str
     changes: tuple[str, ...]
     digest: bytes
+    peak: int | None = None
 
 
-def inspect(path: str | os.PathLike[str], content: bytes | None = None) -> Inspection:
-    """Decode a whole file; `content` as in `read`.
+def inspect(
+    path: str | os.PathLike[str], content: bytes | None = None, reading: Reading = AS_THEY_ARE
+) -> Inspection:
+    """Decode a whole file; arguments as in `read`.
 
     Raises:
         DataError: the file can't be read; the message names it.
     """
-    with _opened(path, content) as image:
+    with _opened(path, content, reading) as image:
         mode, kind = image.mode, image.format or ""
+        before, wide = _before(image, reading), _sixteen_bits(image)
         image.load()
-        plain, changes = _plain(image)
+        most = _peak(image) if wide or mode.startswith("I;16") else None
+        plain, changes = _plain(image, reading)
         pixels = _array(plain)
-    return Inspection(plain.height, plain.width, mode, kind, changes, digest(pixels))
+    changes = (*before, *changes)
+    return Inspection(plain.height, plain.width, mode, kind, changes, digest(pixels), most)
 
 
 def digest(pixels: np.ndarray) -> bytes:
@@ -169,16 +264,43 @@ def digest(pixels: np.ndarray) -> bytes:
     return hashlib.blake2b(pixels.tobytes(), digest_size=16, key=head).digest()
 
 
-def _plain(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+def _before(image: Image.Image, reading: Reading) -> tuple[str, ...]:
+    """What is changed by Pillow's decoding: asked for before, as nothing tells it afterwards."""
+    changes: list[str] = []
+    try:
+        if image.format in _SEVERAL and getattr(image, "is_animated", False):
+            changes.append("the first of several in its file")
+    except Exception:  # a damaged second image
+        image.seek(0)
+    if _sixteen_bits(image):
+        if reading.range:
+            raise ValueError("the range of colour images with 16 bits can't be chosen")
+        changes.append("reduced from 16 bits to 8")
+    return tuple(changes)
+
+
+def _sixteen_bits(image: Image.Image) -> bool:
+    """Whether a file that is not loaded yet has several channels of 16 bits, which become 8."""
+    return not image.mode.startswith("I") and any(
+        ";16" in str(tile[3] if len(tile) > 3 else "") for tile in getattr(image, "tile", ())
+    )
+
+
+def _plain(image: Image.Image, reading: Reading) -> tuple[Image.Image, tuple[str, ...]]:
     changes: list[str] = []
     image = _upright(image, changes)
-    if image.mode.startswith("I;16") or image.mode == "I":
+    if image.mode.startswith("I") or image.mode == "F":
+        if reading.range:
+            scaled = eight_bits(np.asarray(image), reading.range)
+            low, high = reading.range
+            return Image.fromarray(scaled), (*changes, f"scaled from {low:g}:{high:g} to 8 bits")
         return _eight_bits(image), (*changes, "reduced from 16 bits to 8")
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers of unknown range")
     mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
     if image.has_transparency_data:
-        image = _on_white(image.convert("RGBA"), changes)
+        name = image.mode if "A" in image.mode.upper() else f"{image.mode} with transparency"
+        image, transparent = _on_white(image.convert("RGBA"))
+        converted = f"converted from {name} to {mode}"
+        changes.append("transparent, laid on white" if transparent else converted)
     elif image.mode not in ("1", "P", mode):
         changes.append(f"converted from {image.mode} to {mode}")
     return image if image.mode == mode else image.convert(mode), tuple(changes)
@@ -186,7 +308,7 @@ def _plain(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
 
 def _upright(image: Image.Image, changes: list[str]) -> Image.Image:
     try:
-        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) not in TURNED:
             return image
         turned = ImageOps.exif_transpose(image)
     except Exception:  # damaged metadata doesn't make the pixels unreadable
@@ -196,17 +318,27 @@ def _upright(image: Image.Image, changes: list[str]) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    wide = np.asarray(image).astype("int64")
-    if wide.min() < 0 or wide.max() > 65535:
-        raise ValueError("its pixels are 32-bit integers of unknown range")
-    return Image.fromarray(((wide + _HIGH_BYTE // 2) // _HIGH_BYTE).astype("uint8"))
+    wide = np.asarray(image)
+    if image.mode == "F" or wide.min() < 0 or wide.max() > _WIDE:
+        kind = "floating-point numbers" if image.mode == "F" else "32-bit integers"
+        raise ValueError(
+            f"its pixels are {kind} of unknown range; add ?range=BLACK:WHITE to the source"
+        )
+    return Image.fromarray(eight_bits(wide, (0, _WIDE)))
 
 
-def _on_white(image: Image.Image, changes: list[str]) -> Image.Image:
+def eight_bits(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Numbers of any kind as uint8: the limits become 0 and 255, what is beyond is cut off."""
+    low, high = limits
+    scaled = (np.nan_to_num(values.astype("float64"), nan=low) - low) * (255 / (high - low))
+    return np.clip(np.floor(scaled + 0.5), 0, 255).astype("uint8")
+
+
+def _on_white(image: Image.Image) -> tuple[Image.Image, bool]:
+    """An RGBA image without what can't be seen of it, and whether that is anything."""
     if image.getchannel("A").getextrema()[0] == 255:
-        return image
-    changes.append("transparent, laid on white")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image, False
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image), True
 
 
 def fit(images: np.ndarray, shape: Shape) -> tuple[np.ndarray, tuple[str, ...]]:

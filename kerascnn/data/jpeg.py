@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from PIL import ExifTags, Image
 
-from kerascnn.data.images import Shape
+from kerascnn.data.images import TURNED, Shape
 
 RATIOS = (1, 2, 4, 8)  # by which libjpeg shrinks while decoding
 MARGIN = 0.75  # the largest share of the decoded size that is wanted
@@ -53,9 +53,12 @@ class Plan(NamedTuple):
 NONE = Plan(0, 0, 0, 0, 0)  # where there is no plan
 
 
-def plan(content: bytes, shape: Shape) -> Plan | None:
-    """The way from a file's bytes to `(height, width, channels)`; None: it is one for Pillow."""
-    if (header := plain(content)) is None:
+def plan(content: bytes, shape: Shape, most: int = _MOST_PIXELS) -> Plan | None:
+    """The way from a file's bytes to `(height, width, channels)`; None: it is one for Pillow.
+
+    Files of more than `most` pixels, which may not be read at all, are left to Pillow.
+    """
+    if (header := plain(content)) is None or header.height * header.width > most:
         return None
     height, width, channels = shape
     if channels not in (1, 3) or header.channels > channels:
@@ -135,7 +138,7 @@ def _turned(segment: bytes) -> bool:
     try:
         exif = Image.Exif()
         exif.load(segment)
-        return exif.get(ExifTags.Base.Orientation, 1) != 1
+        return exif.get(ExifTags.Base.Orientation, 1) in TURNED
     except Exception:  # damaged metadata: Pillow's way decides
         return True
 

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
 from kerascnn import registry
+from kerascnn.data.arguments import common
 from kerascnn.data.dataset import ArraySplit, Dataset, Split, joined
 from kerascnn.data.examples import Arrays, Contents, Examples, Options, Source
-from kerascnn.data.images import Shape
+from kerascnn.data.images import Shape, eight_bits
 from kerascnn.data.index import Names, shown
 from kerascnn.errors import ArgumentError, BrokenPluginError, DataError, UnknownNameError
 from kerascnn.words import counted
@@ -120,12 +122,30 @@ def read_source(source: str, options: Options) -> Contents:
             f"The path of {shown(source)} is no UTF-8: rename the folder or file, or make a link."
         )
     found, argument = _find(source)
-    contents = found.read(argument, options)
+    argument, reading = common(argument)
+    if Image.MAX_IMAGE_PIXELS and reading.pixels > 2 * Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = reading.pixels  # Pillow has no other way to be told
+    contents = found.read(argument, replace(options, reading=reading))
+    if reading.range:
+        contents = replace(
+            contents,
+            splits={name: _scaled(part, reading.range) for name, part in contents.splits.items()},
+        )
     for name, examples in contents.splits.items():
         _check(source, name, examples, len(contents.class_names))
     if found.licence and contents.licence == Contents.licence:
         return replace(contents, licence=found.licence)
     return contents
+
+
+def _scaled(examples: Examples, limits: tuple[float, float]) -> Examples:
+    """Arrays as uint8; encoded images are scaled when they are read."""
+    if not isinstance(examples, Arrays) or examples.images.dtype.kind not in "biuf":
+        return examples
+    images = np.empty(examples.images.shape, "uint8")
+    for start in range(0, len(images), 256):
+        images[start : start + 256] = eight_bits(examples.images[start : start + 256], limits)
+    return Arrays(images, examples.labels)
 
 
 def _find(source: str) -> tuple[Source, str]:
@@ -187,7 +207,7 @@ def _check(source: str, split: str, examples: Examples, classes: int) -> None:
             raise DataError(
                 f"{source}: the {split} images must be uint8 [n, height, width, channels] with "
                 f"values in 0..255, one for each label. Received: {images.dtype} "
-                f"{list(images.shape)} and {len(labels)} labels."
+                f"{list(images.shape)} and {len(labels)} labels.{_range_of(images)}"
             )
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
@@ -195,6 +215,16 @@ def _check(source: str, split: str, examples: Examples, classes: int) -> None:
             f"{source}: {len(wrong)} {split} labels are out of range: expected 0 to "
             f"{classes - 1}. Received: {labels[wrong[0]]} at position {wrong[0]}."
         )
+
+
+def _range_of(images: np.ndarray) -> str:
+    """What to do about images of another dtype."""
+    if images.dtype == np.uint8 or images.dtype.kind not in "biuf" or not images.size:
+        return ""
+    return (
+        f" To have them scaled, add ?range=BLACK:WHITE to the source; their values are "
+        f"{np.nanmin(images):g} to {np.nanmax(images):g}."
+    )
 
 
 def _chosen(source: str, contents: Contents, split: str | None) -> dict[str, Examples]:

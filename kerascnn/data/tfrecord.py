@@ -25,7 +25,7 @@ import os
 import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ from kerascnn import cache
 from kerascnn.data import encoded
 from kerascnn.data.arguments import SPLITS, parsed
 from kerascnn.data.examples import Contents, Encoded, Options, Source
-from kerascnn.data.images import Shape
+from kerascnn.data.images import AS_THEY_ARE, Reading, Shape
 from kerascnn.data.index import Names
 from kerascnn.errors import DataError
 
@@ -78,7 +78,7 @@ class Records(Encoded):
         offset: int64 `[n]`, where it begins.
         prints: uint64 `[n]`, FarmHash's fingerprint of the encoded image.
         feature: that holds the image.
-        labels, shape: see `Encoded`.
+        labels, shape, reading: see `Encoded`.
     """
 
     paths: tuple[str, ...]
@@ -89,6 +89,7 @@ class Records(Encoded):
     feature: str
     labels: np.ndarray
     shape: Shape
+    reading: Reading = AS_THEY_ARE
 
     def name(self, position: int) -> str:
         """File and record, such as "train-00000-of-00010[12]"."""
@@ -126,15 +127,12 @@ class Records(Encoded):
 
     def take(self, index: np.ndarray) -> Records:
         """The examples at these positions."""
-        return Records(
-            self.paths,
-            self.file[index],
-            self.number[index],
-            self.offset[index],
-            self.prints[index],
-            self.feature,
-            self.labels[index],
-            self.shape,
+        return replace(
+            self,
+            **{
+                name: getattr(self, name)[index]
+                for name in ("file", "number", "offset", "prints", "labels")
+            },
         )
 
 

@@ -3,6 +3,7 @@
 import functools
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from kerascnn import data
-from kerascnn.data import encoded
+from kerascnn.data import checking, encoded
 from kerascnn.errors import ArgumentError, DataError
 
 load = functools.partial(data.load, echo=None)
@@ -277,3 +278,34 @@ def test_large_sets_are_not_read_when_loading(colours, monkeypatch):
     photos = load(f"folder:{colours}", input_shape=(32, 32, 3))
     assert sum(getattr(photos, name).size for name in SPLITS) == 60
     assert any("padded with zeros if they are at most 8 pixels smaller" in n for n in photos.notes)
+
+
+def test_twelve_bits_in_sixteen_are_told_and_can_be_scaled(tmp_path):
+    """In files and in arrays; and `data check` says so, too."""
+    case = Path(__file__).parent / "12-bit-in-16.tif"
+    for number in range(4):
+        (tmp_path / "ab"[number % 2]).mkdir(exist_ok=True)
+        shutil.copy(case, tmp_path / "ab"[number % 2] / f"{number}.tif")
+    source = f"folder:{tmp_path}"
+    dark = load(source, split="all")
+    assert any("add ?range=0:4095 to the source" in note for note in dark.notes)
+    assert any("?range=0:4095" in hint for hint in checking.check(source).hints)
+    light = load(f"{source}?range=0:4095", split="all")
+    assert not any("range" in note for note in light.notes)
+    assert "4 images are scaled from 0:4095 to 8 bits." in light.notes
+    assert dark.test.example(0)[0].max() < 17
+    assert light.test.example(0)[0].max() > 200
+    assert light.test.original(0).max() > 200
+    assert checking.check(f"{source}?range=0:4095").changes == {"scaled from 0:4095 to 8 bits": 4}
+    rows = "".join(f"{'ab'[n % 2]}/{n}.tif,{n % 2}\n" for n in range(4))
+    (tmp_path / "list.csv").write_text("path,label\n" + rows)
+    for other in (f"csv:{tmp_path / 'list.csv'}", f"{source}?labels={tmp_path / 'list.csv'}"):
+        again = load(f"{other}{'&' if '?' in other else '?'}range=0:4095", split="all")
+        np.testing.assert_array_equal(again.test.example(0)[0], light.test.example(0)[0])
+    for wrong in ("4095", "9:9", "a:b", "0:inf", ""):
+        with pytest.raises(DataError, match="range must be"):
+            load(f"{source}?range={wrong}")
+    with pytest.raises(DataError, match=r"max_pixels must be a number"):
+        load(f"{source}?max_pixels=-3")
+    with pytest.raises(DataError, match=r"pixels, of 10 allowed.*max_pixels=N"):
+        load(f"{source}?max_pixels=10", input_shape=(8, 8, 1))

@@ -1,11 +1,13 @@
 """Files of every kind come out as a person sees them, in the size the network takes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kerascnn.data import images
+from kerascnn.data import images, jpeg
 from kerascnn.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -97,7 +99,100 @@ def test_an_opaque_alpha_channel_changes_nothing(tmp_path):
     opaque = np.dstack([COLOUR, np.full((6, 4), 255, "uint8")])
     pixels, changes = decode(save(tmp_path / "a.png", opaque))
     np.testing.assert_array_equal(pixels, COLOUR)
+    assert changes == ("converted from RGBA to RGB",)
+    grey = Image.merge("LA", [Image.new("L", (2, 2), 9), Image.new("L", (2, 2), 255)])
+    pixels, changes = decode(save(tmp_path / "g.png", grey))
+    assert (pixels.shape, changes) == ((2, 2, 1), ("converted from LA to L",))
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([0, 0, 0, 50, 60, 70])
+    _, changes = decode(save(tmp_path / "p.png", palette, transparency=1))
+    assert changes == ("converted from P with transparency to RGB",)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_is_none_changes_nothing(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels, changes = decode(save(tmp_path / "a.png", COLOUR, exif=exif))
+    np.testing.assert_array_equal(pixels, COLOUR)
     assert changes == ()
+    content = save(tmp_path / "a.jpg", COLOUR, exif=exif).read_bytes()
+    assert decode(tmp_path / "a.jpg")[1] == ()
+    assert jpeg.plain(content) == (6, 4, 3)
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "avif", "jp2", "tga", "pbm", "dib", "webp"])
+def test_further_formats_are_images(tmp_path, suffix):
+    name = f"a.{suffix.upper()}"
+    if not images.is_image(name):
+        pytest.skip("this Pillow lacks the codec")
+    kind = {"jfif": "JPEG", "jp2": "JPEG2000", "pbm": "PPM"}.get(suffix, suffix)
+    save(tmp_path / name, np.full((16, 16, 3), 90, "uint8"), format=kind)
+    np.testing.assert_allclose(decode(tmp_path / name)[0], 90, atol=3)
+    assert decode(name, None, (tmp_path / name).read_bytes())[0].shape == (16, 16, 3)
+
+
+def test_formats_that_start_programs_are_not_read(tmp_path):
+    """Pillow hands EPS to Ghostscript, whatever the file's name is."""
+    with Image.new("RGB", (4, 4)) as image:
+        image.save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png .*of no known image format"):
+        decode(tmp_path / "a.png")
+
+
+def test_further_images_in_a_file_are_told(tmp_path):
+    frames = [Image.new("L", (4, 4), value) for value in (50, 200)]
+    for suffix in ("gif", "tif", "webp"):
+        path = tmp_path / f"a.{suffix}"
+        frames[0].save(path, save_all=True, append_images=frames[1:])
+        pixels, changes = decode(path)
+        assert "the first of several in its file" in changes
+        assert abs(int(pixels[0, 0, 0]) - 50) < 3
+
+
+def test_the_most_pixels_are_an_option(tmp_path):
+    path = save(tmp_path / "a.jpg", np.zeros((100, 200, 3), "uint8"))
+    few, enough = images.Reading(pixels=19_999), images.Reading(pixels=20_000)
+    with pytest.raises(DataError, match=r"a\.jpg .*20,000 pixels, of 19,999 .*\?max_pixels=N"):
+        images.read(path, (8, 8, 3), None, few)
+    with pytest.raises(DataError, match="max_pixels"):
+        images.inspect(path, None, few)
+    images.read(path, (8, 8, 3), None, enough)
+    content = path.read_bytes()
+    assert jpeg.plan(content, (8, 8, 3), few.pixels) is None
+    assert jpeg.plan(content, (8, 8, 3), enough.pixels)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_range_is_what_becomes_black_and_white(tmp_path, suffix):
+    wide = np.array([[100, 0, 4195, 2148, 65535]], "uint16")
+    path = save(tmp_path / f"a.{suffix}", wide)
+    pixels, changes = decode(path, None, None, images.Reading(range=(100, 4195)))
+    assert pixels[..., 0].tolist() == [[0, 0, 255, 128, 255]]
+    assert changes == ("scaled from 100:4195 to 8 bits",)
+
+
+def test_a_range_makes_other_numbers_readable(tmp_path):
+    reading = images.Reading(range=(-1, 1))
+    for values in (
+        np.array([[-1, 0, 1, np.nan]], "float32"),
+        np.array([[-1, 0, 1, -7]], "int32"),
+    ):
+        path = save(tmp_path / "a.tif", values)
+        with pytest.raises(DataError, match=r"unknown range; add \?range=BLACK:WHITE"):
+            decode(path)
+        assert decode(path, None, None, reading)[0][..., 0].tolist() == [[0, 128, 255, 0]]
+
+
+def test_bits_that_are_hardly_used_are_told():
+    path = Path(__file__).parent / "12-bit-in-16.tif"
+    most = images.peak(path)
+    assert 2**11 < most < 2**12
+    assert "?range=0:4095" in images.range_hint(most)
+    assert images.inspect(path).peak == most
+    assert images.range_hint(60_000) is None
+    assert images.range_hint(None) is None
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])

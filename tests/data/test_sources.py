@@ -199,6 +199,19 @@ class TestNpz:
             with pytest.raises(DataError, match=r"one class an image.*several labels or none"):
                 load(write(images=images, labels=wrong))
 
+    def test_a_range_makes_arrays_of_other_numbers_readable(self, write):
+        numbers = np.linspace(0, 4095, 6 * 16).reshape(6, 4, 4)
+        for images, limits in (
+            (numbers.astype("uint16"), "0:4095"),
+            (numbers / 4095, "0:1"),
+            (numbers / 4095 * 2 - 1, "-1:1"),
+        ):
+            source = write(images=images, labels=np.arange(6) % 2)
+            with pytest.raises(DataError, match=r"add \?range=BLACK:WHITE .* values are -?\d"):
+                load(source)
+            scaled = arrays(load(f"{source}?range={limits}", split="all").test)[..., 0]
+            np.testing.assert_allclose(scaled, numbers / 4095 * 255, atol=1)
+
     def test_what_an_array_declares_is_compared_with_what_is_there(self, tmp_path, monkeypatch):
         path = tmp_path / "set.npz"
         header = io.BytesIO()
