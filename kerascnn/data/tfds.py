@@ -80,7 +80,7 @@ def _require_connection(name: str, builder: Any) -> None:
     Raises:
         DataError: a host of the set's files has no address, and no proxy is asked.
     """
-    hosts = {urlsplit(url).hostname for url in builder.url_infos}
+    hosts = {urlsplit(url).hostname for url in builder.url_infos or ()}
     for host in sorted(filter(None, hosts)):
         if getproxies() and not proxy_bypass(host):
             continue
