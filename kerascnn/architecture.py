@@ -282,6 +282,10 @@ class Architecture:
         self._check_call(include_top, pooling, name)
         _check_activation(classifier_activation, f"{self.name}: classifier_activation")
         classes = self._check_classes(classes)
+        if weights is not None:
+            from kerascnn.weights.pretrained import require
+
+            require(self, weights, values)
         inputs, sources = self._inputs(include_top, input_tensor, input_shape)
         check_input(self, values, inputs.shape[1:], classes if include_top else None)
         outputs = self.trunk(inputs, values)
@@ -296,7 +300,7 @@ class Architecture:
         if weights is not None:
             from kerascnn.weights.pretrained import load_into
 
-            load_into(model, self, weights, values, include_top=include_top)
+            load_into(model, self, weights, values, include_top=include_top, inputs=input_tensor)
         return model
 
     def _check_known(self, arguments: Mapping[str, Any]) -> None:

@@ -135,6 +135,19 @@ def sole_maker(tensor: Any) -> Any:
     return operation if alone and len(operation._inbound_nodes[0].output_tensors) == 1 else None
 
 
+def leaf_layers(model: Any) -> list[Any]:
+    """A model's layers in their order, those of nested models in place of the models."""
+    found: list[Any] = []
+    for layer in model.layers:
+        found += leaf_layers(layer) if is_model(layer) else [layer]
+    return found
+
+
+def calls_behind(model: Any, tensors: Iterable[Any]) -> list[Call]:
+    """As `calls`, but only what lies between these tensors and the model's outputs."""
+    return _trace(functional(model).outputs, known=tensors)
+
+
 def calls(model: Any) -> list[Call]:
     """Every call between a functional model's inputs and outputs, each after those it needs.
 

@@ -41,6 +41,7 @@ class Report:
         initial: left at their initial values: the classifier for another number of classes.
         unused: what the source has for layers of the head that the model doesn't have.
         notes: anything else that a user should know.
+        ignored: what else a training script has put beside the weights.
     """
 
     origin: str
@@ -49,6 +50,7 @@ class Report:
     initial: tuple[str, ...]
     unused: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{len(self.loaded) + len(self.adapted)} arrays loaded from {self.origin}."]
@@ -60,11 +62,13 @@ class Report:
             lines.append(f"Left at their initial values: {_some(self.initial)}.")
         if self.unused:
             lines.append(f"Not needed by this model: {_some(self.unused)}.")
+        if self.ignored:
+            lines.append(f"Ignored in the file: {_some(self.ignored, 8)}.")
         return "\n".join([*lines, *self.notes])
 
     def tell(self) -> None:
         """Print to stderr, if there is more to say than that everything was loaded as it was."""
-        if self.adapted or self.initial or self.notes:
+        if self.adapted or self.initial or self.notes or self.ignored:
             print(self, file=sys.stderr)
 
 
@@ -74,19 +78,33 @@ def _some(names: Any, most: int = 4) -> str:
     return ", ".join(names[:most]) + more
 
 
-def load(model: Any, weights: Any, *, source: str | None = None, verbose: bool = True) -> Report:
+def load(
+    model: Any,
+    weights: Any,
+    *,
+    source: str | None = None,
+    entry: str | None = None,
+    inputs: Any = None,
+    verbose: bool = True,
+) -> Report:
     """Load weights of ours, torchvision, timm or keras.applications into a model.
 
     Args:
-        model: a built functional model of kerascnn.
-        weights: a path (.keras, .weights.h5, .h5, .safetensors, .npz, .pth, .pt), a mapping of
-            names to arrays, or another `keras.Model`. Torch names have dots, ours slashes.
+        model: a built functional model or Sequential; models nested in it are taken apart.
+        weights: a path (.keras, .weights.h5, .h5, .safetensors, .npz, or PyTorch's .pth, .pth.tar,
+            .pt, .ckpt, .bin), a mapping of names to arrays, or another `keras.Model`. Torch names
+            have dots, ours slashes.
         source: who made them: "kerascnn", "torchvision", "timm" or "keras_applications"; None:
             found out from the names.
-        verbose: print the report to stderr if anything was adapted or left out.
+        entry: of a PyTorch checkpoint with several, the entry to take, such as "model_ema", or
+            what the wanted network's names begin with, such as "encoder_q"; None: the weights
+            themselves rather than their moving average.
+        inputs: load only the layers between this tensor and the model's outputs, such as the
+            `input_tensor` that a network was built upon; None: all.
+        verbose: print the report to stderr if anything was adapted, left out or ignored.
 
     Returns:
-        What was loaded, adapted, left at its initial value, and not needed.
+        What was loaded, adapted, left at its initial value, not needed, and ignored.
 
     Raises:
         WeightsError: the file can't be read, or the weights don't fit; the model is unchanged.
@@ -96,13 +114,22 @@ def load(model: Any, weights: Any, *, source: str | None = None, verbose: bool =
         raise ArgumentError(
             f"source must be None or one of {', '.join(SOURCES)}. Received: {source!r}."
         )
-    checkpoint = open_checkpoint(weights)
+    checkpoint = open_checkpoint(weights, entry)
+    if entry is not None and checkpoint.layout != "torch":
+        raise WeightsError(
+            f"{checkpoint.origin} has one network's weights; entry chooses among those of a "
+            f"PyTorch checkpoint. Omit it. Received: {entry!r}."
+        )
     _check_layout(checkpoint, source)
-    canonical = convert(checkpoint)
+    canonical = convert(checkpoint, entry if checkpoint.entry != entry else None)
     if source == "keras_applications" and canonical.epsilon is None:
-        canonical = Canonical(canonical.tensors, KERAS_EPSILON, canonical.theirs)
-    report = assign(model, canonical, checkpoint.origin)
-    report = replace(report, notes=_differences(model, checkpoint))
+        canonical = replace(canonical, epsilon=KERAS_EPSILON)
+    report = assign(model, canonical, checkpoint.origin, inputs)
+    report = replace(
+        report,
+        notes=_differences(model, checkpoint),
+        ignored=checkpoint.ignored + canonical.ignored,
+    )
     if verbose:
         report.tell()
     return report
@@ -120,11 +147,13 @@ def _check_layout(checkpoint: Checkpoint, source: str | None) -> None:
 
 def _differences(model: Any, checkpoint: Checkpoint) -> tuple[str, ...]:
     """What fits the weights' shapes and still computes something else than they were trained in."""
+    from kerascnn.keras_internals import leaf_layers
+
     strided = (
         re.fullmatch(r"conv\d+_block1_1_conv", layer.name)
         and layer.kernel_size == (1, 1)
         and max(layer.strides) > 1
-        for layer in model.layers
+        for layer in leaf_layers(model)
     )
     if checkpoint.layout != "torch" or not any(strided):
         return ()
@@ -135,38 +164,45 @@ def _differences(model: Any, checkpoint: Checkpoint) -> tuple[str, ...]:
     )
 
 
-def assign(model: Any, canonical: Canonical, origin: str) -> Report:
+def assign(model: Any, canonical: Canonical, origin: str, inputs: Any = None) -> Report:
     """Check canonical weights against a model, adapt what may be adapted, then assign them all.
 
     Raises:
         WeightsError: they don't fit; the message lists names and shapes.
     """
-    plan = _Plan(model, canonical, origin)
+    plan = _Plan(model, canonical, origin, inputs)
     for name, array in plan.tensors.items():
-        plan.variables[name].assign(np.asarray(array, "float32"))
+        variable = plan.variables[name]
+        variable.assign(np.asarray(array).astype(np.dtype(variable.dtype)))
     return plan.report()
 
 
 class _Plan:
     """What goes where; built step by step, each step noting what it changed."""
 
-    def __init__(self, model: Any, canonical: Canonical, origin: str) -> None:
+    def __init__(self, model: Any, canonical: Canonical, origin: str, inputs: Any) -> None:
         self.model = model
         self.origin = origin
+        self.layers = _layers(model, inputs)
         self.variables = {
-            f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.weights
+            f"{layer.name}/{v.name}": v for layer in self.layers for v in layer.weights
         }
+        self.head = _head(self.layers)
         self.tensors: Arrays = dict(canonical.tensors)
         self.theirs = dict(canonical.theirs)
         self.adapted: dict[str, str] = {}
         self.initial: list[str] = []
+        self.unused: list[str] = []
+        self.other_head: list[str] = []
+        self.renamed = self._rename_classifier()
         self._number_to_name()
-        self.unused = self._take_unused_head()
+        self._take_unused_head()
         self._fold_biases()
         self._shift_epsilon(canonical.epsilon)
         self._fit_input_channels()
         self._convolve_dense()
         self._leave_classifier()
+        self._leave_head()
         self._check()
 
     def report(self) -> Report:
@@ -175,7 +211,7 @@ class _Plan:
 
     def _number_to_name(self) -> None:
         """Keras's files number a layer's variables, in the order of their creation."""
-        for layer in self.model.layers:
+        for layer in self.layers:
             numbers = itertools.takewhile(
                 self.tensors.__contains__, (f"{layer.name}/{n}" for n in itertools.count())
             )
@@ -190,16 +226,42 @@ class _Plan:
                 self.tensors[new] = self.tensors.pop(old)
                 self.theirs[new] = self.theirs.get(old, old)
 
-    def _take_unused_head(self) -> list[str]:
-        layers = {layer.name for layer in self.model.layers}
-        unused = [
-            name
-            for name in self.tensors
-            if (layer := name.rpartition("/")[0]) not in layers and _HEAD.fullmatch(layer)
+    def _rename_classifier(self) -> str | None:
+        """A classifier of another name: theirs that is called so, or the only dense layer left.
+
+        Returns:
+            The layer of ours that has it now.
+        """
+        theirs = _by_layer(self.tensors)
+        ours = _classifier(self.layers, self.head)
+        names = {layer.name for layer in self.layers}
+        dense = [
+            layer
+            for layer, arrays in theirs.items()
+            if layer not in names and any(self.tensors[name].ndim == 2 for name in arrays)
         ]
-        for name in unused:
+        found = ["logits"] if "logits" in dense else dense
+        if ours is None or ours in theirs or len(found) != 1 or "." in found[0]:
+            return None
+        for old in theirs[found[0]]:
+            new = f"{ours}/{old.rpartition('/')[2]}"
+            self.tensors[new] = self.tensors.pop(old)
+            self.theirs[new] = self.theirs.pop(old, old)
+        return ours
+
+    def _take_unused_head(self) -> None:
+        """What they have behind the trunk and the model doesn't: dense layers and their like."""
+        names = {layer.name for layer in self.layers}
+        extra = {k: v for k, v in _by_layer(self.tensors).items() if k not in names}
+        unused = [layer for layer in extra if _HEAD.fullmatch(layer)]
+        rest = [layer for layer in extra if layer not in unused]
+        ranks = {self.tensors[name].ndim for layer in rest for name in extra[layer]}
+        if 2 in ranks and max(ranks) == 2:
+            self.other_head = [self._extra(name) for layer in rest for name in extra[layer]]
+            unused += rest
+        for name in [name for layer in unused for name in extra[layer]]:
+            self.unused.append(self._their(name))
             del self.tensors[name]
-        return [self._their(name) for name in unused]
 
     def _fold_biases(self) -> None:
         """`BN(x + bias)` is `BN(x)` with the bias taken off the mean: exact, also in training."""
@@ -220,7 +282,7 @@ class _Plan:
         """
         if epsilon is None:
             return
-        for layer in self.model.layers:
+        for layer in self.layers:
             name, scale = f"{layer.name}/moving_variance", f"{layer.name}/gamma"
             ours = getattr(layer, "epsilon", None)
             theirs = epsilon if isinstance(epsilon, float) else epsilon.get(layer.name)
@@ -268,16 +330,37 @@ class _Plan:
 
     def _leave_classifier(self) -> None:
         """A classifier for another number of classes keeps its initial values."""
-        for layer in self.model.layers:
-            kernel = f"{layer.name}/kernel"
-            if not _CLASSIFIER.fullmatch(layer.name) or kernel not in self.tensors:
+        for layer in self.layers:
+            names = [f"{layer.name}/{variable.name}" for variable in layer.weights]
+            pairs = [(n, self.tensors[n].shape, self.shape(n)) for n in names if n in self.tensors]
+            if all(theirs == ours for _, theirs, ours in pairs):
+                if layer.name == self.renamed:
+                    taken = {name: f"it is {self._their(name)} in the file" for name, _, _ in pairs}
+                    self.adapted = taken | self.adapted
                 continue
-            theirs, ours = self.tensors[kernel].shape, tuple(self.variables[kernel].shape)
-            if theirs[:-1] == ours[:-1] and theirs[-1] != ours[-1]:
-                names = [n for n in self.variables if n.startswith(f"{layer.name}/")]
+            classes = _CLASSIFIER.fullmatch(layer.name) and all(map(_other_classes, pairs))
+            if classes or layer.name == self.renamed:
                 self.initial += names
-                for name in names:
-                    self.tensors.pop(name, None)
+                for name, _, _ in pairs:
+                    del self.tensors[name]
+
+    def _leave_head(self) -> None:
+        """A head that they don't have keeps its initial values, if they have another instead.
+
+        So do auxiliary classifiers, which serve training alone, and what was put behind a nested
+        model: then nobody expects it in the file.
+        """
+        present = _by_layer(self.tensors)
+        missing = [
+            layer
+            for layer in self.layers
+            if layer.weights and layer.name not in present and layer.name in self.head
+            if f"{layer.name}/{layer.weights[0].name}" not in self.initial
+        ]
+        another = self.unused or len(self.model.layers) < len(self.layers)
+        for layer in missing:
+            if another or layer.name.startswith("aux"):
+                self.initial += [f"{layer.name}/{variable.name}" for variable in layer.weights]
 
     def _check(self) -> None:
         expected = [name for name in self.variables if name not in self.initial]
@@ -293,7 +376,7 @@ class _Plan:
         lines = [
             f"{self.origin} doesn't fit {self.model.name}; nothing was loaded.",
             *_listed("Not in the weights", [self._missing(name, extra) for name in missing]),
-            *_listed("Not in the model", [self._extra(name) for name in extra]),
+            *_listed("Not in the model", [*map(self._extra, extra), *self.other_head]),
             *_listed("Of another shape", [self._wrong(name) for name in wrong]),
             *self._advice(missing, wrong),
         ]
@@ -327,7 +410,7 @@ class _Plan:
                 "trained with only. Use that input_shape or include_top=False, or for AlexNet and "
                 "VGG the argument grid, the side of the map it was trained with (6 and 7)."
             ]
-        if missing and all(_HEAD.fullmatch(name.rpartition("/")[0]) for name in missing):
+        if missing and all(name.rpartition("/")[0] in self.head for name in missing):
             return ["The weights have no classifier. Build the model with include_top=False."]
         return []
 
@@ -339,13 +422,80 @@ def _listed(title: str, items: list[str], most: int = 8) -> list[str]:
     return [f"{title}:", *(f"  {item}" for item in items[:most]), *more]
 
 
+def _layers(model: Any, inputs: Any) -> list[Any]:
+    """The layers to load, by distinct names; `inputs`: only those behind this tensor."""
+    from kerascnn.keras_internals import calls_behind, leaf_layers
+
+    layers = leaf_layers(model)
+    if inputs is not None:
+        behind = {id(call.operation) for call in calls_behind(model, [inputs])}
+        layers = [layer for layer in layers if id(layer) in behind]
+    names = [layer.name for layer in layers if layer.weights]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise WeightsError(
+            f"{model.name}: its nested models have several layers of one name, such as "
+            f"{doubled[0]!r}, which weights can't be told apart for. Load each nested model by "
+            "itself: kerascnn.weights.load(model.get_layer(NAME), weights)."
+        )
+    return layers
+
+
+def _head(layers: list[Any]) -> set[str]:
+    """The names of the layers of the classifiers: our names, and what follows the last map."""
+    convolutions = [
+        index
+        for index, layer in enumerate(layers)
+        if any(len(v.shape) > 2 for v in layer.weights) and not _HEAD.fullmatch(layer.name)
+    ]
+    behind = layers[convolutions[-1] + 1 if convolutions else 0 :]
+    names = [layer.name for layer in layers if _HEAD.fullmatch(layer.name)]
+    for index, layer in enumerate(behind):
+        output = getattr(layer, "output", None)
+        if len(getattr(output, "shape", ())) == 2:
+            return {*names, *(layer.name for layer in behind[index:])}
+    return set(names)
+
+
+def _classifier(layers: list[Any], head: set[str]) -> str | None:
+    """The layer that computes the model's scores."""
+    dense = [
+        layer.name
+        for layer in layers
+        if layer.name in head and any(len(v.shape) == 2 for v in layer.weights)
+    ]
+    named = [layer.name for layer in layers if layer.name == "logits"]
+    return next(iter([*named, *dense[-1:]]), None)
+
+
+def _by_layer(tensors: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The names of arrays by layer; torch's, which no rule knows, by module."""
+    found: dict[str, list[str]] = {}
+    for name in tensors:
+        found.setdefault(name.rpartition("/" if "/" in name else ".")[0], []).append(name)
+    return found
+
+
+def _other_classes(pair: tuple[str, tuple[int, ...], tuple[int, ...]]) -> bool:
+    """Whether shapes are the same, or differ in the number of classes alone."""
+    name, theirs, ours = pair
+    if theirs == ours:
+        return True
+    if len(theirs) != len(ours):
+        return False
+    axes = [axis for axis, sizes in enumerate(zip(theirs, ours)) if sizes[0] != sizes[1]]
+    return axes == [0] if name.endswith("/codes") else axes == [len(ours) - 1]
+
+
 def _normalization_after(model: Any) -> dict[str, str]:
     """The batch normalization that reads a layer's output, by the layer's name."""
-    from kerascnn.keras_internals import calls
+    from kerascnn.keras_internals import calls, is_model
 
     makers: dict[int, str] = {}
     after: dict[str, str] = {}
     for call in calls(model):
+        if is_model(call.operation):
+            after |= _normalization_after(call.operation)
         if hasattr(call.operation, "moving_mean"):
             after[makers.get(id(call.inputs[0]), "")] = call.operation.name
         makers |= {id(output): call.operation.name for output in call.outputs}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ import numpy as np
 from kerascnn.errors import WeightsError
 from kerascnn.weights import download
 from kerascnn.weights.loading import Report, load
-from kerascnn.weights.readers import EPSILON, open_checkpoint
+from kerascnn.weights.readers import EPSILON, open_checkpoint, require_known
 from kerascnn.weights.rules import convert
 from kerascnn.weights.sources import Source, find
+from kerascnn.words import did_you_mean
 
 if TYPE_CHECKING:
     from kerascnn.architecture import Architecture
@@ -27,6 +29,37 @@ RULES = 1
 """Raise it when the rules change what a converted file holds: older ones are then not used."""
 
 
+def require(
+    architecture: Architecture, weights: str | os.PathLike[str], arguments: Mapping[str, Any]
+) -> None:
+    """Refuse weights that don't exist, before anything is built or fetched.
+
+    Args:
+        architecture: whose model shall have them.
+        weights: "imagenet", "imagenet:PUBLISHER" or a file.
+        arguments: the complete arguments of the model.
+
+    Raises:
+        WeightsError: there are no such weights; the message says which there are.
+    """
+    if not isinstance(weights, (str, os.PathLike)):
+        raise WeightsError(
+            f'{architecture.name}: weights must be None, "imagenet" or a file; '
+            "kerascnn.weights.load(model, weights) takes mappings and models, too. "
+            f"Received: {type(weights).__name__}."
+        )
+    name = os.fspath(weights)
+    if name.partition(":")[0] == "imagenet":
+        find(architecture.name, name, arguments)
+    elif Path(name).expanduser().is_file():
+        require_known(Path(name))
+    else:
+        raise WeightsError(
+            f'{architecture.name}: weights must be None, "imagenet" or a file. '
+            f"There is no file {name!r}.{did_you_mean(name, ['imagenet'])}"
+        )
+
+
 def load_into(
     model: Any,
     architecture: Architecture,
@@ -34,6 +67,7 @@ def load_into(
     arguments: Mapping[str, Any],
     *,
     include_top: bool,
+    inputs: Any = None,
     verbose: bool = True,
 ) -> Report:
     """Load what `weights` names: "imagenet", "imagenet:PUBLISHER" or a file.
@@ -44,32 +78,43 @@ def load_into(
         weights: what to load.
         arguments: the complete arguments the model was built with.
         include_top: whether it has its classifier.
+        inputs: the tensor that the network was built upon, if not its own input.
         verbose: print the report to stderr if anything was adapted or left out.
 
     Raises:
         WeightsError: no such weights, they can't be fetched, or they don't fit.
     """
+    require(architecture, weights, arguments)
     name = os.fspath(weights)
-    if name.partition(":")[0] == "imagenet":
-        source = find(architecture.name, name, arguments)
-        kind = "top" if include_top or not source.no_top else "no_top"
-        file = f"{source.architecture}-{source.publisher}-{kind}.{RULES}.npz"
-        with download.folder("weights", file) as folder:
-            path = folder / file
-            if not path.exists():
-                with download.alone_in(folder):
-                    _prepare(source, kind, path)
-            report = load(model, path, verbose=False)
-        report = replace(report, notes=_changes(architecture, source, arguments))
-        if verbose:
-            report.tell()
-        return report
-    if not Path(name).expanduser().is_file():
-        raise WeightsError(
-            f'{architecture.name}: weights must be None, "imagenet" or a file. '
-            f"There is no file {name!r}."
-        )
-    return load(model, name, verbose=verbose)
+    if name.partition(":")[0] != "imagenet":
+        return load(model, name, inputs=inputs, verbose=verbose)
+    with published(architecture, name, arguments, include_top=include_top) as path:
+        report = load(model, path, inputs=inputs, verbose=False)
+    source = find(architecture.name, name, arguments)
+    report = replace(report, notes=_changes(architecture, source, arguments))
+    if verbose:
+        report.tell()
+    return report
+
+
+@contextlib.contextmanager
+def published(
+    architecture: Architecture, name: str, arguments: Mapping[str, Any], *, include_top: bool
+) -> Iterator[Path]:
+    """The file of published weights, fetched and converted if the cache hasn't got it.
+
+    Raises:
+        WeightsError: there are no such weights, or they can't be fetched.
+    """
+    source = find(architecture.name, name, arguments)
+    kind = "top" if include_top or not source.no_top else "no_top"
+    file = f"{source.architecture}-{source.publisher}-{kind}.{RULES}.npz"
+    with download.folder("weights", file) as folder:
+        path = folder / file
+        if not path.exists():
+            with download.alone_in(folder):
+                _prepare(source, kind, path)
+        yield path
 
 
 def _changes(

@@ -35,6 +35,7 @@ class Checkpoint:
             or None if that is unknown.
         legacy: whether it is a file in the layout of Keras 1 and 2.
         ignored: what else the file has, which is not read.
+        entry: the entry that was taken, where the file has several.
     """
 
     origin: str
@@ -43,6 +44,7 @@ class Checkpoint:
     epsilon: float | Mapping[str, float] | None = None
     legacy: bool = False
     ignored: tuple[str, ...] = ()
+    entry: str = ""
 
 
 def open_checkpoint(weights: Any, entry: str | None = None) -> Checkpoint:
@@ -53,7 +55,7 @@ def open_checkpoint(weights: Any, entry: str | None = None) -> Checkpoint:
 
     Args:
         weights: where they are.
-        entry: of a PyTorch checkpoint, the entry to take, such as "model_ema".
+        entry: of a PyTorch checkpoint, the entry to take if there is one of that name.
 
     Raises:
         WeightsError: there is no such file, it has an unknown suffix, or it is damaged; the message
@@ -66,9 +68,7 @@ def open_checkpoint(weights: Any, entry: str | None = None) -> Checkpoint:
     path = Path(weights).expanduser()
     if not path.is_file():
         raise WeightsError(f"There is no weight file {path}.")
-    reader = _reader(path)
-    if entry is not None and reader is not _torch:
-        raise WeightsError(f"{path} has no entries; only PyTorch's checkpoints have. Omit entry.")
+    reader = require_known(path)
     try:
         return checked(_torch(path, entry) if reader is _torch else reader(path))
     except WeightsError:
@@ -78,8 +78,12 @@ def open_checkpoint(weights: Any, entry: str | None = None) -> Checkpoint:
         raise WeightsError(f"{path} is damaged or not what its name says: {reason}.") from error
 
 
-def _reader(path: Path) -> Callable[[Path], Checkpoint]:
-    """The reader for a file's name; what torch's checkpoints are called says little."""
+def require_known(path: Path) -> Callable[[Path], Checkpoint]:
+    """The reader for a file, by its name's end.
+
+    Raises:
+        WeightsError: none is known; the message lists those that are.
+    """
     for suffix, reader in READERS.items():
         if path.name.endswith(suffix):
             return reader
@@ -114,13 +118,16 @@ def of_mapping(tensors: dict[str, np.ndarray], origin: str) -> Checkpoint:
 
 
 def of_model(model: Any) -> Checkpoint:
-    """The weights of a Keras model, its layers by name."""
+    """The weights of a Keras model, its layers by name, nested models' too."""
+    from kerascnn.keras_internals import leaf_layers
+
+    layers = leaf_layers(model)
     tensors = {
         f"{layer.name}/{variable.name}": np.asarray(variable)
-        for layer in model.layers
+        for layer in layers
         for variable in layer.weights
     }
-    epsilon = {x.name: x.epsilon for x in model.layers if hasattr(x, "moving_variance")}
+    epsilon = {x.name: x.epsilon for x in layers if hasattr(x, "moving_variance")}
     return Checkpoint(f"the model {model.name}", "keras", tensors, epsilon)
 
 
@@ -158,7 +165,7 @@ def _torch(path: Path, entry: str | None = None) -> Checkpoint:
     from kerascnn.weights import torch_file
 
     found = torch_file.read(path, entry)
-    return Checkpoint(str(path), "torch", found.tensors, ignored=found.ignored)
+    return Checkpoint(str(path), "torch", found.tensors, ignored=found.ignored, entry=found.entry)
 
 
 def _hdf5(path: Path) -> Checkpoint:

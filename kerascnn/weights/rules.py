@@ -12,7 +12,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,22 +35,36 @@ class Canonical:
         tensors: arrays by `layer/variable`.
         epsilon: of the batch normalization: one number, one for each layer, or unknown.
         theirs: what each array was called, where it was called something else.
+        ignored: arrays that belong to no layer of a network.
     """
 
     tensors: Arrays
     epsilon: float | Mapping[str, float] | None
     theirs: Mapping[str, str]
+    ignored: tuple[str, ...] = ()
 
 
-def convert(checkpoint: Checkpoint) -> Canonical:
+def convert(checkpoint: Checkpoint, network: str | None = None) -> Canonical:
     """Our names and layouts for the arrays of a checkpoint.
+
+    Args:
+        checkpoint: named arrays.
+        network: of torch's names, what those of the wanted network begin with; None: found out.
 
     Raises:
         WeightsError: the names belong to none of the families known here.
     """
-    if checkpoint.layout == "torch":
-        return _from_torch(checkpoint)
-    return _from_keras(checkpoint)
+    if checkpoint.layout != "torch":
+        return _from_keras(checkpoint)
+    try:
+        return _from_torch(checkpoint, network)
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        if isinstance(error, WeightsError):
+            raise
+        raise WeightsError(
+            f"{checkpoint.origin}: its names are those of a known network, its arrays are not "
+            f"({type(error).__name__}: {error})."
+        ) from error
 
 
 # --- PyTorch: torchvision's and timm's names -----------------------------------------------------
@@ -166,23 +180,61 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
-_WRAPPERS = ("module.", "_orig_mod.", "model.")
-"""What DataParallel, torch.compile and training frameworks put before every name."""
+_FIRST = ("conv1", "conv1.conv", "features.conv0", "features.0")
+"""What the families call their first convolution."""
+_CANDIDATES = 100
+"""The most modules of these names that are looked at."""
 
 
-def _unwrapped(tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    for prefix in _WRAPPERS:
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            return _unwrapped({n.removeprefix(prefix): array for n, array in tensors.items()})
-    return tensors
+def _network(
+    modules: Modules, origin: str, wanted: str | None
+) -> tuple[dict[str, Arrays], tuple[str, ...]]:
+    """The modules of the network itself, and the names of those beside it.
+
+    DataParallel, torch.compile, training frameworks and models made of a backbone and a head put a
+    prefix before every name: the one behind which most names are known.
+    """
+    ends = {end for end in _FIRST for m in modules if f".{m}".endswith(f".{end}")}
+    prefixes = {m.removesuffix(end) for m in modules for end in ends if f".{m}".endswith(f".{end}")}
+    known: dict[str, int] = {}
+    for prefix in sorted({"", *prefixes}, key=lambda p: (len(p), p))[:_CANDIDATES]:
+        inside = [m.removeprefix(prefix) for m in modules if m.startswith(prefix)]
+        known[prefix] = _recognized(inside)
+    most = max(known.values(), default=0)
+    best = [prefix for prefix, count in known.items() if count == most]
+    best = [""] if "" in best else best
+    if wanted is not None:
+        best = [prefix for prefix in known if prefix.rstrip(".") == wanted.rstrip(".")]
+        if not best:
+            names = ", ".join(repr(p.rstrip(".")) for p in known if p and known[p] == most)
+            raise WeightsError(
+                f"{origin}: entry must be one of its entries, or what its networks' names begin "
+                f"with: {names or 'nothing here'}. Received: {wanted!r}."
+            )
+    if len(best) > 1:
+        raise WeightsError(
+            f"{origin} holds several networks, whose names begin with {', '.join(best)}. Choose "
+            f"one: kerascnn.weights.load(model, weights, entry={best[0].rstrip('.')!r})."
+        )
+    inside = {m.removeprefix(best[0]): a for m, a in modules.items() if m.startswith(best[0])}
+    beside = [m for m in modules if not m.startswith(best[0])]
+    return inside, tuple(f"{m}.{leaf}".lstrip(".") for m in beside for leaf in modules[m])
 
 
-def _from_torch(checkpoint: Checkpoint) -> Canonical:
+def _recognized(modules: Sequence[str]) -> int:
+    """How many modules one family, or numbering, knows."""
+    numbered = sum(1 for m in modules if re.fullmatch(_NUMBERED, m))
+    counts = (sum(1 for m in modules if f.rename(m) is not None) for f in FAMILIES.values())
+    return max(numbered, *counts)
+
+
+def _from_torch(checkpoint: Checkpoint, entry: str | None) -> Canonical:
     modules: dict[str, Arrays] = defaultdict(dict)
-    for name, array in _unwrapped(checkpoint.tensors).items():
+    for name, array in checkpoint.tensors.items():
         module, _, leaf = name.rpartition(".")
         if leaf != "num_batches_tracked":
             modules[module][leaf] = array
+    modules, ignored = _network(modules, checkpoint.origin, entry)
     understood = _understand(modules, checkpoint.origin)
     tensors: Arrays = {}
     theirs: dict[str, str] = {}
@@ -196,9 +248,13 @@ def _from_torch(checkpoint: Checkpoint) -> Canonical:
             target = f"{layer}/{_VARIABLES[kind][leaf]}"
             theirs[target] = f"{module}.{leaf}"
             tensors[target] = _to_keras(array, kind, channels) if leaf == "weight" else array
-    for module in modules.keys() - understood.names.keys():
-        tensors |= {f"{module}.{leaf}": array for leaf, array in modules[module].items()}
-    return Canonical(tensors, understood.epsilon, theirs)
+    for module in [module for module in modules if module not in understood.names]:
+        named = {f"{module}.{leaf}".lstrip("."): a for leaf, a in modules[module].items()}
+        if max(array.ndim for array in named.values()) < 2:  # a loss's weights, a metric's counts
+            ignored += tuple(named)
+        else:
+            tensors |= named
+    return Canonical(tensors, understood.epsilon, theirs, ignored)
 
 
 _VARIABLES = {
@@ -240,19 +296,28 @@ def _to_keras(weight: np.ndarray, kind: str, channels: int) -> np.ndarray:
 
 
 def _understand(modules: Modules, origin: str) -> Understood:
-    if all(re.fullmatch(_NUMBERED, module) for module in modules):
-        return _numbered(modules, origin)
     found = [family.understand(modules) for family in FAMILIES.values()]
     best = max(found, key=lambda understood: len(understood.names))
+    numbered = {module: a for module, a in modules.items() if re.fullmatch(_NUMBERED, module)}
+    if len(numbered) > len(best.names):
+        best = _numbered(numbered, origin)
     unknown = [module for module in modules if module not in best.names]
     if len(unknown) <= len(best.names) // 4:  # that family, and a few extras to be listed
-        return best
+        return _with_classifier(best, modules, unknown)
     listed = [f"{module}.{leaf}".lstrip(".") for module in unknown for leaf in modules[module]]
     raise WeightsError(
         f"{origin}: these names belong to none of the known torch models ({', '.join(FAMILIES)}, "
         f"vgg, alexnet): {', '.join(listed[:10])}{' ...' if len(listed) > 10 else ''}. "
         "Rename them to layer/variable and pass the mapping."
     )
+
+
+def _with_classifier(understood: Understood, modules: Modules, unknown: list[str]) -> Understood:
+    """The classifier under another name: the only unknown dense layer."""
+    dense = [m for m in unknown if "weight" in modules[m] and modules[m]["weight"].ndim == 2]
+    if len(dense) != 1 or "logits" in understood.names.values():
+        return understood
+    return replace(understood, names=understood.names | {dense[0]: "logits"})
 
 
 _NUMBERED = r"features\.\d+|classifier\.\d+|pre_logits\.fc\d|head\.fc"

@@ -94,10 +94,12 @@ class StateDict:
     Attributes:
         tensors: arrays by name, in torch's layout.
         ignored: what else is in the file, such as "optimizer" or "args (argparse.Namespace)".
+        entry: the entry that it was found in.
     """
 
     tensors: dict[str, np.ndarray]
     ignored: tuple[str, ...] = ()
+    entry: str = ""
 
 
 def read(path: Path, entry: str | None = None) -> StateDict:
@@ -359,6 +361,7 @@ def _state_dict(
     return StateDict(
         {key: arrays.of(key, tensor) for key, tensor in tensors.items()},
         tuple(f"{key} ({_described(item)})" for key, item in beside.items()),
+        entry,
     )
 
 

@@ -1,5 +1,6 @@
 """Synthetic weights, checkpoints in PyTorch's file format, and a server of weight files."""
 
+import contextlib
 import io
 import itertools
 import json
@@ -117,7 +118,11 @@ def _pickled(content, buffer, more=()):
     def tensors(thing):
         if isinstance(thing, np.ndarray):
             return _Tensor(thing, next(keys))
-        return {k: tensors(v) for k, v in thing.items()} if isinstance(thing, dict) else thing
+        if hasattr(thing, "__dict__"):
+            thing.__dict__.update(tensors(thing.__dict__))
+        if type(thing) not in (dict, OrderedDict):
+            return thing
+        return type(thing)((k, tensors(v)) for k, v in thing.items())
 
     pickler = _Pickler(buffer, 2, more=more)
     with mock.patch.dict(sys.modules, _torch_stand_in()):
@@ -150,5 +155,31 @@ def write_legacy_torch(path, content):
 
 @pytest.fixture(scope="session")
 def torch_files():
-    """`zip(path, content)` and `legacy(path, content)` write PyTorch checkpoints."""
-    return SimpleNamespace(zip=write_torch, legacy=write_legacy_torch)
+    """`zip(path, content)` and `legacy(path, content)` write PyTorch checkpoints.
+
+    `named(module, name, **state)` is an object for them, `stand_ins(*objects)` lets it be written.
+    """
+    return SimpleNamespace(
+        zip=write_torch, legacy=write_legacy_torch, named=named, stand_ins=stand_ins
+    )
+
+
+def named(module, name, **state):
+    """An instance of a class that isn't installed, as pickle writes it: a name and its state."""
+    kind = type(name, (), {"__module__": module})
+    thing = kind()
+    thing.__dict__.update(state)
+    return thing
+
+
+@contextlib.contextmanager
+def stand_ins(*things):
+    """Their classes can be found by pickle, which insists on that when it writes."""
+    modules = {}
+    for thing in things:
+        kind = type(thing)
+        module = modules.setdefault(kind.__module__, ModuleType(kind.__module__))
+        setattr(module, kind.__name__, kind)
+        modules.setdefault(package := kind.__module__.partition(".")[0], ModuleType(package))
+    with mock.patch.dict(sys.modules, modules):
+        yield
