@@ -28,6 +28,14 @@ def test_info_and_training_print_nothing_on_stderr(tmp_path):
         assert ended.stderr == ""
 
 
+def test_a_notebook_has_no_greeting():
+    """`create` imports TensorFlow; whoever imports it without a notebook hears it as ever."""
+    create = "import kerascnn; kerascnn.create('lenet5')"
+    notebook = "import sys, types; sys.modules['ipykernel'] = types.ModuleType('ipykernel'); "
+    assert kerascnn(code=notebook + create).stderr == ""
+    assert "oneDNN" in kerascnn(code=create).stderr
+
+
 def test_verbose_shows_what_tensorflow_says():
     code = "from kerascnn import quiet; quiet.hush_tensorflow(); import tensorflow"
     assert "oneDNN" in kerascnn(code=code, KERASCNN_VERBOSE="1").stderr
