@@ -16,7 +16,7 @@ import typer
 from kerascnn.commands.groups import Group
 from kerascnn.commands.options import parse_shape
 from kerascnn.errors import ArgumentError, KerascnnError
-from kerascnn_tuning.plan import METRICS, TUNERS, Plan, parse_count
+from kerascnn_tuning.plan import METRICS, PRUNINGS, TUNERS, Plan, parse_count
 
 if TYPE_CHECKING:
     from kerascnn_tuning.finals import Finals
@@ -125,6 +125,17 @@ def search(
         1,
         help="Trainings of each trial, from other seeds; their mean counts.",
         rich_help_panel=TRIALS,
+    ),
+    prune: str = typer.Option(
+        "none",
+        help=f"One of {', '.join(PRUNINGS)}: end trials that are worse than half of the earlier.",
+        rich_help_panel=TRIALS,
+    ),
+    prune_after: int | None = typer.Option(
+        None, help="Epochs that every trial has; default: a quarter.", rich_help_panel=TRIALS
+    ),
+    warm_start: str | None = typer.Option(
+        None, help="Another study's directory, to begin with what it knows.", rich_help_panel=TRIALS
     ),
     retries: int = typer.Option(1, help="After errors that may pass.", rich_help_panel=TRIALS),
     failure_limit: int = typer.Option(
@@ -461,7 +472,16 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
         name: (name, _same)
         for name in (
             *("data", "tuner", "max_trials", "max_minutes", "epochs", "strategy", "precision"),
-            *("seed", "repeats", "retries", "failure_limit", "keep"),
+            *(
+                "seed",
+                "repeats",
+                "prune",
+                "prune_after",
+                "warm_start",
+                "retries",
+                "failure_limit",
+                "keep",
+            ),
         )
     },
 }
@@ -554,6 +574,9 @@ def _print_result(
         values = " ".join(f"{k}={v}" for k, v in row.values.items() if not k.startswith("tuner/"))
         table.add_row(row.id, str(row.epochs), *numbers, "yes" if row.id in front else "", values)
     console.print(table)
+    if study.plan.prune != "none":
+        ended = [row.status for row in study.trials]
+        console.print(f"{ended.count('PRUNED')} of {len(ended)} trials were pruned.")
     if study.plan.repeats > 1:
         console.print(f"Means and standard deviations of {study.plan.repeats} seeds.")
     if rows and len(rows) < FEWEST:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kerascnn_tuning.plan import Plan
+from kerascnn_tuning.study import PRUNED_AT
 
 BEST = 5
 
@@ -58,7 +59,10 @@ class Display:
         """Print its line."""
         started, values = self._running.pop(trial.trial_id, (None, {}))
         took = f"  {time.monotonic() - started:.1f} s" if started else ""
-        if trial.status == "COMPLETED":
+        if trial.metrics.exists(PRUNED_AT):
+            self._count += 1
+            text = f"pruned after {_epochs(int(trial.metrics.get_best_value(PRUNED_AT)))}{took}"
+        elif trial.status == "COMPLETED":
             names = self._plan.objectives
             scores = [trial.metrics.get_best_value(name) for name in names]
             self._ended.append((scores, trial.trial_id, values))

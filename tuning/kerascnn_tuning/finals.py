@@ -40,6 +40,7 @@ from kerascnn.training.config import plain
 from kerascnn.training.files import write_json, write_text
 from kerascnn.training.recipes import Recipe
 from kerascnn.training.run import Run
+from kerascnn.words import counted
 from kerascnn_tuning.errors import StudyError
 from kerascnn_tuning.problem import Configuration, Problem, joint_space, narrowed
 from kerascnn_tuning.searching import load_data
@@ -505,7 +506,8 @@ def print_finals(finals: Finals, say: Callable[..., None]) -> None:
         )
     say(table)
     verdict = finals.verdict[0].upper() + finals.verdict[1:]
-    say(f"{verdict} {finals.epochs} epochs, {finals.test_images:,} test images.")
+    epochs = counted(finals.epochs, "epoch", "epochs")
+    say(f"{verdict} {epochs}, {finals.test_images:,} test images.")
 
 
 def _number(name: str, value: float) -> str:

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from kerascnn_tuning.errors import SearchError, StudyError
 from kerascnn_tuning.internals import MetricsTracker, Trial, TrialStatus, unlocking
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.study import RESTORE, read_json, trial_files, usable
+from kerascnn_tuning.warm_start import FIRST, Known
 
 STATUSES = (TrialStatus.RUNNING, TrialStatus.INVALID, TrialStatus.COMPLETED, TrialStatus.FAILED)
 UNFINISHED = (TrialStatus.RUNNING, TrialStatus.INVALID)
@@ -42,9 +43,12 @@ class Guarded(keras_tuner.Oracle):
     gives up after 20 repetitions, long before a small space is exhausted.
 
     Attributes:
+        known: trials of another study, see `kerascnn_tuning.warm_start`.
         reason: why the search was stopped early; None if it wasn't.
         refused: how many proposals were refused.
     """
+
+    known: Sequence[Known] = ()
 
     def guard(self, problem: Problem, directory: Path, listener: Any = None) -> None:
         """Say what is searched and where the state is kept; continue from there if there is one.
@@ -140,10 +144,18 @@ class Guarded(keras_tuner.Oracle):
             return STOPPED
         if plan.max_trials and len(self.trials) >= plan.max_trials:
             return STOPPED
+        for one in self.known[:FIRST]:
+            if self.acceptable(one.values):
+                return {"status": TrialStatus.RUNNING, "values": dict(one.values)}
         return {"values": None, **self._propose(trial_id)}
 
     def _propose(self, trial_id: str) -> dict[str, Any]:
         return super().populate_space(trial_id)
+
+    def remembered(self) -> list[tuple[dict[str, Any], dict[str, float]]]:
+        """Values and scores of another study's trials that count, but for those tried here too."""
+        known = [one for one in self.known if one.scores]
+        return [(one.values, one.scores) for one in known if not self._duplicate(one.values)]
 
     @property
     def seconds(self) -> float:

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from kerascnn.errors import KerascnnError
 from kerascnn.training import strategies
+from kerascnn_tuning import warm_start
 from kerascnn_tuning.display import Display
 from kerascnn_tuning.errors import CannotStartError, SearchError
 from kerascnn_tuning.oracles import make_oracle
@@ -48,7 +49,10 @@ def run_chief(
         SearchError: it ended early.
     """
     refuse_at_once(plan, directory)
-    study = Study.begin(plan, directory, load_data(plan, console))
+    dataset = load_data(plan, console)
+    known = warm_start.gather(plan, directory, dataset, console.print)
+    study = Study.begin(plan, directory, dataset)
+    warm_start.write(directory, known)
     with study.locked("chief"), Display(plan, console) as display:
         oracle = make_oracle(study.problem, study.path / "oracle", Keeper(study, display))
         chief = Chief(

@@ -13,8 +13,9 @@ import keras_tuner
 import numpy as np
 
 from kerascnn.errors import ArgumentError
+from kerascnn_tuning import pruning, warm_start
 from kerascnn_tuning.guarded import PATIENCE, STOPPED, UNFINISHED, Guarded
-from kerascnn_tuning.internals import TrialStatus
+from kerascnn_tuning.internals import Trial, TrialStatus
 from kerascnn_tuning.problem import Problem
 
 
@@ -131,6 +132,7 @@ class BayesianOracle(Guarded, keras_tuner.oracles.BayesianOptimizationOracle):
 
     def _propose(self, trial_id: str) -> dict[str, Any]:
         finished = [t for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
+        finished += self._elsewhere()
         if len(finished) < self._initial_points():
             return self._random_trial()
         rng = np.random.default_rng([self.seed, len(self.trials)])
@@ -147,6 +149,17 @@ class BayesianOracle(Guarded, keras_tuner.oracles.BayesianOptimizationOracle):
                 return {"status": TrialStatus.RUNNING, "values": values}
             self.refused += 1
         return self._random_trial()  # a small space, or a budget that only a rare point keeps
+
+    def _elsewhere(self) -> list[Trial]:
+        """What is known from another study, in the form of trials."""
+        found = []
+        for values, scores in self.remembered():
+            point = self.hyperparameters.copy()
+            point.values = values
+            trial = Trial(hyperparameters=point, status=TrialStatus.COMPLETED)
+            trial.score = scores[self.objective.name]
+            found.append(trial)
+        return found
 
     def _fit(self, finished: list[Any]) -> Any:
         """Fit the process to the trials; the place of the best one, `[dimensions]`.
@@ -263,6 +276,7 @@ def make_oracle(problem: Problem, directory: Path, listener: Any = None) -> Guar
         StudyError: the state is damaged.
     """
     plan = problem.plan
+    pruning.check(problem)
     hyperparameters = problem.hyperparameters()
     if not hyperparameters.space:
         raise ArgumentError("Every parameter is fixed: there is nothing to search.")
@@ -285,4 +299,5 @@ def make_oracle(problem: Problem, directory: Path, listener: Any = None) -> Guar
         kinds = {"random": RandomOracle, "bayesian": BayesianOracle, "grid": GridOracle}
         oracle = kinds[plan.tuner](**common)
     oracle.guard(problem, directory, listener)
+    oracle.known = warm_start.read(directory.parent, problem)
     return oracle

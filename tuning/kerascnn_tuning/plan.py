@@ -14,8 +14,9 @@ from typing import Any
 from kerascnn import registry
 from kerascnn.errors import ArgumentError, UnknownNameError
 from kerascnn.files import read_toml, shortened
-from kerascnn.training.recipes import Recipe
+from kerascnn.training.recipes import OPTIMIZERS, Recipe
 
+PRUNINGS = ("none", "median")
 TUNERS = ("random", "bayesian", "hyperband", "grid", "optuna")
 # What a trial reports; a larger value is better for none of them.
 METRICS = (
@@ -34,10 +35,13 @@ STRATEGIES = "auto, none, mirrored, mirrored:N or multiworker"
 _UNITS = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 _COUNTS = {  # field → its least value
     **dict.fromkeys(("max_trials", "max_params", "max_macs", "max_memory", "epochs"), 1),
-    **dict.fromkeys(("failure_limit", "keep", "repeats"), 1),
+    **dict.fromkeys(("failure_limit", "keep", "repeats", "prune_after"), 1),
     **dict.fromkeys(("retries", "seed"), 0),
 }
-_OPTIONAL = ("max_trials", "max_minutes", "max_params", "max_macs", "max_memory", "epochs")
+_OPTIONAL = (
+    *("max_trials", "max_minutes", "max_params", "max_macs", "max_memory", "epochs"),
+    "prune_after",
+)
 _LARGEST_SEED = 2**31
 
 
@@ -65,6 +69,11 @@ class Plan:
         seed: of the proposals, and of every trial; less than 2^31.
         repeats: how often each trial is trained, from seeds `seed`, `seed + 1` and so on; its
             metrics are the means.
+        prune: "median": a trial whose first objective is worse, after some epoch, than the median
+            of the earlier trials was, ends there; see `kerascnn_tuning.pruning`. Or "none".
+        prune_after: epochs that every trial has; None: a quarter of all.
+        warm_start: another study's directory, whose best trials are tried first; where its scores
+            are comparable, the others count as if they had been tried here.
         retries: how often a trial is repeated after an error that may pass.
         failure_limit: so many failed trials in a row stop the search.
         keep: of how many best trials the trained models stay; the Pareto front's stay too.
@@ -90,6 +99,9 @@ class Plan:
     precision: str = "float32"
     seed: int = 0
     repeats: int = 1
+    prune: str = "none"
+    prune_after: int | None = None
+    warm_start: str | None = None
     retries: int = 1
     failure_limit: int = 5
     keep: int = 3
@@ -98,6 +110,7 @@ class Plan:
         _require_text(self, "architecture", "data")
         _require_one_of(self.tuner, "tuner", TUNERS)
         _require_one_of(self.precision, "precision", PRECISIONS)
+        _require_one_of(self.prune, "prune", PRUNINGS)
         if not re.fullmatch(r"auto|none|multiworker|mirrored(:[1-9]\d*)?", str(self.strategy)):
             raise ArgumentError(f"strategy must be {STRATEGIES}. Received: {self.strategy!r}.")
         _require_numbers(self)
@@ -193,8 +206,10 @@ class Plan:
         architecture = registry.get(self.architecture)
         recipe = architecture.recipe or Recipe()
         known = [param.name for param in (*architecture.space, *recipe.space())]
+        former = [param.formerly for param in architecture.space if param.formerly]
+        rates = [f"learning_rate_{optimizer}" for optimizer in OPTIMIZERS]
         for name in (*self.start, *self.only, *self.fix, *self.choose, *self.range):
-            if name not in known:
+            if name not in (*known, *former, *rates):
                 raise ArgumentError(
                     f"The search has no parameter {shortened(name)}. It has: {', '.join(known)}."
                 )
@@ -265,6 +280,21 @@ def _require_shape(shape: object) -> None:
 def _require_consistent(plan: Plan) -> None:
     """Refuse what could only be meant otherwise, as one of two settings would be passed over."""
     _refuse_doubles("only", plan.only)
+    if plan.prune != "none" and plan.tuner == "hyperband":
+        raise ArgumentError(
+            "Hyperband ends the worse trials itself. Leave out --prune, or use another tuner."
+        )
+    if plan.prune_after is not None and plan.prune == "none":
+        raise ArgumentError(
+            "prune_after belongs to a pruning. Add --prune median, or leave it out."
+        )
+    if plan.warm_start is not None:
+        _require_text(plan, "warm_start")
+        if plan.tuner in ("hyperband", "grid"):
+            raise ArgumentError(
+                "A warm start is for the tuners random, bayesian and optuna. "
+                f"Received: {plan.tuner}."
+            )
     said = {
         "fix": set(plan.fix),
         "choose": set(plan.choose),

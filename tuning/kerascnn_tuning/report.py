@@ -28,7 +28,7 @@ ENOUGH = 10
 def write(study: Study) -> None:
     """Write or rewrite everything that follows from the trials."""
     write_leaderboard(study)
-    study.prune()
+    study.discard_models()
     study.copy_best()
     rows = study.leaderboard
     if rows:

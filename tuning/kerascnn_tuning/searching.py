@@ -13,7 +13,7 @@ from rich.text import Text
 from kerascnn.data import Dataset, load
 from kerascnn.errors import ArgumentError
 from kerascnn.training import strategies
-from kerascnn_tuning import report
+from kerascnn_tuning import report, warm_start
 from kerascnn_tuning.display import Display
 from kerascnn_tuning.errors import NO_OPTUNA, SearchError
 from kerascnn_tuning.internals import forget
@@ -77,7 +77,9 @@ def search_on(
     path = Path(directory or default_path(plan))
     refuse_at_once(plan, path)
     dataset = dataset or load_data(plan, console)
+    known = warm_start.gather(plan, path, dataset, console.print)
     study = Study.begin(plan, path, dataset)
+    warm_start.write(path, known)
     with study.locked("searching"), Display(plan, console) as display:
         runner = Runner(study.problem, dataset, study.path / "trials")
         oracle = make_oracle(study.problem, study.path / "oracle", Keeper(study, display))
@@ -169,5 +171,5 @@ class Keeper:
         """A trial has ended: its state is on the disk."""
         self._display.on_trial_end(trial)
         if trial.status in ("COMPLETED", "FAILED"):
-            self._study.prune()
+            self._study.discard_models()
             report.write_leaderboard(self._study)

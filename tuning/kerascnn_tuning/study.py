@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 RESTORE = "Restore it from a copy, or begin another study with another --dir."
 LARGEST = 2**26  # bytes of a file of JSON
+PRUNED_AT = "pruned_at"
+"""The metric by which an oracle's trial is known to be pruned: after how many epochs it ended."""
+PRUNED_FILE = "pruned.json"
 # What may change between two sessions of one search.
 FREE = ("max_trials", "max_minutes", "strategy", "retries", "failure_limit", "keep")
 
@@ -48,11 +51,11 @@ class Row:
 
     Attributes:
         id: its id, the name of its run directory.
-        status: RUNNING, INVALID (to be tried again), COMPLETED or FAILED.
+        status: RUNNING, INVALID (to be tried again), COMPLETED, PRUNED or FAILED.
         values: the searched hyperparameters that were active.
         arguments, training: complete arguments of the architecture and values of the recipe.
-        metrics: what it reported; empty unless it was completed.
-        reason: why it failed.
+        metrics: what it reported; empty unless it was completed or pruned.
+        reason: why it failed or was pruned.
         path: its run directory; of its repeats, in `repeats/1` and so on.
         epochs: for which it was trained.
         spread: standard deviation of each metric over the repeats; empty without any.
@@ -77,7 +80,7 @@ class Row:
     @property
     def ended(self) -> bool:
         """Whether it came to an end."""
-        return self.status in ("COMPLETED", "FAILED")
+        return self.status in ("COMPLETED", "PRUNED", "FAILED")
 
 
 @dataclass(frozen=True)
@@ -247,6 +250,7 @@ class Study:
             }
             spread: dict[str, float] = {}
             done = state["status"] == "COMPLETED"
+            pruned_at = metrics.pop(PRUNED_AT, None)
             if done and (path / "metrics.json").is_file():
                 # What came over the wire was rounded to single precision.
                 exact, spread = averaged([numbers(run.metrics) for run in runs_of(path)])
@@ -256,7 +260,7 @@ class Study:
                 raise KeyError(missing[0])
             return Row(
                 id=path.name,
-                status=state["status"],
+                status=state["status"] if pruned_at is None else "PRUNED",
                 values={
                     p.name: tidy(p, values[p.name])
                     for p in self.problem.space.scalars()
@@ -265,9 +269,9 @@ class Study:
                 arguments=found.arguments,
                 training=found.training,
                 metrics=metrics if done else {},
-                reason=None if done else state["message"],
+                reason=_why_pruned(path) if pruned_at else None if done else state["message"],
                 path=path,
-                epochs=int(values.get("tuner/epochs", self.problem.recipe.epochs)),
+                epochs=int(pruned_at or values.get("tuner/epochs", self.problem.recipe.epochs)),
                 spread=spread,
             )
 
@@ -313,7 +317,7 @@ class Study:
             raise StudyError(f"{self.path} has no completed trial yet.")
         return Run.open(self.path / "best")
 
-    def prune(self) -> None:
+    def discard_models(self) -> None:
         """Remove the models of trials that are neither among the best nor on the Pareto front."""
         rows = self.leaderboard
         kept = {row.id for row in [*rows[: self.plan.keep], *front(rows, self.axes)]}
@@ -346,6 +350,11 @@ def front(rows: list[Row], names: tuple[str, ...]) -> list[Row]:
 
     kept = [row for row in rows if not dominated(row)]
     return sorted(kept, key=lambda row: points[row.id])
+
+
+def _why_pruned(path: Path) -> str:
+    file = path / PRUNED_FILE
+    return str(read_json(file)["reason"]) if file.is_file() else "worse than the median"
 
 
 def trial_files(directory: Path) -> list[Path]:

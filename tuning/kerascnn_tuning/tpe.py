@@ -15,6 +15,7 @@ from kerascnn_tuning.errors import NO_OPTUNA
 from kerascnn_tuning.guarded import STOPPED, Guarded
 from kerascnn_tuning.internals import TrialStatus
 from kerascnn_tuning.problem import Problem
+from kerascnn_tuning.study import PRUNED_AT
 
 if TYPE_CHECKING:
     import optuna
@@ -79,9 +80,13 @@ class OptunaOracle(Guarded):
                 left_out -= 1
                 if left_out < 0:
                     known.append(as_optuna(space, values, None, states.PRUNED))
-            if trial.status == TrialStatus.COMPLETED:
+            if trial.metrics.exists(PRUNED_AT):
+                known.append(as_optuna(space, trial.hyperparameters.values, None, states.PRUNED))
+            elif trial.status == TrialStatus.COMPLETED:
                 scores = [trial.metrics.get_best_value(name) for name in objectives]
                 known.append(as_optuna(space, trial.hyperparameters.values, scores))
+        for values, scores in self.remembered():
+            known.append(as_optuna(space, values, [scores[name] for name in objectives]))
         rng = random.Random(f"{self.seed}/{number}")
         study = optuna.create_study(
             sampler=optuna.samplers.TPESampler(seed=rng.randrange(2**32)),
@@ -162,4 +167,5 @@ def export(study: Study, path: Path) -> None:
     for row in study.trials:
         if row.ended:
             scores = [row.metrics[name] for name in objectives] if row.completed else None
-            exported.add_trial(as_optuna(space, row.values, scores))
+            state = optuna.trial.TrialState.PRUNED if row.status == "PRUNED" else None
+            exported.add_trial(as_optuna(space, row.values, scores, state))

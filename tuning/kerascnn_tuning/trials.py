@@ -22,9 +22,10 @@ from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError, KerascnnError
 from kerascnn.training import trainer
 from kerascnn.training.run import Run
+from kerascnn_tuning import pruning
 from kerascnn_tuning.internals import Trial, TrialStatus
 from kerascnn_tuning.problem import Configuration, Problem
-from kerascnn_tuning.study import averaged, numbers
+from kerascnn_tuning.study import PRUNED_AT, averaged, numbers
 
 IDLE_SECONDS = 0.5
 """Between two requests for a trial; KerasTuner itself asks thousands of times."""
@@ -132,6 +133,7 @@ class Runner:
     def __init__(self, problem: Problem, dataset: Dataset, directory: Path) -> None:
         check_objectives(problem, dataset)
         self.problem, self.dataset, self.directory = problem, dataset, directory
+        self._record = pruning.Record(directory.parent, problem.plan.objectives[0])
 
     def __call__(self, trial_id: str, values: dict[str, Any]) -> dict[str, float]:
         """Train one trial, from as many seeds as the plan says, and leave a run directory.
@@ -152,7 +154,15 @@ class Runner:
         for repeat in range(plan.repeats):
             place = path / "repeats" / str(repeat) if repeat else path
             epochs = values.get("tuner/epochs")
-            measured.append(self._train(found, place, epochs=epochs, seed=plan.seed + repeat))
+            # What a trial is worth is judged while its first repeat trains.
+            pruner = None if repeat else self._pruner()
+            measured.append(
+                self._train(found, place, epochs=epochs, seed=plan.seed + repeat, pruner=pruner)
+            )
+            if pruner and pruner.verdict:
+                pruning.write(pruner.verdict, path)
+                measured[0][PRUNED_AT] = float(pruner.verdict.epoch)
+                break
             if repeat:  # the first one's model is the trial's
                 (place / "model.keras").unlink(missing_ok=True)
         metrics, _ = averaged(measured)
@@ -164,8 +174,24 @@ class Runner:
                 raise ArgumentError(f"{name} is {metrics[name]} at the end of the training.")
         return metrics
 
+    def _pruner(self) -> pruning.Pruner | None:
+        if self.problem.plan.prune == "none":
+            return None
+        return pruning.Pruner(
+            self._record,
+            self.problem.plan.objectives[0],
+            after=pruning.warm_up(self.problem),
+            epochs=self.problem.recipe.epochs,
+        )
+
     def _train(
-        self, found: Configuration, path: Path, *, epochs: int | None, seed: int
+        self,
+        found: Configuration,
+        path: Path,
+        *,
+        epochs: int | None,
+        seed: int,
+        pruner: pruning.Pruner | None,
     ) -> dict[str, float]:
         """One training; what it measured."""
         plan = self.problem.plan
@@ -182,6 +208,7 @@ class Runner:
                 seed=seed,
                 run=path,
                 record=False,
+                callbacks=[pruner] if pruner else [],
                 console=Console(quiet=True),
             )
             metrics = numbers(run.metrics)
