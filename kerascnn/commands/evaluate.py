@@ -1,14 +1,14 @@
-"""`kerascnn evaluate`: loss and errors of a run on a test split, as papers report them."""
+"""`kerascnn evaluate`: loss, errors and each class's figures, as papers report them."""
 
 from __future__ import annotations
 
-import json as json_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from kerascnn.errors import ArgumentError
+from kerascnn.words import printable
 
 if TYPE_CHECKING:
     from kerascnn.training.recipes import Protocol
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 def evaluate(
     run: Path = typer.Argument(help="A run directory."),
     data: str | None = typer.Option(None, help="Another source than the run was trained on."),
+    split: str | None = typer.Option(
+        None,
+        help="train, validation, test or all. Default: test; of another source without a split: "
+        "all.",
+    ),
     protocol: str | None = typer.Option(
         None, help="`run`: as its recipe says; or as another recipe says, such as `alexnet`."
     ),
@@ -31,35 +36,44 @@ def evaluate(
         None, help="Shorter sides in pixels, averaged if several, such as 256 or 256,384,512."
     ),
     flip: bool | None = typer.Option(None, "--flip/--no-flip", help="Average mirror images in."),
+    top: int | None = typer.Option(
+        None, help="Count an answer as right if the class is among so many likeliest; default 5."
+    ),
+    save: Path | None = typer.Option(
+        None,
+        help="The figures of each class and the confusion matrix as NAME.csv, or the matrix as a "
+        "picture, NAME.png.",
+    ),
     batch_size: int = typer.Option(256, min=1, help="Has no effect on the result."),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
-    """Evaluate a trained run; every image of the test split is counted once.
+    """Evaluate a trained run: loss, errors, and the figures of each class.
 
-    Without options each image is shown once, its middle, as during training.
+    Without --data these are the images that were for the test when the run was trained; of another
+    source its own test split, or all of a source without one. Classes match by name. Without
+    further options each image is shown once, its middle, as during training.
     """
+    from kerascnn.commands import figures
     from kerascnn.training.run import Run
 
     def note(line: str) -> None:
-        typer.echo(line, err=json)
+        typer.echo(printable(line), err=json)
 
     opened = Run.open(run)
     chosen = _protocol(opened, protocol, views, resize, flip)
-    found = opened.evaluate(data, batch_size=batch_size, echo=note, protocol=chosen)
-    if json:
-        typer.echo(json_.dumps(found, indent=2))
-        return
-    from rich.console import Console
-    from rich.markup import escape
-
-    top5 = f", top-5 error [bold]{found['top5_error']:.2%}[/]" if "top5_error" in found else ""
-    Console(emoji=False).print(
-        f"{escape(found['data'])} {found['split']}, {found['images']:,} images"
-        f"{_described(chosen, opened.config['input_shape'][0])}: "
-        f"error [bold]{found['error']:.2%}[/]{top5}, loss {found['loss']:.4f}",
-        highlight=False,
-        soft_wrap=True,
+    if save:
+        figures.check_format(save)
+    found = opened.evaluate(
+        data, split=split, batch_size=batch_size, echo=note, protocol=chosen, top=top
     )
+    if save:
+        figures.save(found, save)
+    if json:
+        typer.echo(figures.as_json(found))
+        return
+    figures.show(found, _described(chosen, opened.config["input_shape"][0]))
+    if save:
+        note(f"Saved: {save}")
 
 
 def _protocol(

@@ -21,7 +21,7 @@ from kerascnn.errors import ArgumentError, DataError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from kerascnn.data.examples import Encoded
+    from kerascnn.data.examples import Encoded, Files
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,15 @@ class Split:
     Attributes:
         labels: int32 `[size]`.
         image_shape: `(height, width, channels)`.
+        files: behind the images, in their order; None: they are no files of their own.
 
     Args:
         original: from a position to the image before it was fitted to `image_shape`, see
             `original`; None: it was that from the start.
         names: makes `names`; None: the positions are the names.
     """
+
+    files: Files | None = None
 
     def __init__(
         self,
@@ -104,13 +107,15 @@ class Split:
         def original(position: int) -> np.ndarray:
             return self.original(int(index[position]))
 
-        return ReadSplit(
+        taken = ReadSplit(
             lambda position: self._image(int(index[position])),
             self.labels[index],
             self.image_shape,
             original,
             lambda: self.names.take(index),
         )
+        taken.files = self.files.take(index) if self.files else None
+        return taken
 
     @property
     def size(self) -> int:
@@ -455,13 +460,17 @@ def joined(splits: Sequence[Split]) -> Split:
         split, place = at(position)
         return split.original(place)
 
-    return ReadSplit(
+    whole = ReadSplit(
         image,
         np.concatenate([split.labels for split in splits]),
         first.image_shape,
         original,
         lambda: Names.of(itertools.chain.from_iterable(split.names for split in splits)),
     )
+    files = [split.files for split in splits if split.files]
+    if len(files) == len(splits):
+        whole.files = files[0].joined(files[1:])
+    return whole
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

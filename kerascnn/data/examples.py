@@ -10,8 +10,9 @@ a `Source`; the name is what users type, with what follows its colon as the argu
 from __future__ import annotations
 
 import copy
+import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -202,6 +203,22 @@ class Files(Encoded):
             sizes=self.sizes[index],
             labels=self.labels[index],
         )
+
+    def joined(self, others: Sequence[Files]) -> Files:
+        """These files and others below the same root, one after the other."""
+        parts = (self, *others)
+        return replace(
+            self,
+            paths=Names.of(itertools.chain.from_iterable(part.paths for part in parts)),
+            sizes=np.concatenate([part.sizes for part in parts]),
+            labels=np.concatenate([part.labels for part in parts]),
+        )
+
+    def deliver(self, shape: Shape, *, fast: bool = False) -> tuple[Split, tuple[str, ...]]:
+        """See `Encoded`; the split knows its files."""
+        split, notes = super().deliver(shape, fast=fast)
+        split.files = self
+        return split, notes
 
     def names(self) -> Names:
         """The paths below the root."""

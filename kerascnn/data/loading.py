@@ -21,7 +21,7 @@ from kerascnn.errors import ArgumentError, BrokenPluginError, DataError, Unknown
 from kerascnn.words import counted
 
 SPLITS = ("train", "validation", "test")
-ALL = "all"
+ALL, OWN = "all", "own"
 SPLIT_RULE = "hash of the name"  # changes whenever `sides` decides otherwise
 
 
@@ -44,7 +44,7 @@ def load(
 
     To evaluate, `split="all"` gives every image of the source, whatever split it belongs to, and
     `split="test"` the test images alone; both also of a source without training images, which is
-    refused otherwise.
+    refused otherwise. `split="own"` gives what the source itself has to test on.
 
     Args:
         source: a name of the entry point group `kerascnn.datasets`: mnist5k, mnist,
@@ -59,7 +59,9 @@ def load(
         skip_corrupt: leave unreadable images out. All are read for that, once, in parallel.
         split: None: the images of all splits, each in its own, to train with. "train",
             "validation" or "test": only the images of this one. "all": every image, in `test`, in
-            the order train, validation, test; nothing is taken. The other splits are then empty.
+            the order train, validation, test; nothing is taken. "own": the first of test,
+            validation and train that the source itself has; nothing is taken. The other splits are
+            then empty.
         echo: is called with each note; None: silent.
 
     Raises:
@@ -73,7 +75,9 @@ def load(
     options = Options(input_shape=input_shape, skip_corrupt=skip_corrupt, echo=say)
     contents = read_source(source, options)
     rule = ""
-    if split != ALL:
+    if split == OWN:
+        split = next((n for n in reversed(SPLITS) if _has(contents, n)), ALL)
+    elif split != ALL:
         contents, rule = _split(contents, seed, validation, test)
     wanted = _chosen(source, contents, split)
     shape = input_shape or next(iter(wanted.values())).shape
@@ -187,9 +191,9 @@ def _check_arguments(
             "validation and test are shares in [0, 1) that leave something for training. "
             f"Received: validation={validation}, test={test}."
         )
-    if split not in (None, ALL, *SPLITS):
+    if split not in (None, ALL, OWN, *SPLITS):
         raise ArgumentError(
-            f"split must be {', '.join(SPLITS)}, {ALL} or None. Received: {split!r}."
+            f"split must be {', '.join(SPLITS)}, {ALL}, {OWN} or None. Received: {split!r}."
         )
 
 
@@ -227,17 +231,17 @@ def _range_of(images: np.ndarray) -> str:
     )
 
 
+def _has(contents: Contents, split: str) -> bool:
+    return split in contents.splits and len(contents.splits[split].labels) > 0
+
+
 def _chosen(source: str, contents: Contents, split: str | None) -> dict[str, Examples]:
     """Only what is wanted: the splits to train with, one, or all that have an image.
 
     Raises:
         DataError: there is no such image.
     """
-    filled = {
-        name: contents.splits[name]
-        for name in SPLITS
-        if name in contents.splits and len(contents.splits[name].labels)
-    }
+    filled = {name: contents.splits[name] for name in SPLITS if _has(contents, name)}
     if split is None and filled and "train" not in filled:
         held = " and ".join(f"{len(part.labels)} for {name}" for name, part in filled.items())
         raise DataError(

@@ -13,14 +13,13 @@ from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError
 from kerascnn.heads import scores_of
 from kerascnn.recipes import losses
-from kerascnn.runs import measures
+from kerascnn.runs import measures, sides
+from kerascnn.runs.choosing import Chosen, choose
 from kerascnn.runs.matching import class_names, match
 from kerascnn.runs.measures import Answers
 from kerascnn.training import protocols
 from kerascnn.training.config import plain, recipe_from
 from kerascnn.training.inference import (
-    canvas_shape,
-    load_for,
     outputs,
     preparation,
     preprocess_with,
@@ -38,6 +37,7 @@ def evaluate_run(
     run: Run,
     data: str | Dataset | None,
     *,
+    split: str | None = None,
     batch_size: int,
     echo: Callable[[str], None] | None,
     protocol: Protocol | None = None,
@@ -47,21 +47,16 @@ def evaluate_run(
     config, protocol, say = run.config, protocol or Protocol(), echo or (lambda line: None)
     names = class_names(config)
     top = _checked_top(top, len(names))
-    dataset = load_for(
-        data or config["data"]["source"],
-        canvas_shape(config),
-        config["seed"],
-        config["data"]["skip_corrupt"],
-        say if data is not None else (lambda line: None),
-    )
-    name = next(name for name in ("test", "validation", "train") if getattr(dataset, name).size)
-    split = getattr(dataset, name)
-    labels = match(names, dataset.class_names, split.labels, run=str(run.path), data=dataset.name)
-    answers = _answers(run, config, split, labels, protocol, batch_size, say)
+    chosen = choose(run, config, data, split, say)
+    images, known = chosen.images, chosen.class_names
+    labels = match(names, known, images.labels, run=str(run.path), data=chosen.data)
+    _say_what_was_seen(chosen, run, say)
+    answers = _answers(run, config, images, labels, protocol, batch_size, say)
     found = {
-        "data": dataset.name,
-        "split": name,
-        "images": split.size,
+        "data": chosen.data,
+        "split": chosen.split,
+        "images": images.size,
+        "trained_on": chosen.trained_on,
         "protocol": plain(protocol),
         **answers.losses,
         "error": answers.error(),
@@ -78,6 +73,19 @@ def evaluate_run(
     if len(names) <= measures.MOST_CLASSES:
         found["confusion"] = measures.confusion(labels, answers.predicted, len(names)).tolist()
     return found
+
+
+def _say_what_was_seen(chosen: Chosen, run: Run, say: Callable[[str], None]) -> None:
+    if chosen.trained_on:
+        say(
+            f"{chosen.trained_on:,} of the {chosen.images.size:,} images are among those that the "
+            "run was trained on: its figures say little about other images."
+        )
+    elif chosen.trained_on is None:
+        say(
+            f"How many of the images the run was trained on is not known: {run.path} has no "
+            f"{sides.FILE}, as it was made by an older version."
+        )
 
 
 def _checked_top(top: int | None, classes: int) -> int | None:

@@ -104,14 +104,17 @@ def load_for(
     seed: int,
     skip_corrupt: bool,
     say: Callable[[str], None],
+    *,
+    split: str | None = None,
 ) -> Dataset:
-    """The data, loaded for a network of this input shape.
+    """The data, loaded for a network of this input shape; `split`: see `kerascnn.data.load`.
 
     Raises:
         ArgumentError: a Dataset that delivers images of another shape.
     """
     if isinstance(data, str):
-        data = load(data, input_shape=shape, seed=seed, skip_corrupt=skip_corrupt, echo=say)
+        options: dict[str, Any] = {"seed": seed, "skip_corrupt": skip_corrupt, "split": split}
+        data = load(data, input_shape=shape, echo=say, **options)
     if tuple(data.image_shape) != tuple(shape):
         raise ArgumentError(
             f"The network takes images of {shape}, the Dataset {data.name} delivers "

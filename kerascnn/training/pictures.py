@@ -26,9 +26,10 @@ from kerascnn.training.progress import error
 INK, PAPER, GRID = "#26292e", "#fcfcfb", "#d9dad6"
 TRAIN, VALIDATION, RIGHT, WRONG = "#0072b2", "#d55e00", "#00785a", "#c2261c"
 TITLE: dict[str, Any] = {"loc": "left", "fontsize": 10, "fontweight": "bold", "color": INK}
-MOST_NAMED = 25  # classes; a larger matrix has no names and no numbers in its cells
+MOST_NAMED = 120  # classes; a larger matrix has numbers instead of names
+MOST_COUNTED = 50  # classes; a larger matrix has no numbers in its cells
 MOST_FILTERS = 256
-LONGEST_NAME = 14  # characters
+LONGEST_NAME, LONGEST_LABEL = 14, 24  # characters; the second of an axis
 
 
 def curves(history: Iterable[Mapping[str, Any]] | Path | str, path: Path | str) -> None:
@@ -91,7 +92,8 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
         class_names: one for each class.
     """
     classes = len(matrix)
-    side = min(9.0, 2.4 + 0.36 * classes)
+    cell = 0.36 if classes <= 25 else 0.26 if classes <= MOST_COUNTED else 0.13  # inches
+    side = 2.4 + cell * classes if classes <= MOST_NAMED else 9.0
     figure = _figure(side + 0.4, side)
     axes = figure.add_subplot()
     right = np.eye(classes, dtype=bool)
@@ -104,14 +106,21 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     axes.grid(False)
     axes.tick_params(length=0)
     if classes <= MOST_NAMED:
-        names = [_short(name) for name in class_names]
+        names = [_short(name, LONGEST_LABEL) for name in class_names]
         upright = max(map(len, names)) > 3
-        axes.set_xticks(range(classes), names, rotation=90 if upright else 0)
-        axes.set_yticks(range(classes), names)
+        size = 8 if classes <= MOST_COUNTED else 6
+        axes.set_xticks(range(classes), names, rotation=90 if upright else 0, fontsize=size)
+        axes.set_yticks(range(classes), names, fontsize=size)
+    if classes <= MOST_COUNTED:
         for row, column in np.argwhere(matrix > 0):
             color = PAPER if shade[row, column] > 0.5 else INK
             count = str(matrix[row, column])
-            axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
+            size = 8 if classes <= 25 else 6
+            axes.text(column, row, count, ha="center", va="center", color=color, fontsize=size)
+    elif classes <= MOST_NAMED:  # where cells are small, lines lead the eye to the names
+        axes.set_xticks(np.arange(-0.5, classes, 10), minor=True)
+        axes.set_yticks(np.arange(-0.5, classes, 10), minor=True)
+        axes.grid(True, which="minor", color=GRID, linewidth=0.6)
     return figure
 
 
@@ -317,5 +326,9 @@ def _marks(epochs: np.ndarray) -> dict[str, Any]:
     return {"marker": "o", "markersize": 3.5} if len(epochs) <= 40 else {}
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+def _short(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name without its middle, if it is long: the ends tell names apart."""
+    if len(name) <= longest:
+        return name
+    tail = (longest - 1) // 3
+    return f"{name[: longest - 1 - tail]}…{name[-tail:]}"

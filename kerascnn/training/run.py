@@ -3,6 +3,7 @@
 config.json     everything needed to do it again
 model.keras     the trained model, with its classifier activation
 metrics.json    final figures
+images.npy      which images were on which side: see kerascnn.runs.sides
 history.csv     one line for each epoch
 curves.png      the same as a picture
 tensorboard/    logs
@@ -175,20 +176,25 @@ class Run:
         self,
         data: str | Dataset | None = None,
         *,
+        split: str | None = None,
         batch_size: int = 256,
         echo: Callable[[str], None] | None = print,
         protocol: Protocol | None = None,
         top: int | None = None,
     ) -> dict[str, Any]:
-        """Loss, errors and each class's figures on a test split, every image counted once.
+        """Loss, errors and each class's figures, every image counted once.
 
         Args:
             data: a source or a Dataset; default: the data the run was trained on. Its classes are
                 the run's where their names are the same, in whatever order; it may lack some.
+            split: "train", "validation", "test" or "all". Of the run's own data that are the images
+                which were on this side when it was trained, as far as they are still there; what
+                has changed is said. Default: "test", without test images "validation" or "train";
+                of another source its own test split, or all of a source without a split.
             batch_size: images in one step; has no effect on the result.
             echo: is called with each note: on how another source's images are changed to fit (of
-                the run's own data, training has said it), and on classes without an image. None:
-                silent.
+                the run's own data, training has said it), on what has changed, on images that the
+                run was trained on, and on classes without an image. None: silent.
             protocol: the views of each image whose predictions are averaged; default: the
                 middle, as in training.
             top: report how often an image's class is not among so many likeliest; default: 5
@@ -198,6 +204,8 @@ class Run:
             A dictionary that JSON can hold:
 
             - "data", "split", "images", "protocol": what was evaluated, and how;
+            - "trained_on": how many of the images the run was trained on, as far as they have the
+              same name and size, or the same pixels; None: the run is too old to know;
             - "loss": the training's, averaged over the images; under a protocol of several views,
               cross-entropy;
             - "cross_entropy": without label smoothing, in nats;
@@ -210,14 +218,15 @@ class Run:
               None with more than 1,000 classes.
 
         Raises:
-            DataError: the data can't be read, or has images of classes that the run doesn't know.
+            DataError: the data can't be read, has no image of the split, or has images of classes
+                that the run doesn't know.
             RunError: training has not come to its end, or the model answers with no numbers.
             ArgumentError: `top` is not below the number of classes, or the protocol doesn't fit.
         """
         from kerascnn.runs.evaluation import evaluate_run
 
         return evaluate_run(
-            self, data, batch_size=batch_size, echo=echo, protocol=protocol, top=top
+            self, data, split=split, batch_size=batch_size, echo=echo, protocol=protocol, top=top
         )
 
     def predict(self, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:

@@ -19,6 +19,7 @@ from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError, DataError, RunError
 from kerascnn.heads import scores_of
 from kerascnn.recipes import losses
+from kerascnn.runs import sides
 from kerascnn.training import strategies
 from kerascnn.training.assembly import fit
 from kerascnn.training.augmentation import with_components
@@ -192,6 +193,7 @@ def train(
         if isinstance(subject.network, keras.Model):
             write_text(path / "model.json", subject.network.to_json())
         write_json(path / "config.json", config)
+        sides.write(path, dataset)
     return fit(
         Run(path),
         config,

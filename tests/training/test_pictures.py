@@ -1,6 +1,7 @@
 """The pictures of a training show its numbers."""
 
 import csv
+import itertools
 import warnings
 
 import keras
@@ -86,6 +87,20 @@ def test_confusion_writes_each_count_and_the_total_error():
     shown = pictures.pixels(figure).astype(int)
     reddest = (shown[..., 0] - shown[..., 1]).max()
     assert reddest > 100  # the error stands out, though it is a smaller count than any right one
+
+
+@pytest.mark.parametrize("classes", [2, 40, 100])
+def test_confusion_names_its_classes_and_each_name_has_its_own_place(classes):
+    names = [f"a_name_that_is_too_long_for_an_axis_{number}" for number in range(classes)]
+    figure = pictures.confusion(np.eye(classes, dtype=int), names)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    assert len(axes.texts) == (classes if classes <= pictures.MOST_COUNTED else 0)
+    labels = axes.get_yticklabels()
+    assert len({label.get_text() for label in labels}) == classes
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(not one.overlaps(other) for one, other in itertools.pairwise(boxes))
+    assert min(box.x0 for box in boxes) >= 0
 
 
 def test_confusion_of_many_classes_stays_of_readable_size():
