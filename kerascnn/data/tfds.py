@@ -28,7 +28,7 @@ def _tfds(argument: str, options: Options) -> Contents:
     image, label = _features(name, builder)
     splits: dict[str, Encoded] = {}
     for split, info in builder.info.splits.items():
-        if split not in SPLITS:
+        if split not in SPLITS or SPLITS[split] in splits:
             options.echo(f"tfds:{name}: the split {split} is not used.")
             continue
         shards = [indexed(str(path), image, label) for path in info.filepaths]

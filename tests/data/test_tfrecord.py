@@ -1,10 +1,13 @@
 """Record files: every record can be reached by itself, and a damaged one is named."""
 
 import functools
+import gzip
 import io
 import json
+import shutil
 import socket
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,9 +106,11 @@ def test_other_names_of_the_features(tmp_path):
     write(tmp_path / "a.rec", [example(n, n % 2, image="jpg", name="y") for n in range(4)])
     found = load(f"tfrecord:{tmp_path}/a.rec?image=jpg&label=y")
     assert content(found.train, found.class_names) == [("0", 0), ("1", 1), ("0", 2), ("1", 3)]
-    with pytest.raises(DataError, match=r"a\.rec, record 0, has no feature 'image/encoded'"):
+    with pytest.raises(DataError, match=r"a\.rec, record 0: expected a feature 'image/encoded'"):
         load(f"tfrecord:{tmp_path}/a.rec?label=y")
-    with pytest.raises(DataError, match=r"a\.rec, record 0, has no feature 'z' .*int64"):
+    with pytest.raises(
+        DataError, match=r"a\.rec, record 0: expected a feature 'z' with one whole number"
+    ):
         load(f"tfrecord:{tmp_path}/a.rec?image=jpg&label=z")
     write(tmp_path / "b.rec", [example(0, 0), example(1, 1), example(2, 0, name="y")])
     with pytest.raises(DataError, match=r"b\.rec, record 2, has no feature 'image/class/label'"):
@@ -153,6 +158,114 @@ def test_a_damaged_record_is_named(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=r"a\.rec is damaged at record 321: "):
             load(f"tfrecord:{path}")
+
+
+@pytest.mark.parametrize("kind", ["GZIP", "ZLIB"])
+def test_compressed_files_are_read(tmp_path, cache, kind):
+    plain = write(tmp_path / "plain.rec", [example(n, n % 2) for n in range(300)])
+    with tf.io.TFRecordWriter(str(tmp_path / "a.rec"), kind) as file:
+        for n in range(300):
+            file.write(example(n, n % 2))
+    found, expected = load(f"tfrecord:{tmp_path}/a.rec"), load(f"tfrecord:{plain}")
+    assert content(found.train, "01") == content(expected.train, "01")
+    assert list(found.train.names) == list(expected.train.names)
+    assert found.train.examples.name(3) == "a.rec[3]"
+    for kept in cache.glob("*.tfrecord"):
+        kept.unlink()
+    assert load(f"tfrecord:{tmp_path}/a.rec").train.example(7)[1] == 1, "unpacked again"
+    whole = (tmp_path / "a.rec").read_bytes()
+    for damaged in (whole[:-20], whole[:100] + b"????" + whole[104:]):
+        (tmp_path / "a.rec").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"a\.rec (can't be unpacked|is damaged)"):
+            load(f"tfrecord:{tmp_path}/a.rec")
+    assert not list(cache.glob("*.tmp"))
+
+
+def test_a_file_that_unpacks_to_far_more_is_refused(tmp_path, cache):
+    (tmp_path / "a.rec").write_bytes(gzip.compress(bytes(2**25)))
+    with pytest.raises(DataError, match=r"a\.rec can't be unpacked .*more than 100 times"):
+        load(f"tfrecord:{tmp_path}/a.rec")
+    assert sum(file.stat().st_size for file in cache.iterdir()) == 0
+
+
+def test_declared_lengths_are_compared_with_the_file(tmp_path):
+    """TensorFlow would ask for that much memory, if the length's checksum is right."""
+    shutil.copy(Path(__file__).parent / "tfrecord-40.tfrecord", tmp_path / "case.tfrecord")
+    with pytest.raises(DataError, match=r"case\.tfrecord.*record \d"):
+        load(f"tfrecord:{tmp_path}/case.tfrecord")
+    header = struct.pack("<Q", 2**40)
+    checked = crc(header)
+    (tmp_path / "a.rec").write_bytes(header + checked + bytes(100))
+    with pytest.raises(
+        DataError, match=r"a\.rec is damaged at record 0: it says 1,099,511,627,776"
+    ):
+        load(f"tfrecord:{tmp_path}/a.rec")
+
+
+def crc(data):
+    """The masked CRC-32C of the record format, bit by bit."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    value ^= 0xFFFFFFFF
+    return struct.pack("<I", ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def labelled(value, **lists):
+    features = {
+        "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[png(value)])),
+        "image/class/label": tf.train.Feature(**lists),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def texts(*values):
+    return {"bytes_list": tf.train.BytesList(value=[value.encode() for value in values])}
+
+
+def test_labels_that_are_text_are_names(tmp_path):
+    """Also when the files have other classes in another order."""
+    write(
+        tmp_path / "train-0.rec",
+        [labelled(n, **texts("dög" if n % 2 else "cat")) for n in range(4)],
+    )
+    write(tmp_path / "train-1.rec", [labelled(n, **texts("ant")) for n in range(4, 6)])
+    write(tmp_path / "test-0.rec", [labelled(9, **texts("dög"))])
+    for _ in range(2):  # also from the index in the cache
+        found = load(f"tfrecord:{tmp_path}/*.rec")
+        assert found.class_names == ("ant", "cat", "dög")
+        names = ["cat", "dög", "cat", "dög", "ant", "ant"]
+        assert content(found.train, found.class_names) == list(zip(names, range(6)))
+        assert content(found.test, found.class_names) == [("dög", 9)]
+    write(tmp_path / "test-1.rec", [labelled(9, **texts("cow"))])
+    with pytest.raises(DataError, match=r"test-1\.rec, record 0: no training .* label cow"):
+        load(f"tfrecord:{tmp_path}/*.rec")
+    write(tmp_path / "test-1.rec", [example(9, 3)])
+    with pytest.raises(DataError, match=r"test-1\.rec: the labels are numbers, and text"):
+        load(f"tfrecord:{tmp_path}/*.rec")
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        ({"float_list": tf.train.FloatList(value=[1.0])}, "1 of floating-point numbers"),
+        ({"int64_list": tf.train.Int64List(value=[1, 2])}, "2 of whole numbers"),
+        (texts("a"), "1 of text"),
+        ({"int64_list": tf.train.Int64List(value=[])}, "none"),
+        ({}, "none"),
+    ],
+)
+@pytest.mark.parametrize("at", [0, 300])
+def test_labels_that_can_not_be_used_are_told_in_words(tmp_path, odd, message, at):
+    if at == 0 and "bytes_list" in odd:
+        odd, message = texts("a", "b"), "2 of text"
+    records = [example(n, n % 3) for n in range(301)]
+    records[at] = labelled(7, **odd)
+    write(tmp_path / "a.rec", records)
+    with pytest.raises(DataError, match=rf"a\.rec, record {at}: expected .*Received: {message}"):
+        load(f"tfrecord:{tmp_path}/a.rec")
 
 
 def test_a_record_that_is_no_image_is_named(tmp_path):
