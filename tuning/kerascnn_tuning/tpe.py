@@ -85,8 +85,8 @@ class OptunaOracle(Guarded):
             elif trial.status == TrialStatus.COMPLETED:
                 scores = [trial.metrics.get_best_value(name) for name in objectives]
                 known.append(as_optuna(space, trial.hyperparameters.values, scores))
-        for values, scores in self.remembered():
-            known.append(as_optuna(space, values, [scores[name] for name in objectives]))
+        for values, known_scores in self.remembered():
+            known.append(as_optuna(space, values, [known_scores[name] for name in objectives]))
         rng = random.Random(f"{self.seed}/{number}")
         study = optuna.create_study(
             sampler=optuna.samplers.TPESampler(seed=rng.randrange(2**32)),

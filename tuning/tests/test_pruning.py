@@ -180,3 +180,32 @@ def test_an_oracle_learns_from_pruned_trials_and_optuna_is_told(tmp_path, tiny):
 def test_a_pruning_that_could_have_no_effect_is_refused(tmp_path, tiny, changes, message):
     with pytest.raises(ArgumentError, match=message):
         make_oracle(Problem.of(tiny(**changes), 10), tmp_path / "oracle")
+
+
+@pytest.mark.slow
+def test_workers_prune_by_the_same_record(tmp_path):
+    import subprocess
+    import sys
+
+    plan = tmp_path / "study.toml"
+    plan.write_text(
+        'architecture = "lenet5"\ninput_shape = [16, 16, 1]\ntuner = "grid"\nprune = "median"\n'
+        'only = ["learning_rate"]\nepochs = 3\n'
+        "[choose]\nlearning_rate = [3e-2, 1e-2, 2e-2, 4e-2, 5e-2, 6e-2, 1e-7, 2e-7, 3e-7]\n"
+        "[fix]\nhidden = [8]\nwidths = [2, 4]\nbatch_size = 250\naugmentation = 0.0\n"
+    )
+    command = [sys.executable, "-m", "kerascnn", "tune", "local", str(plan), "--workers", "2"]
+    done = subprocess.run(
+        [*command, "--dir", str(tmp_path / "s")], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {row.values["learning_rate"]: row for row in Study.open(tmp_path / "s").trials}
+    assert rows[3e-7].status == "PRUNED"
+    assert f"trial {rows[3e-7].id}  pruned after" in done.stdout
+    for row in rows.values():
+        if row.status == "PRUNED":
+            others = json.loads((row.path / "pruned.json").read_text())["trials"]
+            assert row.id not in others
+            assert len(others) >= pruning.FEWEST
+        else:
+            assert row.completed
