@@ -20,7 +20,13 @@ from kerascnn.training.loop import Training, trainable
 from kerascnn.training.messages import sayer
 from kerascnn.training.optimizers import make_loss, make_optimizer
 from kerascnn.training.run import Run
-from kerascnn.training.settings import batching, in_precision, refuse_mixed_variables, use_jit
+from kerascnn.training.settings import (
+    batching,
+    class_weights,
+    in_precision,
+    refuse_mixed_variables,
+    use_jit,
+)
 from kerascnn.training.starting import start
 from kerascnn.training.workers import Workers
 from kerascnn.words import counted
@@ -93,6 +99,7 @@ def _assemble(
         optimizer=optimizer,
         clip_norm=recipe.clip_norm,
         accumulation=recipe.accumulation,
+        class_weight=class_weights(recipe, dataset),
         ema=recipe.ema,
         jit=use_jit(config["jit"], strategy),
     )

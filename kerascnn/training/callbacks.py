@@ -1,8 +1,9 @@
-"""The callbacks that every training has: what the terminal and TensorBoard show."""
+"""The callbacks of a training: what the terminal and TensorBoard show, and the user's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -10,12 +11,15 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.data import Split
+from kerascnn.errors import ArgumentError
+from kerascnn.training import strategies
 from kerascnn.training.batches import evaluation_batch
 from kerascnn.training.board import Judged, TensorBoardLogs
 from kerascnn.training.inference import preparation
 from kerascnn.training.messages import sayer
 from kerascnn.training.profiling import Profiler
 from kerascnn.training.progress import Progress
+from kerascnn.training.recipes import MEASURES, Recipe, monitored
 from kerascnn.training.statistics import Probe
 
 if TYPE_CHECKING:
@@ -24,6 +28,162 @@ if TYPE_CHECKING:
 SAMPLES = 24  # images in TensorBoard's grid of predictions, and in that of the worst
 PROBED = 32  # images on which the layers are measured, at most
 CONFUSED = 5_000  # images in the confusion matrix while training, at most
+
+
+# Keras's callbacks that can't do here what they do elsewhere, and what to use instead.
+REFUSED = {
+    "BackupAndRestore": "a run has checkpoints of its own, from which "
+    "`kerascnn train --resume RUN` (kerascnn.resume) goes on bit for bit",
+    "SwapEMAWeights": "averages are the recipe's: --ema 0.999 (Recipe(ema=0.999)), which "
+    "evaluation and the saved model then use",
+}
+SETS_THE_RATE = ("ReduceLROnPlateau", "LearningRateScheduler")
+# These write a file: on several machines only the chief has them.
+WRITES = ("ModelCheckpoint", "CSVLogger", "TensorBoard")
+
+
+def check(callbacks: Sequence[Any], recipe: Recipe) -> None:
+    """Refuse, before anything is trained, callbacks that can't work.
+
+    Raises:
+        ArgumentError: names the callback, and what to do instead.
+    """
+    for callback in callbacks:
+        name = type(callback).__name__
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ArgumentError(
+                f"callbacks must be keras.callbacks.Callback objects. Received: {callback!r}."
+            )
+        for refused, instead in REFUSED.items():
+            if _is_a(callback, refused):
+                raise ArgumentError(f"The callback {name} can't be used here: {instead}.")
+        if any(_is_a(callback, kind) for kind in SETS_THE_RATE) and _scheduled(recipe):
+            raise ArgumentError(_two_masters(name, recipe))
+
+
+def _is_a(callback: Any, name: str) -> bool:
+    kind = getattr(keras.callbacks, name, None)
+    return kind is not None and isinstance(callback, kind)
+
+
+def _scheduled(recipe: Recipe) -> bool:
+    """Whether the recipe itself sets the learning rate again and again."""
+    return recipe.schedule != "constant" or recipe.warmup_epochs > 0
+
+
+def _two_masters(name: str, recipe: Recipe) -> str:
+    schedule = f"schedule {recipe.schedule!r}"
+    if recipe.warmup_epochs:
+        schedule += f" with {recipe.warmup_epochs:g} epochs of warm-up"
+    return (
+        f"The callback {name} sets the learning rate, which the recipe's {schedule} sets too. Let "
+        'the callback do it alone with Recipe(schedule="constant", warmup_epochs=0) '
+        "(--with schedule=constant), or leave it out: schedules are constant, cosine, step, "
+        "exponential and plateau."
+    )
+
+
+class Given:
+    """The user's callbacks, told one by one what happens in a training.
+
+    Their `model` is the one that is saved, with its classifier activation. What they see of it is
+    what is evaluated: at the end of an epoch the averaged weights, if there are. A weight that
+    they change stays changed.
+    """
+
+    def __init__(self, callbacks: Sequence[keras.callbacks.Callback], training: Training) -> None:
+        self._training = training
+        self._plateau = training.recipe.schedule == "plateau"
+        chief = training.workers.chief
+        self.callbacks = [
+            callback
+            for callback in callbacks
+            if chief or not any(_is_a(callback, kind) for kind in WRITES)
+        ]
+        training.model.stop_training = False
+        steps = {"epochs": training.recipe.epochs, "steps": training.batching.updates}
+        with self._in_view("set_model"):
+            for callback in self.callbacks:
+                _know_direction(callback)
+                callback.set_params({**steps, "verbose": 0})
+                callback.set_model(training.model)
+
+    def tell(self, hook: str, *numbers: int, logs: dict[str, Any] | None = None) -> None:
+        """Call a method such as `on_epoch_begin` of each.
+
+        Args:
+            hook: the method's name.
+            numbers: of the epoch or the batch, where the method has one.
+            logs: one for all, so that a callback sees what those before it have added.
+        """
+        if not self.callbacks:
+            return
+        logs = {} if logs is None else logs
+        with self._in_view(hook):
+            for callback in self.callbacks:
+                self._call(callback, hook, *numbers, logs)
+
+    def end(self, logs: Mapping[str, Any]) -> Exception | None:
+        """Call `on_train_end` of each, in any case; the first error, if there was one."""
+        failed: Exception | None = None
+        with self._in_view("on_train_end"):
+            for callback in self.callbacks:
+                try:
+                    self._call(callback, "on_train_end", dict(logs))
+                except Exception as error:
+                    failed = failed or error
+        return failed
+
+    @contextlib.contextmanager
+    def _in_view(self, hook: str) -> Iterator[None]:
+        """The model with its optimizer, as a compiled one; fit to be saved; with its averages."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_with_optimizer(self._training.model, self._training.optimizer))
+            if strategies.distributed(self._training.strategy):
+                stack.enter_context(strategies.portable(self._training.model))
+            if hook in ("on_epoch_end", "on_train_end"):
+                stack.enter_context(self._training.engine.shown())
+            yield
+
+    def _call(self, callback: keras.callbacks.Callback, hook: str, *arguments: Any) -> None:
+        """One method of one callback.
+
+        Raises:
+            ArgumentError: it has set the learning rate under a schedule; `check` can know that of
+                Keras's own callbacks only.
+        """
+        rate = self._training.learning_rate() if self._plateau else 0.0
+        message = _two_masters(type(callback).__name__, self._training.recipe)
+        try:
+            getattr(callback, hook)(*arguments)
+        except TypeError as error:  # Keras's, of an optimizer that has a schedule
+            if "learning rate" not in str(error) or "settable" not in str(error):
+                raise
+            raise ArgumentError(message) from error
+        if self._plateau and self._training.learning_rate() != rate:
+            raise ArgumentError(message)
+
+
+@contextlib.contextmanager
+def _with_optimizer(model: Any, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Let a model have this optimizer for a while."""
+    before = getattr(model, "optimizer", None)
+    model.optimizer = optimizer
+    try:
+        yield
+    finally:
+        if before is None:
+            del model.optimizer
+        else:
+            model.optimizer = before
+
+
+def _know_direction(callback: Any) -> None:
+    """Say what Keras finds out from compiled metrics: whether less of a measure is better."""
+    monitor = getattr(callback, "monitor", None)
+    if getattr(callback, "mode", None) == "auto" and monitor in MEASURES:
+        metric, _ = monitored(monitor)
+        callback.mode = "min" if metric == monitor else "max"
 
 
 def progress(training: Training, first_epoch: int) -> Progress:

@@ -57,9 +57,21 @@ def variables_of(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     averages: list[keras.Variable],
+    best: Sequence[Any] = (),
 ) -> dict[str, Any]:
-    """All variables, including the states of random generators, in a stable order."""
-    groups = {"model": model.variables, "optimizer": optimizer.variables, "average": averages}
+    """All variables, including the states of random generators, in a stable order.
+
+    Args:
+        model, optimizer: in training.
+        averages: of the weights.
+        best: the weights of the best epoch so far, if they are kept.
+    """
+    groups: dict[str, Sequence[Any]] = {
+        "model": model.variables,
+        "optimizer": optimizer.variables,
+        "average": averages,
+        "best": best,
+    }
     return {
         f"{group}/{number:05d}/{variable.name}": variable
         for group, variables in groups.items()

@@ -72,6 +72,8 @@ class Engine:
         loss_weights: one factor for each output.
         clip_norm: largest global norm of the update's gradient.
         accumulation: global batches in an update.
+        class_weight: factors on the loss of each class's images in training, `[classes]`; sums and
+            evaluation don't have them. None: all are 1.
         ema: decay of a moving average of all weights, normalization statistics included; `averaged`
             uses it. None: none.
         jit: compile the step with XLA (one device only).
@@ -90,6 +92,7 @@ class Engine:
         optimizer: keras.optimizers.Optimizer | None = None,
         clip_norm: float | None = None,
         accumulation: int = 1,
+        class_weight: Sequence[float] | None = None,
         ema: float | None = None,
         jit: bool = False,
     ) -> None:
@@ -100,6 +103,7 @@ class Engine:
         self._weights = tuple(loss_weights)
         self._clip_norm = clip_norm
         self._accumulation = accumulation
+        self._class_weight = class_weight
         self._ema = ema
         self._replicas = strategy.num_replicas_in_sync
         self._learning: list[keras.Variable] = list(model.trainable_variables)
@@ -149,6 +153,32 @@ class Engine:
         finally:
             for weight, value in zip(self.model.weights, own):
                 weight.assign(value)
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """As `averaged`, for callbacks: a weight that they change stays so, in the average too."""
+        before = self.result() if self.averages else []
+        with self.averaged():
+            yield
+            after = [weight.numpy() for weight in self.model.weights] if self.averages else []
+        for index, (old, new) in enumerate(zip(before, after)):
+            if not np.array_equal(old, new, equal_nan=True):
+                self.averages[index].assign(new)
+                self.model.weights[index].assign(new)
+
+    @property
+    def evaluated(self) -> list[keras.Variable]:
+        """The variables that `evaluate` uses: the averages if there are any, or the weights."""
+        return self.averages or self.model.weights
+
+    def result(self) -> list[np.ndarray]:
+        """Their values."""
+        return [variable.numpy() for variable in self.evaluated]
+
+    def put(self, values: Sequence[Any]) -> None:
+        """Give them other values, as `result` returns them."""
+        for variable, value in zip(self.evaluated, values, strict=True):
+            variable.assign(np.asarray(value))
 
     def train(self, batches: Any, updates: int) -> Totals:
         """Run `updates` updates on an iterator of (inputs, labels)."""
@@ -264,7 +294,7 @@ class Engine:
         with tf.GradientTape() as tape:
             outputs = _listed(self.model(inputs, training=True))
             each = self.losses(labels, outputs)
-            loss = tf.reduce_sum(each) / tf.cast(images, each.dtype)
+            loss = tf.reduce_sum(self._weighted(each, labels)) / tf.cast(images, each.dtype)
             if self.model.losses:
                 loss += tf.add_n([tf.cast(part, loss.dtype) for part in self.model.losses]) / (
                     self._replicas * self._accumulation
@@ -304,8 +334,13 @@ class Engine:
     def _forward_replica(self, inputs: Any) -> Any:
         return _listed(self.model(inputs, training=False))[0]
 
+    def _weighted(self, each: Any, labels: Any) -> Any:
+        if self._class_weight is None:
+            return each
+        return each * tf.gather(tf.constant(self._class_weight, each.dtype), labels)
+
     def losses(self, labels: Any, outputs: list[Any]) -> Any:
-        """The weighted loss of each image, `[batch]`."""
+        """The loss of each image, `[batch]`: the sum of its outputs', each with its factor."""
         parts = [w * self._loss(labels, out) for w, out in zip(self._weights, outputs, strict=True)]
         return tf.add_n(parts)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
@@ -25,10 +27,11 @@ from kerascnn.training.engine import Engine, Totals
 from kerascnn.training.files import replacing, write_json
 from kerascnn.training.freezing import frozen, trunk
 from kerascnn.training.inference import readable_errors
+from kerascnn.training.keeping import NO_MEASURES, Held, best_epoch, need_best, out_of_patience
 from kerascnn.training.messages import sayer
 from kerascnn.training.optimizers import follow_history
 from kerascnn.training.pictures import curves
-from kerascnn.training.recipes import Recipe
+from kerascnn.training.recipes import KEEP_BEST, Recipe
 from kerascnn.training.run import Run, write_history
 from kerascnn.training.settings import Batching
 from kerascnn.training.workers import Workers
@@ -63,6 +66,7 @@ class Training:
             run; None: no trace.
         position: how far it has come.
         rows: the history, one row for each complete epoch.
+        best: the weights of the best epoch so far, if the recipe keeps them.
     """
 
     run: Run
@@ -81,7 +85,11 @@ class Training:
     record: bool
     profile: tuple[int, int] | None = None
     position: Position = field(default_factory=Position)
-    rows: list[dict[str, float]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    best: list[Held] = field(default_factory=list)
+    _ended: bool = False  # whether the weights are those to keep, no more those to train
+    _held: int | None = None  # their epoch; None: of no single one
+    _digests: dict[bytes, int] = field(default_factory=dict)  # of weights → their epoch
     _request: signals.Request = field(default_factory=signals.Request)
     _learning: bool | None = None  # whether the classifier alone does; None: not begun
 
@@ -100,6 +108,8 @@ class Training:
                 self._fit(callbacks)
 
     def _fit(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        if self.recipe.keep == KEEP_BEST:
+            self.best = [Held(variable) for variable in self.engine.evaluated]
         self._restore()
         own: list[keras.callbacks.Callback] = []
         if self.workers.chief:
@@ -108,30 +118,75 @@ class Training:
                 own.append(watching.tensorboard(self, self.position.epoch))
             if self.profile:
                 own.append(watching.profiler(self, self.profile))
-        chain = keras.callbacks.CallbackList([*own, *callbacks], model=self.scores)
+        chain = keras.callbacks.CallbackList(own, model=self.scores)
         try:
             with signals.requests() as self._request, readable_errors():
-                metrics = self._to_the_end(chain)
+                given = watching.Given(callbacks, self)
+                failed, metrics = self._to_the_end(chain, given)
             chain.on_train_end({k: v for k, v in metrics.items() if isinstance(v, float)})
         finally:
             watching.close(own)
+        if failed is not None:
+            raise failed
 
-    def _to_the_end(self, chain: keras.callbacks.CallbackList) -> dict[str, Any]:
-        """Train, evaluate and save; or, asked to end, save what there is."""
+    def _to_the_end(
+        self, chain: keras.callbacks.CallbackList, given: watching.Given
+    ) -> tuple[Exception | None, dict[str, Any]]:
+        """Train, evaluate and save; or, asked to end, save what there is.
+
+        Returns:
+            What a callback raised at the end, and the final metrics.
+        """
         try:
             chain.on_train_begin()
-            self._epochs(chain)
+            given.tell("on_train_begin")
+            self._epochs(chain, given)
+            failed = self._end(given)
             metrics = self._finish()
             self.workers.meet()  # whoever comes here first must not leave the others alone
-            return metrics
+            return failed, metrics
         except signals.Stopped as stopped:
-            self._save_checkpoint()
+            if not self._ended:
+                self._save_checkpoint()
             self._keep("Terminated" if stopped.number == signal.SIGTERM else "Interrupted")
             self.workers.meet()
             raise stopped.outcome() from None
         except KeyboardInterrupt:
             self._keep("Interrupted")
             raise
+
+    def _end(self, given: watching.Given) -> Exception | None:
+        """Put the weights in place that are evaluated and saved; callbacks have the last word.
+
+        Returns:
+            What a callback raised.
+        """
+        self._ended = True  # from here on these are not the weights to go on with
+        self._held = self._hold()
+        if not given.callbacks:
+            return None
+        before = self._digest()
+        failed = given.end(_measures(self.rows[-1]) if self.rows else {})
+        if (now := self._digest()) != before:
+            self._held = self._digests.get(now)
+            whose = f"those of epoch {self._held}" if self._held else "of no single epoch"
+            self._say(f"Callbacks have changed the weights at the end: they are {whose}.")
+        if failed is not None:
+            self._say(
+                f"A callback has failed at the end of training ({type(failed).__name__}: {failed})."
+                " The model is evaluated and saved all the same."
+            )
+        return failed
+
+    def _hold(self) -> int | None:
+        """Put the weights in place that the recipe keeps; their epoch, or None within one."""
+        if self.best and (best := best_epoch(self.rows, self.recipe)):
+            self.engine.put(self.best)
+            return best
+        return None if self.position.update else len(self.rows)
+
+    def _digest(self) -> bytes:
+        return digest_of(self.engine.result())
 
     def _restore(self) -> None:
         """Go on from the last checkpoint, or make the first; the same on all workers.
@@ -167,34 +222,74 @@ class Training:
         else:
             self._save_checkpoint()
 
-    def _epochs(self, chain: keras.callbacks.CallbackList) -> None:
+    def _epochs(self, chain: keras.callbacks.CallbackList, given: watching.Given) -> None:
         data = training_batches(
             self.dataset, self.config, self.recipe, self.batching, self.position, self.workers
         )
         batches = iter(self.engine.distribute(data))
         validation = self._repeated("validation")
-        while self.position.epoch < self.recipe.epochs:
+        while self.position.epoch < self.recipe.epochs and not self._stopped_early():
             epoch = self.position.epoch
             follow_history(self.optimizer, self.recipe, self.rows)
             chain.on_epoch_begin(epoch)
+            given.tell("on_epoch_begin", epoch)
             with self._frozen(epoch):
-                self._one_epoch(batches, chain)
+                self._one_epoch(batches, chain, given)
             row = self._row()
             if validation is not None:
                 chain.on_test_begin()
+                given.tell("on_test_begin")
                 found = self._evaluate(validation)
                 row |= {"val_loss": found.mean_loss, "val_error": found.error}
                 chain.on_test_end()
-            self.rows.append(row)
-            self.position = Position(epoch + 1)
-            if self.workers.chief:
-                # The history first: a crash in between leaves a line too many, which resuming
-                # drops.
-                write_history(self.run.path / "history.csv", self.rows)
-            self._save_checkpoint()
+                given.tell("on_test_end")
+            # Before anything is saved: what callbacks change belongs to this epoch.
+            row = self._with_logs_of(given, epoch, row)
+            self._complete(row, given)
             chain.on_epoch_end(epoch, {k: v for k, v in row.items() if k != "epoch"})
             if self._agree(1)[1]:
                 break
+
+    def _with_logs_of(
+        self, given: watching.Given, epoch: int, row: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The row with what callbacks have added to the logs of their `on_epoch_end`."""
+        if not given.callbacks:
+            return row
+        logs = {k: v for k, v in row.items() if k != "epoch"}
+        logs |= {
+            f"{part}accuracy": 1 - row[f"{part}error"]
+            for part in ("", "val_")
+            if f"{part}error" in row
+        }
+        own = set(logs)
+        given.tell("on_epoch_end", epoch, logs=logs)
+        self._digests[self._digest()] = epoch + 1
+        return row | {k: v for k, v in numbers(logs).items() if k not in own}
+
+    def _complete(self, row: dict[str, Any], given: watching.Given) -> None:
+        """Add an epoch to the history, and save the state after it."""
+        self.rows.append(row)
+        self.position = Position(self.position.epoch + 1)
+        if need_best(self.recipe):
+            best = best_epoch(self.rows, self.recipe)
+            if self.best and best == len(self.rows):
+                for held, value in zip(self.best, self.engine.result(), strict=True):
+                    held.assign(value)
+        if self.workers.chief:
+            # The history first: a crash in between leaves a line too many, which resuming drops.
+            write_history(self.run.path / "history.csv", self.rows)
+        self._save_checkpoint()
+
+    def _stopped_early(self) -> bool:
+        if not out_of_patience(self.rows, self.recipe):
+            return False
+        best = best_epoch(self.rows, self.recipe)
+        self._say(
+            f"Stopped after epoch {len(self.rows)} of {self.recipe.epochs}: "
+            f"{self.recipe.monitor} has not improved since epoch {best}."
+        )
+        return True
 
     @contextlib.contextmanager
     def _frozen(self, epoch: int) -> Iterator[None]:
@@ -210,7 +305,9 @@ class Training:
                 self.engine.learn(self.scores.trainable_variables)
             yield
 
-    def _one_epoch(self, batches: Iterator[Any], chain: keras.callbacks.CallbackList) -> None:
+    def _one_epoch(
+        self, batches: Iterator[Any], chain: keras.callbacks.CallbackList, given: watching.Given
+    ) -> None:
         """The updates that are left of an epoch, in calls of about `SECONDS_A_CALL`."""
         began = time.perf_counter() - self.position.seconds
         count = 1
@@ -219,6 +316,7 @@ class Training:
             if ended:
                 break
             chain.on_train_batch_begin(done)
+            given.tell("on_train_batch_begin", done)
             size, started = self._size(count, done), time.perf_counter()
             new = self.engine.train(batches, size)
             count = _paced(size, time.perf_counter() - started)
@@ -230,6 +328,7 @@ class Training:
             )
             logs = {"loss": totals.mean_loss, "error": totals.error}
             chain.on_train_batch_end(done + size - 1, logs)
+            given.tell("on_train_batch_end", done + size - 1, logs=logs)
 
     def _size(self, count: int, done: int) -> int:
         """Up to `count` steps: not more than are left, and none where the profiler is switched."""
@@ -257,7 +356,7 @@ class Training:
             Stopped: any worker was asked to end by a signal; on all workers.
         """
         number = self._request.number
-        mine = [count, number == signal.SIGTERM, number == signal.SIGINT, self.scores.stop_training]
+        mine = [count, number == signal.SIGTERM, number == signal.SIGINT, self.model.stop_training]
         counts, terminated, interrupted, ended = self.workers.sum(mine)
         if terminated or interrupted:
             raise signals.Stopped(signal.SIGTERM if terminated else signal.SIGINT)
@@ -269,19 +368,20 @@ class Training:
             "epoch": self.position.epoch + 1,
             "loss": totals.mean_loss,
             "error": totals.error,
-            "learning_rate": self._learning_rate(),
+            "learning_rate": self.learning_rate(),
             "images_per_second": totals.images / seconds if seconds else 0.0,
             "seconds": seconds,
             "input_wait": totals.waited / seconds if seconds else 0.0,
         }
 
-    def _learning_rate(self) -> float:
+    def learning_rate(self) -> float:
+        """Of the next update."""
         return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
 
     def _stop_for_bad_loss(self, update: int) -> None:
         raise TrainingError(
             f"The loss is not a number at step {update + 1} of epoch {self.position.epoch + 1}, "
-            f"with a learning rate of {self._learning_rate():.3g}. Try a tenth of the recipe's "
+            f"with a learning rate of {self.learning_rate():.3g}. Try a tenth of the recipe's "
             f"(--learning-rate {self.recipe.learning_rate / 10:.3g}), a limit on the gradient "
             f"(--clip-norm 1), or a longer warm-up (--warmup-epochs "
             f"{max(1, 2 * self.recipe.warmup_epochs):g}). The state before this epoch is in "
@@ -293,13 +393,19 @@ class Training:
         return repeated(found, self.config, self.engine, self.batching.size, self.workers)
 
     def _finish(self) -> dict[str, Any]:
+        """Evaluate and save the weights that are in place."""
+        held = self._held
         metrics: dict[str, Any] = {
             "epochs": len(self.rows),
+            "epoch": held,
             "train_seconds": sum(row["seconds"] for row in self.rows),
             "trainable_params": trainable(self.model),
         }
         if self.rows:
-            metrics |= {k: v for k, v in self.rows[-1].items() if "loss" in k or "error" in k}
+            metrics |= _measures(self.rows[held - 1 if held else -1])
+        if not held and (validation := self._repeated("validation")) is not None:
+            found = self._evaluate(validation)
+            metrics |= {"val_loss": found.mean_loss, "val_error": found.error}
         test = self._repeated("test")
         if test is not None:
             found = self._evaluate(test)
@@ -308,19 +414,24 @@ class Training:
             self._save(metrics)
             if self.rows and self.record:
                 with replacing(self.run.path / "curves.png") as temporary:
-                    curves(self.rows, temporary)
+                    curves(self.rows, temporary, held=held)
         return metrics
 
     def _keep(self, how: str) -> None:
         """Save what there is of a training that ends early, and say how to go on."""
         if not self.workers.chief:
             return
-        self._save({"interrupted": True, "epochs": len(self.rows)})
+        held = self._held if self._ended else self._hold()
+        self._save({"interrupted": True, "epochs": len(self.rows), "epoch": held})
         epochs = counted(len(self.rows), "complete epoch", "complete epochs")
-        sayer(self.console)(
-            f"{how} after {epochs}. The model as it is was saved in "
+        which = f"of epoch {held}, the best so far," if self.best and held else "as it is"
+        self._say(
+            f"{how} after {epochs}. The model {which} was saved in "
             f"{self.run.path}. {self._how_to_go_on()}"
         )
+
+    def _say(self, line: str) -> None:
+        sayer(self.console)(line)
 
     def _how_to_go_on(self) -> str:
         if not self.record:
@@ -339,7 +450,39 @@ class Training:
             checkpoints.save(self.run.path / "checkpoints", self.position, self._variables())
 
     def _variables(self) -> dict[str, Any]:
-        return checkpoints.variables_of(self.scores, self.optimizer, self.engine.averages)
+        return checkpoints.variables_of(
+            self.scores, self.optimizer, self.engine.averages, self.best
+        )
+
+
+def numbers(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Those of a callback's logs that are one number."""
+    return {
+        key: float(value)
+        for key, value in logs.items()
+        if not isinstance(value, (str, bytes)) and np.ndim(value) == 0 and _is_number(value)
+    }
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _measures(row: Mapping[str, Any]) -> dict[str, float]:
+    """What a row of the history says about the network, and not about the training of it."""
+    return {key: value for key, value in row.items() if key not in NO_MEASURES}
+
+
+def digest_of(arrays: Sequence[np.ndarray]) -> bytes:
+    """A hash of the arrays: equal only if every bit of them is."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.digest()
 
 
 def _paced(size: int, seconds: float) -> int:

@@ -32,7 +32,12 @@ MOST_FILTERS = 256
 LONGEST_NAME, LONGEST_LABEL = 14, 24  # characters; the second of an axis
 
 
-def curves(history: Iterable[Mapping[str, Any]] | Path | str, path: Path | str) -> None:
+def curves(
+    history: Iterable[Mapping[str, Any]] | Path | str,
+    path: Path | str,
+    *,
+    held: int | None = None,
+) -> None:
     """Write a picture of loss, top-1 error and learning rate over the epochs.
 
     Args:
@@ -40,6 +45,7 @@ def curves(history: Iterable[Mapping[str, Any]] | Path | str, path: Path | str) 
             (counted from 1), `loss`, `error` or `accuracy`, both with `val_` too, and
             `learning_rate`.
         path: where to write; its ending says in which format.
+        held: the epoch whose weights the saved model has, which a line marks; None: no line.
     """
     rows = _read(history) if isinstance(history, (str, Path)) else list(history)
     epochs = np.array([int(row.get("epoch", index)) for index, row in enumerate(rows, 1)])
@@ -51,6 +57,13 @@ def curves(history: Iterable[Mapping[str, Any]] | Path | str, path: Path | str) 
     rates = _line(row.get("learning_rate") for row in rows)
     axes["rate"].plot(epochs, rates, color=INK, linewidth=1.2, **_marks(epochs))
     axes["rate"].margins(y=0.15)
+    if held is not None:
+        for name in places[0]:
+            axes[name].axvline(held, color=INK, linewidth=1, linestyle=":", zorder=1)
+        # In the legend of one of them: it would say the same in the other.
+        line = axes["loss"].lines[-1]
+        line.set_label(f"model.keras: epoch {held}")
+        axes["loss"].legend(frameon=False, fontsize=8, labelcolor=INK)
     _dress(axes["rate"], "Learning rate", xlabel="Epoch")
     figure.savefig(path, facecolor=PAPER)
 

@@ -14,6 +14,24 @@ SCHEDULES = ("constant", "cosine", "step", "exponential", "plateau")
 DECAYS = ("decoupled", "l2")
 DECAYED = ("kernels", "all")
 VIEWS = ("single", "10-crop", "50-crop", "144-crop", "dense")
+KEEP_LAST, KEEP_BEST = "last", "best"
+BALANCED = "balanced"
+# What is logged in each epoch and compared, and the sign with which less of it is better. An
+# accuracy is what an error leaves of 1.
+MEASURES: Mapping[str, tuple[str, int]] = {
+    **{
+        f"{part}{name}": (f"{part}{name}", 1) for part in ("val_", "") for name in ("error", "loss")
+    },
+    **{f"{part}accuracy": (f"{part}error", 1) for part in ("val_", "")},
+}
+# Fields that only some schedules use.
+SCHEDULED: Mapping[str, tuple[str, ...]] = {
+    "steps": ("step",),
+    "every": ("exponential",),
+    "factor": ("exponential", "plateau"),
+    "patience": ("plateau",),
+    "reductions": ("plateau",),
+}
 # "We resize the image to 4 scales where the shorter dimension is 256, 288, 320 and 352" (GoogLeNet,
 # section 7), in units of its input.
 _LENGTHS_OF_144 = tuple(side / 224 for side in (256, 288, 320, 352))
@@ -50,6 +68,29 @@ def _require(legal: bool, name: str, what: str, value: Any) -> None:
 
 def _require_one_of(value: Any, name: str, known: tuple[str, ...]) -> None:
     _require(value in known, name, f"one of {', '.join(known)}", value)
+
+
+def monitored(monitor: str) -> tuple[str, int]:
+    """The name of a logged measure, and 1 if less of it is better or -1 if more is.
+
+    Args:
+        monitor: one of `MEASURES`; or any other that a callback adds to its epoch's logs, with the
+            direction: "max:val_f1", "min:val_brier".
+
+    Raises:
+        ArgumentError: which way is better is neither known nor said.
+    """
+    direction, _, name = monitor.rpartition(":")
+    if direction in ("min", "max") and name:
+        metric, sign = MEASURES.get(name, (name, 1))
+        flipped = name.endswith("accuracy") and metric != name
+        return metric, sign if (direction == "min") != flipped else -sign
+    if not direction and name in MEASURES:
+        return MEASURES[name]
+    raise ArgumentError(
+        f"monitor must be one of {', '.join(MEASURES)}, or say which way is better of what a "
+        f"callback logs, as in max:val_f1 or min:NAME. Received: {monitor!r}."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +253,16 @@ class Recipe:
         clip_norm: largest global norm of the reduced gradient; None: no limit.
         ema: decay of a moving average of the weights that evaluation and the saved model use
             (Polyak averaging); None: none.
+        keep: which epoch's weights are evaluated and saved: "last", or "best" by `monitor`;
+            "best:val_loss" is both in one.
+        monitor: by what epochs are compared, see `monitored`: "val_error", "val_loss",
+            "val_accuracy", the same without "val_" of the training images, or a callback's.
+        early_stopping: end when `monitor` has not improved for so many epochs; None: never.
+        class_weight: factors on the loss of each class's training images, in the order of the
+            classes; or "balanced": images / (classes * images of the class), so that all classes
+            weigh alike. What is reported, the training loss too, is never weighted. None: all 1.
+        balance: draw the images of an epoch from all classes equally often; those of rare classes
+            come several times, those of frequent ones not all in each epoch.
         freeze_epochs: epochs in which only the classifier learns, before everything does.
         initialization: `(pattern, how)` pairs on variables such as "conv2/bias", see
             `kerascnn.training.initialization`; what none matches is as the architecture has it.
@@ -226,6 +277,7 @@ class Recipe:
         unstated: fields that no source states: they hold this package's choice.
         notes: each deviation from the source, and why.
         network: the architecture that it was published with.
+        name: by which it was chosen: that of `kerascnn recipes`, "small", or a file's.
 
     Raises:
         ArgumentError: a value is illegal.
@@ -252,6 +304,11 @@ class Recipe:
     dropout: float | None = None
     clip_norm: float | None = None
     ema: float | None = None
+    keep: str = KEEP_LAST
+    monitor: str = "val_error"
+    early_stopping: int | None = None
+    class_weight: tuple[float, ...] | str | None = None
+    balance: bool = False
     freeze_epochs: int = 0
     initialization: tuple[tuple[str, str], ...] = ()
     filter_rms: float | None = None
@@ -263,8 +320,27 @@ class Recipe:
     unstated: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     network: str = ""
+    name: str = ""
 
     def __post_init__(self) -> None:
+        keep, colon, monitor = self.keep.partition(":")
+        if keep == KEEP_BEST and colon:
+            object.__setattr__(self, "keep", keep)
+            object.__setattr__(self, "monitor", monitor)
+        _require(
+            self.keep in (KEEP_LAST, KEEP_BEST),
+            "keep",
+            '"last", "best", or "best:" and a measure, such as best:val_loss',
+            self.keep,
+        )
+        monitored(self.monitor)
+        _require(
+            self.early_stopping is None or self.early_stopping > 0,
+            "early_stopping (--patience)",
+            "positive",
+            self.early_stopping,
+        )
+        self._check_class_weight()
         _require_one_of(self.optimizer, "optimizer", OPTIMIZERS)
         _require_one_of(self.schedule, "schedule", SCHEDULES)
         _require_one_of(self.decay, "decay", DECAYS)
@@ -291,6 +367,17 @@ class Recipe:
             'given with schedule "step", such as ((30, 0.1), (60, 0.01))',
             self.steps,
         )
+
+    def _check_class_weight(self) -> None:
+        weights = self.class_weight
+        if isinstance(weights, str):
+            legal = weights == BALANCED
+        else:
+            legal = weights is None or (
+                all(0 <= weight < float("inf") for weight in weights) and sum(weights) > 0
+            )
+        what = '"balanced", or factors of 0 or more, one for each class'
+        _require(legal, "class_weight", what, weights)
 
     def space(self) -> Space:
         """What a search may change in this recipe, around its own values.

@@ -298,12 +298,15 @@ def load_graph(run: Run) -> keras.Model:
 
 LARGEST_GRAPH = 2**26  # bytes of model.json: a layer has about 1,500
 COLUMNS = ("epoch", "loss", "error", "seconds")  # that every history has
+# What training itself logs; all else is a callback's.
+LOGGED = (*COLUMNS, "learning_rate", "images_per_second", "input_wait", "val_loss", "val_error")
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Write all epochs as CSV."""
+    """Write all epochs as CSV; a cell is empty where an epoch lacks what another one has."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(buffer, fieldnames=names, lineterminator="\n")
     writer.writeheader()
     # Without a number: a validation loss beyond the largest one, while training goes on.
     writer.writerows({k: v if math.isfinite(v) else "" for k, v in row.items()} for row in rows)
@@ -364,6 +367,8 @@ def _row(values: dict[str, str], number: int) -> dict[str, float]:
     for name, text in values.items():
         if name == "epoch":
             continue
+        if not text and name not in LOGGED:
+            continue  # a callback's, in other epochs
         if not text and name != "loss" and name.endswith("loss"):
             row[name] = math.nan  # a validation loss that was no number
             continue
@@ -372,8 +377,8 @@ def _row(values: dict[str, str], number: int) -> dict[str, float]:
             row[name] = float(text) if plain else math.nan
         except ValueError:
             row[name] = math.nan
-        share = name.endswith("error")
-        signed = "loss" in name
+        share = name in LOGGED and name.endswith("error")
+        signed = name not in LOGGED or "loss" in name
         low, high = -math.inf if signed else 0.0, 1.0 if share else math.inf
         if not math.isfinite(row[name]) or not low <= row[name] <= high:
             what = "a share from 0 to 1" if share else "a number" if signed else "0 or more"

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError, DataError, StrategyError
 from kerascnn.training import strategies
-from kerascnn.training.recipes import Recipe
+from kerascnn.training.recipes import BALANCED, Recipe
 from kerascnn.training.workers import Workers
+from kerascnn.words import counted
 
+# Updates that an epoch should have, and the batch below which none is made smaller for that: its
+# normalization statistics would become too rough.
+UPDATES, SMALLEST_BATCH = 20, 8
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 
 
@@ -88,6 +95,45 @@ def refuse_mixed_variables(model: keras.Model, strategy: tf.distribute.Strategy)
         )
 
 
+def fitted(
+    recipe: Recipe, images: int, replicas: int, *, scale_rate: bool = True
+) -> tuple[Recipe, str]:
+    """The recipe with a batch that makes an epoch of few images some tens of updates.
+
+    A batch of 128 or 256 is for a million images, or for fifty thousand. It is halved until an
+    epoch has `UPDATES`, but not below `SMALLEST_BATCH`, and the learning rate follows it: linearly
+    (Goyal et al., 2017), with Adam by the square root (Malladi et al., 2022).
+
+    Args:
+        recipe: its `batch_size` and `accumulation`.
+        images: for training.
+        replicas: that share a batch.
+        scale_rate: whether the learning rate may change, too.
+
+    Returns:
+        The recipe, and what was changed, in a sentence; "" if nothing was.
+    """
+    size = recipe.batch_size
+    while images // (size * recipe.accumulation) < UPDATES:
+        if size // 2 < max(SMALLEST_BATCH, replicas):
+            break
+        size //= 2
+    if size == recipe.batch_size:
+        return recipe, ""
+    share = size / recipe.batch_size
+    rate = recipe.learning_rate
+    if scale_rate:
+        rate *= share if recipe.optimizer == "sgd" else share**0.5
+    updates = images // (size * recipe.accumulation)
+    note = f"{images} training images: batches of {size} instead of {recipe.batch_size}"
+    if updates:
+        note += f", so that an epoch has {counted(updates, 'update', 'updates')}"
+    if scale_rate:
+        note += f"; learning rate {rate:.3g} instead of {recipe.learning_rate:.3g}"
+    note += f". (--batch-size {recipe.batch_size} keeps them.)"
+    return dataclasses.replace(recipe, batch_size=size, learning_rate=rate), note
+
+
 def batching(recipe: Recipe, images: int, strategy: tf.distribute.Strategy) -> Batching:
     """The largest batch up to the recipe's that all replicas share equally.
 
@@ -122,11 +168,42 @@ def batching(recipe: Recipe, images: int, strategy: tf.distribute.Strategy) -> B
             f"Each epoch trains on {updates * whole:,} of {images:,} images: the last {left} of "
             f"its order don't fill {_batches(recipe.accumulation, size)}."
         )
+    if updates < UPDATES // 2 and size >= 2 * SMALLEST_BATCH:
+        notes.append(
+            f"An epoch has only {counted(updates, 'update', 'updates')}: with fewer images in a "
+            f"batch (--batch-size {SMALLEST_BATCH}) it has more."
+        )
     return Batching(size, recipe.accumulation, updates, tuple(notes))
 
 
 def _batches(count: int, size: int) -> str:
     return f"a batch of {size}" if count == 1 else f"{count} batches of {size}"
+
+
+def class_weights(recipe: Recipe, dataset: Dataset) -> tuple[float, ...] | None:
+    """The factor on the loss of each class's training images, `[classes]`; None: all are 1.
+
+    "balanced" is images / (classes * images of the class), with the classes that have any; the
+    mean over all training images is 1.
+
+    Raises:
+        ArgumentError: there is not one factor for each class.
+    """
+    if recipe.class_weight is None:
+        return None
+    if recipe.class_weight == BALANCED:
+        counts = np.bincount(dataset.train.labels, minlength=dataset.classes)
+        alike = dataset.train.size / np.count_nonzero(counts)
+        return tuple(alike / count if count else 0.0 for count in counts.tolist())
+    if len(recipe.class_weight) != dataset.classes:
+        names = ", ".join(dataset.class_names[:20])
+        more = ", ..." if dataset.classes > 20 else ""
+        raise ArgumentError(
+            f"class_weight must have one factor for each of the {dataset.classes} classes, in "
+            f"this order: {names}{more}. Received {len(recipe.class_weight)}: "
+            f"{', '.join(f'{weight:g}' for weight in recipe.class_weight)}."  # type: ignore[str-format]
+        )
+    return tuple(map(float, recipe.class_weight))
 
 
 def use_jit(wanted: bool | None, strategy: tf.distribute.Strategy) -> bool:

@@ -6,9 +6,11 @@ with a shape mismatch in the collective), so the object lives here and every run
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -219,6 +221,22 @@ def as_single_device(model: keras.Model) -> None:
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = False
+
+
+@contextlib.contextmanager
+def portable(model: keras.Model) -> Iterator[None]:
+    """`as_single_device` for a while, in which a callback may save the model."""
+    before = [
+        (layer, layer.synchronized)
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    as_single_device(model)
+    try:
+        yield
+    finally:
+        for layer, synchronized in before:
+            layer.synchronized = synchronized
 
 
 def _replica_seeds(generator: keras.random.SeedGenerator) -> Any:

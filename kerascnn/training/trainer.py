@@ -23,6 +23,7 @@ from kerascnn.runs import sides
 from kerascnn.training import strategies
 from kerascnn.training.assembly import fit
 from kerascnn.training.augmentation import with_components
+from kerascnn.training.callbacks import check as check_callbacks
 from kerascnn.training.config import (
     default_path,
     git_state,
@@ -34,6 +35,7 @@ from kerascnn.training.config import (
 from kerascnn.training.directory import prepare_directory, refuse_directory
 from kerascnn.training.files import write_json, write_text
 from kerascnn.training.inference import canvas_shape, load_for
+from kerascnn.training.keeping import require_monitored
 from kerascnn.training.messages import sayer
 from kerascnn.training.recipes import Recipe
 from kerascnn.training.run import Run, load_graph
@@ -41,6 +43,8 @@ from kerascnn.training.settings import (
     PRECISIONS,
     batching,
     check_settings,
+    class_weights,
+    fitted,
     refuse_jit,
 )
 from kerascnn.training.starting import described, require_published, require_same
@@ -57,8 +61,10 @@ def train(
     input_shape: tuple[int, int, int] | None = None,
     recipe: Recipe | None = None,
     epochs: int | None = None,
-    batch_size: int | None = None,
+    batch_size: int | str | None = None,
     learning_rate: float | None = None,
+    keep: str | None = None,
+    patience: int | None = None,
     weights: str | Path | None = None,
     strategy: str = "auto",
     precision: str = "float32",
@@ -82,7 +88,13 @@ def train(
         input_shape: `(height, width, channels)`; default: the architecture's native one. Images
             of another shape are padded, resized or converted, with a note.
         recipe: how to train; default: the architecture's.
-        epochs, batch_size, learning_rate: replace the recipe's.
+        epochs, batch_size, learning_rate: replace the recipe's. batch_size "auto" is the recipe's,
+            or a smaller one where there are so few images that an epoch would have less than 20
+            updates; the learning rate, if it isn't given, follows. So it is without a recipe.
+        keep: which epoch's weights are evaluated and saved, "last", "best" (by the validation
+            error) or "best:val_loss" (see `Recipe.monitor`); default: the recipe's.
+        patience: end when what epochs are compared by has not improved for so many of them;
+            default: the recipe's `early_stopping`.
         weights: trained weights to start from: "imagenet", "imagenet:PUBLISHER", a file or a run
             directory; None: the recipe's or the architecture's first weights.
         strategy: "auto", "none", "mirrored", "mirrored:N" or "multiworker"; see
@@ -98,8 +110,10 @@ def train(
             search can do without; if it stops, it can't be resumed.
         profile: first step to trace with TensorFlow's profiler and the one after the last, counted
             from 0 at the start of the run.
-        callbacks: further Keras callbacks; their batch methods are called every few steps. On
-            several machines they run on every worker.
+        callbacks: further Keras callbacks; their batch methods are called every few steps. Their
+            `model` is the one that is saved. At the end they come before evaluation and saving,
+            which see what they have left. On several machines they run on every worker, but those
+            of Keras that write files on the chief alone. What they remember isn't in checkpoints.
         console: where messages and progress go; default: standard output. `Console(quiet=True)`
             is silent.
 
@@ -114,14 +128,17 @@ def train(
         WorkerError: another worker has ended or doesn't answer.
     """
     subject = _subject(network, arguments, input_shape)
-    recipe = recipe or subject.recipe
-    recipe = dataclasses.replace(
-        recipe,
-        epochs=recipe.epochs if epochs is None else epochs,
-        batch_size=recipe.batch_size if batch_size is None else batch_size,
-        learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
+    adapt = batch_size == "auto" or (batch_size is None and recipe is None)
+    recipe = _changed(
+        recipe or subject.recipe,
+        epochs=epochs,
+        batch_size=None if batch_size == "auto" else batch_size,
+        learning_rate=learning_rate,
+        keep=keep,
+        early_stopping=patience,
     )
     check_settings(recipe, precision)
+    check_callbacks(callbacks, recipe)
     loss = _own_loss(recipe, console or Console())
     subject = _with_dropout(subject, recipe.dropout)
     start = described(weights) if weights else None
@@ -151,7 +168,14 @@ def train(
     recipe = dataclasses.replace(
         recipe, augmentation=with_components(recipe.augmentation, dataset.train)
     )
+    if adapt:
+        replicas, alone = found.num_replicas_in_sync, learning_rate is None
+        recipe, note = fitted(recipe, dataset.train.size, replicas, scale_rate=alone)
+        if note:
+            sayer(console)(note)
     batching(recipe, dataset.train.size, found)  # refuses too few images
+    class_weights(recipe, dataset)  # refuses too few or too many
+    require_monitored(recipe, dataset.validation.size, source)
     if dataset.classes < 2:
         raise DataError(
             f"{source}: training needs images of at least 2 classes. Received: "
@@ -205,6 +229,12 @@ def train(
         record=record,
         profile=profile,
     )
+
+
+def _changed(recipe: Recipe, **fields: Any) -> Recipe:
+    """The recipe with those of the fields that are not None."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    return dataclasses.replace(recipe, **given)
 
 
 def repeat(
@@ -282,12 +312,13 @@ def resume(
     console = console or Console()
     if run.finished:
         raise RunError(
-            f"The run {run.path} is finished after {config['recipe']['epochs']} epochs. "
+            f"The run {run.path} is finished after {run.metrics.get('epochs')} epochs. "
             "Start a new one with `kerascnn train`."
         )
     architecture = config["architecture"]
     stored = recipe_from(config["recipe"]).loss
     own = losses.again(stored, loss, architecture["name"] if architecture else None, run.path)
+    check_callbacks(callbacks, recipe_from(config["recipe"]))
     strategy = strategies.resolve(config["strategy"])
     refuse_jit(strategy, config["jit"])
     workers = Workers(strategy)
