@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kerascnn.errors import ArgumentError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -14,13 +16,22 @@ if TYPE_CHECKING:
 
 
 def recipes(
-    name: str | None = typer.Argument(None, help="A recipe, or a .toml or .json file of yours."),
+    name: str | None = typer.Argument(
+        None, help="A recipe, a .toml or .json file of yours, or, with --for, small or paper."
+    ),
+    network: str | None = typer.Option(
+        None, "--for", help="A network: `small` is then its own recipe, `paper` its paper's."
+    ),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """List the recipes of `kerascnn train --recipe`, or show everything about one."""
     from kerascnn.training import recipe_book
 
-    chosen = {key: recipe_book.find(key) for key in ([name] if name else recipe_book.names())}
+    if network:
+        name, chosen = _for_network(name, network)
+    else:
+        _refuse_without_network(name)
+        chosen = {key: recipe_book.find(key) for key in ([name] if name else recipe_book.names())}
     if json:
         found = {key: _as_dict(recipe) for key, recipe in chosen.items()}
         typer.echo(json_.dumps(found[name] if name else found, indent=2))
@@ -32,6 +43,29 @@ def recipes(
         _details(name, chosen[name], console)
     else:
         _table(chosen, console)
+
+
+def _for_network(name: str | None, network: str) -> tuple[str, dict[str, Recipe]]:
+    """What `kerascnn train NETWORK --recipe NAME` takes, under the name that it prints.
+
+    Raises:
+        UnknownNameError, ArgumentError: a name is wrong.
+    """
+    from kerascnn import registry
+    from kerascnn.training import recipe_book
+
+    recipe = recipe_book.choose(name, registry.get(network))
+    return recipe.name, {recipe.name: recipe}
+
+
+def _refuse_without_network(name: str | None) -> None:
+    from kerascnn.training import recipe_book
+
+    if name in (recipe_book.SMALL, recipe_book.PAPER):
+        raise ArgumentError(
+            f"{name} is another recipe for each network. Say for which, as in "
+            f"`kerascnn recipes {name} --for resnet18`."
+        )
 
 
 def _as_dict(recipe: Recipe) -> dict[str, Any]:
@@ -62,7 +96,14 @@ def _table(chosen: dict[str, Recipe], console: Console) -> None:
             str(recipe.batch_size),
         )
     show(console, table)
-    console.print("\nAugmentation, evaluation and all the rest: [bold]kerascnn recipes NAME[/].")
+    for line in (
+        "",
+        "Augmentation, evaluation and all the rest: [bold]kerascnn recipes NAME[/].",
+        "Without --recipe a network is trained by its own recipe, ours: [bold]small[/].",
+        "[bold]--recipe paper[/] is the one above that belongs to the network's paper.",
+        "Both: [bold]kerascnn recipes small --for alexnet[/] (or paper).",
+    ):
+        console.print(line)
 
 
 def _details(name: str, recipe: Recipe, console: Console) -> None:
@@ -70,7 +111,15 @@ def _details(name: str, recipe: Recipe, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from kerascnn.training import recipe_book
+
     console.print(f"[bold]{name}[/]")
+    if recipe.network and name != recipe_book.SMALL:
+        console.print(
+            f"  As published for {recipe.network}: `kerascnn train {recipe.network} --recipe "
+            "paper`.\n  Without --recipe that is trained by another one, ours: small.",
+            highlight=False,
+        )
     table = Table.grid(padding=(0, 2))
     rows = {
         "Source": recipe.source or "none given",
@@ -180,6 +229,12 @@ def _extras(recipe: Recipe) -> dict[str, str]:
         "Label smoothing": f"{recipe.label_smoothing:g}" if recipe.label_smoothing else "",
         "Gradient": f"norm at most {recipe.clip_norm:g}" if recipe.clip_norm else "",
         "Averaging": f"of weights, decay {recipe.ema:g}" if recipe.ema else "",
+        "Kept": f"the best epoch by {recipe.monitor}" if recipe.keep == "best" else "",
+        "Ends early": f"after {recipe.early_stopping} epochs without better {recipe.monitor}"
+        if recipe.early_stopping
+        else "",
+        "Class weights": str(recipe.class_weight or ""),
+        "Balance": "all classes equally often" if recipe.balance else "",
         "Frozen": f"all but the classifier, {recipe.freeze_epochs} epochs"
         if recipe.freeze_epochs
         else "",

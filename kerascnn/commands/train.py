@@ -13,14 +13,16 @@ from kerascnn.commands.options import parse_arguments, parse_shape, parse_steps
 from kerascnn.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from kerascnn.architecture import Architecture
     from kerascnn.training.recipes import Recipe
 
 
 def complete_recipe(incomplete: str) -> list[str]:
     """Names for the shell."""
-    from kerascnn import registry
+    from kerascnn.training import recipe_book
 
-    return [name for name in registry.entries(registry.RECIPES) if name.startswith(incomplete)]
+    known = (recipe_book.SMALL, recipe_book.PAPER, *recipe_book.names())
+    return [name for name in known if name.startswith(incomplete)]
 
 
 # What may stand beside --config or --from-trial.
@@ -43,8 +45,8 @@ def train(
     ),
     recipe: str | None = typer.Option(
         None,
-        help="How to train: a name of `kerascnn recipes`, or a .toml or .json file; default: the "
-        "architecture's own.",
+        help="How to train: small (the default, ours), paper (as the network's paper did), a name "
+        "of `kerascnn recipes`, or a .toml or .json file.",
         autocompletion=complete_recipe,
     ),
     with_: list[str] = typer.Option(
@@ -57,7 +59,11 @@ def train(
         None, help="Start from imagenet, imagenet:PUBLISHER, a file of weights or another run."
     ),
     epochs: int | None = typer.Option(None, help="Instead of the recipe's, as all that follow."),
-    batch_size: int | None = typer.Option(None, help="Images in one step, over all replicas."),
+    batch_size: int | None = typer.Option(
+        None,
+        help="Images in one step, over all replicas; default: fewer than the recipe's where "
+        "there are few images.",
+    ),
     learning_rate: float | None = typer.Option(None, help="At the end of the warm-up."),
     warmup_epochs: float | None = typer.Option(None, help="Epochs of linear growth from zero."),
     weight_decay: float | None = typer.Option(None, help="On what the recipe decays."),
@@ -72,6 +78,21 @@ def train(
         help="A class of Keras losses of your own, which is imported; also with --resume and "
         "--config, which import nothing that a run names.",
     ),
+    keep: str | None = typer.Option(
+        None,
+        metavar="last|best|best:MEASURE",
+        help="Which epoch is evaluated and saved. Best is by val_error, or by val_loss, error, "
+        "loss.",
+    ),
+    patience: int | None = typer.Option(
+        None, help="End after so many epochs without improvement of that measure."
+    ),
+    class_weight: str | None = typer.Option(
+        None,
+        metavar="balanced|W,W,...",
+        help="Factors on the loss of each class in training; measures are never weighted.",
+    ),
+    balance: bool = typer.Option(False, help="Draw from all classes equally often in training."),
     strategy: str = typer.Option(
         "auto", help="auto (all GPUs if several), none, mirrored, mirrored:N or multiworker."
     ),
@@ -110,6 +131,7 @@ def train(
         config = _trial(from_trial)
     _refuse_ignored(context, resume, config)
     from kerascnn import registry
+    from kerascnn.training import recipe_book
 
     # Before TensorFlow is loaded: a misspelt name is answered at once.
     changes = {
@@ -124,8 +146,14 @@ def train(
         "accumulation": accumulation,
         "ema": ema,
         "loss": loss,
+        "keep": keep,
+        "early_stopping": patience,
+        "balance": balance or None,
+        **recipe_book.settings([f"class_weight={class_weight}"] if class_weight else []),
     }
-    chosen = _recipe(registry.get(name).recipe, recipe, changes, with_) if name else None
+    chosen = _recipe(registry.get(name), recipe, changes, with_) if name else None
+    batch_given = batch_size is not None or _names_a_batch(recipe, with_)
+    rate_given = learning_rate is not None or _is_set("learning_rate", with_)
     arguments = parse_arguments(name, set_) if name else {}
     shape = parse_shape(input_shape)
     traced = parse_steps(profile) if profile else None
@@ -147,6 +175,8 @@ def train(
             arguments=arguments,
             input_shape=shape,
             recipe=chosen,
+            batch_size=None if batch_given else "auto",
+            learning_rate=chosen.learning_rate if chosen and rate_given else None,
             weights=weights,
             strategy=strategy,
             precision=precision,
@@ -165,18 +195,20 @@ def train(
         typer.echo(json_.dumps({"run": str(found.path), **metrics}, indent=2))
         return
     if "test_error" in metrics:
-        console.print(f"Test error [bold]{metrics['test_error']:.2%}[/]", highlight=False)
+        epoch = metrics.get("epoch")
+        which = f" of epoch {epoch}" if epoch and epoch < metrics["epochs"] else ""
+        console.print(f"Test error{which} [bold]{metrics['test_error']:.2%}[/]", highlight=False)
     trainer.sayer(console)(f"Model, figures, curves.png and TensorBoard logs are in {found.path}.")
 
 
 def _recipe(
-    own: Recipe | None, name: str | None, changes: dict[str, Any], assignments: list[str]
+    network: Architecture, choice: str | None, changes: dict[str, Any], assignments: list[str]
 ) -> Recipe:
     """The recipe that the options describe.
 
     Args:
-        own: the architecture's.
-        name: another one, or a file.
+        network: what is trained.
+        choice: of `--recipe`.
         changes: fields with options of their own; None: not given.
         assignments: of `--with`.
 
@@ -184,15 +216,31 @@ def _recipe(
         UnknownNameError, ArgumentError: a name, a field or a value is wrong.
     """
     from kerascnn.training import recipe_book
-    from kerascnn.training.recipes import Recipe
 
-    base = recipe_book.find(name) if name else own or Recipe()
+    base = recipe_book.choose(choice, network)
     given = {key: value for key, value in changes.items() if value is not None}
     settings = recipe_book.settings(assignments)
+    options = {"early_stopping": "--patience"}
     for key in given.keys() & settings.keys():
-        option = f"--{key.replace('_', '-')}"
+        option = options.get(key, f"--{key.replace('_', '-')}")
         raise ArgumentError(f"{key} is given twice. Received: {option} and --with {key}=.")
+    if "monitor" in settings and ":" in str(given.get("keep", "")):
+        raise ArgumentError(
+            f"What epochs are compared by is given twice. Received: --keep {given['keep']} and "
+            f"--with monitor={settings['monitor']}."
+        )
     return recipe_book.override(base, settings | given)
+
+
+def _names_a_batch(recipe: str | None, assignments: list[str]) -> bool:
+    """Whether the user says how large a batch is; a file of a recipe is the user's, too."""
+    from kerascnn.training import recipe_book
+
+    return _is_set("batch_size", assignments) or str(recipe).endswith(recipe_book.SUFFIXES)
+
+
+def _is_set(field: str, assignments: list[str]) -> bool:
+    return any(text.partition("=")[0].strip() == field for text in assignments)
 
 
 def _trial(path: Path) -> Path:

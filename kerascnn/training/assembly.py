@@ -13,12 +13,13 @@ from rich.console import Console
 from kerascnn.architecture import Architecture
 from kerascnn.data import Dataset
 from kerascnn.heads import scores_of
-from kerascnn.training import strategies
+from kerascnn.training import recipe_book, strategies
 from kerascnn.training.config import recipe_from, tupled
 from kerascnn.training.engine import Engine
 from kerascnn.training.loop import Training, trainable
 from kerascnn.training.messages import sayer
 from kerascnn.training.optimizers import make_loss, make_optimizer
+from kerascnn.training.recipes import Recipe
 from kerascnn.training.run import Run
 from kerascnn.training.settings import (
     batching,
@@ -59,13 +60,27 @@ def fit(
         say(
             f"{training.config['name']}, {trainable(training.model):,} parameters: "
             f"{counted(count, 'epoch', 'epochs')} of {plan.description}, "
-            f"{strategies.describe(training.strategy)}. Run: {run.path}"
+            f"{strategies.describe(training.strategy)}."
         )
+        say(f"Run: {run.path}")
+        say(_which(training.recipe, network))
         if alone:
             until = "Throughout" if alone >= count else f"Until epoch {alone} is done"
             say(f"{until}, only the classifier learns (freeze_epochs={alone}).")
         training.fit(callbacks)
     return run
+
+
+def _which(recipe: Recipe, network: Architecture | keras.Model) -> str:
+    """A line on the recipe: several may seem to have one name."""
+    if not recipe.name:
+        return "Recipe: the one that was passed."
+    if recipe.name != recipe_book.SMALL:
+        published = f", as published for {recipe.network}" if recipe.network else ""
+        return f"Recipe: {recipe.name}{published}."
+    paper = isinstance(network, Architecture) and recipe_book.paper_of(network)
+    other = f" The paper's: --recipe {recipe_book.PAPER}." if paper else ""
+    return f"Recipe: {recipe.name}, ours for {network.name}.{other}"
 
 
 def _assemble(

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 REFRESH = 4  # drawings in a second
+WIDE = 100  # columns in which an epoch's line has all its words
 WINDOW = 256  # calls over which the rate of images is averaged
 
 
@@ -104,15 +105,34 @@ class Progress(keras.callbacks.Callback):
         logs, self._doing = logs or {}, "writing logs"
         self._epoch_seconds = time.perf_counter() - self._epoch_began
         self._validation = {k: v for k, v in logs.items() if k.startswith("val_")}
-        parts = [self._count(), _losses(logs), _losses(logs, "val_"), self._speed(logs)]
-        line = "  ".join(part for part in parts if part) + f"  {self._epoch_seconds:.1f} s"
+        self._print(self._line(logs, self._epoch_seconds))
+
+    def _line(self, logs: Mapping[str, Any], seconds: float) -> str:
+        """An epoch's line, with as much as fits the width."""
+        rate = logs.get("images_per_second") or self._rate()
+        speeds = (f"{rate:6,.0f} images/s", f"{rate:,.0f}/s") if rate else ("", "")
+        took = f"{f'{seconds:.1f}' if seconds < 10 else f'{seconds:.0f}':>3} s"
+        train, validation = _losses(logs), _losses(logs, "val_")
+        forms = (
+            (train, _briefly(logs, "val_"), speeds[0], took),
+            (train, _briefly(logs, "val_"), speeds[1], took),
+            (train, _briefly(logs, "val_"), took),
+            (_briefly(logs), _briefly(logs, "val_"), took),
+            (_briefly(logs), _briefly(logs, "val_")),
+        )
+        if self.console.width >= WIDE:
+            forms = ((train, validation, speeds[0], took), *forms)
+        lines = ["  ".join(part for part in (self._count(), *form) if part) for form in forms]
+        return next((line for line in lines if len(line) <= self.console.width), lines[-1])
+
+    def _print(self, line: str) -> None:
         self.console.print(Text(line), soft_wrap=True)
 
     def _count(self) -> str:
         return f"epoch {self._epoch + 1:{len(str(self._epochs))}}/{self._epochs}"
 
-    def _speed(self, logs: Mapping[str, Any]) -> str:
-        rate = logs.get("images_per_second") or self._rate()
+    def _speed(self) -> str:
+        rate = self._rate()
         return f"{rate:,.0f} images/s" if rate else ""
 
     def _rate(self) -> float | None:
@@ -141,8 +161,11 @@ class Progress(keras.callbacks.Callback):
             ProgressBar(self._steps, self._done, complete_style="cyan", finished_style="cyan"),
             self._doing or self._left(),
         )
-        parts = [_losses(self._logs), _losses(self._validation, "val_"), self._speed({})]
-        return Group(bar, Text("  ".join(part for part in parts if part), "dim", no_wrap=True))
+        return Group(bar, Text(self._status(), "dim", no_wrap=True, overflow="ellipsis"))
+
+    def _status(self) -> str:
+        parts = [_losses(self._logs), _losses(self._validation, "val_"), self._speed()]
+        return "  ".join(part for part in parts if part)
 
 
 def error(logs: Mapping[str, Any], prefix: str = "") -> float | None:
@@ -152,6 +175,17 @@ def error(logs: Mapping[str, Any], prefix: str = "") -> float | None:
     if f"{prefix}accuracy" in logs:
         return 1 - float(logs[f"{prefix}accuracy"])
     return None
+
+
+def _briefly(logs: Mapping[str, Any], prefix: str = "") -> str:
+    """The same numbers as `_losses`, with one word for both."""
+    name = "val" if prefix else "loss"
+    return (
+        _losses(logs, prefix)
+        .replace("val loss", "val")
+        .replace(" error", "")
+        .replace("val error", name)
+    )
 
 
 def _losses(logs: Mapping[str, Any], prefix: str = "") -> str:

@@ -12,15 +12,20 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kerascnn import registry
-from kerascnn.errors import ArgumentError, BrokenPluginError, UnknownNameError
+from kerascnn.errors import ArgumentError, BrokenPluginError, KerascnnError, UnknownNameError
 from kerascnn.files import read_json, read_toml, shortened
 from kerascnn.recipes import losses
-from kerascnn.training.recipes import Recipe
+from kerascnn.training.recipes import SCHEDULED, Recipe
 from kerascnn.typed import typed, words
 
+if TYPE_CHECKING:
+    from kerascnn.architecture import Architecture
+
+# `--recipe`: the network's own recipe, ours, and that of its paper.
+SMALL, PAPER = "small", "paper"
 SUFFIXES = (".toml", ".json")
 
 
@@ -57,6 +62,56 @@ def find(choice: str) -> Recipe:
         return get(choice)
     except UnknownNameError as error:
         raise UnknownNameError(f"{error} A file of your own must end in .toml or .json.") from None
+
+
+def choose(choice: str | None, network: Architecture) -> Recipe:
+    """What `--recipe CHOICE` means for a network; the recipe's `name` says it.
+
+    Args:
+        choice: "small", as which None counts: the network's own, ours; "paper": that of the
+            network's paper; or as `find` takes it.
+        network: what is trained.
+
+    Raises:
+        UnknownNameError: no recipe has the name, or the network's paper has none here.
+        ArgumentError: see `find`.
+    """
+    if choice in (None, SMALL):
+        return replace(network.recipe or Recipe(), name=SMALL)
+    if choice == PAPER:
+        name = paper_of(network)
+        if name is None:
+            raise UnknownNameError(
+                f"No recipe here is of the paper of {network.name}. Its own recipe, ours, is "
+                f"--recipe {SMALL}; others: {', '.join(names())}."
+            )
+        choice = name
+    assert choice is not None
+    return replace(find(choice), name=choice)
+
+
+def paper_of(network: Architecture) -> str | None:
+    """The recipe of a network's paper, as `names` has it.
+
+    It is the one that was published with this network, or with another one of the same paper for
+    the same input: ResNet-18 was trained as ResNet-50. A recipe with a loss of its own is for its
+    own network alone.
+    """
+    others = None
+    for name in names():
+        try:
+            recipe = get(name)
+            if not recipe.network:
+                continue
+            if recipe.network == network.name:
+                return name
+            card = registry.get(recipe.network).card
+        except KerascnnError:  # someone else's, and broken
+            continue
+        same = (card.link, card.input_shape) == (network.card.link, network.card.input_shape)
+        if same and card.link and recipe.loss is None:
+            others = others or name
+    return others
 
 
 def read(path: Path) -> Recipe:
@@ -136,7 +191,17 @@ def override(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     Raises:
         ArgumentError: a field is unknown, with the nearest names, or a value is illegal.
     """
-    return _override(recipe, values, "")
+    found = _override(recipe, values, "")
+    for name, schedules in SCHEDULED.items():
+        if name in values and found.schedule not in schedules:
+            if getattr(found, name) == getattr(recipe, name):
+                continue  # a whole recipe, as `kerascnn recipes NAME --json` prints it
+            stop = " To end early: early_stopping (--patience)." if name == "patience" else ""
+            raise ArgumentError(
+                f"{name} belongs to the schedule {' or '.join(schedules)}, and the recipe's is "
+                f"{found.schedule}: it would change nothing.{stop} Received: {values[name]!r}."
+            )
+    return found
 
 
 def _override(value: Any, changes: Mapping[str, Any], prefix: str) -> Any:

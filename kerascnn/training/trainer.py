@@ -20,7 +20,7 @@ from kerascnn.errors import ArgumentError, DataError, RunError
 from kerascnn.heads import scores_of
 from kerascnn.recipes import losses
 from kerascnn.runs import sides
-from kerascnn.training import strategies
+from kerascnn.training import recipe_book, strategies
 from kerascnn.training.assembly import fit
 from kerascnn.training.augmentation import with_components
 from kerascnn.training.callbacks import check as check_callbacks
@@ -442,7 +442,7 @@ def _subject(
     if isinstance(found, Architecture):
         found.space.validate(values, owner=found.name)
         shape: Any = tuple(input_shape or found.card.input_shape)
-        recipe = found.recipe or Recipe()
+        recipe = recipe_book.choose(None, found)
         return _Subject(found, found.name, shape, values, found.card.preprocessing, recipe)
     if values or input_shape:
         raise ArgumentError(

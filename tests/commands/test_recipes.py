@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
+from kerascnn import registry
+from kerascnn.applications.lenet import LeNet5
 from kerascnn.cli import app
 from kerascnn.commands.evaluate import _lengths, _protocol
 from kerascnn.commands.train import _recipe
@@ -72,12 +75,85 @@ def test_it_answers_without_tensorflow():
 
 def test_options_change_the_chosen_recipe():
     changes = {"epochs": 3, "dropout": None}
-    found = _recipe(Recipe(epochs=50), "alexnet", changes, ["augmentation.flip=false"])
+    found = _recipe(LeNet5, "alexnet", changes, ["augmentation.flip=false"])
     assert found.epochs == 3
     assert not found.augmentation.flip
     assert found.initialization == papers.ALEXNET.initialization
-    assert _recipe(Recipe(epochs=50), None, {}, []).epochs == 50
-    assert _recipe(None, None, {}, []) == Recipe()
+    assert found.name == "alexnet"
+    own = _recipe(LeNet5, None, {}, [])
+    assert own == replace(LeNet5.recipe, name="small") == _recipe(LeNet5, "small", {}, [])
+    bare = LeNet5.variant("bare")
+    object.__setattr__(bare, "recipe", None)
+    assert _recipe(bare, None, {}, []) == Recipe(name="small")
+
+
+@pytest.mark.parametrize(
+    ("network", "recipe"),
+    [
+        ("alexnet", "alexnet"),
+        ("vgg11", "vgg"),
+        ("vgg16_bn", "vgg"),
+        ("resnet18", "resnet"),
+        ("resnet20_cifar", "resnet_cifar"),
+        ("plain20_cifar", "resnet_cifar"),
+        ("resnet101v2", "resnet_v2"),
+        ("resnet1001v2_cifar", "resnet_v2_cifar"),
+        ("densenet169", "densenet"),
+        ("densenetbc100_k12_cifar", "densenet_cifar"),
+        ("googlenet", "googlenet"),
+        ("bn_inception", "bn_inception"),
+        ("nin_cifar10", "nin_cifar10"),
+        ("lenet5_1998", "lenet5_1998"),
+    ],
+)
+def test_paper_means_the_recipe_of_the_networks_paper(network, recipe):
+    found = recipe_book.choose("paper", registry.get(network))
+    assert found == replace(recipe_book.get(recipe), name=recipe)
+    assert found.source != registry.get(network).recipe.source
+
+
+def test_a_network_whose_paper_has_no_recipe_here_says_so():
+    """LeNet-5's paper trains another head, with a loss of its own."""
+    with pytest.raises(UnknownNameError, match="No recipe here is of the paper of lenet5"):
+        call("train", "lenet5", "--recipe", "paper")
+    with pytest.raises(ArgumentError, match="kerascnn recipes small --for resnet18"):
+        call("recipes", "small")
+
+
+def test_what_paper_and_small_are_for_a_network_is_shown_under_the_name_that_training_prints():
+    assert "SGD 0.9" in call("recipes", "paper", "--for", "resnet18")
+    assert call("recipes", "paper", "--for", "vgg11").startswith("vgg\n  As published for vgg16")
+    small = call("recipes", "small", "--for", "alexnet")
+    assert small.startswith("small\n")
+    assert "adamw" in small
+    assert "--recipe paper" in call("recipes")
+    assert json.loads(call("recipes", "--for", "alexnet", "--json"))["name"] == "small"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("patience=3", "patience belongs to the schedule plateau.*is cosine.*--patience"),
+        ("steps=[[1, 0.1]]", "steps belongs to the schedule step"),
+        ("every=2", "every belongs to the schedule exponential"),
+    ],
+)
+def test_a_field_that_the_schedule_does_not_use_is_refused(assignment, message):
+    with pytest.raises(ArgumentError, match=message):
+        call("train", "lenet5", "--with", assignment)
+    with pytest.raises(ArgumentError, match=r"given twice.*--patience and --with early_stopping="):
+        call("train", "lenet5", "--patience", 3, "--with", "early_stopping=3")
+    with pytest.raises(ArgumentError, match="compared by is given twice"):
+        call("train", "lenet5", "--keep", "best:loss", "--with", "monitor=error")
+
+
+def test_what_decides_which_images_count_reaches_the_recipe():
+    found = _recipe(
+        LeNet5, None, {"keep": "best:val_loss", "early_stopping": 4, "class_weight": (1, 2)}, []
+    )
+    assert (found.keep, found.monitor, found.early_stopping) == ("best", "val_loss", 4)
+    assert found.class_weight == (1.0, 2.0)
+    assert _recipe(LeNet5, None, {}, ["class_weight=balanced"]).class_weight == "balanced"
 
 
 @pytest.mark.parametrize(

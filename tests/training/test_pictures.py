@@ -53,6 +53,15 @@ def test_curves_draw_the_history_and_mark_the_best_epoch(drawn):
     np.testing.assert_allclose(rate.lines[0].get_ydata(), [0.1 / e for e in range(1, 6)])
 
 
+def test_curves_mark_the_epoch_that_the_saved_model_has(drawn):
+    pictures.curves(HISTORY, "unused.png", held=3)
+    loss, wrong, _ = drawn[0].axes
+    for axes in (loss, wrong):
+        assert list(axes.lines[-1].get_xdata()) == [3, 3]
+    assert "model.keras: epoch 3" in [text.get_text() for text in loss.get_legend().texts]
+    assert len(drawn[0].axes[1].get_legend().texts) == 3, "it says so once"
+
+
 def test_curves_read_the_history_file_with_empty_cells_and_write_an_image(tmp_path):
     rows = [dict(HISTORY[0]), {**HISTORY[1], "val_loss": "", "val_error": ""}]
     with open(tmp_path / "history.csv", "w", newline="") as file:

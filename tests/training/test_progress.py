@@ -39,9 +39,9 @@ def test_plain_output_has_one_line_per_epoch_with_the_logs_values(steps_per_exec
     assert len(lines) == 2
     for epoch, line in enumerate(lines):
         assert line.startswith(f"epoch {epoch + 1}/2  loss {history['loss'][epoch]:.4f} ")
-        assert f"error {1 - history['accuracy'][epoch]:6.2%}  val loss" in line
-        assert f"val loss {history['val_loss'][epoch]:.4f} error" in line
-        assert re.search(r"  [\d,]+ images/s  \d+\.\d s$", line)
+        assert f"error {1 - history['accuracy'][epoch]:6.2%}  val " in line
+        assert f"val {history['val_loss'][epoch]:.4f} " in line
+        assert re.search(r"  +[\d,]+ images/s  +\d+(\.\d)? s$", line)
 
 
 def test_terminal_output_draws_a_bar_and_leaves_the_epochs_lines():
@@ -49,7 +49,7 @@ def test_terminal_output_draws_a_bar_and_leaves_the_epochs_lines():
     small_fit(Progress(2, 8, 8, terminal))
     shown = text(terminal)
     assert "━" in shown
-    assert len(re.findall(r"epoch \d/2  loss .* images/s  \d+\.\d s\n", shown)) == 2
+    assert len(re.findall(r"epoch \d/2  loss .* images/s  +\d+(?:\.\d)? s\n", shown)) == 2
     assert terminal.file.getvalue().rstrip().endswith("\x1b[2K")  # the bar is gone in the end
 
 
@@ -91,7 +91,26 @@ def test_resumed_run_goes_on_counting_and_steps_run_in_groups_count_all_their_im
         progress.on_train_batch_end(last, {"loss": 1.0})
     assert progress._trained == 8 * 4
     progress.on_epoch_end(9, {"loss": 1e-5, "images_per_second": 1234.5})
-    assert text(plain).startswith("epoch 10/12  loss 1e-05  1,234 images/s  ")
+    assert text(plain).startswith("epoch 10/12  loss 1e-05   1,234 images/s  ")
+
+
+@pytest.mark.parametrize("epochs", [9, 99, 300, 2000])
+@pytest.mark.parametrize("loss", [0.1234, 1e-9, 123456.7])
+def test_no_epochs_line_is_longer_than_the_terminal_is_wide(epochs, loss):
+    """The most a training may have: 12,345,678 images/s, epochs of hours, errors of 100%."""
+    for width in (80, 100, 120):
+        plain = Console(file=io.StringIO(), width=width, color_system=None)
+        progress = Progress(epochs, 10, 50, plain)
+        for rate, seconds in ((6_789.0, 1.2), (12_345.0, 12.3), (12_345_678.0, 12_345.6)):
+            logs = {"loss": loss, "error": 1.0, "val_loss": loss, "val_error": 0.1234}
+            progress._epoch = epochs - 1
+            line = progress._line({**logs, "images_per_second": rate}, seconds)
+            assert len(line) <= width
+            assert line.startswith(f"epoch {epochs}/{epochs}  loss ")
+            assert "12.34%" in line
+            if width == 120:
+                assert "val loss" in line
+                assert "images/s" in line
 
 
 def test_display_stops_when_training_fails():
