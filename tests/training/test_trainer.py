@@ -296,7 +296,9 @@ def test_a_directory_in_which_a_process_trains_is_refused(finished, tmp_path, qu
 
 
 def test_fewer_images_than_replicas_leave_no_run_behind(tmp_path, quiet, two_devices):
-    np.savez(tmp_path / "one.npz", x_train=np.zeros((3, 32, 32, 1), "uint8"), y_train=[0, 1, 1])
+    np.savez(
+        tmp_path / "one.npz", images=np.zeros((40, 32, 32, 1), "uint8"), labels=np.arange(40) % 2
+    )
     with pytest.raises(DataError, match="can't be shared between 2 replicas"):
         small_run(
             tmp_path / "run",
