@@ -229,7 +229,7 @@ def _recipe(
             f"What epochs are compared by is given twice. Received: --keep {given['keep']} and "
             f"--with monitor={settings['monitor']}."
         )
-    return recipe_book.override(base, settings | given)
+    return recipe_book.asked(base, settings | given)
 
 
 def _names_a_batch(recipe: str | None, assignments: list[str]) -> bool:

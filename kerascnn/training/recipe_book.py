@@ -138,7 +138,7 @@ def read(path: Path) -> Recipe:
             f"Received: {shortened(base)}."
         )
     try:
-        recipe = override(get(base) if base is not None else Recipe(), values)
+        recipe = asked(get(base) if base is not None else Recipe(), values)
         if isinstance(recipe.loss, str):
             losses.check(recipe.loss)
         return recipe
@@ -191,7 +191,16 @@ def override(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     Raises:
         ArgumentError: a field is unknown, with the nearest names, or a value is illegal.
     """
-    found = _override(recipe, values, "")
+    return _override(recipe, values, "")
+
+
+def asked(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """`override` for what a person has written: a field that would change nothing is refused.
+
+    Raises:
+        ArgumentError: see `override`; or a field is of a schedule that the recipe doesn't have.
+    """
+    found = override(recipe, values)
     for name, schedules in SCHEDULED.items():
         if name in values and found.schedule not in schedules:
             if getattr(found, name) == getattr(recipe, name):
