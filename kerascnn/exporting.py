@@ -1,4 +1,9 @@
-"""A model as a file for another runtime: SavedModel, ONNX, LiteRT, Keras, or its weights alone."""
+"""A model as a file for another runtime: SavedModel, ONNX, LiteRT, Keras, or its weights alone.
+
+Each file is run in its own runtime before it gets its name, and refused if it answers otherwise
+than the model: on images that make the network say something, and by logits, as a softmax of 0
+and 1 would hide any difference.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +32,31 @@ SUFFIXES: Mapping[str, str] = {
 }
 """The formats, and what their files' names end in; a SavedModel is a directory."""
 
+BOUND, HALF_BOUND = 1e-3, 3e-2
+"""The largest `difference` of a right file; the other where layers compute in half precision.
+
+In float32 the runtimes differ from TensorFlow by about 1e-6 to 1e-4, and weights that are off by a
+hundredth from the model's by 5e-3 and more.
+"""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` has written.
+
+    Attributes:
+        path: the file, or a SavedModel's directory.
+        difference: see `difference`; None: the file wasn't compared.
+        why_not: why it wasn't.
+        kept: for "keras", the layers that Keras has no words for, as "name (what it needs)"; the
+            file loads only where the packages are installed that they are from.
+    """
+
+    path: Path
+    difference: float | None
+    why_not: str = ""
+    kept: tuple[str, ...] = ()
+
 
 def export(
     model: keras.Model,
@@ -33,21 +64,21 @@ def export(
     format: str,
     *,
     preprocessing: Preprocessing | None = None,
-) -> Path:
-    """Write a model for inference.
+) -> Exported:
+    """Write a model for inference, and compare the file with it.
+
+    "keras" consists of Keras's own layers as far as that can be, and loads without kerascnn.
 
     Args:
-        model: a built model; the batch size stays open.
+        model: a built functional model with one input; the batch size stays open.
         path: where to; the format's suffix is added where it is missing.
         format: one of `SUFFIXES`.
         preprocessing: put it in front of the network, so that the file takes pixels in 0..255.
 
-    Returns:
-        The path that was written.
-
     Raises:
         ArgumentError: there is no such format, or preprocessing is asked for weights.
-        ExportError: the path exists, or a package is missing.
+        ExportError: the path exists, a package is missing, or the file gives other outputs than
+            the model; then it isn't kept.
     """
     if format not in SUFFIXES:
         raise ArgumentError(f"format must be one of {', '.join(SUFFIXES)}. Received: {format!r}.")
@@ -61,13 +92,40 @@ def export(
         raise ExportError(f"{path} exists already. Remove it or choose another path.")
     if preprocessing is not None:
         model = with_preprocessing(model, preprocessing)
+    kept: tuple[str, ...] = ()
+    written = model
+    if format == "keras":
+        from kerascnn.stock import in_stock_layers
+
+        written, kept = in_stock_layers(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the last step is a rename and never leaves half a file.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         unfinished = Path(folder) / f"model{suffix}"
-        _WRITERS[format](model, unfinished)
+        _WRITERS[format](written, unfinished)
+        gap, why_not = _verified(model, unfinished, format)
         os.replace(unfinished, path)
-    return path
+    return Exported(path, gap, why_not, kept)
+
+
+def _verified(model: keras.Model, path: Path, format: str) -> tuple[float | None, str]:
+    try:
+        gap = difference(model, path, format)
+    except _NotCompared as reason:
+        return None, str(reason)
+    if gap > (limit := bound(model)):
+        raise ExportError(
+            f"The file that was written as {format} gives other outputs than {model.name}: they "
+            f"differ by {gap:.1e} of the range of its logits, and {limit:.0e} is what rounding "
+            "explains. It was not kept."
+        )
+    return gap, ""
+
+
+def bound(model: keras.Model) -> float:
+    """The largest `difference` that rounding explains."""
+    half = any("16" in getattr(layer, "compute_dtype", "") for layer in model._flatten_layers())
+    return HALF_BOUND if half else BOUND
 
 
 def with_preprocessing(model: keras.Model, preprocessing: Preprocessing) -> keras.Model:
@@ -95,31 +153,109 @@ def with_preprocessing(model: keras.Model, preprocessing: Preprocessing) -> kera
     return keras.Model(pixels, outputs if len(outputs) > 1 else outputs[0], name=model.name)
 
 
-def difference(model: keras.Model, path: Path, format: str, *, seed: int = 0) -> float | None:
-    """The largest difference of the file's outputs from the model's, relative to the largest.
+class _NotCompared(Exception):  # noqa: N818
+    """Why a file can't be compared with its model."""
+
+
+def difference(model: keras.Model, path: Path, format: str, *, seed: int = 0) -> float:
+    """The largest difference of the file's logits from the model's, relative to their range.
 
     Args:
         model: what was exported.
         path, format: the file, and what it is.
-        seed: of the random images, uniform in [0, 1), that both are given.
+        seed: of the images that both are given.
+    """
+    images = telling_images(model, seed)
+    try:
+        theirs, are_scores = _RUNNERS[format](model, path, images)
+    except ImportError:
+        raise _NotCompared("its runtime isn't installed") from None
+    scores, softmaxes = _scores(model)
+    if are_scores:  # the file's own logits are seen
+        model, softmaxes = scores, [False] * len(softmaxes)
+    ours = _listed(model(images, training=False))
+    if softmaxes[0] and not ((ours[0] > _TINY).sum(-1) > 1).any():
+        raise _NotCompared("its softmax is 0 or 1 for all images that were tried")
+    gaps = [
+        # Runtimes may give a model's outputs in another order.
+        min((_gap(x, y, softmax) for y in theirs if y.shape == x.shape), default=np.inf)
+        for x, softmax in zip(ours, softmaxes)
+    ]
+    return float(np.max(gaps))
+
+
+def _gap(ours: np.ndarray, theirs: np.ndarray, softmax: bool) -> float:
+    """The largest difference in one output, of the range of each image's values."""
+    ours, theirs = (x.reshape(len(x), -1).astype("float64") for x in (ours, theirs))
+    if softmax:  # its logarithm is the logits, less what they have in common
+        ours, theirs = (np.log(np.maximum(x, _TINY)) for x in (ours, theirs))
+    largest = np.abs(ours).max(1)
+    scale = np.maximum(np.ptp(ours, axis=1), np.maximum(1e-4 * largest, _TINY))
+    gap = float(np.max(np.abs(ours - theirs).max(1) / scale))
+    return gap if np.isfinite(gap) else np.inf
+
+
+_TINY = 1e-35  # below it float32 loses its digits
+_AT_ONCE = 4  # images
+
+
+def telling_images(model: keras.Model, seed: int = 0) -> np.ndarray:
+    """Coloured patches with noise, at the contrasts at which the model's answers differ most.
+
+    A softmax of logits that are all alike, or far apart, says little of them: here the range of
+    the logits is the nearest to 20 that any contrast gives.
 
     Returns:
-        The difference, or None if the format's runtime isn't installed.
+        `[4, height, width, channels]`.
     """
-    shape = [size or 64 for size in model.input_shape[1:]]
-    images = np.random.default_rng(seed).random((2, *shape), "float32")
+    from kerascnn.preprocessing import PreprocessingLayer
+
+    (given,) = model.inputs
+    height, width, channels = (size or 64 for size in given.shape[1:])
+    rng = np.random.default_rng(seed)
+    side = -(-max(height, width) // 6)
+    patches = rng.uniform(-1, 1, (_AT_ONCE, 6, 6, channels)).repeat(side, 1).repeat(side, 2)
+    pattern = patches[:, :height, :width] + rng.normal(0, 0.3, (_AT_ONCE, height, width, channels))
+    pattern = np.clip(pattern, -1, 1)
+    if any(isinstance(layer, PreprocessingLayer) for layer in model.layers):
+        candidates = [127.5 + 127.5 * contrast * pattern for contrast in (0.01, 0.1, 0.4, 1)]
+    else:
+        candidates = [contrast * pattern for contrast in (0.01, 0.1, 1, 10, 100)]
+    stacks = [images.astype(_numpy_dtype(given.dtype)) for images in candidates]
+    scores, _ = _scores(model)
+    ranges = np.concatenate([_ranges(scores, images) for images in stacks])
+    best = np.argsort(np.abs(np.log(np.maximum(ranges, _TINY) / 20)), kind="stable")[:_AT_ONCE]
+    return np.concatenate(stacks)[best]
+
+
+def _ranges(scores: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Of the first output's values, for each image."""
+    values = _listed(scores(images, training=False))[0].reshape(len(images), -1)
+    found = np.ptp(values.astype("float64"), axis=1)
+    return np.where(np.isfinite(found), found, np.inf)
+
+
+def _scores(model: keras.Model) -> tuple[keras.Model, list[bool]]:
+    """The model before its softmax, and of each output whether it is one over the last axis."""
+    from kerascnn.heads import scores_of
+
     try:
-        theirs = _RUNNERS[format](model, path, images)
-    except ImportError:
-        return None
-    ours = model(images, training=False)
-    ours = [np.asarray(x) for x in (ours if isinstance(ours, (list, tuple)) else [ours])]
-    # Runtimes may give a model's outputs in another order.
-    gaps = [
-        min(float(np.abs(x - y).max() / np.abs(x).max()) for y in theirs if y.shape == x.shape)
-        for x in ours
-    ]
-    return max(gaps)
+        scores, are_logits = scores_of(model)
+    except ArgumentError:  # other ends
+        return model, [False] * len(model.outputs)
+    return scores, [are_logits and a is not b for a, b in zip(scores.outputs, model.outputs)]
+
+
+def _numpy_dtype(dtype: str) -> Any:
+    import tensorflow as tf
+
+    return tf.as_dtype(dtype).as_numpy_dtype
+
+
+def _listed(outputs: Any) -> list[np.ndarray]:
+    import keras
+
+    return [np.asarray(keras.ops.convert_to_numpy(x)) for x in keras.tree.flatten(outputs)]
 
 
 def _write_savedmodel(model: Any, path: Path) -> None:
@@ -163,21 +299,37 @@ _WRITERS: Mapping[str, Callable[[Any, Path], None]] = {
 }
 
 
-def _run_savedmodel(model: Any, path: Path, images: np.ndarray) -> list[np.ndarray]:
+# What a file gives, and whether that is what comes before the softmax.
+_Run = tuple[list[np.ndarray], bool]
+
+
+def _run_savedmodel(model: Any, path: Path, images: np.ndarray) -> _Run:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))  # keep it: its functions don't own its variables
-    return [x.numpy() for x in tf.nest.flatten(loaded.serve(images))]
+    return [x.numpy() for x in tf.nest.flatten(loaded.serve(images))], False
 
 
-def _run_onnx(model: Any, path: Path, images: np.ndarray) -> list[np.ndarray]:
+def _run_onnx(model: Any, path: Path, images: np.ndarray) -> _Run:
+    import onnx
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: images})
+    graph = onnx.load(str(path))
+    ends = {output.name: output for output in graph.graph.output}
+    seen = []
+    for node in graph.graph.node:  # show what each softmax at the end is of
+        if node.op_type == "Softmax" and node.output[0] in ends:
+            seen.append(onnx.ValueInfoProto(name=node.input[0]))
+    whole = len(seen) == len(ends)
+    graph.graph.output.extend(seen)
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    wanted = [value.name for value in seen] if whole else list(ends)
+    return session.run(wanted, {session.get_inputs()[0].name: images}), whole
 
 
-def _run_litert(model: Any, path: Path, images: np.ndarray) -> list[np.ndarray]:
+def _run_litert(model: Any, path: Path, images: np.ndarray) -> _Run:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path))
@@ -186,28 +338,26 @@ def _run_litert(model: Any, path: Path, images: np.ndarray) -> list[np.ndarray]:
     interpreter.allocate_tensors()
     interpreter.set_tensor(given["index"], images)
     interpreter.invoke()
-    return [interpreter.get_tensor(x["index"]) for x in interpreter.get_output_details()]
+    return [interpreter.get_tensor(x["index"]) for x in interpreter.get_output_details()], False
 
 
-def _run_keras(model: Any, path: Path, images: np.ndarray) -> list[np.ndarray]:
+def _run_keras(model: Any, path: Path, images: np.ndarray) -> _Run:
     import keras
 
-    outputs = keras.models.load_model(path, compile=False)(images, training=False)
-    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-    return [np.asarray(x) for x in outputs]
+    scores, softmaxes = _scores(keras.models.load_model(path, compile=False))
+    return _listed(scores(images, training=False)), any(softmaxes)
 
 
-def _run_weights(model: Any, path: Path, images: np.ndarray) -> list[np.ndarray]:
+def _run_weights(model: Any, path: Path, images: np.ndarray) -> _Run:
     import keras
 
     copy = keras.models.clone_model(model)
     copy.load_weights(path)
-    outputs = copy(images, training=False)
-    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-    return [np.asarray(x) for x in outputs]
+    scores, softmaxes = _scores(copy)
+    return _listed(scores(images, training=False)), any(softmaxes)
 
 
-_RUNNERS: Mapping[str, Callable[[Any, Path, np.ndarray], list[np.ndarray]]] = {
+_RUNNERS: Mapping[str, Callable[[Any, Path, np.ndarray], _Run]] = {
     "savedmodel": _run_savedmodel,
     "onnx": _run_onnx,
     "litert": _run_litert,

@@ -104,6 +104,14 @@ class MaxPooling(Pooling):
         inputs = _framed(inputs, frame, float("-inf"))
         return ops.max_pool(inputs, self.pool_size, self.strides, padding="valid", **FORMAT)
 
+    def as_keras(self, inputs: Any) -> Any:
+        """The same in layers and operations of Keras, on a symbolic tensor."""
+        top, bottom, left, right = self.padding
+        rows, columns = self.overhang(inputs.shape)
+        framed = _framed(inputs, (top, bottom + rows, left, right + columns), float("-inf"))
+        pool = keras.layers.MaxPooling2D(self.pool_size, self.strides, **FORMAT, name=self.name)
+        return pool(framed)
+
 
 @keras.saving.register_keras_serializable("kerascnn")
 class AveragePooling(Pooling):

@@ -68,7 +68,7 @@ def register_named_in(config: Any) -> None:
     import keras
 
     known = keras.saving.get_custom_objects()
-    missing = {name for name in _names(config) if name not in known} - _asked
+    missing = {name for name in custom_names(config) if name not in known} - _asked
     if not missing:
         return
     _asked.update(missing)
@@ -84,7 +84,7 @@ def register_named_in(config: Any) -> None:
             return
 
 
-def _names(config: Any) -> Iterator[str]:
+def custom_names(config: Any) -> Iterator[str]:
     """The names such as "package>Name" in a config, however deep it is."""
     pending = [config]
     while pending:

@@ -73,6 +73,13 @@ class TrainableSubsampling(keras.layers.Layer):
         """Sub-sample `[batch, height, width, maps]`."""
         return 4 * ops.average_pool(inputs, 2, 2, **FORMAT) * self.coefficient + self.bias
 
+    def as_keras(self, inputs: Any) -> Any:
+        """The same as a convolution of each map with a kernel of equal weights."""
+        twin = keras.layers.DepthwiseConv2D(2, 2, **FORMAT, dtype=self.dtype_policy, name=self.name)
+        outputs = twin(inputs)
+        twin.set_weights([ops.tile(self.coefficient[None, None, :, None], (2, 2, 1, 1)), self.bias])
+        return outputs
+
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Half the height and width, rounded down."""
         half = (None if size is None else size // 2 for size in input_shape[1:3])
@@ -110,11 +117,24 @@ class TableConv2D(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Convolve with the dense kernel that has zeros where the table has no entry."""
+        return ops.conv(inputs, self._full_kernel(), **FORMAT) + self.bias
+
+    def _full_kernel(self) -> Any:
+        """`[height, width, input maps, output maps]`."""
         size, targets = self.kernel_size, len(self.table)
         index = ops.expand_dims(ops.convert_to_tensor(self._dense_index), -1)
         full = ops.scatter(index, self.kernel, (self._maps * targets, size, size))
         full = ops.reshape(full, (self._maps, targets, size, size))
-        return ops.conv(inputs, ops.transpose(full, (2, 3, 0, 1)), **FORMAT) + self.bias
+        return ops.transpose(full, (2, 3, 0, 1))
+
+    def as_keras(self, inputs: Any) -> Any:
+        """The same as a convolution whose kernel has the zeros; training would change them."""
+        twin = keras.layers.Conv2D(
+            len(self.table), self.kernel_size, **FORMAT, dtype=self.dtype_policy, name=self.name
+        )
+        outputs = twin(inputs)
+        twin.set_weights([self._full_kernel(), self.bias])
+        return outputs
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Height and width less the kernel's side and one."""
@@ -165,6 +185,16 @@ class RadialBasis(keras.layers.Layer):
         """Minus the squared distances, and the activation of them."""
         gaps = ops.expand_dims(inputs, 1) - self.codes
         logits = -ops.sum(ops.square(gaps), axis=-1)
+        return logits if self.activation is None else self.activation(logits)
+
+    def as_keras(self, inputs: Any) -> Any:
+        """The square multiplied out: a dense layer, and the part that all classes share."""
+        twin = keras.layers.Dense(self.classes, dtype=self.dtype_policy, name=self.name)
+        cross = twin(inputs)
+        codes = ops.convert_to_tensor(self.codes)
+        twin.set_weights([2 * ops.transpose(codes), -ops.sum(ops.square(codes), axis=-1)])
+        common = ops.sum(ops.square(ops.cast(inputs, self.compute_dtype)), axis=-1, keepdims=True)
+        logits = cross - common
         return logits if self.activation is None else self.activation(logits)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

@@ -53,15 +53,29 @@ def export(
         format,
         preprocessing=preprocessing if pixels else None,
     )
-    exported = exporting.with_preprocessing(network, preprocessing) if pixels else network
-    gap = exporting.difference(exported, written, format)
     if json:
-        found = {"path": str(written), "format": format, "pixels": pixels, "difference": gap}
+        found = {
+            "path": str(written.path),
+            "format": format,
+            "pixels": pixels,
+            "difference": written.difference,
+            "kept": list(written.kept),
+        }
         typer.echo(json_.dumps(found, indent=2))
         return
     from rich.console import Console
 
-    said = "its runtime isn't installed, so its outputs were not compared"
-    if gap is not None:
-        said = f"its outputs differ from the model's by {gap:.1e} of the largest"
-    Console().print(f"Wrote [bold]{written}[/]; {said}.", highlight=False)
+    if written.difference is None:
+        said = f"{written.why_not}, so its outputs were not compared"
+    else:
+        said = f"its logits differ from the model's by {written.difference:.1e} of their range"
+    console = Console()
+    console.print(f"Wrote [bold]{written.path}[/]; {said}.", highlight=False)
+    if format == "keras" and not written.kept:
+        console.print("It has layers of Keras alone, and loads without kerascnn.", highlight=False)
+    if written.kept:
+        console.print(
+            f"Not of Keras alone, so the file needs their packages: {', '.join(written.kept)}.",
+            highlight=False,
+            markup=False,
+        )

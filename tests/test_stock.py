@@ -1,0 +1,119 @@
+"""Exported .keras files have layers of Keras alone, and load where kerascnn isn't installed."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import kerascnn
+from kerascnn import exporting
+from kerascnn.applications.alexnet import _TinyAlexNet
+from kerascnn.applications.bn_inception import _TinyBNInception
+from kerascnn.applications.densenet import _TinyDenseNet
+from kerascnn.applications.googlenet import _TinyGoogLeNet
+from kerascnn.applications.nin import _TinyNiN
+from kerascnn.applications.resnet import _TinyResNet
+from kerascnn.applications.resnet_v2 import _TinyResNetV2
+from kerascnn.applications.vgg import _TinyVGG
+from kerascnn.applications.zfnet import _TinyZFNet
+from kerascnn.stock import in_stock_layers
+
+# Every family, and every layer of ours.
+NETWORKS = {
+    "lenet5": lambda: kerascnn.create("lenet5", widths=(2, 3), hidden=(4,)),
+    "lenet5_1998": lambda: kerascnn.create("lenet5_1998"),
+    "alexnet": lambda: _TinyAlexNet(input_shape=(63, 63, 3), classes=4),
+    "zfnet": lambda: _TinyZFNet(input_shape=(63, 63, 3), classes=4),
+    "nin": lambda: _TinyNiN(pools=("avg", "max")),
+    "vgg": lambda: _TinyVGG(input_shape=(64, 64, 3), classes=4, grid=3, norm="lrn"),
+    "googlenet": _TinyGoogLeNet,
+    "bn_inception": _TinyBNInception,
+    "resnet": lambda: _TinyResNet(shortcut="A", stem_pool="caffe"),
+    "resnet_v2": _TinyResNetV2,
+    "densenet": _TinyDenseNet,
+    "any size": lambda: _TinyNiN(pools=("avg", "avg"), include_top=False),
+}
+WITHOUT = """
+import sys
+sys.modules["kerascnn"] = None  # as if it weren't installed
+import keras, numpy as np
+for name in sys.argv[1:]:
+    given = np.load(name + ".npz")
+    found = np.asarray(keras.models.load_model(name + ".keras")(given["x"]))
+    assert np.abs(found - given["y"]).max() <= 1e-5 * np.abs(given["y"]).max(), name
+"""
+
+
+FEW = ("lenet5_1998", "alexnet", "vgg", "resnet", "any size")  # with every layer of ours
+
+
+@pytest.mark.parametrize(
+    "names", [FEW, pytest.param(NETWORKS.keys() - FEW, marks=pytest.mark.slow)], ids=["few", "all"]
+)
+def test_every_family_loads_without_kerascnn(names, tmp_path):
+    for name in names:
+        model = NETWORKS[name]()
+        shape = [size or 33 for size in model.input_shape[1:]]
+        pixels = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("float32")
+        known = kerascnn.get("vgg16" if shape[-1] == 3 else "lenet5").card.preprocessing
+        written = exporting.export(model, tmp_path / name, "keras", preprocessing=known)
+        assert written.kept == ()
+        assert written.difference < 1e-5
+        y = exporting.with_preprocessing(model, known)(pixels)
+        np.savez(tmp_path / name, x=pixels, y=y)
+    command = [sys.executable, "-c", WITHOUT, *names]
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+
+
+def test_layers_with_weights_keep_their_names_and_the_model_stays_as_it_is():
+    model = _TinyResNet()
+    before = [type(layer).__name__ for layer in model.layers]
+    stock, _ = in_stock_layers(model)
+    assert [type(layer).__name__ for layer in model.layers] == before
+    named = [layer.name for layer in model.layers if layer.weights]
+    assert [layer.name for layer in stock.layers if layer.weights] == named
+    assert not {id(v) for v in model.variables} & {id(v) for v in stock.variables}
+
+
+@keras.saving.register_keras_serializable("theirs")
+class Scale(layers.Layer):
+    """A plugin's layer with a weight of its own."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(shape[-1],), initializer="ones", name="factor")
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+@keras.saving.register_keras_serializable("theirs")
+class Doubling(layers.Layer):
+    """One that is nothing but operations of Keras."""
+
+    def call(self, inputs):
+        return 2 * ops.relu(inputs)
+
+
+@keras.saving.register_keras_serializable("theirs")
+def cubed(x):
+    """A function of their own as an activation."""
+    return x * x * x
+
+
+def test_what_keras_has_no_words_for_is_named(tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, activation=cubed, name="conv")(inputs)
+    x = Doubling(name="double")(x)
+    x = layers.Activation(cubed, name="cube")(x)
+    x = Scale(name="scale")(x)
+    inner = keras.Sequential([keras.Input((6, 6, 4)), Doubling(), layers.Flatten()], name="inner")
+    model = keras.Model(inputs, layers.Dense(3, name="logits")(inner(x)))
+    written = exporting.export(model, tmp_path / "a", "keras")
+    assert written.kept == ("scale (theirs.Scale)",)
+    assert written.difference < 1e-5
