@@ -44,14 +44,18 @@ def fit(
     loss: Callable[[], Any] | None,
     record: bool = True,
     profile: tuple[int, int] | None = None,
+    prepare: Callable[[], None] = lambda: None,
 ) -> Run:
     """Train as the run's config says, from its last checkpoint if it has one.
 
     Args:
         loss: the recipe's own, which the config only names; None: cross-entropy.
+        prepare: makes the run directory, once model and weights are there: what fails before
+            leaves none, and deletes no earlier run.
     """
     with in_precision(config["precision"]):
         training = _assemble(run, config, network, dataset, console, loss, record)
+        prepare()
         training.profile = profile
         say, plan = sayer(console), training.batching
         count, alone = training.recipe.epochs, training.recipe.freeze_epochs

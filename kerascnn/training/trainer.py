@@ -212,12 +212,15 @@ def train(
     }
     config = json.loads(json.dumps(config))  # as it will be read again
     _require_same_settings(workers, config)
-    if workers.chief:
-        prepare_directory(path, overwrite)
-        if isinstance(subject.network, keras.Model):
-            write_text(path / "model.json", subject.network.to_json())
-        write_json(path / "config.json", config)
-        sides.write(path, dataset)
+
+    def prepare() -> None:
+        if workers.chief:
+            prepare_directory(path, overwrite)
+            if isinstance(subject.network, keras.Model):
+                write_text(path / "model.json", subject.network.to_json())
+            write_json(path / "config.json", config)
+            sides.write(path, dataset)
+
     return fit(
         Run(path),
         config,
@@ -228,6 +231,7 @@ def train(
         loss=loss,
         record=record,
         profile=profile,
+        prepare=prepare,
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import os
+import ssl
 import tempfile
 import urllib.error
 import urllib.request
@@ -58,8 +59,14 @@ def fetch(
             ConnectionError,
             TimeoutError,
             http.client.HTTPException,
+            ssl.SSLError,
         ) as e:
             cause = e
+        except ValueError as error:
+            raise WeightsError(
+                f"{url} is no address that can be fetched: {error}. KERASCNN_MIRROR must begin "
+                "with https:// or http://."
+            ) from error
     else:
         reason = getattr(cause, "reason", cause) or "the connection ends before the file does"
         raise WeightsError(

@@ -9,6 +9,7 @@ import http.server
 import inspect
 import json
 import re
+import shutil
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,9 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from rich.console import Console
 
+import kerascnn
 from kerascnn import weights
 from kerascnn.applications.resnet import ResNet50
 from kerascnn.errors import WeightsError
@@ -210,6 +213,95 @@ def test_says_that_there_is_no_network(server, keras_file, monkeypatch):
         TINY(input_shape=SHAPE, weights="imagenet")
 
 
+def test_says_that_a_mirror_is_no_address(server, keras_file, monkeypatch):
+    monkeypatch.setenv("KERASCNN_MIRROR", "mirror.example")
+    with pytest.raises(WeightsError, match="KERASCNN_MIRROR must begin with https://"):
+        TINY(input_shape=SHAPE, weights="imagenet")
+
+
+@pytest.mark.parametrize("fault", ["gone", "does not fit"])
+def test_training_that_cannot_have_its_weights_leaves_nothing_behind(
+    fault, server, keras_file, trained, tmp_path
+):
+    """No run directory, so that the same call can be said again, and no earlier run deleted."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (24, *SHAPE), "uint8")
+    labels = np.arange(24) % 2
+    data = {
+        f"{k}_{part}": v for part in ("train", "test") for k, v in (("x", images), ("y", labels))
+    }
+    np.savez(tmp_path / "data.npz", **data)
+    path = "storage.googleapis.com/tiny/tiny.h5"
+    start = "imagenet"
+    if fault == "gone":
+        del server.files[path]
+    else:
+        start = tmp_path / "a.weights.h5"
+        TINY.variant("other", widths=(5, 6))(input_shape=SHAPE).save_weights(start)
+    quiet = Console(quiet=True)
+
+    def train(**more):
+        return kerascnn.train(
+            TINY,
+            f"npz:{tmp_path / 'data.npz'}",
+            input_shape=SHAPE,
+            weights=start,
+            run=tmp_path / "run",
+            epochs=1,
+            batch_size=8,
+            record=False,
+            console=quiet,
+            **more,
+        )
+
+    with pytest.raises(WeightsError):
+        train()
+    assert not (tmp_path / "run").exists()
+    server.files[path] = keras_file
+    if fault == "does not fit":
+        trained.save_weights(start)
+    assert train().finished
+    server.files.clear()
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+    if fault != "does not fit":
+        with pytest.raises(WeightsError):
+            train(overwrite=True)
+        assert (tmp_path / "run" / "metrics.json").is_file(), "the earlier run is still there"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("imagenet", "No ImageNet weights are published for other"),
+        ("imagenet:nobody", "No ImageNet weights are published for other"),
+        ("imagnet", "Did you mean imagenet"),
+        ("nothing.h5", "There is no file 'nothing.h5'"),
+        ("notes.txt", r"notes\.txt: the name must end in one of"),
+        (3, "Received: int"),
+    ],
+)
+def test_unknown_weights_are_refused_before_anything_is_built(
+    wanted, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    built = []
+
+    def build(inputs, **arguments):
+        built.append(inputs)
+        return TINY.build(inputs, **arguments)
+
+    other = TINY.variant("other")
+    signature = inspect.signature(TINY.build)
+    build.__signature__ = signature
+    other = replace(other, build=build)
+    with pytest.raises(WeightsError, match=message):
+        other(input_shape=SHAPE, weights=wanted)
+    assert not built
+    other(input_shape=SHAPE)
+    assert built
+
+
 def test_works_without_a_writable_cache(server, keras_file, trained, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("KERASCNN_CACHE", str(tmp_path / "file" / "cache"))
@@ -393,8 +485,6 @@ def test_the_table_agrees_with_keras():
 
 
 def test_the_table_names_architectures_and_legal_arguments():
-    import kerascnn
-
     for row in sources.SOURCES:
         space = kerascnn.get(row.architecture).space
         space.validate(row.requires, owner=row.architecture)
