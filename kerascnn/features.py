@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from keras import layers, ops
 
 from kerascnn.blocks import FORMAT
 from kerascnn.errors import ArgumentError
-from kerascnn.keras_internals import calls, functional
+from kerascnn.keras_internals import Call, calls, functional, is_model, leaf_layers
 from kerascnn.profiling import LayerProfile, Profile, profile
 from kerascnn.receptive_fields import ReceptiveField
 
@@ -58,7 +58,7 @@ def endpoints(model: keras.Model) -> dict[str, Endpoint]:
     """
     measured = profile(model, _open_sizes(model))
     features = itertools.takewhile(
-        lambda layer: not _HEAD.fullmatch(layer.name), _bottlenecks(measured)
+        lambda layer: not _HEAD.fullmatch(_own_name(layer)), _bottlenecks(measured)
     )
     trunk = [layer for layer in features if _is_map(layer)]
     found: dict[str, Endpoint] = {}
@@ -124,9 +124,17 @@ def _endpoint(layer: LayerProfile) -> Endpoint:
 
 def _halves(model: Any, layer: LayerProfile) -> bool:
     """Whether it is a pooling layer with a stride."""
-    if "/" in layer.name or layer.kind == "Input" or not layer.strides or max(layer.strides) < 2:
+    if layer.kind == "Input" or not layer.strides or max(layer.strides) < 2:
         return False
-    return hasattr(functional(model).get_layer(layer.name.partition("#")[0]), "pool_size")
+    *places, name = layer.name.partition("#")[0].split("/")
+    for place in places:
+        model = functional(model).get_layer(place)
+    return hasattr(functional(model).get_layer(name), "pool_size")
+
+
+def _own_name(layer: LayerProfile) -> str:
+    """Without the names of the models that it lies in."""
+    return layer.name.rpartition("/")[2]
 
 
 def _pool_name(layer: str) -> str:
@@ -138,7 +146,8 @@ def feature_extractor(model: keras.Model, names: str | Sequence[str]) -> keras.M
     """A model with the same input and weights whose outputs are feature maps.
 
     Args:
-        model: a functional model.
+        model: a functional model. Nested ones are taken apart: their layers are called
+            "MODEL/LAYER", and "LAYER" where that is unique.
         names: endpoints such as "C3", or layer names. A string gives one output, a sequence a
             list of outputs in its order.
 
@@ -152,7 +161,7 @@ def feature_extractor(model: keras.Model, names: str | Sequence[str]) -> keras.M
             f"Received: {names!r}."
         )
     graph = functional(model)
-    tensors = {call.operation.name: call.outputs[0] for call in calls(graph)}
+    tensors = _outputs_by_name(graph)
     legal = known.keys() | tensors.keys()
 
     def tensor(name: str) -> Any:
@@ -169,6 +178,66 @@ def feature_extractor(model: keras.Model, names: str | Sequence[str]) -> keras.M
     return keras.Model(_single(graph.inputs), outputs, name=f"{model.name}_features")
 
 
+def _outputs_by_name(graph: Any) -> dict[str, Any]:
+    """The first output of each layer, also of those in nested models, as this model computes it."""
+    found: dict[str, Any] = {}
+    short: dict[str, list[str]] = {}
+    for place, call, outputs in _taken_apart(graph, {}, ""):
+        name = f"{place}{call.operation.name}"
+        found[name] = outputs[0]
+        short.setdefault(call.operation.name, []).append(name)
+    unique = {name: found[places[0]] for name, places in short.items() if len(places) == 1}
+    return unique | found
+
+
+def _taken_apart(
+    graph: Any, known: dict[int, Any], place: str
+) -> Iterator[tuple[str, Call, list[Any]]]:
+    """Every call of a model and of those nested in it, its place, and its outputs.
+
+    A nested model was built upon an input of its own, and its layers' outputs belong to that. They
+    are called again here, upon what the model around them computes.
+    """
+    for call in calls(graph):
+        if is_model(call.operation):
+            inner = functional(call.operation)
+            mine = {
+                id(t): known.get(id(given), given) for t, given in zip(inner.inputs, call.inputs)
+            }
+            yield from _taken_apart(inner, mine, f"{place}{call.operation.name}/")
+            outputs = [mine[id(tensor)] for tensor in inner.outputs]
+            known |= {id(old): new for old, new in zip(call.outputs, outputs)}
+        elif any(id(tensor) in known for tensor in call.inputs):
+            outputs = call.repeat(call.operation, {id(t): known.get(id(t), t) for t in call.inputs})
+            known |= {id(old): new for old, new in zip(call.outputs, outputs)}
+        else:
+            outputs = list(call.outputs)
+        yield place, call, outputs
+
+
+def flattened(model: keras.Model) -> keras.Model:
+    """The same model without nested ones: their layers, with the same weights, in one graph.
+
+    Raises:
+        ArgumentError: two of its layers have one name, or it has no graph.
+    """
+    graph = functional(model)
+    if not any(is_model(call.operation) for call in calls(graph)):
+        return model
+    known: dict[int, Any] = {}
+    names = [layer.name for layer in leaf_layers(graph) if not isinstance(layer, layers.InputLayer)]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise ArgumentError(
+            f"{model.name}: its nested models can't be put into one graph, since a layer's name "
+            f"must be its own there. Received: {names.count(doubled[0])} called {doubled[0]!r}."
+        )
+    for _ in _taken_apart(graph, known, ""):
+        pass
+    outputs = [known.get(id(tensor), tensor) for tensor in graph.outputs]
+    return keras.Model(_single(graph.inputs), _single(outputs), name=model.name)
+
+
 def convolutionalize(model: keras.Model) -> keras.Model:
     """The same network with its dense head written as convolutions, for inputs of any size.
 
@@ -181,12 +250,14 @@ def convolutionalize(model: keras.Model) -> keras.Model:
 
     Args:
         model: a functional model with a classifier, built at a known size. Left as it is: the
-            result has its own copy of the weights and the same layer names.
+            result has its own copy of the weights and the same layer names. Nested models are
+            taken apart.
 
     Raises:
         ArgumentError: there is no head, the native size is unknown, or the head has layers that
             can't slide.
     """
+    model = flattened(model)
     graph = functional(model)
     copies: dict[int, Any] = {}
     tensors = {id(tensor): _any_size(tensor) for tensor in graph.inputs}
@@ -262,10 +333,11 @@ def _counterpart(model: Any, layer: Any, source: Any, window: tuple[int, int] | 
         return _convolution(layer, window)
     per_channel = isinstance(layer, layers.BatchNormalization) and window == (1, 1)
     if window is None or per_channel or isinstance(layer, _POINTWISE):
-        if isinstance(layer, keras.Model):
+        if isinstance(layer, keras.Model):  # of a class of its own
             raise ArgumentError(
-                f"{model.name}: the nested model {layer.name} can't be taken apart; "
-                "convolutionalize expects a flat graph, as kerascnn builds it."
+                f"{model.name}: the nested model {layer.name} has no graph that could be taken "
+                f"apart. Build it with keras.Model(inputs, outputs). Received: "
+                f"{type(layer).__name__}."
             )
         return type(layer).from_config(layer.get_config()) if _is_layer(layer) else layer
     raise ArgumentError(

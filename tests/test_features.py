@@ -191,3 +191,80 @@ def test_vgg16_slides():
     image = np.random.default_rng(0).random((1, 64, 64, 3), "float32") * 255
     assert np.allclose(sliding(image)[:, 0, 0], model(image), atol=1e-6)
     assert sliding.compute_output_shape((1, 128, 96, 3)) == (1, 3, 2, 10)
+
+
+# --- models within models ------------------------------------------------------------------------
+
+
+def lenet_inside(form, **arguments):
+    """LeNet-5 as the base of another model, behind and before layers of its own."""
+    base = kerascnn.create("lenet5", include_top=False, input_shape=(32, 32, 1), **arguments)
+    head = (layers.Flatten(), layers.Dense(5, "softmax", name="mine"))
+    if form == "sequential":
+        return keras.Sequential([keras.Input((32, 32, 1)), base, *head]), base
+    inputs = keras.Input((32, 32, 1))
+    x = base(layers.Rescaling(0.5)(inputs))
+    for layer in head:
+        x = layer(x)
+    inner = keras.Model(inputs, x)
+    if form == "functional":
+        return inner, base
+    outer = keras.Input((32, 32, 1))  # a model in a model in a model
+    return keras.Model(outer, layers.Activation("linear", name="end")(inner(outer))), base
+
+
+FORMS = ["sequential", "functional", "twice"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_features_of_a_nested_model(form):
+    """The maps that the outer model computes, by every name that `endpoints` gives."""
+    model, base = lenet_inside(form)
+    found = kerascnn.endpoints(model)
+    inside = kerascnn.endpoints(base)
+    assert {k: e.layer.rpartition("/")[2] for k, e in found.items()} == {
+        k: e.layer for k, e in inside.items()
+    }
+    image = np.random.default_rng(0).random((2, 32, 32, 1), "float32")
+    seen = image if form == "sequential" else 0.5 * image
+    for name, endpoint in found.items():
+        expected = kerascnn.feature_extractor(base, name)(seen)
+        for called in (name, endpoint.layer, endpoint.layer.rpartition("/")[2]):
+            maps = kerascnn.feature_extractor(model, called)(image)
+            np.testing.assert_allclose(maps, expected, atol=1e-6)
+    scores = kerascnn.feature_extractor(model, ["conv1", "mine"])(image)[1]
+    np.testing.assert_allclose(scores, model(image), atol=1e-6)
+    with pytest.raises(ArgumentError, match=r"no feature map 'C9'.*Endpoints: C1") as caught:
+        kerascnn.feature_extractor(model, "C9")
+    for name in str(caught.value).split("such as ")[1].split(". Received")[0].split(", "):
+        kerascnn.feature_extractor(model, name)  # the advice works
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_nested_model_slides(form):
+    model, _ = lenet_inside(form)
+    image = np.random.default_rng(0).random((1, 40, 32, 1), "float32")
+    sliding = kerascnn.convolutionalize(model)
+    np.testing.assert_allclose(sliding(image)[:, 0, 0], model(image[:, :32]), atol=1e-5)
+    assert sliding(image).shape[1:] == (3, 1, 5)
+
+
+def test_layers_of_one_name_in_two_nested_models():
+    """Each is found by its whole name; one graph can't have both."""
+    inputs = keras.Input((32, 32, 1))
+    made = [
+        kerascnn.create("lenet5", include_top=False, input_shape=(32, 32, 1), name=name)(inputs)
+        for name in ("left", "right")
+    ]
+    x = layers.Dense(3)(layers.Flatten()(layers.Add()(made)))
+    model = keras.Model(inputs, x)
+    both = (
+        kerascnn.feature_extractor(model, "left/conv1"),
+        kerascnn.feature_extractor(model, "right/conv1"),
+    )
+    image = np.random.default_rng(0).random((1, 32, 32, 1), "float32")
+    assert not np.allclose(both[0](image), both[1](image))
+    with pytest.raises(ArgumentError, match=r"2 called 'conv1'"):
+        kerascnn.convolutionalize(model)
+    with pytest.raises(ArgumentError, match="no feature map 'conv1'"):
+        kerascnn.feature_extractor(model, "conv1")
