@@ -6,15 +6,16 @@ that imports nothing heavy at the top: `kerascnn --help` and shell completion im
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from kerascnn import __version__, registry
 from kerascnn.commands.groups import Group
+from kerascnn.console import Console
 from kerascnn.errors import KerascnnError, UnknownNameError
 from kerascnn.quiet import hush_tensorflow, verbose
 
@@ -100,6 +101,8 @@ def _root(
 def main() -> None:
     """Run the command line; what a user did wrong is one message and its error's exit status."""
     hush_tensorflow()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name need be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="kerascnn")
     except KerascnnError as error:

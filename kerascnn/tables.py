@@ -75,7 +75,7 @@ def natural_width(console: Console, table: RenderableType) -> int:
 
 def text(table: RenderableType, width: int) -> str:
     """A table as plain text, without the codes of colours, whatever the terminal."""
-    from rich.console import Console
+    from kerascnn.console import Console
 
     file = io.StringIO()
     console = Console(

@@ -93,9 +93,8 @@ def _ours(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
     """`kerascnn.train` as users call it: with validation, checkpoints, curves and TensorBoard."""
     import tempfile
 
-    from rich.console import Console
-
     from kerascnn import registry
+    from kerascnn.console import Console
     from kerascnn.training import trainer
     from kerascnn.training.recipes import Recipe
 

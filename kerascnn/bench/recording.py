@@ -30,9 +30,8 @@ def training(name: str, arguments: dict[str, Any], epochs: int, record: bool) ->
     """A whole training by the architecture's own recipe, on digits of 32×32×1."""
     import io
 
-    from rich.console import Console
-
     import kerascnn
+    from kerascnn.console import Console
 
     def step() -> None:
         with tempfile.TemporaryDirectory(prefix="kerascnn-bench-") as folder:

@@ -336,9 +336,9 @@ def _dump(rows: Sequence[Any], **conditions: Any) -> None:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *notes: str) -> None:
     """Rows of group, contestant and numbers, under a line for each group; then the notes."""
-    from rich.console import Console
     from rich.table import Table
 
+    from kerascnn.console import Console
     from kerascnn.tables import show
 
     table = Table("", box=None)
@@ -357,7 +357,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *notes: str) -
 
 
 def _progress(line: str) -> None:
-    from rich.console import Console
+    from kerascnn.console import Console
 
     Console(stderr=True).print(line, style="dim", highlight=False)
 

@@ -24,8 +24,9 @@ def board(
     json: bool = typer.Option(False, "--json", help="Print the address as JSON."),
 ) -> None:
     """Serve TensorBoard until Ctrl-C; runs that are training show up by themselves."""
-    from rich.console import Console
     from rich.markup import escape
+
+    from kerascnn.console import Console
 
     address = serve(directory, host=host, port=port)
     try:

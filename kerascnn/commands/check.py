@@ -107,7 +107,7 @@ def _in_process(name: str, flags: list[str]) -> list[Outcome]:
 
 def _watched(name: str, running: Iterable[Outcome], number: int) -> list[Outcome]:
     """The outcomes for one architecture, counted as they come and shown once they are all known."""
-    from rich.console import Console
+    from kerascnn.console import Console
 
     outcomes: list[Outcome] = []
     with Console().status(f"{name}: building") as status:
@@ -120,10 +120,10 @@ def _watched(name: str, running: Iterable[Outcome], number: int) -> list[Outcome
 
 def _show(outcomes: Sequence[Outcome]) -> None:
     """A table of the outcomes for one architecture."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from kerascnn.console import Console
     from kerascnn.tables import show
 
     table = Table(title=outcomes[0].architecture, title_justify="left", box=None)
@@ -138,7 +138,7 @@ def _show(outcomes: Sequence[Outcome]) -> None:
 
 
 def _print_totals(outcomes: list[Outcome]) -> None:
-    from rich.console import Console
+    from kerascnn.console import Console
 
     counts = {status: sum(o.status == status for o in outcomes) for status in COLOURS}
     parts = [f"[{COLOURS[s]}]{count} {s}[/]" for s, count in counts.items() if count]

@@ -65,9 +65,9 @@ def compare(
     if json:
         typer.echo(json_.dumps([asdict(row) for row in rows], indent=2))
         return
-    from rich.console import Console
     from rich.table import Table
 
+    from kerascnn.console import Console
     from kerascnn.tables import show
 
     subject = next((f"{r.error.metric}, {r.error.dataset}" for r in rows if r.error), "")

@@ -14,8 +14,7 @@ from kerascnn.cli import complete_architecture
 from kerascnn.commands.groups import Group
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from kerascnn.console import Console
     from kerascnn.data.checking import Example, Report
     from kerascnn.data.images import Shape
     from kerascnn.training.recipes import Recipe
@@ -53,10 +52,10 @@ def list_(json: bool = typer.Option(False, "--json", help="Machine-readable outp
         keys = ("source", "help", "licence", "provider")
         typer.echo(json_.dumps([dict(zip(keys, row)) for row in rows], indent=2))
         return
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from kerascnn.console import Console
     from kerascnn.tables import show
 
     table = Table("source", "what", "licence", "from", box=None)
@@ -77,8 +76,7 @@ def check(
     """
     import dataclasses
 
-    from rich.console import Console
-
+    from kerascnn.console import Console
     from kerascnn.data import checking
 
     console = Console(stderr=json)
@@ -97,7 +95,8 @@ def check(
 def _progress(source: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, if that is a terminal; to be told what is done, and of how much."""
     from rich import progress
-    from rich.console import Console
+
+    from kerascnn.console import Console
 
     columns = (
         progress.TextColumn("Reading"),
@@ -225,9 +224,8 @@ def preview(
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Draw training images as a recipe changes them in the first three epochs."""
-    from rich.console import Console
-
     from kerascnn.commands.options import parse_shape
+    from kerascnn.console import Console
     from kerascnn.training.recipes import Augmentation
 
     chosen, native = _recipe(name, recipe)

@@ -63,7 +63,7 @@ def export(
         }
         typer.echo(json_.dumps(found, indent=2))
         return
-    from rich.console import Console
+    from kerascnn.console import Console
 
     if written.difference is None:
         said = f"{written.why_not}, so its outputs were not compared"

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from kerascnn import tables
+from kerascnn.console import Console
 from kerascnn.errors import ArgumentError
 from kerascnn.words import printable
 

@@ -12,10 +12,10 @@ import typer
 from kerascnn.cli import complete_architecture
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from kerascnn.architecture import Architecture
+    from kerascnn.console import Console
     from kerascnn.profiling import Profile
 
 FEW_LAYERS = 30  # a network of so many is shown layer by layer without being asked
@@ -34,10 +34,9 @@ def info(
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Show an architecture's card, arguments and layers, or those of a trained run."""
-    from rich.console import Console
-
     from kerascnn import profile, registry
     from kerascnn.commands.options import parse_arguments, parse_shape, run_directory
+    from kerascnn.console import Console
     from kerascnn.keras_internals import without_values
     from kerascnn.tables import show
 

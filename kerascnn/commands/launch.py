@@ -32,8 +32,7 @@ def launch_(
     """
     import os
 
-    from rich.console import Console
-
+    from kerascnn.console import Console
     from kerascnn.training.launching import restart_command, run_job
     from kerascnn.training.messages import sayer
 

@@ -22,9 +22,9 @@ def list_(
     if json:
         typer.echo(json_.dumps([row.as_dict() for row in rows], indent=2))
         return
-    from rich.console import Console
     from rich.table import Table
 
+    from kerascnn.console import Console
     from kerascnn.tables import show
 
     if not rows:

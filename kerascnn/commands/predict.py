@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from kerascnn.cli import print_error
+from kerascnn.console import Console
 from kerascnn.errors import DataError
 from kerascnn.words import LISTED, counted, printable
 

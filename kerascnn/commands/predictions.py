@@ -15,10 +15,10 @@ from typing import IO
 
 import numpy as np
 from rich.bar import Bar
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kerascnn.console import Console
 from kerascnn.errors import ArgumentError
 from kerascnn.words import printable
 

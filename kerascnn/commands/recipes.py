@@ -10,8 +10,7 @@ import typer
 from kerascnn.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from kerascnn.console import Console
     from kerascnn.training.recipes import Augmentation, Protocol, Recipe
 
 
@@ -36,7 +35,7 @@ def recipes(
         found = {key: _as_dict(recipe) for key, recipe in chosen.items()}
         typer.echo(json_.dumps(found[name] if name else found, indent=2))
         return
-    from rich.console import Console
+    from kerascnn.console import Console
 
     console = Console(highlight=False, emoji=False)
     if name:

@@ -19,9 +19,9 @@ from kerascnn.commands.groups import Group
 from kerascnn.errors import ArgumentError, KerascnnError, RunError
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
+    from kerascnn.console import Console
     from kerascnn.training.run import Run
 
 FINISHED, INTERRUPTED, RUNNING, DEAD = "finished", "interrupted", "running", "dead"
@@ -127,8 +127,9 @@ def list_(
     if json:
         typer.echo(json_.dumps([asdict(row) for row in rows], indent=2))
         return
-    from rich.console import Console
     from rich.markup import escape
+
+    from kerascnn.console import Console
 
     console = Console()
     if not rows:
@@ -324,10 +325,10 @@ def diff(
         found = {"runs": [str(first), str(second)], "settings": settings, "results": results}
         typer.echo(json_.dumps(found, indent=2))
         return
-    from rich.console import Console
     from rich.table import Table
 
     from kerascnn import tables
+    from kerascnn.console import Console
 
     # The last parts of the paths, unless they are the same.
     titles = (first.name, second.name) if first.name != second.name else (first, second)

@@ -158,8 +158,7 @@ def train(
     shape = parse_shape(input_shape)
     traced = parse_steps(profile) if profile else None
 
-    from rich.console import Console
-
+    from kerascnn.console import Console
     from kerascnn.training import strategies, trainer
 
     console = Console(stderr=json)

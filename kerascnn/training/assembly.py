@@ -8,9 +8,9 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from rich.console import Console
 
 from kerascnn.architecture import Architecture
+from kerascnn.console import Console
 from kerascnn.data import Dataset
 from kerascnn.heads import scores_of
 from kerascnn.training import recipe_book, strategies

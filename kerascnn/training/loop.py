@@ -14,8 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
 
+from kerascnn.console import Console
 from kerascnn.data import Dataset
 from kerascnn.errors import RunError, TrainingError
 from kerascnn.training import callbacks as watching

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rich.console import Console
 from rich.text import Text
+
+from kerascnn.console import Console
 
 
 def sayer(console: Console) -> Callable[[str], None]:

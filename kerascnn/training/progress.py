@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from kerascnn.console import Console
 
 REFRESH = 4  # drawings in a second
 WIDE = 100  # columns in which an epoch's line has all its words

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from rich.console import Console
 
 from kerascnn import registry
 from kerascnn.architecture import Architecture, Preprocessing
+from kerascnn.console import Console
 from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError, DataError, RunError
 from kerascnn.heads import scores_of

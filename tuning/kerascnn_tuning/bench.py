@@ -85,8 +85,9 @@ def tune(
     if json:
         typer.echo(json_.dumps([vars(figure) for figure in figures], indent=2))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from kerascnn.console import Console
 
     table = Table(box=None)
     for column in ("", "kerascnn tune", "compared with", "ratio"):

@@ -179,7 +179,7 @@ def search(
         assert name is not None
         plan = Plan(architecture=name, **said)
 
-    from rich.console import Console
+    from kerascnn.console import Console
 
     console = Console(stderr=json)
     if space:
@@ -216,8 +216,7 @@ def report(
     json: bool = typer.Option(False, "--json", help="Print the leaderboard as JSON only."),
 ) -> None:
     """Rebuild leaderboard, pictures, HParams and best/ from the trials."""
-    from rich.console import Console
-
+    from kerascnn.console import Console
     from kerascnn_tuning import report as report_
     from kerascnn_tuning.study import Study
 
@@ -242,8 +241,7 @@ def finals(
     json: bool = typer.Option(False, "--json", help="Print the outcome as JSON only."),
 ) -> None:
     """Train the best trials again from several seeds, beside the default within the budget."""
-    from rich.console import Console
-
+    from kerascnn.console import Console
     from kerascnn_tuning.finals import as_json, run_finals
     from kerascnn_tuning.study import Study
 
@@ -280,8 +278,7 @@ def chief(
     """Give out a study's trials to workers; start it again to go on after a crash."""
     plan = _plan(study)
 
-    from rich.console import Console
-
+    from kerascnn.console import Console
     from kerascnn_tuning.machines import run_chief
     from kerascnn_tuning.remote import read_token
 
@@ -313,8 +310,7 @@ def worker(
     recycle: int = typer.Option(50, min=1, help="A fresh process after so many trials."),
 ) -> None:
     """Run trials of a chief until it has no more."""
-    from rich.console import Console
-
+    from kerascnn.console import Console
     from kerascnn_tuning.machines import run_worker
     from kerascnn_tuning.remote import read_token
 
@@ -344,8 +340,7 @@ def local(
     """Search with several processes of this machine."""
     _plan(study)
 
-    from rich.console import Console
-
+    from kerascnn.console import Console
     from kerascnn_tuning.machines import run_local
 
     raise typer.Exit(run_local(study, dir_, workers, Console(), threads=threads))

@@ -18,8 +18,8 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
-from rich.console import Console
 
+from kerascnn.console import Console
 from kerascnn.data import Dataset, load
 from kerascnn.errors import KerascnnError
 from kerascnn.training.recipes import Recipe

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from kerascnn.console import Console
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.study import PRUNED_AT
 

@@ -29,8 +29,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from rich.console import Console
 
+from kerascnn.console import Console
 from kerascnn.data import Dataset
 from kerascnn.data.dataset import ArraySplit, joined
 from kerascnn.errors import ArgumentError

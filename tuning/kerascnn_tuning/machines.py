@@ -12,8 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
-
+from kerascnn.console import Console
 from kerascnn.errors import KerascnnError
 from kerascnn.training import strategies
 from kerascnn_tuning import warm_start

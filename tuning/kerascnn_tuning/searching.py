@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
+from kerascnn.console import Console
 from kerascnn.data import Dataset, load
 from kerascnn.errors import ArgumentError
 from kerascnn.training import strategies

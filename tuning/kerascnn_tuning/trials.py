@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
 
+from kerascnn.console import Console
 from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError, KerascnnError
 from kerascnn.training import trainer
