@@ -126,7 +126,7 @@ def test_bayesian_search_beats_random_on_a_smooth_score(tmp_path, tiny):
     best = {}
     for tuner in ("random", "bayesian"):
         found = []
-        for seed in range(6):
+        for seed in range(4):
             plan = tiny(tuner=tuner, seed=seed, max_trials=15, fix={"hidden": (8,)},
                         choose={"widths": tuple(range(1, 40)), "kernels": (3, 5)})  # fmt: skip
             oracle = make_oracle(Problem.of(plan, 10), tmp_path / f"{tuner}{seed}" / "oracle")
@@ -299,3 +299,191 @@ def test_another_keras_tuner_is_refused(monkeypatch):
     monkeypatch.setattr(keras_tuner, "__version__", "1.5.0")
     with pytest.raises(internals.IncompatibleKerasTunerError, match=r"needs keras-tuner==1\.4\.8"):
         internals.check()
+
+
+def rounds(oracle):
+    """Bracket → how many trials each of its rounds has."""
+    found = {}
+    for trial in oracle.trials.values():
+        values = trial.hyperparameters.values
+        bracket = values["tuner/bracket"]
+        found.setdefault(bracket, [0] * (bracket + 1))[values["tuner/round"]] += 1
+    return found
+
+
+HYPERBAND = {"tuner": "hyperband", "epochs": 9, "max_trials": None, "failure_limit": 100}
+MANY = {"choose": {"widths": tuple(range(2, 30))}}
+
+
+@pytest.mark.parametrize("broken", [{0}, {3, 4, 5}, set(range(6)), {0, 9, 14}])
+def test_hyperband_runs_the_last_round_of_each_bracket_whatever_fails(make, broken):
+    # Stock: 3 of the first 9 trials fail, and nothing is ever trained for 9 epochs in this bracket.
+    oracle = make(**HYPERBAND, **MANY, retries=0)
+    for number in range(100):
+        trial = oracle.create_trial("w")
+        if trial.status == "STOPPED":
+            break
+        fail(oracle, trial) if number in broken else complete(oracle, trial)
+    # By the paper's formula, with 9 epochs and a factor of 3: 9, 3, 1; 5, 2; 3.
+    sizes = rounds(oracle)
+    assert {bracket: found[0] for bracket, found in sizes.items()} == {2: 9, 1: 5, 0: 3}
+    assert all(found[-1] >= 1 for found in sizes.values())
+    if broken in ({0}, {3, 4, 5}):
+        assert sizes == {2: [9, 3, 1], 1: [5, 2], 0: [3]}
+    failed = {t.trial_id for t in oracle.trials.values() if t.status == "FAILED"}
+    parents = {t.hyperparameters.values.get("tuner/trial_id") for t in oracle.trials.values()}
+    assert failed
+    assert not failed & parents
+
+
+def test_hyperband_promotes_the_best_among_the_completed(make):
+    oracle = make(**HYPERBAND, **MANY, retries=0)
+    for number in range(9):
+        trial = oracle.create_trial("w")
+        fail(oracle, trial) if number < 7 else complete(oracle, trial, value=number)
+    for parent in ("0007", "0008"):
+        trial = oracle.create_trial("w")
+        assert trial.hyperparameters.values["tuner/trial_id"] == parent
+        assert trial.hyperparameters.values["tuner/epochs"] == 3
+        complete(oracle, trial, value=1.0 if parent == "0008" else 2.0)
+    last = oracle.create_trial("w").hyperparameters.values
+    assert (last["tuner/trial_id"], last["tuner/epochs"]) == ("0010", 9)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 8, 13, 20])
+def test_hyperband_fits_its_brackets_into_the_limit_of_trials(make, limit):
+    oracle = make(**{**HYPERBAND, "max_trials": limit}, **MANY)
+    trials = run_all(oracle)
+    assert len(trials) <= limit
+    assert len(trials) >= 0.6 * limit
+    assert all(found[-1] >= 1 for found in rounds(oracle).values())
+    assert max(t.hyperparameters.values["tuner/epochs"] for t in trials) == 9
+
+
+def test_hyperband_finishes_its_brackets_where_the_space_or_the_budget_has_no_more(make):
+    # 9 and then 3 of 5 places can be filled: stock stops there, the second bracket unfinished.
+    sizes = {"only": ("batch_size",), "choose": {"batch_size": tuple(range(100, 1300, 100))}}
+    oracle = make(**HYPERBAND, **sizes, fix={"hidden": (8,)})
+    assert oracle.problem.size() == 12
+    run_all(oracle)
+    assert rounds(oracle) == {2: [9, 3, 1], 1: [3, 1]}
+    assert oracle.reason is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_hyperband_with_workers_that_fail_and_die_ends_with_all_last_rounds(make, seed):
+    import random
+
+    rng = random.Random(seed)
+    oracle = make(**HYPERBAND, **MANY, seed=seed)
+    running = {}
+    for step in range(2000):
+        worker = rng.choice("abcd")
+        if worker in running and rng.random() < 0.6:
+            trial = running.pop(worker)
+            outcome = rng.random()
+            if outcome < 0.15:
+                fail(oracle, trial, rng.choice(["FAILED", "INVALID"]))
+            elif outcome < 0.2:
+                running = {name: t for name, t in running.items() if name == worker}
+                oracle.reap(-1)
+            else:
+                complete(oracle, trial)
+        elif worker not in running:
+            trial = oracle.create_trial(worker)
+            if trial.status == "STOPPED" and not running:
+                break
+            if trial.status == "RUNNING":
+                running[worker] = trial
+        if step % 40 == 39:
+            oracle = make(**HYPERBAND, **MANY, seed=seed)  # the chief is started again
+            running = dict(oracle.ongoing_trials)
+    assert oracle.finished
+    sizes = rounds(oracle)
+    assert {bracket: found[0] for bracket, found in sizes.items()} == {2: 9, 1: 5, 0: 3}
+    assert all(found[-1] >= 1 for found in sizes.values())
+
+
+@pytest.mark.parametrize("tuner", TUNERS)
+@pytest.mark.parametrize("max_params", [None, 500])
+def test_a_resumed_search_proposes_trial_for_trial_what_an_uninterrupted_one_does(
+    tmp_path, tiny, tuner, max_params
+):
+    """Each trial in another process, as with `--recycle 1`; every third is interrupted, too."""
+    settings = {"tuner": tuner, "seed": 3, "max_params": max_params, "max_trials": 16}
+    settings |= {"only": ("kernel", "learning_rate"), **MANY, "epochs": 4}
+    if tuner == "grid":
+        settings |= {"only": ("kernel",), "choose": {"widths": (2, 3, 4, 5)}}
+    problem = Problem.of(tiny(**settings), 10)
+    whole = run_all(make_oracle(problem, tmp_path / "whole" / "oracle"))
+    for number in range(len(whole)):
+        oracle = make_oracle(problem, tmp_path / "parts" / "oracle")
+        trial = oracle.create_trial("w")
+        if number % 3 == 0:
+            oracle = make_oracle(problem, tmp_path / "parts" / "oracle")
+            assert oracle.create_trial("w").trial_id == trial.trial_id
+        complete(oracle, trial)
+    parts = make_oracle(problem, tmp_path / "parts" / "oracle")
+    assert points(parts.trials.values()) == points(whole)
+    assert parts.create_trial("w").status == "STOPPED"
+
+
+@pytest.mark.parametrize("tuner", ["random", "bayesian", "optuna", "grid"])
+def test_a_raised_limit_goes_on_as_if_it_had_been_so_from_the_start(tmp_path, tiny, tuner):
+    def search(name, limit):
+        settings = {"tuner": tuner, "max_trials": limit, "choose": {"widths": tuple(range(2, 9))}}
+        return run_all(make_oracle(Problem.of(tiny(**settings), 10), tmp_path / name / "oracle"))
+
+    search("two", 6)
+    assert points(search("two", 14)) == points(search("one", 14))
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("oracle.json", '{"half'),
+        ("oracle.json", "[]"),
+        ("oracle.json", "{}"),
+        ("oracle.json", "[" * 100_000),
+        ("oracle.json", '{"start_order": ["0007"]}'),
+        ("trial_0000/trial.json", ""),
+        ("trial_0000/trial.json", "null"),
+        ("trial_0000/trial.json", '{"hyperparameters": 3}'),
+        ("trial_0000/trial.json", "\udc00"),
+        ("trial_0000/trial.json", None),
+    ],
+)
+def test_damaged_files_of_the_oracle_are_one_message_with_their_name(make, tmp_path, file, content):
+    oracle = make()
+    for _ in range(2):
+        complete(oracle, oracle.create_trial("w"))
+    path = tmp_path / "oracle" / file
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(StudyError) as error:
+        make()
+    assert str(path) in str(error.value)
+    assert "Restore it" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("score", None),
+        ("score", "low"),
+        ("status", "PERFECT"),
+        ("trial_id", "../../0000"),
+        ("metrics", []),
+        ("hyperparameters", {"space": [], "values": {"kernel": "five"}}),
+        ("hyperparameters", {"space": [], "values": {"kernels": 5}}),
+    ],
+)
+def test_a_trial_with_wrong_values_is_named(make, tmp_path, key, value):
+    oracle = make()
+    complete(oracle, oracle.create_trial("w"))
+    path = tmp_path / "oracle" / "trial_0000" / "trial.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(StudyError, match="trial_0000/trial.json"):
+        make()
