@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import json
+from collections import Counter
 from typing import Any
 
 import keras
 import keras_tuner
 
-from kerascnn.training.optimizers import make_loss, make_optimizer
+from kerascnn.errors import ArgumentError
+from kerascnn.training.optimizers import make_optimizer
+from kerascnn.training.recipes import Recipe
+from kerascnn_tuning.losses import LabelAccuracy, LabelLoss
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem, register
 
@@ -22,7 +28,14 @@ class HyperModel(keras_tuner.HyperModel):
 
     The model takes preprocessed images and returns logits; it is compiled with the
     recipe's optimizer (at a constant learning rate, as the number of steps isn't known here), its
-    loss and accuracy. `batch_size` is the tuner's: `fit` passes the trial's value.
+    loss and accuracy. Labels are numbers or one-hot. `batch_size` is the tuner's: `fit` passes the
+    trial's value. With `executions_per_trial`, each execution has a seed of its own.
+
+    A tuner of KerasTuner knows no budget, and stops after three refusals in a row. So a proposal
+    that can't be built or is over the budget is made smaller until it is within it, and the
+    trial's hyperparameters with it; one that comes again after that fails. (GridSearch walks on
+    from a trial's values, so it visits few of a tight budget's configurations:
+    `kerascnn_tuning.search` proposes none but those.)
 
     Args:
         plan: a name, or a Plan with a budget and a narrowed space; the tuner's settings in it,
@@ -30,8 +43,8 @@ class HyperModel(keras_tuner.HyperModel):
         classes: of the model; default: the architecture's.
 
     Raises:
-        keras_tuner.errors.FailedTrialError: from `build`, for a configuration that can't be built
-            or is over the budget. It counts as a trial; `kerascnn_tuning.search` proposes none.
+        ArgumentError: nothing within the budget was found.
+        keras_tuner.errors.FailedTrialError: from `build`, see above.
     """
 
     def __init__(self, plan: str | Plan, *, classes: int | None = None) -> None:
@@ -39,16 +52,30 @@ class HyperModel(keras_tuner.HyperModel):
         if isinstance(plan, str):
             plan = Plan(architecture=plan)
         self.problem = Problem.of(plan, classes)
+        self._trained: Counter[str] = Counter()  # values → how often they have been trained
+        self._shrunk: set[str] = set()  # proposals that were made smaller in a trial
+        self._searching = False
+        values = self.problem.hyperparameters().values
+        if self.problem.smaller(values) is None:
+            raise ArgumentError(
+                f"No configuration of {plan.architecture} was found that can be built within the "
+                f"budget. The default is refused because: {self.problem.refusal(values)}"
+            )
+
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
+        """A tuner's first call, before it builds models only to see what they declare."""
+        register(self.problem.space, hp)
+        self._shrunk.clear()
+        self._searching = False
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """The compiled model of these hyperparameters."""
+        """The compiled model of these hyperparameters, which may be changed: see the class."""
         problem = self.problem
         register(problem.space, hp)
-        if reason := problem.refusal(hp.values):
-            raise keras_tuner.errors.FailedTrialError(reason)
-        found = problem.configuration(hp.values)
+        self._keep_within_budget(hp)
+        found = problem.configuration(self._own(hp))
         # The tuner's seed reaches the proposals only.
-        keras.utils.set_random_seed(problem.plan.seed)
+        keras.utils.set_random_seed(problem.plan.seed + self._trained[self._key(hp)])
         model = problem.architecture(
             input_shape=problem.input_shape,
             classes=problem.classes,
@@ -58,11 +85,12 @@ class HyperModel(keras_tuner.HyperModel):
         recipe = dataclasses.replace(
             problem.recipe.changed(found.training), schedule="constant", warmup_epochs=0.0
         )
-        loss = make_loss(recipe, problem.classes, from_logits=True)
         model.compile(
             optimizer=make_optimizer(recipe, 1, model, "float32"),
-            loss=lambda labels, logits: loss(keras.ops.reshape(labels, (-1,)), logits),
-            metrics=["accuracy"],
+            loss=LabelLoss(
+                problem.classes, label_smoothing=recipe.label_smoothing, own=own_loss(recipe)
+            ),
+            metrics=[LabelAccuracy(problem.classes)],
         )
         return model
 
@@ -70,5 +98,38 @@ class HyperModel(keras_tuner.HyperModel):
         self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **options: Any
     ) -> Any:
         """`model.fit` with the trial's batch size."""
-        size = self.problem.configuration(hp.values).training["batch_size"]
+        self._searching = True
+        self._trained[self._key(hp)] += 1
+        size = self.problem.configuration(self._own(hp)).training["batch_size"]
         return model.fit(*args, **{"batch_size": size, **options})
+
+    def _own(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
+        """The values of this search's parameters; a subclass may have declared others."""
+        names = {param.name for param in self.problem.space.scalars()}
+        return {name: value for name, value in hp.values.items() if name in names}
+
+    def _key(self, hp: keras_tuner.HyperParameters) -> str:
+        return json.dumps(self._own(hp), sort_keys=True)
+
+    def _keep_within_budget(self, hp: keras_tuner.HyperParameters) -> None:
+        values = self._own(hp)
+        reason = self.problem.refusal(values)
+        if reason is None:
+            return
+        again = self._key(hp) in self._shrunk
+        if self._searching:
+            self._shrunk.add(self._key(hp))
+        found = None if again else self.problem.smaller(values)
+        if found is None:
+            raise keras_tuner.errors.FailedTrialError(reason)
+        others = {name: value for name, value in hp.values.items() if name not in values}
+        hp.values = {**others, **found}
+
+
+def own_loss(recipe: Recipe) -> keras.losses.Loss | None:
+    """The recipe's own loss; None for cross-entropy."""
+    loss: Any = recipe.loss
+    if isinstance(loss, str):
+        module, _, name = loss.partition(":")
+        loss = getattr(importlib.import_module(module), name)
+    return loss() if loss is not None else None

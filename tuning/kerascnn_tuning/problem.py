@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 DIGITS = 6
 """Floating-point hyperparameters are rounded to so many digits: they can be read and retyped."""
-
-
+STEPS = 20
+"""On the way from a configuration that is over the budget to the smallest one."""
+DRAWS = 500
+"""Random points to try where that way leads nowhere."""
 COUNTED = 10_000
 """Larger spaces are not counted: their size is the product of their parameters' values."""
 
@@ -138,6 +141,43 @@ class Problem:
         ):
             if largest is not None and value > largest:
                 return f"{value:,} {name}, over the budget of {largest:,}"
+        return None
+
+    def smaller(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """These values if they can be a trial; else the nearest smaller ones that can.
+
+        All of the architecture's parameters move alike towards their smallest values. If that
+        leads nowhere, the first of some random points is taken; None if there is none.
+        """
+        if self.refusal(values) is None:
+            return dict(values)
+        point = self.hyperparameters()
+        moved = [p for p in self.space if p.name in self.architecture.space]
+        if self.plan.max_memory:
+            moved.append(self.space["batch_size"])
+        own = {element.name for param in moved for element in param.elements()}
+        # A Range's upper end would be beyond the last of its values.
+        places = [min(hp.value_to_prob(values.get(hp.name, hp.default)), 1.0) for hp in point.space]
+
+        def moved_to(scale: Callable[[], float], factor: float) -> dict[str, Any]:
+            found: dict[str, Any] = {}
+            point.values = found
+            for hp, place in zip(point.space, places):
+                if point.is_active(hp):
+                    where = place * scale() * factor if hp.name in own else place
+                    found[hp.name] = hp.prob_to_value(min(where, 1.0 - 1e-9))
+            return found
+
+        for step in reversed(range(STEPS)):
+            found = moved_to(lambda: 1.0, step / STEPS)
+            if self.refusal(found) is None:
+                return found
+        rng = random.Random(json.dumps(dict(values), sort_keys=True))
+        places = [1.0 if hp.name in own else at for hp, at in zip(point.space, places)]
+        for _ in range(DRAWS):
+            found = moved_to(rng.random, rng.random())
+            if self.refusal(found) is None:
+                return found
         return None
 
     def size(self) -> float:

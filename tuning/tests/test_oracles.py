@@ -485,5 +485,5 @@ def test_a_trial_with_wrong_values_is_named(make, tmp_path, key, value):
     complete(oracle, oracle.create_trial("w"))
     path = tmp_path / "oracle" / "trial_0000" / "trial.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
-    with pytest.raises(StudyError, match="trial_0000/trial.json"):
+    with pytest.raises(StudyError, match=r"trial_0000/trial\.json"):
         make()

@@ -1,17 +1,21 @@
 """Chief and workers over real gRPC, in threads: who is let in, who is missed, what is repeated."""
 
+import dataclasses
 import threading
 import time
 
 import grpc
 import pytest
-from kerascnn_tuning import internals, remote
-from kerascnn_tuning.errors import ChiefError
+from kerascnn_tuning import internals, machines, remote
+from kerascnn_tuning.errors import CannotStartError, ChiefError
 from kerascnn_tuning.oracles import make_oracle
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.remote import Chief, Client
+from kerascnn_tuning.study import Study
 from kerascnn_tuning.trials import work
+from rich.console import Console
 
+from kerascnn.data import load
 from kerascnn.errors import ArgumentError
 
 STUDY = "study-1"
@@ -23,11 +27,11 @@ def serve(tmp_path, tiny):
     """`serve(plan=..., token=...)` → (chief, thread, oracle) on a free port of this machine."""
     started = []
 
-    def make(address="127.0.0.1:0", token="", plan=None, **timing):
+    def make(address="127.0.0.1:0", token="", plan=None, study_id=STUDY, **timing):
         problem = Problem.of(tiny(**(plan or {})), 10)
         oracle = make_oracle(problem, tmp_path / "oracle")
         settings = {"stale_seconds": 30.0, "wait_seconds": 60.0, **timing}
-        chief = Chief(oracle, address, study_id=STUDY, token=token, **settings)
+        chief = Chief(oracle, address, study_id=study_id, token=token, **settings)
         found = []
         thread = threading.Thread(target=lambda: found.append(chief.serve(0.02)), daemon=True)
         thread.start()
@@ -260,3 +264,49 @@ def test_a_worker_without_a_chief_gives_up(call, serve):
     thread.join(15)
     with pytest.raises(ChiefError, match="has not answered"):
         call(chief, patience=0.5).create_trial("w")
+
+
+def test_a_worker_that_cannot_start_ends_its_chief_with_the_reason(serve, call, monkeypatch):
+    monkeypatch.setattr(remote, "GRACE_SECONDS", 0.5)
+    chief, thread, oracle, found = serve(wait_seconds=600.0)
+    call(chief).cannot_start("other data")
+    thread.join(15)
+    assert "no worker can start" in found[0]
+    assert "other data" in found[0]
+    assert not oracle.trials
+
+
+def test_one_worker_that_cannot_start_does_not_end_a_search_of_others(serve, call, monkeypatch):
+    monkeypatch.setattr(remote, "GRACE_SECONDS", 0.5)
+    chief, thread, oracle, found = serve(plan={"max_trials": 3})
+
+    def slow(trial_id, values):
+        time.sleep(0.7)
+        return quick(trial_id, values)
+
+    bad = call(chief, "bad")
+    bad.cannot_start("no GPU")
+    bad.cannot_start("no GPU")
+    assert work(call(chief, "good"), slow, worker="good")
+    thread.join(10)
+    assert found == [None]
+    assert len(oracle.end_order) == 3
+
+
+def test_a_worker_with_other_data_is_refused_before_its_first_trial(
+    serve, tmp_path, tiny, monkeypatch
+):
+    """`run_worker` itself, with a study and a data set that differ in one image."""
+    monkeypatch.setattr(remote, "GRACE_SECONDS", 0.5)
+    data = load("mnist5k", input_shape=(16, 16, 1), echo=None)
+    study = Study.begin(tiny(), tmp_path / "study", data)
+    chief, thread, oracle, found = serve(study_id=study.id)
+    other = dataclasses.replace(data, fingerprint="5183f4" + "0" * 58)
+    monkeypatch.setattr(machines, "load_data", lambda plan, console: other)
+    with pytest.raises(
+        CannotStartError, match=r"data\.fingerprint: .* in the study, 5183f4\w* here"
+    ):
+        machines.run_worker(study.path, chief.address, console=Console(quiet=True))
+    thread.join(15)
+    assert "data.fingerprint" in found[0]
+    assert not oracle.trials

@@ -1,8 +1,10 @@
 """Real searches with tiny networks: what they leave behind, resume, refuse and reproduce."""
 
 import csv
+import dataclasses
 import errno
 import fcntl
+import inspect
 import json
 import os
 from wsgiref.util import setup_testing_defaults
@@ -281,3 +283,145 @@ def test_study_json_says_with_what_it_was_made(study):
     assert content["versions"]["keras-tuner"] == "1.4.8"
     assert content["fingerprint"] == study.problem.space.fingerprint()
     assert Run.open(study.leaderboard[0].path).config["seed"] == study.plan.seed
+
+
+def test_a_study_goes_on_with_the_same_code_data_and_versions_alone(study, data, monkeypatch):
+    # Another code's default gave 29,624 parameters where the leaderboard said 61,706.
+    from kerascnn_tuning import identity as identity_module
+
+    import kerascnn
+
+    def go_on():
+        search(Plan(**SETTINGS), directory=study.path, dataset=data, console=QUIET)
+
+    def differ(message, change):
+        with monkeypatch.context() as patched:
+            change(patched)
+            with pytest.raises(StudyError, match=message):
+                go_on()
+
+    original = kerascnn.get("lenet5")
+
+    def another(build=original.build, **changes):
+        changed = dataclasses.replace(original, build=build, **changes)
+        return lambda patched: patched.setattr("kerascnn.registry.get", lambda name: changed)
+
+    def plain_tanh(inputs, **arguments):
+        return original.build(inputs, **{**arguments, "activation": "relu"})
+
+    def wider(inputs, **arguments):
+        return original.build(inputs, **{**arguments, "widths": (9, 9)})
+
+    for function in (plain_tanh, wider):
+        function.__kwdefaults__ = dict.fromkeys(original._build_keywords)
+        function.__signature__ = inspect.signature(original.build)
+    differ("network.default_layers", another(plain_tanh))
+    differ("network.default_parameters: .* then, .* now", another(wider))
+    recipe = dataclasses.replace(original.recipe, momentum=0.123)
+    differ("recipe.momentum: .* then, 0.123 now", another(recipe=recipe))
+    differ(
+        "the code of kerascnn.applications.lenet: .* then",
+        lambda patched: patched.setattr(identity_module, "_source", lambda module: "x = 1"),
+    )
+    differ(
+        "tensorflow: .* then, 2.99.0 now",
+        lambda patched: patched.setattr(
+            identity_module, "versions", lambda: {"kerascnn": "9", "tensorflow": "2.99.0"}
+        ),
+    )
+    go_on()
+
+
+def test_an_older_study_is_compared_as_far_as_it_says(study):
+    from kerascnn_tuning.identity import differences
+
+    now = study.content
+    old = {k: now[k] for k in ("space", "fingerprint", "versions")}
+    old["data"] = {k: now["data"][k] for k in ("fingerprint", "classes")}
+    assert differences(old, now) == []
+    old["data"]["fingerprint"] = "1dadc8" + "0" * 58
+    assert len(differences(old, now)) == 1
+
+
+def test_other_data_is_refused_by_name(study, data):
+    other = load("mnist5k", input_shape=(16, 16, 1), seed=1, echo=None)
+    other = dataclasses.replace(other, fingerprint="5183f4" + "0" * 58)
+    with pytest.raises(StudyError, match=r"data\.fingerprint: \w+ then, 5183f4000000 now"):
+        search(Plan(**SETTINGS), directory=study.path, dataset=other, console=QUIET)
+
+
+def test_repeats_have_other_seeds_and_their_mean_and_spread_are_on_the_leaderboard(tmp_path, data):
+    plan = Plan(**{**SETTINGS, "max_trials": 1, "repeats": 2})
+    found = search(plan, directory=tmp_path / "s", dataset=data, console=QUIET)
+    (row,) = found.leaderboard
+    runs = [Run.open(row.path), Run.open(row.path / "repeats" / "1")]
+    assert [run.config["seed"] for run in runs] == [0, 1]
+    losses = [run.metrics["val_loss"] for run in runs]
+    assert len(set(losses)) == 2
+    assert row.metrics["val_loss"] == pytest.approx(np.mean(losses))
+    assert row.spread["val_loss"] == pytest.approx(np.std(losses, ddof=1))
+    with open(found.path / "leaderboard.csv", newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert float(line["val_loss_spread"]) == row.spread["val_loss"]
+    assert line["epochs"] == "1"
+    assert len(list(found.path.glob("trials/**/model.keras"))) == 1
+    assert found.best.config["seed"] == 0
+
+
+@pytest.mark.slow
+def test_the_epochs_of_a_trial_are_its_own_under_hyperband(tmp_path, data):
+    plan = Plan(**{**SETTINGS, "tuner": "hyperband", "epochs": 3, "max_trials": 3})
+    found = search(plan, directory=tmp_path / "s", dataset=data, console=QUIET)
+    assert sorted(row.epochs for row in found.trials) == [1, 1, 3]
+    assert all(Run.open(row.path).config["recipe"]["epochs"] == row.epochs for row in found.trials)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"plan": []}',
+        "[" * 100_000,
+        '{"plan": {"architecture": 3}, "space": {}, "data": {"classes": 10}, "id": "1"}',
+        '{"plan": {"architecture": "lenet5"}, "space": {}, "data": {"classes": "x"}, "id": "1"}',
+    ],
+)
+def test_a_damaged_study_json_is_one_message_with_its_name(tmp_path, content):
+    (tmp_path / "study.json").write_text(content)
+    with pytest.raises((StudyError, ArgumentError), match=r"study\.json"):
+        search(Plan(**SETTINGS), directory=tmp_path, console=QUIET)
+
+
+def test_what_can_be_seen_without_the_data_is_refused_before_it_is_read(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudyError, match="is a file"):
+        search(Plan(**{**SETTINGS, "data": "folder:nowhere"}), directory=tmp_path / "file")
+
+
+def test_parallel_coordinates_name_what_has_no_axis_and_importance_how_little_it_knows(
+    study, monkeypatch
+):
+    from kerascnn_tuning import report
+
+    rows = study.leaderboard
+    varied = report._varied(study, rows)
+    searched = {hp.name for hp in study.problem.hyperparameters().space}
+
+    def texts(figure):
+        ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+        return ticks[:-1], figure.get_supxlabel().replace("\n", " ")
+
+    axes, note = texts(report.parallel_picture(study, rows))
+    assert axes == varied
+    assert all(name in note for name in searched - set(varied))
+    monkeypatch.setattr(report, "LINES", 2)
+    axes, note = texts(report.parallel_picture(study, rows))
+    assert axes == varied[:1]
+    assert f"Left out, beyond 2 axes: {', '.join(varied[1:])}" in note
+    assert "too few" in report.importance_note(study, rows)
+    assert "a hint and no measurement" in report.importance_note(study, rows * 3)
+    enough = report.importance_note(study, rows * 20)
+    assert enough == f"{20 * len(rows)} trials for {len(varied)} hyperparameters"
+    assert not (study.path / "importance.png").exists()
