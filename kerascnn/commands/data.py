@@ -121,7 +121,7 @@ def _print_report(console: Console, report: Report) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
     images = "1 image" if report.images == 1 else f"{report.images:,} images"
-    say(f"[bold]{escape(report.source)}[/]: {images}; licence: {report.licence}")
+    say(f"[bold]{escape(report.source)}[/]: {images}; licence: {escape(report.licence)}")
     _print_classes(console, report.counts)
     say(f"height×width: {_counts(report.sizes)}")
     say(f"modes: {_counts(report.modes)}; formats: {_counts(report.formats)}")
@@ -276,10 +276,12 @@ def preview(
             )
         )
         return
+    from rich.markup import escape
+
     plain = dataclasses.asdict(Augmentation())
     made = ", ".join(f"{key} {value}" for key, value in settings.items() if value != plain[key])
     console.print(
-        f"Wrote [bold]{save}[/]. Random changes of {recipe or name}: "
+        f"Wrote [bold]{escape(str(save))}[/]. Random changes of {escape(str(recipe or name))}: "
         f"{made or 'none: the recipe changes nothing'}.",
         highlight=False,
     )

@@ -189,10 +189,10 @@ class Files(Encoded):
     def content(self, position: int) -> bytes:
         """What the file holds; see `Encoded`."""
         try:
-            with open(os.path.join(os.fsencode(self.root), self.paths[position]), "rb") as file:
-                return file.read()
-        except OSError as error:
-            reason = OSError(error.errno, error.strerror)  # without the name, perhaps not text
+            path = os.path.join(os.fsencode(self.root), self.paths[position])
+            return pixels.content_of(path, self.reading)
+        except OSError as error:  # its own text has the path, which may be no text
+            reason = ValueError(error.strerror or error)
             raise pixels.unreadable(self.place(position), reason) from error
 
     def take(self, index: np.ndarray) -> Files:

@@ -8,14 +8,17 @@ image is the same from a file and from an archive.
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
@@ -55,6 +58,7 @@ _SEVERAL = frozenset(("PNG", "GIF", "WEBP", "TIFF", "AVIF"))  # formats that may
 TURNED = frozenset(range(2, 9))  # values of the EXIF orientation; others are none
 _WIDE = 65535  # the largest number of 16 bits
 _HARDLY = 2**14  # 16-bit images that stay below hold fewer bits: a quarter of the range
+_MOST_BYTES = 8  # of a pixel in a file: four channels of 16 bits
 _MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**62)  # above, Pillow refuses an image, too
 
 
@@ -176,6 +180,27 @@ def range_hint(most: int | None) -> str | None:
     )
 
 
+def content_of(path: str | bytes | os.PathLike[Any], reading: Reading = AS_THEY_ARE) -> bytes:
+    """What an image file holds.
+
+    Raises:
+        OSError: it can't be read, is no file but a pipe or a device, which has no end, or is larger
+            than an image of so many pixels can be.
+    """
+    # A pipe would be waited for, were it not for the flag.
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        if status.st_size > reading.pixels * _MOST_BYTES + 2**20:
+            raise OSError(
+                errno.EFBIG,
+                f"it has {status.st_size:,} bytes, more than images of "
+                f"{reading.pixels:,} pixels; allow more with ?max_pixels=N behind the source",
+            )
+        return file.read()
+
+
 @contextmanager
 def _opened(
     path: str | os.PathLike[str], content: bytes | None, reading: Reading
@@ -185,7 +210,9 @@ def _opened(
     if os.path.splitext(path)[1].lower() == ".tga":
         formats = (*_FORMATS, "TGA")
     try:
-        with Image.open(path if content is None else io.BytesIO(content), formats=formats) as image:
+        if content is None:
+            content = content_of(path, reading)
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             if image.width * image.height > reading.pixels:
                 raise Image.DecompressionBombError(
                     f"it has {image.width * image.height:,} pixels, of {reading.pixels:,} allowed."
@@ -195,15 +222,12 @@ def _opened(
         more = "If that is right, allow more with ?max_pixels=N behind the source."
         raise unreadable(path, ValueError(f"{error} {more}")) from error
     except UnidentifiedImageError as error:  # its own message names an object in memory
-        raise unreadable(path, ValueError(_unknown(path, content))) from error
+        why = "its content is of no known image format" if content else "the file is empty"
+        raise unreadable(path, ValueError(why)) from error
+    except OSError as error:
+        raise unreadable(path, ValueError(error.strerror or error)) from error
     except Exception as error:  # decoders of damaged files raise anything, SyntaxError included
         raise unreadable(path, error) from error
-
-
-def _unknown(path: str | os.PathLike[str], content: bytes | None) -> str:
-    """Why a file is of no format that Pillow knows."""
-    empty = not (os.path.getsize(path) if content is None else content)
-    return "the file is empty" if empty else "its content is of no known image format"
 
 
 def unreadable(path: str | os.PathLike[str], error: Exception) -> DataError:

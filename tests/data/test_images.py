@@ -1,5 +1,8 @@
 """Files of every kind come out as a person sees them, in the size the network takes."""
 
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -347,3 +350,47 @@ def test_a_large_jpeg_decoded_smaller_looks_the_same(tmp_path):
     slow = images.fit(decode(path)[0][None], (64, 64, 3))[0][0]
     np.testing.assert_allclose(fast.astype(int), slow, atol=4)
     assert decode(path, 128)[0].shape == (150, 150, 3)
+
+
+def sixteen_bit_colours(path, top):
+    """A PNG file with three channels of 16 bits, whose values are below `top`."""
+    values = RNG.integers(0, top, (4, 5, 3)).astype(">u2")
+
+    def chunk(kind, content):
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    lines = b"".join(b"\0" + line.tobytes() for line in values)
+    header = struct.pack(">IIBBBBB", 5, 4, 16, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks))
+    return path
+
+
+def test_colours_of_sixteen_bits(tmp_path):
+    """Pillow drops their low bytes without a word."""
+    path = sixteen_bit_colours(tmp_path / "a.png", 4096)
+    pixels, changes = decode(path)
+    assert pixels.max() < 16
+    assert changes == ("reduced from 16 bits to 8",)
+    assert "?range=0:4095" in images.range_hint(images.peak(path))
+    assert images.range_hint(images.peak(sixteen_bit_colours(tmp_path / "b.png", 65536))) is None
+    with pytest.raises(DataError, match=r"a\.png .*colour images with 16 bits can't be chosen"):
+        decode(path, None, None, images.Reading(range=(0, 4095)))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_what_has_no_end_is_not_read(tmp_path):
+    """A pipe that nobody writes to, and a device that never ends."""
+    os.mkfifo(tmp_path / "pipe.png")
+    os.symlink("/dev/zero", tmp_path / "zero.jpg")
+    with open(tmp_path / "large.tif", "wb") as file:
+        file.truncate(2**40)
+    for name, why in (
+        ("pipe.png", "no regular"),
+        ("zero.jpg", "no regular"),
+        ("large.tif", "bytes"),
+    ):
+        for read in (decode, images.inspect, images.original):
+            with pytest.raises(DataError, match=rf"{name} can't be read as an image: .*{why}"):
+                read(tmp_path / name)
