@@ -6,13 +6,14 @@ still there. Of other data the source's own test images, or all of a source with
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kerascnn.data import Dataset, Split, load
 from kerascnn.data.dataset import joined
-from kerascnn.errors import ArgumentError, DataError
+from kerascnn.errors import ArgumentError, DataError, UnknownNameError
 from kerascnn.runs import sides
 from kerascnn.runs.sides import SPLITS, Changes, Sides
 from kerascnn.training.inference import canvas_shape, load_for
@@ -66,9 +67,15 @@ def choose(
     if split is not None and split not in ASKED:
         raise ArgumentError(f"split must be one of {', '.join(ASKED)}. Received: {split!r}.")
     kept = sides.read(run.path)
-    if data is None or data == config["data"]["source"]:
+    if data is None or (isinstance(data, str) and _same(data, config["data"]["source"])):
         return _own(run, config, kept, split, say)
     return _other(config, kept, data, split, say)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two sources are one, such as folder:photos and folder:./photos/."""
+    parts = [source.partition(":") for source in (one, other)]
+    return len({(kind, path and os.path.realpath(path)) for kind, _, path in parts}) == 1
 
 
 def _own(
@@ -79,12 +86,18 @@ def _own(
     say: Callable[[str], None],
 ) -> Chosen:
     """Of the data that the run was trained on."""
+    source = config["data"]["source"]
     try:
-        dataset = _load(config, config["data"]["source"], None)
+        dataset = _load(config, source, None)
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            f"{error} The run {run.path} was trained on {source!r}: if that was a Dataset made in "
+            "Python, pass it to Run.evaluate; if it was a source, install what has it."
+        ) from None
     except DataError:
         if kept is None:
             raise
-        dataset = _load(config, config["data"]["source"], ALL)  # no training image is left
+        dataset = _load(config, source, ALL)  # no training image is left
     unchanged = dataset.fingerprint == config["data"]["fingerprint"]
     if unchanged or kept is None:
         name, images = _part(dataset, split)

@@ -79,7 +79,7 @@ def _say_what_was_seen(chosen: Chosen, run: Run, say: Callable[[str], None]) -> 
     if chosen.trained_on:
         say(
             f"{chosen.trained_on:,} of the {chosen.images.size:,} images are among those that the "
-            "run was trained on: its figures say little about other images."
+            "run was trained on, where it does better than on others."
         )
     elif chosen.trained_on is None:
         say(

@@ -137,16 +137,3 @@ def per_class(
         }
         for name, n, p, r in zip(names, images, guessed, right)
     ]
-
-
-def confused(
-    labels: np.ndarray, predicted: np.ndarray, names: Sequence[str], most: int
-) -> list[tuple[str, str, int]]:
-    """The most frequent mistakes: what it is, what it was taken for, and how often."""
-    wrong = labels != predicted
-    pairs = labels[wrong].astype("int64") * len(names) + predicted[wrong]
-    found, counts = np.unique(pairs, return_counts=True)
-    order = np.lexsort((found, -counts))[:most]
-    return [
-        (names[found[i] // len(names)], names[found[i] % len(names)], int(counts[i])) for i in order
-    ]

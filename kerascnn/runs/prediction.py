@@ -105,6 +105,7 @@ def _read(file: Found, shape: Shape) -> _Read:
         if file.error:
             raise DataError(f"{file.path}: {file.error}")
         pixels, changes = images.read(file.path, shape)
-    except DataError as error:
-        return _Read(file.path, None, (), str(error))
+    except Exception as error:  # whatever one file does, the others are done
+        known = error if isinstance(error, DataError) else images.unreadable(file.path, error)
+        return _Read(file.path, None, (), str(known))
     return _Read(file.path, pixels, changes, "")

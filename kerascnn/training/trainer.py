@@ -49,6 +49,7 @@ from kerascnn.training.settings import (
 )
 from kerascnn.training.starting import described, require_published, require_same
 from kerascnn.training.workers import Workers
+from kerascnn.words import listed
 
 __all__ = ["PRECISIONS", "repeat", "resume", "sayer", "train"]
 
@@ -391,10 +392,14 @@ def _same_data(run: Run, data: Dataset | None, console: Console) -> Dataset:
                 f"and test images of {stored['source']} by another rule, so training on would mix "
                 "them with others. Start a new run with `kerascnn train NAME --data ...`."
             )
+        classes = ""
+        if list(dataset.class_names) != list(config["class_names"]):
+            now, then = (listed(map(repr, c)) for c in (dataset.class_names, config["class_names"]))
+            classes = f" Its classes are {now}; they were {then}."
         raise RunError(
             f"The data {stored['source']} has changed since the run {run.path} was started, so "
-            "the same result can't be expected. Start a new run with `kerascnn train NAME "
-            "--data ...`."
+            f"the same result can't be expected.{classes} Start a new run with "
+            "`kerascnn train NAME --data ...`."
         )
     return dataset
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerascnn.errors import RunError
-from kerascnn.runs.measures import confused, confusion, judged, per_class, rank
+from kerascnn.runs.measures import confusion, judged, per_class, rank
 
 
 def test_rank_counts_the_classes_in_front():
@@ -69,13 +69,6 @@ def test_figures_of_random_answers_are_those_of_the_textbook():
         for column in range(7):
             count = sum((a, b) == (row, column) for a, b in zip(labels, predicted))
             assert matrix[row, column] == count
-
-
-def test_the_most_frequent_mistakes_come_first():
-    labels, predicted = np.array([0, 1, 1, 1, 2, 2, 2]), np.array([0, 2, 2, 1, 1, 0, 1])
-    assert confused(labels, predicted, "abc", 2) == [("b", "c", 2), ("c", "b", 2)]
-    assert confused(labels, predicted, "abc", 9)[2:] == [("c", "a", 1)]
-    assert confused(labels, labels, "abc", 9) == []
 
 
 def test_batches_add_up():

@@ -45,3 +45,19 @@ def test_files_are_read_ahead_of_the_network(striped_run, photos, monkeypatch):
     next(found)
     assert submitted == [file.path for file in files[: 4 * (1 + AHEAD)]]
     assert len(list(found)) == 23
+
+
+def test_whatever_one_file_does_the_others_are_done(striped_run, photos, monkeypatch):
+    """A decoder may raise anything, or run out of memory."""
+    paths = [str(path) for path in sorted((photos / "plain").iterdir())[:3]]
+    read = prediction.images.read
+
+    def failing(path, shape):
+        if path == paths[1]:
+            raise MemoryError("too large")
+        return read(path, shape)
+
+    monkeypatch.setattr(prediction.images, "read", failing)
+    found = list(predict_files(striped_run, map(Found, paths)))
+    reason = f"{paths[1]} can't be read as an image: too large"
+    assert [one.error for one in found] == ["", reason, ""]
