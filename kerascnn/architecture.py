@@ -14,7 +14,7 @@ import inspect
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from kerascnn import tables
@@ -207,6 +207,19 @@ class Architecture:
             config={**self.config, **self.space.renamed(config)},
             recipe=recipe or self.recipe,
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For `pickle` and `copy`: an installed architecture is its name, any other its parts.
+
+        The parts are functions of modules, by their names. A builder that was written inside of
+        another function can't be pickled, as Python says then.
+        """
+        from kerascnn import registry
+
+        if registry.installed(self.name) is self:
+            return registry.get, (self.name,)
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        return _assembled, (values,)
 
     def __repr__(self) -> str:
         return f"<Architecture {self.name}: {self.card.title} ({self.card.year})>"
@@ -432,6 +445,10 @@ class Architecture:
 
 def _listed(value: Any, comma: str) -> str:
     return comma.join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _assembled(parts: dict[str, Any]) -> Architecture:
+    return Architecture(**parts)
 
 
 def _positive(value: Any) -> int | None:

@@ -10,6 +10,7 @@ import difflib
 import fnmatch
 import functools
 import re
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from importlib import metadata
@@ -239,6 +240,14 @@ def get(name: str) -> Architecture:
         UnknownNameError, DuplicateNameError, BrokenPluginError: see `load`.
     """
     return load(ARCHITECTURES, name)
+
+
+def installed(name: str) -> Architecture | None:
+    """The architecture that a distribution offers under a name, if it has been imported already."""
+    claims = entries(ARCHITECTURES).get(name, ())
+    if len(claims) != 1 or (point := claims[0].point) is None:
+        return None
+    return getattr(sys.modules.get(point.module), point.attr or "", None)
 
 
 def create(name: str, /, **arguments: Any) -> keras.Model:

@@ -101,8 +101,8 @@ def build_owt(
     return pooled(x, 5)  # 6×6×256
 
 
-head = common.dense_head(first=6)
-head_owt = common.dense_head(first=6, dropout_before=True)
+head = common.DenseHead(first=6)
+head_owt = common.DenseHead(first=6, dropout_before=True)
 
 
 def divisible(values: Mapping[str, Any]) -> str | None:
@@ -131,8 +131,8 @@ ARGUMENTS = (
     *common.DENSE,
 )
 FIVE_LAYERS = (
-    common.one_for_each("convolution", lambda _: 5, "widths"),
-    common.one_for_each("convolution but the first", lambda _: 4, "kernels"),
+    common.one_for_each("convolution", 5, "widths"),
+    common.one_for_each("convolution but the first", 4, "kernels"),
 )
 
 RECIPE = replace(

@@ -130,17 +130,29 @@ def pooled_head(x: Any, *, classes: int, dropout: float) -> Any:
     return blocks.logits(x, classes)
 
 
-def dense_head(*, first: int = 1, dropout_before: bool = False) -> Callable[..., Any]:
+@dataclass(frozen=True, kw_only=True)
+class DenseHead:
     """The head of AlexNet to VGG: hidden layers with dropout behind or before each, the classifier.
 
-    Args:
+    Attributes:
         first: the number of the first hidden layer, as in fc6.
         dropout_before: whether dropout precedes the hidden layers.
     """
 
-    def head(
-        x: Any, *, classes: int, hidden: tuple[int, ...], activation: str, dropout: float, grid: int
+    first: int = 1
+    dropout_before: bool = False
+
+    def __call__(
+        self,
+        x: Any,
+        *,
+        classes: int,
+        hidden: tuple[int, ...],
+        activation: str,
+        dropout: float,
+        grid: int,
     ) -> Any:
+        """The logits on a feature map."""
         return blocks.dense_head(
             x,
             classes,
@@ -148,11 +160,9 @@ def dense_head(*, first: int = 1, dropout_before: bool = False) -> Callable[...,
             activation_name=activation,
             dropout_rate=dropout,
             grid=grid,
-            first=first,
-            dropout_before=dropout_before,
+            first=self.first,
+            dropout_before=self.dropout_before,
         )
-
-    return head
 
 
 # Arguments. Numbers of filters, kernels and depths are one for each stage if the default is.
@@ -301,24 +311,45 @@ UNIT = (ACTIVATION, USE_BIAS, BN_EPSILON, BN_MOMENTUM)
 DROPOUT = dropout_param("dropout", 0.0, "Dropout before the classifier.")
 
 
-def one_for_each(part: str, count: Callable[[Mapping[str, Any]], int], *names: str) -> Rule:
-    """The rule that these tuples have `count(arguments)` values, one for each `part`."""
+@dataclass(frozen=True)
+class OneForEach:
+    """The rule that tuples have one value for each of something; an object, so it can be pickled.
 
-    def rule(values: Mapping[str, Any]) -> str | None:
-        needed = count(values)
-        for name in names:
+    Attributes:
+        part: what there is one value for.
+        count: how many there are, or a function of the arguments.
+        names: of the tuples.
+    """
+
+    part: str
+    count: int | Callable[[Mapping[str, Any]], int]
+    names: tuple[str, ...]
+
+    def __call__(self, values: Mapping[str, Any]) -> str | None:
+        """What is wrong with complete arguments, if anything is."""
+        needed = self.count if isinstance(self.count, int) else self.count(values)
+        for name in self.names:
             if len(values[name]) != needed:
                 return (
-                    f"{name} needs {needed} values, one for each {part}. Received: {values[name]}."
+                    f"{name} needs {needed} values, one for each {self.part}. "
+                    f"Received: {values[name]}."
                 )
         return None
 
-    return rule
+
+def one_for_each(part: str, count: int | Callable[[Mapping[str, Any]], int], *names: str) -> Rule:
+    """The rule that these tuples have `count` values, one for each `part`."""
+    return OneForEach(part, count, names)
+
+
+def count_stages(values: Mapping[str, Any]) -> int:
+    """How many stages `depths` lists."""
+    return len(values["depths"])
 
 
 def one_for_each_stage(*names: str) -> Rule:
     """The rule that these tuples are as long as `depths`."""
-    return one_for_each("stage that depths lists", lambda values: len(values["depths"]), *names)
+    return one_for_each("stage that depths lists", count_stages, *names)
 
 
 # Pixels, recipes and cards.

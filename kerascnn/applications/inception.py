@@ -93,13 +93,14 @@ STEM = (
     ),
     common.kernel_param("stem_kernel", 7, "Side of the first convolution."),
 )
-three_stem_widths = common.one_for_each("convolution of the stem", lambda _: 3, "stem_widths")
+three_stem_widths = common.one_for_each("convolution of the stem", 3, "stem_widths")
+
+
+def count_modules(values: Mapping[str, Any]) -> int:
+    """How many modules there are in all stages."""
+    return sum(values["depths"])
 
 
 def one_for_each_module(*names: str) -> Rule:
     """The rule that these tuples are as long as the stages together."""
-
-    def count(values: Mapping[str, Any]) -> int:
-        return sum(values["depths"])
-
-    return common.one_for_each("module that depths counts", count, *names)
+    return common.one_for_each("module that depths counts", count_modules, *names)

@@ -77,6 +77,11 @@ def count_blocks(values: Mapping[str, Any]) -> int:
     return len(values["widths"])
 
 
+def count_poolings(values: Mapping[str, Any]) -> int:
+    """How many poolings there are: between the blocks."""
+    return count_blocks(values) - 1
+
+
 def filters(name: str, default: tuple[int, ...], help: str) -> Param:
     """Filters of one convolution of each block."""
     return common.width_param(name, default, help, search=Range(32, 1024, step=32))
@@ -117,7 +122,7 @@ SPACE = Space(
         common.one_for_each("block that widths lists", count_blocks, "hidden_widths"),
         common.one_for_each(
             "block that widths lists but one",
-            lambda values: count_blocks(values) - 1,
+            count_poolings,
             *("kernels", "output_widths", "pools", "dropouts"),
         ),
     ),

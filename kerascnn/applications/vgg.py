@@ -108,7 +108,7 @@ _MULTI = "S=[256;512], Q=256, 384 and 512"
 VGG11 = Architecture(
     name="vgg11",
     build=build,
-    head=common.dense_head(),  # dropout behind fc1 and fc2: section 3.1
+    head=common.DenseHead(),  # dropout behind fc1 and fc2: section 3.1
     space=Space(
         (
             Param(
