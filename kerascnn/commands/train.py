@@ -92,7 +92,9 @@ def train(
         metavar="balanced|W,W,...",
         help="Factors on the loss of each class in training; measures are never weighted.",
     ),
-    balance: bool = typer.Option(False, help="Draw from all classes equally often in training."),
+    balance: bool = typer.Option(
+        False, "--balance", help="Draw from all classes equally often in training."
+    ),
     strategy: str = typer.Option(
         "auto", help="auto (all GPUs if several), none, mirrored, mirrored:N or multiworker."
     ),
@@ -195,7 +197,8 @@ def train(
         return
     if "test_error" in metrics:
         epoch = metrics.get("epoch")
-        which = f" of epoch {epoch}" if epoch and epoch < metrics["epochs"] else ""
+        best = found.config["recipe"].get("keep") == "best"
+        which = f" of epoch {epoch}" if epoch and (best or epoch < metrics["epochs"]) else ""
         console.print(f"Test error{which} [bold]{metrics['test_error']:.2%}[/]", highlight=False)
     trainer.sayer(console)(f"Model, figures, curves.png and TensorBoard logs are in {found.path}.")
 

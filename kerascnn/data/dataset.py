@@ -50,6 +50,7 @@ class Crops:
         return tf.gather(images, left + columns, axis=2, batch_dims=1)
 
 
+AGAIN = (0x9E3779B9, 0)  # makes another key of one
 AT_A_TIME = 8  # files that one thread reads in a row
 
 # What TensorFlow was given to decode lately: examples and position. See `explain`.
@@ -155,6 +156,7 @@ class Split:
         share: tuple[int, int] = (0, 1),
         multiple: int = 1,
         crops: Crops | None = None,
+        balance: bool = False,
     ) -> tf.data.Dataset:
         """Images uint8 `[batch, height, width, channels]` in 0..255 and labels int32 `[batch]`.
 
@@ -175,6 +177,9 @@ class Split:
                 of an epoch a part may be smaller too, or empty.
             multiple: an epoch has a multiple of so many batches; those beyond it are dropped.
             crops: deliver a part of each image.
+            balance: with `seed`, as many examples in an epoch from each class: of small ones each
+                comes several times, with a position of its own each time, `size` further on, so
+                that random changes differ; of large ones not all come in each epoch.
 
         Raises:
             ArgumentError: no batch would ever come.
@@ -192,7 +197,10 @@ class Split:
             index = tf.range(self.size, dtype=tf.int64)
             if seed is not None:
                 key = tf.stack([tf.constant(seed % 2**63, tf.int64), epoch])
-                index = tf.random.experimental.stateless_shuffle(index, key, alg="philox")
+                shuffle = tf.random.experimental.stateless_shuffle
+                index = shuffle(index, key, alg="philox")
+                if balance:
+                    index = shuffle(_balanced(index, self.labels), key ^ AGAIN, alg="philox")
 
             def batch(step: Any) -> tuple[Any, Any]:
                 start = step * batch_size + worker * part_size
@@ -208,7 +216,7 @@ class Split:
 
         def complete(images: Any, index: Any, epoch: Any) -> tuple[Any, ...]:
             images = tf.ensure_shape(images, [*shape, *size, self.image_shape[2]])
-            known = images, tf.gather(labels, index)
+            known = images, tf.gather(labels, index % self.size)
             return (*known, index, tf.fill(tf.shape(index), epoch)) if with_index else known
 
         data = tf.data.Dataset.range(first_epoch, last).flat_map(order)
@@ -247,7 +255,7 @@ class Split:
         fetch = self._fetch()
 
         def read(index: Any, epoch: Any) -> tuple[Any, ...]:
-            images = fetch(index)
+            images = fetch(index % self.size)
             if crops:
                 images = crops.cut(images, index, tf.fill(tf.shape(index), epoch))
             return complete(images, index, epoch)
@@ -372,6 +380,7 @@ class EncodedSplit(ReadSplit):
             contents = np.full(batch_size, b"", object)
             ways = np.full((batch_size, len(jpeg.NONE)), jpeg.NONE, "int32")
             try:
+                index = index % self.size
                 # Some at a time: handing over one by one would take longer than reading it.
                 parts = [index[at : at + AT_A_TIME] for at in range(0, len(index), AT_A_TIME)]
                 found = workers().map(prepared, parts)
@@ -399,7 +408,9 @@ class EncodedSplit(ReadSplit):
 
         @counted
         def general(position: np.ndarray) -> np.ndarray:
-            return self._read(int(position)) if position >= 0 else np.zeros(shape, "uint8")
+            if position < 0:
+                return np.zeros(shape, "uint8")
+            return self._read(int(position) % self.size)
 
         def generally(position: Any, part: tuple[Any, ...]) -> Any:
             image = tf.numpy_function(general, [position], tf.uint8, stateful=False)
@@ -471,6 +482,23 @@ def joined(splits: Sequence[Split]) -> Split:
     if len(files) == len(splits):
         whole.files = files[0].joined(files[1:])
     return whole
+
+
+def _balanced(shuffled: Any, labels: np.ndarray) -> Any:
+    """As many positions as there are, the classes in turn, each class's in their shuffled order.
+
+    When a class has been through, it begins again, with positions that are `len(labels)` larger.
+    """
+    import tensorflow as tf
+
+    size = len(labels)
+    grouped = tf.gather(shuffled, tf.argsort(tf.gather(labels, shuffled), stable=True))
+    counts = np.bincount(labels).astype("int64")
+    counts = counts[counts > 0]
+    starts = tf.constant(np.cumsum(counts) - counts)
+    turn, which = tf.range(size, dtype=tf.int64) // len(counts), np.arange(size) % len(counts)
+    times, place = turn // counts[which], turn % counts[which]
+    return tf.gather(grouped, tf.gather(starts, which) + place) + size * times
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -51,6 +51,7 @@ def training_batches(
         share=(workers.index, workers.count),
         multiple=batching.accumulation,
         crops=cut,
+        balance=recipe.balance,
     ).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
 
 

@@ -296,9 +296,8 @@ def test_a_directory_in_which_a_process_trains_is_refused(finished, tmp_path, qu
 
 
 def test_fewer_images_than_replicas_leave_no_run_behind(tmp_path, quiet, two_devices):
-    np.savez(
-        tmp_path / "one.npz", images=np.zeros((40, 32, 32, 1), "uint8"), labels=np.arange(40) % 2
-    )
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 1), "uint8")
+    np.savez(tmp_path / "one.npz", images=images, labels=np.arange(40) % 2)
     with pytest.raises(DataError, match="can't be shared between 2 replicas"):
         small_run(
             tmp_path / "run",
