@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerascnn.distribution import doors
 from kerascnn.errors import StrategyError, WorkerError
 from kerascnn.training import cluster
 from kerascnn.training.watchdog import at_most, follow_launcher
@@ -110,12 +112,20 @@ def _multiworker(found: cluster.Cluster) -> tf.distribute.Strategy:
         )
         main = threading.current_thread() is threading.main_thread()
         handler = signal.getsignal(signal.SIGTERM)
-        with at_most(
-            seconds,
-            f"Error: Worker {found.index} has waited {seconds:g} s for the others of "
-            f"{', '.join(found.workers)}. Look whether each was started and can be reached; "
-            f"{START_TIMEOUT} sets another time-out, in seconds.",
+        port = int(found.workers[found.index].rpartition(":")[2])
+        here = doors.only_here(found.workers)
+        if not here and not found.index:
+            print(doors.warning(found.workers), file=sys.stderr)
+        with (
+            contextlib.ExitStack() as stack,
+            at_most(
+                seconds,
+                f"Error: Worker {found.index} has waited {seconds:g} s for the others of "
+                f"{', '.join(found.workers)}. Look whether each was started and can be reached; "
+                f"{START_TIMEOUT} sets another time-out, in seconds.",
+            ),
         ):
+            door = stack.enter_context(doors.closed_to_others(port)) if here else None
             try:
                 _made[key] = tf.distribute.MultiWorkerMirroredStrategy()
             except RuntimeError as error:  # a ValueError would be a mistake of ours
@@ -130,6 +140,8 @@ def _multiworker(found: cluster.Cluster) -> tf.distribute.Strategy:
                     f"({error.message}). Perhaps another process uses that port: choose another, "
                     "or start again with `kerascnn launch`, which takes free ones."
                 ) from None
+        if door is not None and not door.closed and not found.index:
+            print(doors.warning(found.workers), file=sys.stderr)
         if main:  # TensorFlow has put a handler of its own in place, which swallows the signal
             signal.signal(signal.SIGTERM, handler if handler is not None else signal.SIG_DFL)
     return _made[key]

@@ -84,6 +84,8 @@ def check(path: Path) -> dict[str, Any]:
 
     from kerascnn.weights import hdf5_file
 
+    if not path.is_file():  # a FIFO would be waited for
+        raise WeightsError(f"{path} can't be loaded: there is no such file.")
     try:
         with archives.open_zip(path) as archive:
             members = set(archive.namelist()) - {"config.json", "metadata.json", "model.weights.h5"}
