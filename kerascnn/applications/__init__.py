@@ -118,6 +118,8 @@ _MODULES = {
     "googlenet": ("GoogLeNet",),
     "bn_inception": ("BNInception", "GoogLeNetBN"),
 }
+# With `preprocess_input` and `decode_predictions`, as resnet, resnet_v2 and densenet.
+_AS_IN_KERAS = ("vgg16", "vgg19", "resnet50")
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [*_HOME]
@@ -128,6 +130,8 @@ if not TYPE_CHECKING:  # a type checker knows the names above, and that there ar
     def __getattr__(name: str) -> Any:
         if name in _HOME:
             return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        if name in _MODULES or name in _AS_IN_KERAS:
+            return importlib.import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -17,8 +17,13 @@ from typing import Any
 from kerascnn import blocks
 from kerascnn.applications import common
 from kerascnn.applications.common import result, torchvision
+from kerascnn.applications.published import decode_predictions as decode_predictions
+from kerascnn.applications.published import preprocess_for
 from kerascnn.architecture import Architecture, Card, Result
 from kerascnn.space import Param, Range, Space
+from kerascnn.weights.sources import TORCH
+
+preprocess_input = preprocess_for(TORCH)
 
 
 def build(

@@ -16,6 +16,9 @@ arithmetic: `use_bias=True, bn_epsilon=1.001e-5, bn_momentum=0.99`.
 
 Keras reads a `.keras` file by recursion. For one of several hundred layers, in a process that has
 built no network before: `sys.setrecursionlimit(20_000)`, and `import kerascnn.layers`.
+
+`preprocess_input` is for the published weights of 50 layers and more, as in keras.applications;
+those of ResNet18 and ResNet34 expect `ResNet18.preprocess_input(images, "imagenet")`.
 """
 
 from __future__ import annotations
@@ -27,9 +30,14 @@ from typing import Any
 from kerascnn import blocks
 from kerascnn.applications import common
 from kerascnn.applications.common import result, torchvision
+from kerascnn.applications.published import decode_predictions as decode_predictions
+from kerascnn.applications.published import preprocess_for
 from kerascnn.architecture import Architecture, Card, Result
 from kerascnn.layers import PaddedIdentity
 from kerascnn.space import Param, Range, Space
+from kerascnn.weights.sources import CAFFE
+
+preprocess_input = preprocess_for(CAFFE)
 
 
 def build(

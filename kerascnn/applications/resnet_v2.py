@@ -20,9 +20,14 @@ from typing import Any
 from kerascnn import blocks
 from kerascnn.applications import common, resnet
 from kerascnn.applications.common import result
+from kerascnn.applications.published import decode_predictions as decode_predictions
+from kerascnn.applications.published import preprocess_for
 from kerascnn.architecture import Architecture, Result
 from kerascnn.layers import PaddedIdentity
 from kerascnn.space import Param, Space
+from kerascnn.weights.sources import SYMMETRIC
+
+preprocess_input = preprocess_for(SYMMETRIC)
 
 
 def build(

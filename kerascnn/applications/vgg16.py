@@ -1,0 +1,11 @@
+"""`VGG16` where code for keras.applications looks for it; the network is in `vgg`."""
+
+from __future__ import annotations
+
+from kerascnn.applications.published import decode_predictions, preprocess_for
+from kerascnn.applications.vgg import VGG16
+from kerascnn.weights.sources import TORCH
+
+preprocess_input = preprocess_for(TORCH)
+
+__all__ = ["VGG16", "decode_predictions", "preprocess_input"]

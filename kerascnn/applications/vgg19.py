@@ -1,0 +1,11 @@
+"""`VGG19` where code for keras.applications looks for it; the network is in `vgg`."""
+
+from __future__ import annotations
+
+from kerascnn.applications.published import decode_predictions, preprocess_for
+from kerascnn.applications.vgg import VGG19
+from kerascnn.weights.sources import TORCH
+
+preprocess_input = preprocess_for(TORCH)
+
+__all__ = ["VGG19", "decode_predictions", "preprocess_input"]
