@@ -15,6 +15,7 @@ from kerascnn.training.initialization import initialize
 from kerascnn.training.recipes import Recipe
 from kerascnn.weights.loading import load
 from kerascnn.weights.pretrained import load_into
+from kerascnn.weights.readers import require_known
 from kerascnn.weights.sources import find
 
 
@@ -25,7 +26,7 @@ def described(weights: str | Path) -> dict[str, Any]:
         weights: "imagenet" or "imagenet:PUBLISHER"; a file; or a run directory.
 
     Raises:
-        WeightsError: there is no such file.
+        WeightsError: there is no such file, or its name says that it is another kind of file.
     """
     text = str(weights)
     if text.partition(":")[0] == "imagenet":
@@ -37,6 +38,7 @@ def described(weights: str | Path) -> dict[str, Any]:
             'weights must be "imagenet", "imagenet:PUBLISHER", a file of weights or the directory '
             f"of a finished run. There is no file {str(path)!r}."
         )
+    require_known(path)
     with open(path, "rb") as file:
         return {"source": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 

@@ -93,7 +93,7 @@ class Reader:
 
     def names(self, thing: Any, name: str) -> list[str]:
         """An attribute's names; long lists are cut into attribute0, attribute1, ..."""
-        parts = []
+        parts: list[Any] = []
         while (part := self.attribute(thing, f"{name}{len(parts)}")) is not None:
             parts.append(part)
         whole = self.attribute(thing, name)

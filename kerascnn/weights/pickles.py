@@ -12,7 +12,7 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, cast
 
 OPCODES = 2_000_000
 """The most that one pickle may have: a checkpoint of a thousand tensors has a hundred thousand."""
@@ -89,7 +89,9 @@ def load(stream: IO[bytes], persistent: Callable[[Any], Any] | None = None) -> A
     """
     machine = _Machine(persistent)
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(_Bounded(stream))):
+        for count, (opcode, argument, _) in enumerate(
+            pickletools.genops(cast("IO[bytes]", _Bounded(stream)))
+        ):
             if count >= OPCODES:
                 raise PickleError(f"it has more than {OPCODES:,} opcodes")
             if opcode.name == "STOP":
@@ -158,6 +160,9 @@ class _Machine:
     def mark(self) -> None:
         self.marks.append(len(self.stack))
 
+    def drop_marked(self) -> None:
+        del self.stack[self.marks.pop() :]
+
     def drop(self) -> None:
         """POP, which also takes a mark."""
         if self.marks and self.marks[-1] == len(self.stack):
@@ -186,7 +191,8 @@ class _Machine:
             self.copy(found.arguments)
             found = Object(*_first_and_rest(found.arguments))
         if isinstance(found.maker, Name) and found.maker in _MAPPINGS:
-            items = next((a for a in found.arguments[:2] if type(a) in (dict, list)), [])
+            given = [value for value in found.arguments[:2] if type(value) in (dict, list)]
+            items = given[0] if given else []
             self.copy(items)
             self.push(_mapping(items))
         else:
@@ -279,7 +285,6 @@ def _dictionary(machine: _Machine, _: Any) -> None:
 
 
 _Run = Callable[[_Machine, Any], None]
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _VALUES = (
     *("INT", "LONG", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE"),
@@ -287,8 +292,11 @@ _VALUES = (
 )
 _SET = Name("builtins", "set")
 _RUN: dict[str, _Run] = {
-    **{name: lambda m, _, value=value: m.push(value) for name, value in _CONSTANTS.items()},
-    **{name: lambda m, value: m.push(value) for name in _VALUES},
+    **dict.fromkeys(_VALUES, _Machine.push),
+    "NONE": lambda m, _: m.push(None),
+    "NEWTRUE": lambda m, _: m.push(True),
+    "NEWFALSE": lambda m, _: m.push(False),
+    "EMPTY_TUPLE": lambda m, _: m.push(()),
     "PROTO": lambda m, _: None,
     "FRAME": lambda m, _: None,
     "EMPTY_DICT": lambda m, _: m.push({}),
@@ -296,7 +304,7 @@ _RUN: dict[str, _Run] = {
     "EMPTY_SET": lambda m, _: m.push(Object(_SET, ())),
     "MARK": lambda m, _: m.mark(),
     "POP": lambda m, _: m.drop(),
-    "POP_MARK": lambda m, _: m.since_mark() and None,
+    "POP_MARK": lambda m, _: m.drop_marked(),
     "DUP": lambda m, _: m.push(m.top()),
     "TUPLE": lambda m, _: m.push(tuple(m.since_mark())),
     "TUPLE1": lambda m, _: m.push(m.take(1)),

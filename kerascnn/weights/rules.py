@@ -198,8 +198,9 @@ def _network(
     prefixes = {m.removesuffix(end) for m in modules for end in ends if f".{m}".endswith(f".{end}")}
     known: dict[str, int] = {}
     for prefix in sorted({"", *prefixes}, key=lambda p: (len(p), p))[:_CANDIDATES]:
-        inside = [m.removeprefix(prefix) for m in modules if m.startswith(prefix)]
-        known[prefix] = _recognized(inside)
+        known[prefix] = _recognized(
+            [m.removeprefix(prefix) for m in modules if m.startswith(prefix)]
+        )
     most = max(known.values(), default=0)
     best = [prefix for prefix, count in known.items() if count == most]
     best = [""] if "" in best else best

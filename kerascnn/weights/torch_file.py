@@ -183,9 +183,10 @@ class _Storages:
         if type(pid) is not tuple or not 5 <= len(pid) <= 6 or pid[0] != "storage":
             raise PickleError("it names a storage in an unknown way")
         _, kind, key, _, total, *view = pid
-        start, count = 0, total
+        start: Any = 0
+        count: Any = total
         if view and view[0] is not None:  # before torch 0.4: (key of the part, offset, size)
-            part = view[0] if type(view[0]) is tuple and len(view[0]) == 3 else (None, None, None)
+            part: Any = view[0] if type(view[0]) is tuple and len(view[0]) == 3 else (None,) * 3
             start, count = part[1:]
         if type(key) is not str or not all(_is_size(n) for n in (total, start, count)):
             raise PickleError("it names a storage in an unknown way")

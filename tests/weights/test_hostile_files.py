@@ -236,9 +236,7 @@ def lying(path, size):
 
 
 def test_hostile_archives_are_refused_by_name(tmp_path):
-    npz(tmp_path / "unfolds.npz", npy(floats("(70000000,)"), b"\0" * 280_000_000))
-    npz(tmp_path / "many-unfold.npz", b"")
-    with zipfile.ZipFile(tmp_path / "many-unfold.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(tmp_path / "unfolds.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(28):
             archive.writestr(f"a/{number}.npy", npy(floats("(2500000,)"), b"\0" * 10_000_000))
     npz(tmp_path / "bz2.npz", npy(floats("(1,)"), b"\0" * 4), zipfile.ZIP_BZIP2)
