@@ -172,7 +172,7 @@ def search(
         raise ArgumentError("--seeds are those of finals. Pass --finalists K, too.")
     said = _said(context)
     if study is not None:
-        plan = _plan(study).changed(said)
+        plan = _plan(study, said)
     elif resume is not None:
         plan = _stored(resume).changed(said)  # what can't change any more is refused by the study
     else:
@@ -352,8 +352,8 @@ def _in_a_fresh_process(*arguments: str) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-m", "kerascnn", *arguments])
 
 
-def _plan(study: Path) -> Plan:
-    """What a study file says, everything looked up.
+def _plan(study: Path, said: dict[str, Any] | None = None) -> Plan:
+    """What a study file says, or the command line in its place, everything looked up.
 
     Raises:
         ArgumentError, UnknownNameError: something is illegal; the message names the file.
@@ -365,7 +365,7 @@ def _plan(study: Path) -> Plan:
         Problem.of(plan)
     except KerascnnError as error:
         raise type(error)(f"The study {study}: {error}") from None
-    return plan
+    return Plan.read(study, said)
 
 
 def _stored(path: Path) -> Plan:

@@ -48,6 +48,8 @@ class Guarded(keras_tuner.Oracle):
         refused: how many proposals were refused.
     """
 
+    hyperparameters: Any
+
     known: Sequence[Known] = ()
 
     def guard(self, problem: Problem, directory: Path, listener: Any = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import inspect
 import json
 import random
@@ -170,6 +171,8 @@ def _without_addresses(value: Any) -> Any:
 
 def _code(problem: Problem) -> dict[str, str]:
     """Module → a digest of its source, for the network's modules; and how it is trained."""
+    for name in (*BUILDERS[1:], *TRAINING):
+        importlib.import_module(name)  # whatever this process happens to have used so far
     functions = (problem.architecture.build, problem.architecture.head, problem.recipe.loss)
     names = {str(getattr(f, "__module__", "")) for f in functions if callable(f)}
     own = {name.partition(".")[0] for name in names} - {"", "kerascnn", "builtins", "functools"}
@@ -200,9 +203,13 @@ def _reached(names: set[str], packages: tuple[str, ...]) -> set[str]:
 
 
 def _named(module: ModuleType) -> Iterator[str]:
+    """The modules of what a module's names stand for."""
     for value in list(vars(module).values()):
-        name = value.__name__ if isinstance(value, ModuleType) else None
-        yield str(name or getattr(value, "__module__", None) or "")
+        if not isinstance(value, ModuleType):
+            yield str(getattr(value, "__module__", None) or "")
+        # A package has the submodules that anybody has imported: that says nothing about it.
+        elif not (hasattr(module, "__path__") and value.__name__.startswith(module.__name__)):
+            yield value.__name__
 
 
 def _source(module: ModuleType) -> str | None:

@@ -20,10 +20,11 @@ from kerascnn_tuning.display import Display
 from kerascnn_tuning.errors import CannotStartError, SearchError
 from kerascnn_tuning.oracles import make_oracle
 from kerascnn_tuning.plan import Plan
+from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.remote import STALE_SECONDS, WAIT_SECONDS, Chief, Client, is_loopback
 from kerascnn_tuning.searching import Keeper, finish, load_data, refuse_at_once
 from kerascnn_tuning.study import Study
-from kerascnn_tuning.trials import Runner, settled_heap, work
+from kerascnn_tuning.trials import Runner, check_objectives, settled_heap, work
 
 RESTARTS = 10
 """A local worker that dies is started again so often."""
@@ -49,6 +50,7 @@ def run_chief(
     """
     refuse_at_once(plan, directory)
     dataset = load_data(plan, console)
+    check_objectives(Problem.of(plan, dataset.classes), dataset)  # or no worker could start
     known = warm_start.gather(plan, directory, dataset, console.print)
     study = Study.begin(plan, directory, dataset)
     warm_start.write(directory, known)

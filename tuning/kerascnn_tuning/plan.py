@@ -182,20 +182,29 @@ class Plan:
             raise ArgumentError(f"{owner}: a list where a single value is expected.") from None
 
     @classmethod
-    def read(cls, path: str | Path) -> Plan:
+    def read(cls, path: str | Path, changes: Mapping[str, Any] | None = None) -> Plan:
         """A plan from a TOML file; imports the registered architecture alone.
+
+        Args:
+            path: the file.
+            changes: fields that replace the file's, see `changed`.
 
         Raises:
             ArgumentError: the file can't be read, or holds something illegal.
             UnknownNameError: there is no such architecture.
         """
         owner = f"The study {path}"
-        plan = cls.from_dict(read_toml(path, error=ArgumentError, what="The study"), owner=owner)
+        values = read_toml(path, error=ArgumentError, what="The study")
+        plan = cls.from_dict(values, owner=owner)
         try:
             plan.check_names()
         except (ArgumentError, UnknownNameError) as error:
             raise type(error)(f"{owner}: {error}") from None
-        return plan
+        if not changes:
+            return plan
+        # Without a number of its own the file leaves it to the tuner, which may be another now.
+        default = {} if "max_trials" in values else {"max_trials": None}
+        return plan.changed({**default, **changes})
 
     def check_names(self) -> None:
         """Refuse parameters that neither the architecture nor its recipe has.

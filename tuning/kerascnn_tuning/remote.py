@@ -233,8 +233,8 @@ class _Gate(grpc.ServerInterceptor):
             reason = "the worker's --dir is not the directory of the chief"
             self._refused(worker, reason)
             return _refuse(grpc.StatusCode.FAILED_PRECONDITION, reason)
-        if (reason := found.get("cannot-start-bin")) is not None:
-            self._refused(worker, bytes(reason).decode("utf-8", "replace"))
+        if (said := found.get("cannot-start-bin")) is not None:
+            self._refused(worker, bytes(said).decode("utf-8", "replace"))  # type: ignore[arg-type]
             return _refuse(grpc.StatusCode.CANCELLED, "noted")
         return continuation(details)
 

@@ -183,8 +183,9 @@ class Study:
         path = self.path / "study.json"
         found = read_json(path)
         data = found.get("data")
-        tables = all(isinstance(found.get(key), dict) for key in ("plan", "space", "data"))
-        if not (tables and isinstance(found.get("id"), str) and isinstance(data["classes"], int)):
+        classes = data.get("classes") if isinstance(data, dict) else None
+        tables = all(isinstance(found.get(key), dict) for key in ("plan", "space"))
+        if not (tables and isinstance(found.get("id"), str) and isinstance(classes, int)):
             raise StudyError(f"{path} is damaged: it isn't what a search writes. {RESTORE}")
         return found
 

@@ -197,6 +197,7 @@ def test_every_option_of_a_plan_is_taken_over():
     """A new option must be merged, too, or say why it isn't."""
     command = typer.main.get_command(commands.app).commands["search"]
     handled = {*commands._FIELDS, "name", "study", "resume", "dir_", "space", "recycle", "json"}
+    handled |= {"finalists", "seeds"}  # of what follows the search
     assert {parameter.name for parameter in command.params} <= handled
     assert {field for field, _ in commands._FIELDS.values()} <= {
         field.name for field in dataclasses.fields(Plan)

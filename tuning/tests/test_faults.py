@@ -11,6 +11,7 @@ import sys
 import time
 
 import grpc
+import numpy as np
 import pytest
 from kerascnn_tuning import internals
 
@@ -50,9 +51,10 @@ learning_rate = [0.001, 0.002, 1000.0]
 PATIENCE = 300  # seconds; starting TensorFlow takes most of it on a busy machine
 
 
-def start(*arguments, **environment):
+def start(*arguments, cwd=None, **environment):
     return subprocess.Popen(
         [sys.executable, "-m", "kerascnn", "tune", *map(str, arguments)],
+        cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -247,6 +249,43 @@ def test_ctrl_c_leaves_a_study_that_goes_on_in_fresh_processes(place, processes)
     assert output.count("trial 000") == 2
     assert_all_completed_once(directory, 3)
     assert (directory / "trials" / "0000" / "metrics.json").stat().st_mtime_ns == done
+
+
+def test_workers_that_cannot_start_end_their_chief_with_the_reason(place, processes, tmp_path):
+    """Other data on a worker started by hand; then all workers of `tune local`."""
+    from kerascnn_tuning.plan import Plan
+    from kerascnn_tuning.study import Study
+
+    from kerascnn.data import load
+
+    study, directory, address = place(trials=4)
+    images = np.random.default_rng(0).integers(0, 256, (60, 16, 16), "uint8")
+    for machine in ("one", "two"):
+        (tmp_path / machine).mkdir()
+        np.savez(tmp_path / machine / "few.npz", x_train=images, y_train=np.arange(60) % 3)
+        images[7, 3, 3] ^= 1
+    study.write_text('data = "npz:few.npz"\n' + study.read_text().replace("1000", "10"))
+    chief = start("chief", study, "--bind", address, "--dir", directory, cwd=tmp_path / "one")
+    processes.append(chief)
+    worker = start("worker", "--chief", address, "--dir", directory, cwd=tmp_path / "two")
+    processes.append(worker)
+    assert "data.fingerprint" in (refusal := ended(worker, 3))
+    assert "Traceback" not in refusal
+    output = ended(chief, 1)
+    assert "no worker can start" in output
+    assert "data.fingerprint" in output
+    assert "Traceback" not in output
+    assert not states(directory)
+
+    study.write_text(STUDY.format(trials=4, epochs=1))
+    other = tmp_path / "local"
+    Study.begin(Plan.read(study), other, load("mnist5k", input_shape=(16, 16, 1), echo=None))
+    for name in ("local-0", "local-1"):
+        (other / "locks" / f"worker {name}.lock").mkdir(parents=True)
+    output = ended(start("local", study, "--dir", other, "--workers", 2), 1)
+    assert "can't start" in output
+    assert "is started again" not in output
+    assert "Traceback" not in output
 
 
 FULL_DISK = """
