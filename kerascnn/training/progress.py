@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from typing import Any
 
 import keras
@@ -17,15 +19,53 @@ from rich.text import Text
 from kerascnn.console import Console
 
 REFRESH = 4  # drawings in a second
+SHOWN = 25  # epochs' lines in a notebook
+BAR = 40  # characters of a notebook's bar
 WIDE = 100  # columns in which an epoch's line has all its words
 WINDOW = 256  # calls over which the rate of images is averaged
+
+
+class Page:
+    """One output of a notebook's cell that is written anew again and again."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._id: str | None = None
+        self._written = 0.0
+
+    def add(self, line: str) -> None:
+        """A line that stays, as long as there are not too many after it."""
+        self._lines.append(line)
+        self.show()
+
+    def draw(self, lines: Callable[[], list[str]]) -> None:
+        """Lines that are there until the next change, if the last one was a while ago."""
+        if time.perf_counter() - self._written > 1 / REFRESH:
+            self.show(lines())
+
+    def show(self, lines: Sequence[str] = ()) -> None:
+        """The last lines that stay, and below them others."""
+        from IPython.display import display, update_display
+
+        left_out = len(self._lines) - SHOWN
+        first = [f"... {left_out} epochs before"] if left_out > 0 else []
+        text = "\n".join([*first, *self._lines[-SHOWN:], *lines])
+        look = "white-space:pre; line-height:normal; font-family:monospace"
+        content = {"text/plain": text, "text/html": f'<pre style="{look}">{escape(text)}</pre>'}
+        if self._id is None:
+            self._id = uuid.uuid4().hex
+            display(content, raw=True, display_id=self._id)
+        else:
+            update_display(content, raw=True, display_id=self._id)
+        self._written = time.perf_counter()
 
 
 class Progress(keras.callbacks.Callback):
     """On a terminal a live bar, and one line for each finished epoch; elsewhere the lines alone.
 
-    Nothing is drawn and no tensor is read in the training thread: it only leaves the newest logs
-    behind, and the drawing thread picks them up a few times in a second.
+    In a notebook the same is one output that changes, a few times in a second. Elsewhere nothing
+    is drawn and no tensor is read in the training thread: it only leaves the newest logs behind,
+    and the drawing thread picks them up a few times in a second.
 
     From the logs it shows `loss`, `error` or `accuracy`, both with `val_` too, and
     `images_per_second`.
@@ -54,6 +94,8 @@ class Progress(keras.callbacks.Callback):
         self._validation: dict[str, float] = {}
         self._doing = ""  # beside training steps
         self._live: Live | None = None
+        notebook = self.console.is_jupyter and not self.console.quiet
+        self._page = Page() if notebook else None
         self._epoch_began = self._last_call = 0.0
         self._epoch_seconds: float | None = None
         self._busy = 0.0  # seconds spent on training steps alone
@@ -62,7 +104,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Start drawing."""
-        if self.console.is_terminal and not self.console.quiet:
+        if self.console.is_terminal and not self.console.quiet and self._page is None:
             self._live = Live(
                 get_renderable=self._draw,
                 console=self.console,
@@ -80,6 +122,8 @@ class Progress(keras.callbacks.Callback):
         if self._live is not None:
             self._live.stop()
             self._live = None
+        if self._page is not None:
+            self._page.show()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Empty the bar."""
@@ -93,6 +137,8 @@ class Progress(keras.callbacks.Callback):
         self._trained += (batch + 1 - self._done) * self._batch_size
         self._last_call, self._done, self._logs = now, batch + 1, logs or {}
         self._pace.append((self._busy, self._trained))
+        if self._page is not None:
+            self._page.draw(self._in_text)
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Say that validation runs."""
@@ -128,6 +174,9 @@ class Progress(keras.callbacks.Callback):
         return next((line for line in lines if len(line) <= self.console.width), lines[-1])
 
     def _print(self, line: str) -> None:
+        if self._page is not None:
+            self._page.add(line)
+            return
         self.console.print(Text(line), soft_wrap=True)
 
     def _count(self) -> str:
@@ -164,6 +213,12 @@ class Progress(keras.callbacks.Callback):
             self._doing or self._left(),
         )
         return Group(bar, Text(self._status(), "dim", no_wrap=True, overflow="ellipsis"))
+
+    def _in_text(self) -> list[str]:
+        """The same as lines."""
+        full = BAR * self._done // self._steps
+        bar = "━" * full + "╌" * (BAR - full)
+        return [f"{self._count()} {bar} {self._doing or self._left()}", self._status()]
 
     def _status(self) -> str:
         parts = [_losses(self._logs), _losses(self._validation, "val_"), self._speed()]
