@@ -85,6 +85,11 @@ class Split:
         self._original = original
         self._names = names
 
+    @property
+    def has_names(self) -> bool:
+        """Whether the names say which image it is; without, they are its positions."""
+        return self._names is not None
+
     @functools.cached_property
     def names(self) -> Names:
         """What identifies each image, whatever else there is: `[size]`, packed byte strings.
@@ -113,7 +118,7 @@ class Split:
             self.labels[index],
             self.image_shape,
             original,
-            lambda: self.names.take(index),
+            (lambda: self.names.take(index)) if self.has_names else None,
         )
         taken.files = self.files.take(index) if self.files else None
         return taken
@@ -471,13 +476,12 @@ def joined(splits: Sequence[Split]) -> Split:
         split, place = at(position)
         return split.original(place)
 
-    whole = ReadSplit(
-        image,
-        np.concatenate([split.labels for split in splits]),
-        first.image_shape,
-        original,
-        lambda: Names.of(itertools.chain.from_iterable(split.names for split in splits)),
-    )
+    def names() -> Names:
+        return Names.of(itertools.chain.from_iterable(split.names for split in splits))
+
+    named = all(split.has_names for split in splits)
+    labels = np.concatenate([split.labels for split in splits])
+    whole = ReadSplit(image, labels, first.image_shape, original, names if named else None)
     files = [split.files for split in splits if split.files]
     if len(files) == len(splits):
         whole.files = files[0].joined(files[1:])

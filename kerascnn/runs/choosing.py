@@ -101,9 +101,10 @@ def _own(
     unchanged = dataset.fingerprint == config["data"]["fingerprint"]
     if unchanged or kept is None:
         name, images = _part(dataset, split)
-        count: int | None = dataset.train.size if name in ("train", ALL) else 0
-        if kept is not None:
-            count = kept.trained(images)
+        train = dataset.train.size if name in ("train", ALL) else 0
+        count: int | None = train
+        if kept is not None:  # an image may be there twice, on two sides
+            count = max(train, kept.trained(images))
         elif not unchanged:
             count = None
             rule = "split_rule" not in config["data"] and dataset.split_rule

@@ -27,6 +27,7 @@ ROW = np.dtype([("name", "<u8"), ("file", "<u8"), ("size", "<u4"), ("split", "u1
 MOST_IMAGES = 50_000_000  # in a gigabyte
 UNKNOWN_SIZE = 2**32 - 1
 NOWHERE = -1
+NAMELESS = 0  # of an image that is known by its position only, or has no file
 
 
 def write(run: Path, dataset: Dataset) -> None:
@@ -73,7 +74,8 @@ def read(run: Path) -> Sides | None:
 def _rows(split: Split) -> np.ndarray:
     """What is kept of a split's images, but for which split it is."""
     rows = np.zeros(split.size, ROW)
-    rows["name"] = split.ids
+    if split.has_names:
+        rows["name"] = split.ids
     if split.files is not None:
         rows["file"] = _files(split.files.root, split.files.paths)
         rows["size"] = split.files.sizes & UNKNOWN_SIZE  # -1, not known, becomes that
@@ -126,7 +128,9 @@ class Sides:
 
     def named(self, split: Split, side: str) -> np.ndarray:
         """Positions in a split of the run's own source of the images of one side."""
-        return np.flatnonzero(_find(split.ids, self._of(side)["name"]) != NOWHERE)
+        names = _rows(split)["name"]
+        found = _find(names, self._of(side)["name"])
+        return np.flatnonzero((found != NOWHERE) & (names != NAMELESS))
 
     def trained(self, split: Split) -> int:
         """How many of these images the run was trained on, whatever source they come from.
@@ -142,7 +146,7 @@ class Sides:
             sizes = kept["size"][at] if len(kept) else mine["size"]
             unknown = (sizes == UNKNOWN_SIZE) | (mine["size"] == UNKNOWN_SIZE)
             same = (sizes == mine["size"]) | (unknown & (key == "file"))
-            found |= (at != NOWHERE) & same & (mine[key] != 0)
+            found |= (at != NOWHERE) & same & (mine[key] != NAMELESS)
         return int(found.sum())
 
     def changes(self, everything: Split, side: str) -> Changes:

@@ -2,11 +2,13 @@
 
 import io
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from kerascnn.data import load
+from kerascnn.data.dataset import ReadSplit, joined
 from kerascnn.errors import RunError
 from kerascnn.runs import sides
 
@@ -39,6 +41,18 @@ def test_a_file_of_another_size_is_another_image(tmp_path, draw):
     assert kept.trained(again.train) == data.train.size - 1
     assert kept.named(again.train, "train").size == data.train.size
     assert kept.changes(again.train, "train").resized == (1, 1)
+
+
+def test_images_without_names_are_not_taken_for_each_other(tmp_path):
+    """Positions are no names: each split has a first image."""
+    data = load("mnist5k", echo=None)
+    first = ReadSplit(lambda position: data.train.example(position)[0], np.zeros(9), (28, 28, 1))
+    sides.write(tmp_path, replace(data, train=first, validation=first, test=first))
+    kept = sides.read(tmp_path)
+    assert kept.sizes() == dict.fromkeys(sides.SPLITS, 9)
+    for split in (first, first.take(np.arange(5)), joined([first, first])):
+        assert kept.trained(split) == 0
+        assert kept.named(split, "test").size == 0
 
 
 def header(text, size=118):
