@@ -16,7 +16,7 @@ from kerascnn import layers
 from kerascnn.keras_internals import allow_deep_graphs, calls, functional, is_model
 from kerascnn.saving import custom_names
 
-SAME: Mapping[type, type] = {
+SAME: Mapping[type, Any] = {
     layers.BatchNormalization: keras.layers.BatchNormalization,
     layers.GroupedConv2D: keras.layers.Conv2D,
     layers.ScoreActivation: keras.layers.Activation,
@@ -108,8 +108,7 @@ def _foreign(model: keras.Model) -> tuple[str, ...]:
     found = []
     for layer in model.layers:
         names = set(custom_names(keras.saving.serialize_keras_object(layer)))
-        function = getattr(layer, "activation", None)
-        parts = (type(layer), function)
+        parts: tuple[Any, ...] = (type(layer), getattr(layer, "activation", None))
         names |= {part.__name__ for part in parts if not names and not _is_stock(part)}
         if names:
             needs = ", ".join(sorted(name.replace(">", ".") for name in names))

@@ -21,9 +21,9 @@ from kerascnn.applications.published import decode_predictions as decode_predict
 from kerascnn.applications.published import preprocess_for
 from kerascnn.architecture import Architecture, Card, Result
 from kerascnn.space import Param, Range, Space
-from kerascnn.weights.sources import TORCH
+from kerascnn.weights import sources
 
-preprocess_input = preprocess_for(TORCH)
+preprocess_input = preprocess_for(sources.TORCH)
 
 
 def build(

@@ -35,9 +35,9 @@ from kerascnn.applications.published import preprocess_for
 from kerascnn.architecture import Architecture, Card, Result
 from kerascnn.layers import PaddedIdentity
 from kerascnn.space import Param, Range, Space
-from kerascnn.weights.sources import CAFFE
+from kerascnn.weights import sources
 
-preprocess_input = preprocess_for(CAFFE)
+preprocess_input = preprocess_for(sources.CAFFE)
 
 
 def build(

@@ -25,9 +25,9 @@ from kerascnn.applications.published import preprocess_for
 from kerascnn.architecture import Architecture, Result
 from kerascnn.layers import PaddedIdentity
 from kerascnn.space import Param, Space
-from kerascnn.weights.sources import SYMMETRIC
+from kerascnn.weights import sources
 
-preprocess_input = preprocess_for(SYMMETRIC)
+preprocess_input = preprocess_for(sources.SYMMETRIC)
 
 
 def build(
