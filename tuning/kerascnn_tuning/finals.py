@@ -148,15 +148,15 @@ class Finals:
         gap = statistics.fmean(others) - statistics.fmean(mine)
         chance = by_chance(mine, others, self.test_images)
         better = gap > 0
-        comparison = f"the trial is {abs(gap):.2%} {'better' if better else 'worse'}"
+        comparison = f"the trial is {points(gap)} {'better' if better else 'worse'}"
         if abs(gap) > chance:
             found = "something better" if better else "nothing better"
             return (
-                f"{said}; {comparison}, more than the {chance:.2%} that chance explains. "
+                f"{said}; {comparison}, more than the {points(chance)} that chance explains. "
                 f"The search has found {found}."
             )
         return (
-            f"{said}; {comparison}, and up to {chance:.2%} can be chance. "
+            f"{said}; {comparison}, and up to {points(chance)} can be chance. "
             "That the search has found something better is not shown."
         )
 
@@ -191,6 +191,11 @@ def shown(values: Sequence[float], digits: int = 2) -> str:
         return ""
     mean = f"{statistics.fmean(values):.{digits}%}"
     return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.{digits}%}"
+
+
+def points(difference: float) -> str:
+    """`0.52 points`: a difference of two errors, which are per cents themselves."""
+    return f"{100 * abs(difference):.2f} points"
 
 
 def run_finals(

@@ -272,9 +272,9 @@ GOOD, FAIR, POOR = [0.020, 0.021, 0.022], [0.045, 0.046, 0.047], [0.050, 0.051, 
     ("trial", "default", "words"),
     [
         (GOOD, POOR, "more than the .* that chance explains. The search has found something bett"),
-        (FAIR, POOR, "0.50% better, and up to .* can be chance. .* not shown"),
+        (FAIR, POOR, "0.50 points better, and up to .* can be chance. .* not shown"),
         (POOR, GOOD, "worse, more than the .* The search has found nothing better"),
-        (POOR, FAIR, "0.50% worse, and up to .* not shown"),
+        (POOR, FAIR, "0.50 points worse, and up to .* not shown"),
     ],
 )
 def test_only_what_is_beyond_chance_is_said_to_be_better(trial, default, words):
