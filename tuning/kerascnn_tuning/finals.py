@@ -38,6 +38,7 @@ from kerascnn.space import Param, Range
 from kerascnn.training import strategies, trainer
 from kerascnn.training.config import plain
 from kerascnn.training.files import write_json, write_text
+from kerascnn.training.messages import sayer
 from kerascnn.training.recipes import Recipe
 from kerascnn.training.run import Run
 from kerascnn.words import counted
@@ -248,8 +249,9 @@ def run_finals(
         parts[TOGETHER] = with_validation(dataset)
     recipe = dataclasses.replace(problem.recipe, epochs=epochs or problem.recipe.epochs)
     directory = study.path / "finals" / f"{recipe.epochs}-epochs"
+    say = sayer(console)
     for note in notes:
-        console.print(note, highlight=False, soft_wrap=True)
+        say(note)
     with study.locked("running the finals"):
         runs = tuple(
             _run(problem, one, recipe, data, on, seed, directory, console)
@@ -410,7 +412,7 @@ def _run(
         f"{name} {metrics[name]:.2%}" for name in ("val_error", "test_error") if name in metrics
     )
     how = "done before" if kept else f"{metrics['train_seconds']:.1f} s"
-    console.print(f"{label}  {numbers}  {how}", highlight=False, soft_wrap=True)
+    sayer(console)(f"{label}  {numbers}  {how}")
     return Final(contestant.name, on, seed, metrics, path)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from kerascnn.console import Console
 from kerascnn.errors import KerascnnError
 from kerascnn.training import strategies
+from kerascnn.training.messages import sayer
 from kerascnn_tuning import warm_start
 from kerascnn_tuning.display import Display
 from kerascnn_tuning.errors import CannotStartError, SearchError
@@ -51,7 +52,7 @@ def run_chief(
     refuse_at_once(plan, directory)
     dataset = load_data(plan, console)
     check_objectives(Problem.of(plan, dataset.classes), dataset)  # or no worker could start
-    known = warm_start.gather(plan, directory, dataset, console.print)
+    known = warm_start.gather(plan, directory, dataset, sayer(console))
     study = Study.begin(plan, directory, dataset)
     warm_start.write(directory, known)
     with study.locked("chief"), Display(plan, console) as display:

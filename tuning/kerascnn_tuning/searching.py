@@ -13,6 +13,7 @@ from kerascnn.console import Console
 from kerascnn.data import Dataset, load
 from kerascnn.errors import ArgumentError
 from kerascnn.training import strategies
+from kerascnn.training.messages import sayer
 from kerascnn_tuning import report, warm_start
 from kerascnn_tuning.display import Display
 from kerascnn_tuning.errors import NO_OPTUNA, SearchError
@@ -77,7 +78,7 @@ def search_on(
     path = Path(directory or default_path(plan))
     refuse_at_once(plan, path)
     dataset = dataset or load_data(plan, console)
-    known = warm_start.gather(plan, path, dataset, console.print)
+    known = warm_start.gather(plan, path, dataset, sayer(console))
     study = Study.begin(plan, path, dataset)
     warm_start.write(path, known)
     with study.locked("searching"), Display(plan, console) as display:
