@@ -108,7 +108,7 @@ def load(
 
     Raises:
         WeightsError: the file can't be read, or the weights don't fit; the model is unchanged.
-        ArgumentError: `source` is unknown.
+        ArgumentError: `source` is unknown, or `weights` none of these.
     """
     if source not in (None, *SOURCES):
         raise ArgumentError(
@@ -335,7 +335,7 @@ class _Plan:
             pairs = [(n, self.tensors[n].shape, self.shape(n)) for n in names if n in self.tensors]
             if all(theirs == ours for _, theirs, ours in pairs):
                 if layer.name == self.renamed:
-                    taken = {name: f"it is {self._their(name)} in the file" for name, _, _ in pairs}
+                    taken = {name: f"taken from {self._their(name)}" for name, _, _ in pairs}
                     self.adapted = taken | self.adapted
                 continue
             classes = _CLASSIFIER.fullmatch(layer.name) and all(map(_other_classes, pairs))

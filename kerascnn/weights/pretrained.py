@@ -137,7 +137,12 @@ def _prepare(source: Source, kind: str, target: Path) -> None:
     if target.exists():  # another process was faster
         return
     downloads = target.parent / "downloads" / target.stem
-    _convert(_fetch(source, kind, downloads), target)
+    try:
+        _convert(_fetch(source, kind, downloads), target)
+    except BaseException:
+        with contextlib.suppress(OSError):  # what a later attempt goes on from stays
+            downloads.rmdir()
+        raise
     shutil.rmtree(downloads)
 
 

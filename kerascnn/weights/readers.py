@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from kerascnn.errors import WeightsError
+from kerascnn.errors import ArgumentError, WeightsError
 from kerascnn.weights import archives
 
 NAME = 500
@@ -60,11 +61,18 @@ def open_checkpoint(weights: Any, entry: str | None = None) -> Checkpoint:
     Raises:
         WeightsError: there is no such file, it has an unknown suffix, or it is damaged; the message
             names it.
+        ArgumentError: `weights` is none of these.
     """
     if isinstance(weights, Mapping):
-        return of_mapping({str(k): np.asarray(v) for k, v in weights.items()}, "a mapping")
+        arrays = {str(k): np.asarray(v) for k, v in weights.items()}
+        return checked(of_mapping(arrays, "a mapping"))
     if hasattr(weights, "layers") and hasattr(weights, "get_layer"):
         return of_model(weights)
+    if not isinstance(weights, (str, os.PathLike)):
+        raise ArgumentError(
+            "weights must be a path, a mapping of names to arrays, or a keras.Model. "
+            f"Received: {type(weights).__name__}."
+        )
     path = Path(weights).expanduser()
     if not path.is_file():
         raise WeightsError(f"There is no weight file {path}.")

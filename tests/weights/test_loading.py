@@ -198,6 +198,14 @@ def test_source_must_agree_with_the_names(trained):
         weights.load(network(), arrays(trained), source="caffe")
 
 
+@pytest.mark.parametrize("thing", [None, 3, ["a.npz"]])
+def test_what_are_no_weights(thing):
+    with pytest.raises(ArgumentError, match=r"a path, a mapping .*Received: "):
+        weights.load(network(), thing)
+    with pytest.raises(WeightsError, match=r"a/b must hold numbers"):
+        weights.load(network(), {"a/b": np.array([thing], object)})
+
+
 def test_unknown_files(tmp_path):
     with pytest.raises(WeightsError, match="There is no weight file"):
         weights.load(network(), tmp_path / "nothing.npz")

@@ -201,10 +201,11 @@ def test_refuses_a_wrong_hash_and_deletes_the_file(server, keras_file, trained, 
     same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
 
 
-def test_says_that_a_file_is_gone(server, keras_file):
+def test_says_that_a_file_is_gone(server, keras_file, tmp_path):
     server.files.clear()
     with pytest.raises(WeightsError, match="404"):
         TINY(input_shape=SHAPE, weights="imagenet")
+    assert not list((tmp_path / "cache").rglob("tiny*")), "not even an empty directory"
 
 
 def test_says_that_there_is_no_network(server, keras_file, monkeypatch):
