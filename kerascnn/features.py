@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -182,10 +183,14 @@ def _outputs_by_name(graph: Any) -> dict[str, Any]:
     """The first output of each layer, also of those in nested models, as this model computes it."""
     found: dict[str, Any] = {}
     short: dict[str, list[str]] = {}
+    times: Counter[str] = Counter()
     for place, call, outputs in _taken_apart(graph, {}, ""):
         name = f"{place}{call.operation.name}"
+        times[name] += 1
+        if times[name] > 1:  # as `profile` names the second call of a shared layer
+            name = f"{name}#{times[name]}"
         found[name] = outputs[0]
-        short.setdefault(call.operation.name, []).append(name)
+        short.setdefault(name.rpartition("/")[2], []).append(name)
     unique = {name: found[places[0]] for name, places in short.items() if len(places) == 1}
     return unique | found
 

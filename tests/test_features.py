@@ -268,3 +268,17 @@ def test_layers_of_one_name_in_two_nested_models():
         kerascnn.convolutionalize(model)
     with pytest.raises(ArgumentError, match="no feature map 'conv1'"):
         kerascnn.feature_extractor(model, "conv1")
+
+
+def test_a_base_used_twice():
+    """The second call has "#2" behind its name, as in the profile."""
+    one, two = keras.Input((32, 32, 1)), keras.Input((32, 32, 1))
+    base = kerascnn.create("lenet5", include_top=False, input_shape=(32, 32, 1))
+    model = keras.Model([one, two], layers.Subtract()([base(one), base(two)]))
+    assert "lenet5/conv1#2" in [row.name for row in kerascnn.profile(model).layers]
+    random = np.random.default_rng(0)
+    images = [random.random((1, 32, 32, 1), "float32") for _ in range(2)]
+    for name, image in zip(("lenet5/conv1", "lenet5/conv1#2"), images):
+        maps = kerascnn.feature_extractor(model, name)(images)
+        expected = kerascnn.feature_extractor(base, "conv1")(image)
+        np.testing.assert_allclose(maps, expected, atol=1e-6)

@@ -139,6 +139,15 @@ FAMILIES: Mapping[str, Family] = {
             (r"layer(\d+)\.(\d+)\.downsample\.0", lambda s, b: f"conv{s + 1}_block{b + 1}_0_conv"),
             (r"layer(\d+)\.(\d+)\.downsample\.1", lambda s, b: f"conv{s + 1}_block{b + 1}_0_bn"),
             (r"fc", lambda: "logits"),
+            # nn.Sequential(*resnet.children()): 0 to 7 for conv1, bn1, relu, maxpool, layer1 to 4.
+            (r"0", lambda: "conv1_conv"),
+            (r"1", lambda: "conv1_bn"),
+            (
+                r"([4-7])\.(\d+)\.(conv|bn)(\d)",
+                lambda s, b, part, k: f"conv{s - 2}_block{b + 1}_{k}_{part}",
+            ),
+            (r"([4-7])\.(\d+)\.downsample\.0", lambda s, b: f"conv{s - 2}_block{b + 1}_0_conv"),
+            (r"([4-7])\.(\d+)\.downsample\.1", lambda s, b: f"conv{s - 2}_block{b + 1}_0_bn"),
         )
     ),
     "densenet": Family(
@@ -180,7 +189,7 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
-_FIRST = ("conv1", "conv1.conv", "features.conv0", "features.0")
+_FIRST = ("conv1", "conv1.conv", "features.conv0", "features.0", "0")
 """What the families call their first convolution."""
 _CANDIDATES = 100
 """The most modules of these names that are looked at."""
@@ -219,7 +228,15 @@ def _network(
         )
     inside = {m.removeprefix(best[0]): a for m, a in modules.items() if m.startswith(best[0])}
     beside = [m for m in modules if not m.startswith(best[0])]
-    return inside, tuple(f"{m}.{leaf}".lstrip(".") for m in beside for leaf in modules[m])
+    if not any(_is_dense(leaves) for leaves in inside.values()):
+        # A backbone without its classifier, and the head that it was given instead.
+        inside |= {m: modules[m] for m in beside if _is_dense(modules[m])}
+    rest = [m for m in beside if m not in inside]
+    return inside, tuple(f"{m}.{leaf}".lstrip(".") for m in rest for leaf in modules[m])
+
+
+def _is_dense(leaves: Arrays) -> bool:
+    return "weight" in leaves and leaves["weight"].ndim == 2
 
 
 def _recognized(modules: Sequence[str]) -> int:
@@ -315,7 +332,7 @@ def _understand(modules: Modules, origin: str) -> Understood:
 
 def _with_classifier(understood: Understood, modules: Modules, unknown: list[str]) -> Understood:
     """The classifier under another name: the only unknown dense layer."""
-    dense = [m for m in unknown if "weight" in modules[m] and modules[m]["weight"].ndim == 2]
+    dense = [module for module in unknown if _is_dense(modules[module])]
     if len(dense) != 1 or "logits" in understood.names.values():
         return understood
     return replace(understood, names=understood.names | {dense[0]: "logits"})

@@ -323,3 +323,63 @@ def test_a_head_of_several_layers(tmp_path, torch_files):
         assert report.initial == (("logits/kernel", "logits/bias") if top else ())
         kernel = np.asarray(model.get_layer("conv1_conv").kernel)
         np.testing.assert_array_equal(kernel, STATE["conv1.weight"].transpose(2, 3, 1, 0))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_head_beside_the_backbone(several, tmp_path, torch_files, expected):
+    """`self.backbone` without its classifier, and another layer: as in many Lightning modules."""
+    state = prefixed({k: v for k, v in STATE.items() if not k.startswith("fc.")}, "backbone.")
+    state |= {"fc.weight": STATE["fc.weight"], "fc.bias": STATE["fc.bias"]}
+    if several:
+        state["projector.weight"] = np.ones((3, 8), "float32")
+    torch_files.zip(tmp_path / "a.ckpt", {"state_dict": state})
+    if not several:
+        assert not loaded(tmp_path / "a.ckpt", expected).initial
+        return
+    report = weights.load(network(include_top=False), tmp_path / "a.ckpt", verbose=False)
+    assert {"projector.weight"} < set(report.unused) | set(report.ignored)
+
+
+@pytest.mark.parametrize("prefix", ["", "encoder.", "module.features."])
+def test_the_children_of_a_resnet(prefix, tmp_path, torch_files, expected):
+    """`nn.Sequential(*resnet.children())` has numbers for names."""
+    numbers = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5"}
+    state = {}
+    for name, array in STATE.items():
+        first, _, rest = name.partition(".")
+        if first != "fc":
+            state[f"{prefix}{numbers[first]}.{rest}"] = array
+    state |= {"fc.weight": STATE["fc.weight"], "fc.bias": STATE["fc.bias"]}
+    torch_files.zip(tmp_path / "simclr.pth", state)
+    loaded(tmp_path / "simclr.pth", expected)
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_every_protocol_of_pickle(protocol):
+    """What a script saves beside its weights comes in the protocol of its Python."""
+    import io
+    import pickle
+
+    from kerascnn.weights import pickles
+
+    content = {
+        "text": "naïve",
+        "numbers": [1, -1, 300, 70_000, 1 << 40, 2.5, True, None],
+        "tuples": ((), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)),
+        "set": {1, 2},
+        "args": argparse.Namespace(a=1),
+        "counter": Counter("aab"),
+        "ordered": OrderedDict(a=1),
+        "scalar": np.float64(1.5),
+        "bytes": b"abc",
+    }
+    if protocol < 2:  # nothing of torch writes sets and objects in these
+        content = {key: content[key] for key in ("text", "numbers", "tuples")}
+    stream = io.BytesIO(pickle.dumps(content, protocol) + b"more")
+    found = pickles.load(stream)
+    assert stream.read() == b"more"
+    plain = [key for key in ("text", "numbers", "tuples", "counter", "ordered") if key in content]
+    assert {key: found[key] for key in plain} == {key: content[key] for key in plain}
+    if protocol > 1:
+        assert str(found["args"].maker) == "argparse.Namespace"
+        assert found["args"].state == {"a": 1}
