@@ -234,7 +234,7 @@ class _Gate(grpc.ServerInterceptor):
             self._refused(worker, reason)
             return _refuse(grpc.StatusCode.FAILED_PRECONDITION, reason)
         if (said := found.get("cannot-start-bin")) is not None:
-            self._refused(worker, bytes(said).decode("utf-8", "replace"))  # type: ignore[arg-type]
+            self._refused(worker, bytes(said).decode("utf-8", "replace"))
             return _refuse(grpc.StatusCode.CANCELLED, "noted")
         return continuation(details)
 

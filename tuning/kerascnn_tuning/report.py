@@ -17,8 +17,9 @@ from kerascnn_tuning.study import Row, Study
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LINES = 30
-"""Parallel coordinates with more axes than this can't be read."""
+AXES = 12
+"""With more axes than this, parallel coordinates go on in another row."""
+BARS = 20
 FEWEST = 8
 """With fewer trials a forest has nothing to tell about importance."""
 ENOUGH = 10
@@ -100,16 +101,28 @@ def pareto_picture(study: Study, rows: list[Row]) -> Figure:
 def parallel_picture(study: Study, rows: list[Row]) -> Figure:
     """One line for each trial through its hyperparameters to its score; the best are dark.
 
-    Hyperparameters that have no axis are named under the picture.
+    Every row of axes ends with the score. Hyperparameters that have no axis are named below.
     """
     objective = study.plan.objectives[0]
     varied = _varied(study, rows)
-    names = varied[: LINES - 1]
-    columns = [[row.values.get(name) for row in rows] for name in names]
-    columns.append([row.metrics[objective] for row in rows])
+    parts = [varied[i : i + AXES - 1] for i in range(0, len(varied), AXES - 1)] or [[]]
+    width = max(6.0, 1.2 * (len(parts[0]) + 1))
+    figure, first = _figure(width=width, height=4.0 if len(parts) == 1 else 2.8 * len(parts))
+    first.remove()
+    for axes, names in zip(figure.subplots(len(parts), squeeze=False)[:, 0], parts):
+        _draw_axes(axes, [*names, objective], rows)
+    same = [hp.name for hp in study.problem.hyperparameters().space if hp.name not in varied]
+    if same:
+        note = textwrap.fill(f"The same in all trials: {', '.join(same)}", int(14 * width))
+        figure.supxlabel(note, fontsize=7, x=0.01, ha="left")
+    return figure
+
+
+def _draw_axes(axes: Any, names: list[str], rows: list[Row]) -> None:
+    """One row of parallel coordinates; the last axis is a metric."""
+    columns = [[row.values.get(name) for row in rows] for name in names[:-1]]
+    columns.append([row.metrics[names[-1]] for row in rows])
     places = [_places(column) for column in columns]
-    width = max(6.0, 1.2 * len(columns))
-    figure, axes = _figure(width=width)
     for index in reversed(range(len(rows))):
         shade = index / max(1, len(rows) - 1)
         axes.plot([p[index] for p in places], color=_shade(shade), lw=2 - 1.4 * shade)
@@ -117,21 +130,8 @@ def parallel_picture(study: Study, rows: list[Row]) -> Figure:
         for value, place in sorted(set(zip(map(_text, column), _places(column)))):
             if len(set(map(str, column))) <= 6 or place in (0.0, 1.0):
                 axes.annotate(value, (position, place), fontsize=7)
-    axes.set_xticks(range(len(columns)), [*names, objective], rotation=30, ha="right", fontsize=8)
+    axes.set_xticks(range(len(columns)), names, rotation=30, ha="right", fontsize=8)
     axes.set_yticks([])
-    same = [hp.name for hp in study.problem.hyperparameters().space if hp.name not in varied]
-    notes = [
-        f"{words}: {', '.join(left_out)}"
-        for words, left_out in (
-            (f"Left out, beyond {LINES} axes", varied[LINES - 1 :]),
-            ("The same in all trials", same),
-        )
-        if left_out
-    ]
-    if notes:
-        lines = [line for note in notes for line in textwrap.wrap(note, int(14 * width))]
-        figure.supxlabel("\n".join(lines), fontsize=7, x=0.01, ha="left")
-    return figure
 
 
 def importance(study: Study, rows: list[Row]) -> dict[str, float]:
@@ -160,11 +160,13 @@ def importance_note(study: Study, rows: list[Row]) -> str:
 
 
 def importance_picture(study: Study, rows: list[Row]) -> Figure:
-    """`importance` as bars, the 20 largest."""
-    found = list(importance(study, rows).items())[:20]
+    """`importance` as bars, the `BARS` largest."""
+    found = list(importance(study, rows).items())[:BARS]
     figure, axes = _figure(height=max(3.0, 0.3 * len(found)))
     axes.barh([name for name, _ in found][::-1], [value for _, value in found][::-1])
-    axes.set(xlabel=f"share of {study.plan.objectives[0]} explained")
+    left_out = len(_varied(study, rows)) - len(found)
+    rest = f"; {left_out} smaller ones are left out" if left_out else ""
+    axes.set(xlabel=f"share of {study.plan.objectives[0]} explained{rest}")
     axes.set_title(importance_note(study, rows), fontsize=8)
     return figure
 

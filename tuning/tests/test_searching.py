@@ -409,17 +409,19 @@ def test_parallel_coordinates_name_what_has_no_axis_and_importance_how_little_it
     varied = report._varied(study, rows)
     searched = {hp.name for hp in study.problem.hyperparameters().space}
 
-    def texts(figure):
-        ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
-        return ticks[:-1], figure.get_supxlabel().replace("\n", " ")
+    def names(figure):
+        parts = [[label.get_text() for label in axes.get_xticklabels()] for axes in figure.axes]
+        assert all(part[-1] == "val_error" for part in parts)
+        return [name for part in parts for name in part[:-1]]
 
-    axes, note = texts(report.parallel_picture(study, rows))
-    assert axes == varied
+    figure = report.parallel_picture(study, rows)
+    assert names(figure) == varied
+    note = figure.get_supxlabel().replace("\n", " ")
     assert all(name in note for name in searched - set(varied))
-    monkeypatch.setattr(report, "LINES", 2)
-    axes, note = texts(report.parallel_picture(study, rows))
-    assert axes == varied[:1]
-    assert f"Left out, beyond 2 axes: {', '.join(varied[1:])}" in note
+    monkeypatch.setattr(report, "AXES", 3)
+    figure = report.parallel_picture(study, rows)
+    assert names(figure) == varied
+    assert len(figure.axes) == -(-len(varied) // 2) > 1
     assert "too few" in report.importance_note(study, rows)
     assert "a hint and no measurement" in report.importance_note(study, rows * 3)
     enough = report.importance_note(study, rows * 20)
