@@ -547,9 +547,8 @@ def explain(error: BaseException) -> str | None:
     if found := re.search(r"\bDataError: ([^\n]+)", str(error)):
         return found.group(1).strip()
     if "Invalid JPEG data" in str(error):
-        given = list(reversed(_given))
-        found = (_damage(*one) or _refused(*one) for one in given)
-        return next(filter(None, found), None)
+        judged = (_damage(*one) or _refused(*one) for one in reversed(list(_given)))
+        return next(filter(None, judged), None)
     return None
 
 

@@ -206,7 +206,7 @@ def _opened(
     path: str | os.PathLike[str], content: bytes | None, reading: Reading
 ) -> Iterator[Image.Image]:
     """A file to decode in the block, whose errors become a DataError that names it."""
-    formats = _FORMATS
+    formats: tuple[str, ...] = _FORMATS
     if os.path.splitext(path)[1].lower() == ".tga":
         formats = (*_FORMATS, "TGA")
     try:

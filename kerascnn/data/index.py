@@ -78,7 +78,7 @@ class Names:
         return self.text[start : start + self.length[position]].tobytes()
 
     def __iter__(self) -> Iterator[bytes]:
-        text = memoryview(self.text)
+        text = self.text.data
         for at in range(0, len(self), AT_ONCE):
             part = slice(at, at + AT_ONCE)
             for start, length in zip(self.start[part].tolist(), self.length[part].tolist()):

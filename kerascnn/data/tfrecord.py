@@ -225,7 +225,8 @@ def _frames(path: str, name: str) -> np.ndarray:
         DataError: a record goes beyond the end of the file.
     """
     size = os.path.getsize(path)
-    offsets, at = [], 0
+    offsets: list[int] = []
+    at = 0
     with open(path, "rb") as file:
         while at < size:
             file.seek(at)
