@@ -6,7 +6,10 @@ that imports nothing heavy at the top: `kerascnn --help` and shell completion im
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import re
 import sys
 from typing import Any
 
@@ -108,9 +111,37 @@ def main() -> None:
     except KerascnnError as error:
         print_error("Error", error, style="bold red")
         sys.exit(error.exit_status)
-    except OSError as error:  # a file that can't be read, or a folder that can't be made
-        if error.filename is None or verbose():
+    except Exception as error:
+        if verbose() or (message := _of_the_system(error)) is None:
             raise
-        message = f"{error.filename}: {error.strerror}. (KERASCNN_VERBOSE=1 shows the traceback.)"
-        print_error("Error", message, style="bold red")
-        sys.exit(1)
+        more = "(KERASCNN_VERBOSE=1 shows the traceback.)"
+        print_error("Error", f"{message} {more}", style="bold red")
+        sys.stdout.flush()
+        # Without Python's clearing up: HDF5 ends in a crash where a file can't be completed.
+        os._exit(1)
+
+
+# Writers in C and C++ put the system's words into errors of their own, and NumPy has its own.
+FULL = {os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)}
+SHORT = re.compile(r"\d+ requested and \d+ written")
+
+
+def _of_the_system(error: BaseException) -> str | None:
+    """In words: a full disk, a file that can't be read, a folder that can't be made; else None."""
+    seen: BaseException | None = error
+    while seen is not None:
+        words = next((words for words in FULL if words in str(seen)), None)
+        if words is None and SHORT.search(str(seen)):
+            words = os.strerror(errno.ENOSPC)
+        if words is not None or getattr(seen, "errno", None) in FULL.values():
+            words = words or os.strerror(seen.errno)  # type: ignore[attr-defined]
+            where = getattr(seen, "filename", None) or getattr(error, "filename", None)
+            return (
+                f"{f'{where}: ' if where else ''}{words}. What was being written is incomplete; "
+                "free some space, or write elsewhere, and say the command again. A training goes "
+                "on with `kerascnn train --resume RUN`."
+            )
+        seen = seen.__cause__ or seen.__context__
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return None

@@ -7,7 +7,9 @@ and 1 would hide any difference.
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -77,8 +79,8 @@ def export(
 
     Raises:
         ArgumentError: there is no such format, or preprocessing is asked for weights.
-        ExportError: the path exists, a package is missing, or the file gives other outputs than
-            the model; then it isn't kept.
+        ExportError: the path exists, a package is missing, there is no space, or the file gives
+            other outputs than the model; then it isn't kept.
     """
     if format not in SUFFIXES:
         raise ArgumentError(f"format must be one of {', '.join(SUFFIXES)}. Received: {format!r}.")
@@ -99,6 +101,7 @@ def export(
 
         written, kept = in_stock_layers(model)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _require_space(path.parent, written)
     # Beside the target, so that the last step is a rename and never leaves half a file.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         unfinished = Path(folder) / f"model{suffix}"
@@ -106,6 +109,26 @@ def export(
         gap, why_not = _verified(model, unfinished, format)
         os.replace(unfinished, path)
     return Exported(path, gap, why_not, kept)
+
+
+# Bytes that HDF5 needs to describe a variable, about.
+_DESCRIPTION = 2048
+
+
+def _require_space(folder: Path, model: keras.Model) -> None:
+    """Refuse a disk without room for the weights: HDF5 doesn't survive one that becomes full.
+
+    Raises:
+        ExportError: it says how much there is, and how much it takes.
+    """
+    size = sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in model.weights)
+    size += _DESCRIPTION * len(model.weights)
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise ExportError(
+            f"No space left on device: {folder} has {free:,} bytes, the model needs {size:,} or "
+            "more. Free some space, or choose another place with --output."
+        )
 
 
 def _verified(model: keras.Model, path: Path, format: str) -> tuple[float | None, str]:

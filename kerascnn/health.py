@@ -71,7 +71,7 @@ def _child(points: list[list[str]]) -> None:
         try:
             registry.open_point(EntryPoint(name, target, group))
             cause = OK
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             cause = registry.describe(error)
         print("\n" + _MARK + json.dumps(cause), flush=True)
 

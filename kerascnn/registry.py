@@ -11,6 +11,7 @@ import fnmatch
 import functools
 import re
 import sys
+import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 from importlib import metadata
@@ -53,11 +54,51 @@ class Entry:
         return f"{self.provider} {self.version}".strip()
 
 
+def _points(group: str) -> list[metadata.EntryPoint]:
+    """The entry points of a group, of every distribution whose metadata can be read."""
+    return [point for points in _readable() for point in points if point.group == group]
+
+
+@functools.cache
+def _readable() -> tuple[tuple[metadata.EntryPoint, ...], ...]:
+    """Entry points by distribution. One that can't be read is named in a warning, and passed over.
+
+    Of two distributions with one name the first on `sys.path` counts, as for importing.
+    """
+    found: dict[str, tuple[metadata.EntryPoint, ...]] = {}
+    for distribution in metadata.distributions():
+        place = getattr(distribution, "_path", "a place that is not known")
+        try:
+            points = [p for p in distribution.entry_points if p.group.startswith(f"{OURS}.")]
+            if not points:
+                continue  # its name and version are in another file, which takes a while to read
+            name, _ = distribution.name, distribution.version
+            if not isinstance(name, str):
+                raise ValueError("its metadata has no name")
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), tuple(points))
+        except Exception as error:  # whatever the files hold that say what is installed
+            if _matters(place):
+                warnings.warn(
+                    f"What is installed in {place} can't be read ({describe(error)}), so its "
+                    "networks and commands are missing. Install that distribution again.",
+                    stacklevel=2,
+                )
+    return tuple(found.values())
+
+
+def _matters(place: Any) -> bool:
+    """Whether a distribution's entry points say, or can't be read to say, that it is a plugin."""
+    try:
+        return "kerascnn" in (place / "entry_points.txt").read_text(errors="replace")
+    except (OSError, TypeError, AttributeError):
+        return "kerascnn" in str(place)
+
+
 @functools.cache
 def _installed(group: str) -> dict[str, tuple[Entry, ...]]:
     """All entries of a group, by name; more than one entry under a name is a conflict."""
     found: dict[str, list[Entry]] = defaultdict(list)
-    for point in metadata.entry_points(group=group):
+    for point in _points(group):
         dist = point.dist
         provider, version = (dist.name, dist.version) if dist else ("unknown distribution", "")
         found[point.name].append(Entry(point.name, point.value, provider, version, point))
@@ -78,6 +119,7 @@ _registered: dict[str, Architecture] = {}
 
 def refresh() -> None:
     """Forget what was found, so that a distribution installed since then is seen."""
+    _readable.cache_clear()
     _installed.cache_clear()
 
 
@@ -130,7 +172,7 @@ def _load_entry(entry: Entry, kind: str) -> Any:
         return _registered[entry.name]
     try:
         return open_point(entry.point)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module that exits ends itself, not us
         raise BrokenPluginError(_broken(kind, entry, describe(error))) from error
 
 
@@ -157,8 +199,10 @@ def open_point(point: metadata.EntryPoint) -> Any:
     return found
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """An exception in one line."""
+    if isinstance(error, SystemExit):
+        return f"its import ended Python with status {error.code}"
     return f"{type(error).__name__}: {error}"
 
 

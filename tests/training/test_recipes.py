@@ -128,13 +128,12 @@ def test_names_are_found_without_keras():
 def test_another_packages_recipe_is_found_like_ours(monkeypatch):
     point = metadata.EntryPoint("theirs", f"{__name__}:THEIRS", registry.RECIPES)
     broken = metadata.EntryPoint("wrong", f"{__name__}:NOT_A_RECIPE", registry.RECIPES)
-    stock = metadata.entry_points
+    stock = registry._points
 
-    def entry_points(**selection):
-        found = list(stock(**selection))
-        return [*found, point, broken] if selection.get("group") == registry.RECIPES else found
+    def points(group):
+        return [*stock(group), *([point, broken] if group == registry.RECIPES else [])]
 
-    monkeypatch.setattr(metadata, "entry_points", entry_points)
+    monkeypatch.setattr(registry, "_points", points)
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     registry.refresh()
     try:
