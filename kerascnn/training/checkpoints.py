@@ -128,8 +128,8 @@ def restore(
         except RunError as error:
             refused.append(error)
             continue
-        for error in refused:
-            say(f"{error} Training goes on from the one before, {path.name}.")
+        for earlier in refused:
+            say(f"{earlier} Training goes on from the one before, {path.name}.")
         for key, variable in variables.items():
             variable.assign(arrays[key])
         return position
