@@ -49,7 +49,7 @@ class Report:
         corrupt: "file: reason" for each image that can't be read.
         left_out: "file: reason" for each file that is no image.
         duplicates: groups of examples whose pixels are the same.
-        hints: what is to be feared of them as a whole.
+        hints: what the source has to say, and what is to be feared of the images as a whole.
     """
 
     source: str
@@ -143,7 +143,7 @@ def check(source: str, *, progress: Callable[[int, int], None] | None = None) ->
         corrupt=corrupt,
         left_out=list(contents.left_out),
         duplicates=[list(map(example, same)) for same in _same(digests, readable)],
-        hints=[hint for hint in (images.range_hint(most),) if hint],
+        hints=[*contents.notes, *filter(None, [images.range_hint(most)])],
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from kerascnn import data
+from kerascnn.data import checking
 from kerascnn.data.splitting import split_of
 from kerascnn.errors import DataError
 
@@ -126,6 +127,8 @@ def test_what_the_user_says_is_done(tmp_path):
     ]
     assert found.train.labels.tolist() == [0, 1, 0, 1]
     assert "Left out 2 folders (no option names it): a; b,c." in load(f"{source}?train=d/e,f").notes
+    told = checking.check(f"{source}?train=d/e,f").hints
+    assert told == ["Left out 2 folders (no option names it): a; b,c."]
     assert sizes(load(f"{source}?test=a", split="all")) == [0, 0, 2]
     for options, message in {
         "train=../x": "folder below",
