@@ -34,6 +34,7 @@ DATASETS = "kerascnn.datasets"
 COMMANDS = "kerascnn.commands"
 RECIPES = "kerascnn.recipes"
 BENCHMARKS = "kerascnn.benchmarks"
+SAVING = "kerascnn.saving"  # modules that register with Keras what saved models may name
 OURS = "kerascnn"
 NOTEBOOK = "registered at run time"
 

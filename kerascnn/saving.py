@@ -111,6 +111,13 @@ def _providers(names: set[str]) -> Sequence[str]:
         for entry in claims
         if entry.point is not None and entry.provider != registry.OURS
     ]
+    # Modules without an architecture, such as a plugin's losses, are declared by themselves.
+    foreign += [
+        entry.point.module
+        for claims in registry.entries(registry.SAVING).values()
+        for entry in claims
+        if entry.point is not None
+    ]
     return found + sorted(dict.fromkeys(foreign), key=lambda m: m.partition(".")[0] not in packages)
 
 

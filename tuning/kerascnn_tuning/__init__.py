@@ -6,8 +6,9 @@ Importing this package loads neither Keras nor KerasTuner: names are resolved wh
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import TYPE_CHECKING, Any
+
+import kerascnn  # noqa: F401 - so that Keras finds what saved models name
 
 if TYPE_CHECKING:
     from kerascnn_tuning.hypermodel import HyperModel
@@ -29,11 +30,6 @@ def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(importlib.import_module(f"kerascnn_tuning.{_PUBLIC[name]}"), name)
     raise AttributeError(f"module 'kerascnn_tuning' has no attribute {name!r}")
-
-
-if "keras" in sys.modules:
-    # So that Keras can load what was saved with them, even if nothing else here is used.
-    importlib.import_module("kerascnn_tuning.losses")
 
 
 def __dir__() -> list[str]:

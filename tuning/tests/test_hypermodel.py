@@ -1,5 +1,8 @@
 """The HyperModel in KerasTuner's own tuners: budgets, labels, executions, saved models."""
 
+import subprocess
+import sys
+
 import keras
 import keras_tuner
 import numpy as np
@@ -79,6 +82,16 @@ def test_a_saved_model_loads_and_evaluates_as_before(name, tmp_path):
     for labels in (NUMBERS, ONE_HOT):
         before, after = (m.evaluate(IMAGES, labels, verbose=0) for m in (model, again))
         assert before == pytest.approx(after)
+
+
+def test_a_saved_model_loads_in_another_process_that_has_imported_kerascnn_tuning(tmp_path):
+    HyperModel("lenet5").build(keras_tuner.HyperParameters()).save(tmp_path / "m.keras")
+    code = (
+        "import kerascnn_tuning, keras, sys\n"
+        "print(type(keras.models.load_model(sys.argv[1]).loss).__name__)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "m.keras")]
+    assert subprocess.run(command, capture_output=True, text=True).stdout.strip() == "LabelLoss"
 
 
 def test_loss_and_accuracy_are_keras_own():
