@@ -275,6 +275,7 @@ learning_rate = [1e-4, 1e-2]
 RECIPE = """base = "alexnet"
 epochs = 30
 loss = "mine.losses:Loss"
+schedule = "step"
 steps = [[30, 0.1], [60, 0.01]]
 notes = ["one", "two"]
 [augmentation]
