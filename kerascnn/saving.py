@@ -65,16 +65,19 @@ class _KerasFinder:
 
 def register_named_in(config: Any) -> None:
     """Import what registers the layers and functions that a Keras config names."""
+    names = set(custom_names(config))
+    if not names:
+        return
     import keras
 
-    known = keras.saving.get_custom_objects()
-    missing = {name for name in custom_names(config) if name not in known} - _asked
-    if not missing:
-        return
-    _asked.update(missing)
     from kerascnn.keras_internals import allow_deep_graphs
 
     allow_deep_graphs()
+    known = keras.saving.get_custom_objects()
+    missing = names - known.keys() - _asked
+    if not missing:
+        return
+    _asked.update(missing)
     for module in _providers(missing):
         try:
             importlib.import_module(module)

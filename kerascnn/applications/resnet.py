@@ -14,8 +14,8 @@ authors' Caffe models round the size up instead (`stem_pool="caffe"`), the same 
 Running averages take the place of statistics computed after training. For keras.applications'
 arithmetic: `use_bias=True, bn_epsilon=1.001e-5, bn_momentum=0.99`.
 
-Keras reads a `.keras` file by recursion. For one of several hundred layers, in a process that has
-built no network before: `sys.setrecursionlimit(20_000)`, and `import kerascnn.layers`.
+Keras reads a `.keras` file by recursion; once `import kerascnn` has been said, files of several
+hundred layers load, too.
 
 `preprocess_input` is for the published weights of 50 layers and more, as in keras.applications;
 those of ResNet18 and ResNet34 expect `ResNet18.preprocess_input(images, "imagenet")`.
