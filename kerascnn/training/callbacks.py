@@ -180,7 +180,7 @@ def _with_optimizer(model: Any, optimizer: keras.optimizers.Optimizer) -> Iterat
 
 def _know_direction(callback: Any) -> None:
     """Say what Keras finds out from compiled metrics: whether less of a measure is better."""
-    monitor = getattr(callback, "monitor", None)
+    monitor = str(getattr(callback, "monitor", None))
     if getattr(callback, "mode", None) == "auto" and monitor in MEASURES:
         metric, _ = monitored(monitor)
         callback.mode = "min" if metric == monitor else "max"

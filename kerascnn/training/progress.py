@@ -161,7 +161,7 @@ class Progress(keras.callbacks.Callback):
         speeds = (f"{rate:6,.0f} images/s", f"{rate:,.0f}/s") if rate else ("", "")
         took = f"{f'{seconds:.1f}' if seconds < 10 else f'{seconds:.0f}':>3} s"
         train, validation = _losses(logs), _losses(logs, "val_")
-        forms = (
+        forms: tuple[tuple[str, ...], ...] = (
             (train, _briefly(logs, "val_"), speeds[0], took),
             (train, _briefly(logs, "val_"), speeds[1], took),
             (train, _briefly(logs, "val_"), took),

@@ -201,7 +201,7 @@ def class_weights(recipe: Recipe, dataset: Dataset) -> tuple[float, ...] | None:
         raise ArgumentError(
             f"class_weight must have one factor for each of the {dataset.classes} classes, in "
             f"this order: {names}{more}. Received {len(recipe.class_weight)}: "
-            f"{', '.join(f'{weight:g}' for weight in recipe.class_weight)}."  # type: ignore[str-format]
+            f"{', '.join(f'{weight:g}' for weight in recipe.class_weight)}."
         )
     return tuple(map(float, recipe.class_weight))
 

@@ -117,6 +117,41 @@ def test_a_job_whose_workers_are_killed_ends_as_if_they_had_not(whole, tmp_path)
 
 
 @pytest.mark.slow
+def test_two_workers_keep_the_best_epoch_and_end_early_as_if_none_had_been_killed(tmp_path):
+    """The rate rises until it gets worse; worker 1 is killed before that, the chief after it."""
+    command = [
+        *(*TRAIN[:-4], "--epochs", "60", "--batch-size", "250", "--learning-rate", "0.02"),
+        *("--with", "schedule=step", "--with", "steps=[[6, 60.0]]"),
+        *("--keep", "best:val_loss", "--patience", "5", "--class-weight", "balanced"),
+    ]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    done = kerascnn("launch", "-n", "2", *command, "--run", str(whole))
+    assert done.returncode == 0, done.stderr[-3000:]
+    expected = json.loads((whole / "metrics.json").read_text())
+    assert expected["epochs"] == expected["epoch"] + 5 < 60
+    launcher = start("launch", "-n", 2, "--restarts", 3, *command, "--run", run)
+    for worker, epoch in ((1, 3), (0, expected["epoch"] + 2)):
+        wait_for(lambda least=epoch: last_epoch(run) >= least, launcher)
+        os.kill(workers(launcher)[worker], signal.SIGKILL)
+    printed, _ = launcher.communicate(timeout=300)
+    assert launcher.returncode == 0, printed[-3000:]
+    found = json.loads((run / "metrics.json").read_text())
+    times = ("train_seconds",)
+    assert {k: v for k, v in found.items() if k not in times} == {
+        k: v for k, v in expected.items() if k not in times
+    }
+    assert f"Stopped after epoch {expected['epochs']} of 60" in printed
+    import keras
+
+    for one, two in zip(
+        keras.models.load_model(run / "model.keras").weights,
+        keras.models.load_model(whole / "model.keras").weights,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one.numpy(), two.numpy())
+
+
+@pytest.mark.slow
 def test_terminated_then_stopped_then_finished(whole, tmp_path):
     """SIGTERM ends a job cleanly within an epoch; a worker that hangs ends it with a message."""
     run = tmp_path / "run"
