@@ -169,7 +169,7 @@ def _sizes(file: str, root: str, paths: Names, lines: list[int]) -> np.ndarray:
         except OSError:
             raise DataError(
                 f"{file}, line {lines[position]}: there is no file "
-                f"{os.path.join(root, os.fsdecode(path))}."
+                f"{os.path.join(root, os.fsdecode(path))[:500]}."
             ) from None
         if not stat.S_ISREG(found.st_mode):
             raise DataError(

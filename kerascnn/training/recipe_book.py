@@ -249,4 +249,4 @@ def _unknown(path: str, value: Any, prefix: str) -> str:
     near = [name for name in nested if name.endswith(f".{path}")]
     near += difflib.get_close_matches(path, known + nested, n=2, cutoff=0.6)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Fields: {', '.join(known)}."
-    return f"A recipe has no field {path!r}. {hint}"
+    return f"A recipe has no field {shortened(path)}. {hint}"
