@@ -58,6 +58,8 @@ _SEVERAL = frozenset(("PNG", "GIF", "WEBP", "TIFF", "AVIF"))  # formats that may
 TURNED = frozenset(range(2, 9))  # values of the EXIF orientation; others are none
 _WIDE = 65535  # the largest number of 16 bits
 _HARDLY = 2**14  # 16-bit images that stay below hold fewer bits: a quarter of the range
+_REDUCED = "reduced from 16 bits to 8"
+_DARK = f", and nearly black: no value is above {_HARDLY - 1}"
 _MOST_BYTES = 8  # of a pixel in a file: four channels of 16 bits
 _MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**62)  # above, Pillow refuses an image, too
 
@@ -176,7 +178,8 @@ def range_hint(most: int | None) -> str | None:
     bits = max(8, most.bit_length())
     return (
         f"The images have 16 bits, but no value above {most}, so they become nearly black. If they "
-        f"hold {bits} bits, add ?range=0:{2**bits - 1} to the source."
+        f"hold {bits} bits, add ?range=0:{2**bits - 1} to the source; colour images must be scaled "
+        "by another program before."
     )
 
 
@@ -299,7 +302,7 @@ def _before(image: Image.Image, reading: Reading) -> tuple[str, ...]:
     if _sixteen_bits(image):
         if reading.range:
             raise ValueError("the range of colour images with 16 bits can't be chosen")
-        changes.append("reduced from 16 bits to 8")
+        changes.append(_REDUCED)
     return tuple(changes)
 
 
@@ -318,7 +321,9 @@ def _plain(image: Image.Image, reading: Reading) -> tuple[Image.Image, tuple[str
             scaled = eight_bits(np.asarray(image), reading.range)
             low, high = reading.range
             return Image.fromarray(scaled), (*changes, f"scaled from {low:g}:{high:g} to 8 bits")
-        return _eight_bits(image), (*changes, "reduced from 16 bits to 8")
+        reduced = _eight_bits(image)
+        dark = np.asarray(image).max() < _HARDLY
+        return reduced, (*changes, _REDUCED + (_DARK if dark else ""))
     mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
     if image.has_transparency_data:
         name = image.mode if "A" in image.mode.upper() else f"{image.mode} with transparency"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.data import images
-from kerascnn.data.images import Shape
+from kerascnn.data.arguments import common
+from kerascnn.data.images import Reading, Shape
 from kerascnn.errors import DataError
 from kerascnn.runs.files import Found
 from kerascnn.runs.measures import require_numbers
@@ -68,7 +70,10 @@ def predict_files(
     shape = canvas_shape(config)
     model, prepare = run.model(), preparation(config)
     network: Callable[[Any], np.ndarray] | None = None
-    for batch in _batches(files, shape, batch_size):
+    # As training read its files: 12 bits in 16 are nearly black without the range of the source.
+    _, reading = common(config["data"]["source"])
+    read = functools.partial(_read, shape=shape, reading=reading)
+    for batch in _batches(files, read, batch_size):
         pixels = [file.pixels for file in batch if file.pixels is not None]
         if network is None:
             many = len(batch) == batch_size or len(pixels) > FEW
@@ -82,7 +87,9 @@ def predict_files(
             yield Prediction(file.path, own, file.changes, file.error)
 
 
-def _batches(files: Iterable[Found], shape: Shape, batch_size: int) -> Iterator[list[_Read]]:
+def _batches(
+    files: Iterable[Found], read: Callable[[Found], _Read], batch_size: int
+) -> Iterator[list[_Read]]:
     """Files in their order, read in threads, some batches ahead of the one that is looked at."""
     waiting: deque[Future[_Read]] = deque()
     coming = iter(files)
@@ -90,7 +97,7 @@ def _batches(files: Iterable[Found], shape: Shape, batch_size: int) -> Iterator[
         while True:
             missing = (1 + AHEAD) * batch_size - len(waiting)
             for file in itertools.islice(coming, missing):
-                waiting.append(images.workers().submit(_read, file, shape))
+                waiting.append(images.workers().submit(read, file))
             if not waiting:
                 return
             count = min(batch_size, len(waiting))
@@ -100,11 +107,11 @@ def _batches(files: Iterable[Found], shape: Shape, batch_size: int) -> Iterator[
             future.cancel()
 
 
-def _read(file: Found, shape: Shape) -> _Read:
+def _read(file: Found, *, shape: Shape, reading: Reading) -> _Read:
     try:
         if file.error:
             raise DataError(f"{file.path}: {file.error}")
-        pixels, changes = images.read(file.path, shape)
+        pixels, changes = images.read(file.path, shape, None, reading)
     except Exception as error:  # whatever one file does, the others are done
         known = error if isinstance(error, DataError) else images.unreadable(file.path, error)
         return _Read(file.path, None, (), str(known))

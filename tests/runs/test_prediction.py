@@ -1,7 +1,13 @@
 """Predicting files takes the memory of a few batches, whatever their number."""
 
 import itertools
+import json
+import shutil
 
+import numpy as np
+from PIL import Image
+
+import kerascnn
 from kerascnn.runs import prediction
 from kerascnn.runs.files import Found
 from kerascnn.runs.prediction import AHEAD, predict_files
@@ -52,12 +58,35 @@ def test_whatever_one_file_does_the_others_are_done(striped_run, photos, monkeyp
     paths = [str(path) for path in sorted((photos / "plain").iterdir())[:3]]
     read = prediction.images.read
 
-    def failing(path, shape):
+    def failing(path, shape, *how):
         if path == paths[1]:
             raise MemoryError("too large")
-        return read(path, shape)
+        return read(path, shape, *how)
 
     monkeypatch.setattr(prediction.images, "read", failing)
     found = list(predict_files(striped_run, map(Found, paths)))
     reason = f"{paths[1]} can't be read as an image: too large"
     assert [one.error for one in found] == ["", reason, ""]
+
+
+def test_files_are_read_as_training_read_them(striped_run, photos, tmp_path):
+    """Of 12 bits in 16, a run with a range in its source sees what it was trained on."""
+    shutil.copytree(striped_run.path, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["data"]["source"] += "?range=0:4080"
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    plain = sorted((photos / "across").iterdir())[:3]
+    wide = [tmp_path / f"{path.stem}.tif" for path in plain]
+    for path, copy in zip(plain, wide):
+        Image.fromarray(np.asarray(Image.open(path)).astype("uint16") * 16).save(copy)
+
+    def seen(run, paths):
+        found = list(predict_files(run, [Found(str(path)) for path in paths]))
+        return np.stack([one.probabilities for one in found]), {one.changes for one in found}
+
+    expected, _ = seen(striped_run, plain)
+    received, changes = seen(kerascnn.Run(tmp_path / "run"), wide)
+    np.testing.assert_allclose(received, expected, atol=1e-6)
+    assert changes == {("scaled from 0:4080 to 8 bits",)}
+    _, changes = seen(striped_run, wide)
+    assert all("nearly black" in " ".join(some) for some in changes)
