@@ -12,6 +12,7 @@ import contextlib
 import ipaddress
 import os
 import socket
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -86,6 +87,9 @@ def _close(port: int) -> bool:
     found = False
     for name in os.listdir("/proc/self/fd") if Path("/proc/self/fd").is_dir() else ():
         try:
+            # Asked first: what Python can't make a socket of would stay open as a copy.
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
             with socket.socket(fileno=os.dup(int(name))) as one:
                 if not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                     continue

@@ -129,3 +129,14 @@ def test_a_listening_socket_is_tied_to_loopback_whatever_it_is_bound_to():
         with doors.closed_to_others(nobody.getsockname()[1]) as door:
             pass
         assert not door.closed
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs Linux")
+def test_looking_for_the_socket_leaves_no_file_open():
+    """It is looked for every few milliseconds among all that the process has open."""
+    from kerascnn.distribution import doors
+
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        doors._close(1)
+    assert len(os.listdir("/proc/self/fd")) == before
