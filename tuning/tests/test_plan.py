@@ -176,3 +176,24 @@ def test_the_size_counts_no_values_without_an_effect():
     )
     assert Problem.of(plan).space.size() == 2 * 3 * 3
     assert Problem.of(plan).size() == 3 * 3 + 1
+
+
+def test_a_plan_that_says_kernel_searches_the_kernels_of_all_stages(tmp_path):
+    """The argument was one number once; study files of that time still begin a search."""
+    file = tmp_path / "study.toml"
+    file.write_text(
+        'architecture = "lenet5"\nonly = ["kernel"]\n[choose]\nkernel = [3, 7]\n'
+        "[start]\nwidths = [4, 8, 8]\n"
+    )
+    problem = Problem.of(Plan.read(file))
+    searched = {hp.name: list(hp.values) for hp in problem.hyperparameters().space}
+    assert searched == {f"kernels_{stage}": [3, 7] for stage in (1, 2, 3)}
+    fixed = Problem.of(plan(fix={"kernel": 3}, choose={"batch_size": (64, 128)}))
+    assert fixed.configuration({}).arguments["kernels"] == (3, 3)
+
+
+def test_a_trials_value_for_a_parameter_that_is_gone_is_refused_not_dropped():
+    with pytest.raises(ArgumentError, match="value for kernel, which the space of lenet5 doesn't"):
+        Problem.of(plan()).configuration({"kernel": 7})
+    hyperband = {"tuner/epochs": 3, "tuner/bracket": 0}
+    assert Problem.of(plan()).configuration(hyperband).arguments["kernels"] == (5, 5)
