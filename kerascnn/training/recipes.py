@@ -382,8 +382,9 @@ class Recipe:
     def space(self) -> Space:
         """What a search may change in this recipe, around its own values.
 
-        The optimizer is declared but not searched: each has learning rates of its own, so choose
-        it and a range of learning rates together. `augmentation` is a factor on the strength.
+        The optimizer is declared but not searched: each has learning rates of its own. Where a
+        plan of kerascnn-tuning chooses between several, each gets its own range. `augmentation`
+        is a factor on the strength.
         """
         rate, batch = self.learning_rate, self.batch_size
         return Space(
