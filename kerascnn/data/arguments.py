@@ -14,8 +14,8 @@ SPLITS = {
     **dict.fromkeys(
         ("val", "valid", "validation", "validate", "validating", "dev", "development"), "validation"
     ),
-    **dict.fromkeys(("eval", "evaluation"), "validation"),
-    **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
+    **dict.fromkeys(("eval", "evaluation", "evaluate", "evaluating"), "validation"),
+    **dict.fromkeys(("test", "testing", "tst", "te", "holdout", "heldout"), "test"),
 }
 """What folders, files and tables call a split → its name."""
 

@@ -25,7 +25,7 @@ from kerascnn.data.examples import Contents, Files, Options, Source
 from kerascnn.data.index import Index, index, passed_over, shown
 from kerascnn.data.splitting import Parts
 from kerascnn.errors import DataError
-from kerascnn.words import counted
+from kerascnn.words import counted, listed
 
 NO_IMAGE, LOOSE = "no image", "beside the class folders"
 
@@ -106,7 +106,8 @@ def _find(
         if unknown:
             raise DataError(
                 f"{shown(os.path.join(root, folder, min(unknown)))}: the training images have no "
-                f"class {shown(min(unknown))!r}."
+                f"class {shown(min(unknown))!r}, only {listed(map(shown, class_names))}. Rename "
+                "the folder, or move it away."
             )
     places = [
         (split, os.path.join(folder, name))
@@ -135,22 +136,26 @@ def _find(
 
 
 def _refuse_splits_of_classes(root: str, found: Index, places: Sequence[str]) -> None:
-    """PATH/cat/train and PATH/cat/test: all would become training images.
+    """PATH/cat/train and PATH/cat/test, in any depth: all would become training images.
 
     Raises:
         DataError: it is so.
     """
-    inside: dict[str, set[str]] = {place: set() for place in places}
+    inside: dict[str, set[str]] = {}
     for folder, _ in found.directories:
         above, name = os.path.split(folder)
-        if above in inside and (said := splitting.split_of(name)) and not said[1]:
-            inside[above].add(said[0])
-            if len(inside[above]) > 1:
-                raise DataError(
-                    f"{shown(os.path.join(root, above))} has folders for several splits in it. "
-                    f"Expected {shown(root)}/train/{shown(os.path.basename(above))} and so on, or "
-                    "a table of the files: see csv:FILE."
-                )
+        said = None if folder in places else splitting.split_of(name)
+        if not said or said[1]:
+            continue
+        inside.setdefault(above, set()).add(said[0])
+        if len(inside[above]) > 1:
+            here = shown(os.path.join(root, above))
+            name = shown(os.path.basename(above)) if above in places else "CLASS"
+            meant = f"Did you mean folder:{here}? " if len(places) == 1 else ""
+            raise DataError(
+                f"{here} has folders for several splits in it. {meant}Expected "
+                f"{shown(root)}/train/{name} and so on, or a table of the files: see csv:FILE."
+            )
 
 
 FOLDER = Source(

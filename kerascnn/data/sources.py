@@ -164,6 +164,11 @@ def _pairs(path: str, arrays: Sequence[str]) -> tuple[dict[str, dict[str, str]],
         kind = [KINDS[word] for word in words if word in KINDS]
         split = [SPLITS[word] for word in words if word in SPLITS]
         if len(kind) != 1 or len(split) > 1 or len(words) != len(kind) + len(split):
+            if "images" in kind:  # a test set that was left out would be taken from the others
+                raise DataError(
+                    f"{path}: it is not clear to which split the images {name} belong; {EXPECTED}. "
+                    "Rename the array, or leave it out."
+                )
             unused += [name] * (name != CLASS_NAMES)
             continue
         pair = pairs.setdefault(split[0] if split else "train", {})

@@ -55,6 +55,9 @@ def by_name(root: str, folders: Sequence[str]) -> tuple[Parts, tuple[str, ...]]:
     # A class of images with such a word in its name, beside others: a test tube and a flask.
     classes = [name for name, (_, rest) in said.items() if rest and not _nested(root, name)]
     alike = len({rest for _, rest in said.values()}) == 1 and len(said) == len(folders)
+    if not said:
+        return {"train": ("",)}, _all_alike(root, folders)
+    _refuse_split_classes(root, said)
     if len(classes) == len(said) and not alike:
         return {"train": ("",)}, tuple(
             f"The folder {name} is taken for a class, not for a split." for name in classes
@@ -64,7 +67,8 @@ def by_name(root: str, folders: Sequence[str]) -> tuple[Parts, tuple[str, ...]]:
         raise DataError(
             f"{root}: {_some(list(said))} "
             f"{'looks like a split' if len(said) == 1 else 'look like splits'} of the data, "
-            f"{_some(others)} {'does' if len(others) == 1 else 'do'} not. " + how_to_say(root, said)
+            f"{_some(others)} {'does' if len(others) == 1 else 'do'} not. "
+            + how_to_say(root, said, [name for name in others if _nested(root, name)])
         )
     parts: Parts = {}
     for name, (split, _) in said.items():
@@ -83,11 +87,49 @@ def by_name(root: str, folders: Sequence[str]) -> tuple[Parts, tuple[str, ...]]:
     return {split: parts[split] for split in ORDER if split in parts}, ()
 
 
-def how_to_say(root: str, said: Mapping[str, tuple[str, str]]) -> str:
-    """The end of a message: the options to type."""
+def _refuse_split_classes(root: str, said: Mapping[str, tuple[str, str]]) -> None:
+    """cat_train, cat_test, dog_train and dog_test: not four classes, nor one of them a split.
+
+    Raises:
+        DataError: it is so.
+    """
+    halves: dict[str, dict[str, str]] = {}
+    for name, (split, rest) in said.items():
+        halves.setdefault(rest, {})[split] = name
+    for rest, names in halves.items():
+        if len(names) > 1 and len(halves) > 1:
+            raise DataError(
+                f"{root}: {_some(list(names.values()))} look like splits of {rest or 'the data'}, "
+                f"beside others. Expected {root}/train/CLASS and so on, or a table of the files: "
+                f"see csv:FILE. {how_to_say(root, said)}"
+            )
+
+
+def _all_alike(root: str, folders: Sequence[str]) -> tuple[str, ...]:
+    """A note that folders may be splits, whatever their names, as each has the same folders."""
+    inner: set[tuple[str, ...]] = set()
+    for name in folders:
+        with os.scandir(os.path.join(root, name)) as entries:
+            inside = sorted(e.name for e in entries if e.is_dir() and not passed_over(e.name))
+        inner.add(tuple(inside))
+        if len(inner) > 1 or len(inside) < 2:
+            return ()
+    if len(folders) < 2:
+        return ()
+    return (
+        f"{_some(folders)} are taken for classes, though each has the same folders in it, "
+        f"{_some(inner.pop())}. If those are the classes, say which folders are what, as in "
+        f"'folder:{root}?train={folders[0]}&test={folders[1]}'.",
+    )
+
+
+def how_to_say(root: str, said: Mapping[str, tuple[str, str]], others: Sequence[str] = ()) -> str:
+    """The end of a message: the options to type; to train with `others`, if none says that."""
     chosen: dict[str, str] = {}
     for name, (split, _) in said.items():
         chosen.setdefault(split, name)
+    if chosen and "train" not in chosen and others:
+        chosen["train"] = ",".join(others)
     options = "&".join(f"{split}={chosen[split]}" for split in ORDER if split in chosen)
     say = f"Say which folders are what, as in 'folder:{root}?{options}'; others are left out. "
     return (say if options else "") + f"If all are classes: 'folder:{root}?train=.'"

@@ -155,12 +155,14 @@ class TestNpz:
     def test_nothing_is_dropped_silently(self, write):
         pixels, labels = RNG.integers(0, 256, (6, 4, 4), "uint8"), np.arange(6) % 2
         whole = {"images": pixels, "labels": labels}
-        noted = load(write(**whole, weights=[1], x_pool=pixels), validation=0, test=0)
-        assert noted.notes == ("Not used of the archive: weights, x_pool.",)
+        noted = load(write(**whole, weights=[1], label_ids=labels), validation=0, test=0)
+        assert noted.notes == ("Not used of the archive: weights, label_ids.",)
         for more, message in {
             ("x_train", "y_train"): "two arrays of the same: images and x_train",
             ("x_test",): "x_test has no labels",
             ("y_test",): "y_test has no images",
+            ("x_pool", "y_pool"): "not clear to which split the images x_pool belong",
+            ("x_test1", "y_test1"): "not clear to which split the images x_test1 belong",
             ("x_val", "y_val", "val_images"): "two arrays of the same: x_val and val_images",
         }.items():
             arrays = {name: labels if name.startswith("y") else pixels for name in more}

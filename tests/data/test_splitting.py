@@ -55,6 +55,8 @@ def sizes(found):
         {"tr": 0, "hold_out": 2},
         {"seg_train": 0, "seg_test": 2},
         {"test": 2},
+        {"tr": 0, "te": 2},
+        {"train": 0, "evaluate": 1},
         {"train": 0, "test": 2, "__MACOSX": None, ".cache": None},
     ],
     ids=", ".join,
@@ -79,7 +81,8 @@ def test_folders_of_splits(tmp_path, names):
         ),
         (("train_a", "train_b", "test"), "has two train folders"),
         (("train", "dev", "eval"), "two validation folders: dev and eval"),
-        (("trainA", "trainB", "testA", "testB"), "two test folders"),
+        (("trainval", "test"), r"test looks like a split .*\?train=trainval&test=test'"),
+        (("trainA", "trainB", "testA", "testB"), "testA and trainA look like splits of a"),
     ],
 )
 def test_doubts_are_refused_and_how_to_say_it(tmp_path, names, message):
@@ -194,3 +197,30 @@ def test_a_path_that_is_no_utf8_is_one_message_of_the_command(tmp_path):
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     assert b"caf\\xe9" in done.stderr.replace(b"\n", b"")
+
+
+def test_splits_inside_of_classes_are_refused_in_any_depth(tmp_path):
+    fill(tmp_path / "one", "photos/data/train/cat", "photos/data/test/cat")
+    with pytest.raises(DataError, match=r"Did you mean (folder:.*/one/photos/data)\?") as raised:
+        load(f"folder:{tmp_path / 'one'}")
+    assert "/train/CLASS and so on" in str(raised.value)
+    fill(tmp_path / "two", "cat/1/train", "cat/1/test", "dog/1")
+    with pytest.raises(DataError, match="cat/1 has folders for several splits"):
+        load(f"folder:{tmp_path / 'two'}")
+
+
+def test_splits_of_single_classes_are_no_classes(tmp_path):
+    fill(tmp_path, "cat_train", "cat_test", "dog_train", "dog_test")
+    with pytest.raises(DataError, match=r"cat_test and cat_train look like splits of cat"):
+        load(f"folder:{tmp_path}")
+    assert len(load(f"folder:{tmp_path}?train=.").class_names) == 4
+
+
+def test_folders_that_hold_the_same_folders_may_be_splits(tmp_path):
+    """Whatever they are called; a class may have such folders, so it is said, not refused."""
+    found = load(f"folder:{split(tmp_path / 'a', 'seen', 'unseen')}")
+    assert found.class_names == ("seen", "unseen")
+    (note,) = (note for note in found.notes if "taken for classes" in note)
+    assert sizes(load(note.split("'")[1])) == [2, 0, 2], "the advice works as it is printed"
+    plain = load(f"folder:{fill(tmp_path / 'b', 'cat/1', 'dog/1', 'dog/2')}")
+    assert not any("taken for classes" in note for note in plain.notes)
