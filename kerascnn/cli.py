@@ -112,13 +112,17 @@ def main() -> None:
         print_error("Error", error, style="bold red")
         sys.exit(error.exit_status)
     except Exception as error:
-        if verbose() or (message := _of_the_system(error)) is None:
+        full = _full_disk(error)
+        message = full or _of_a_file(error)
+        if verbose() or message is None:
             raise
         more = "(KERASCNN_VERBOSE=1 shows the traceback.)"
         print_error("Error", f"{message} {more}", style="bold red")
-        sys.stdout.flush()
-        # Without Python's clearing up: HDF5 ends in a crash where a file can't be completed.
-        os._exit(1)
+        if full:
+            sys.stdout.flush()
+            # Without Python's clearing up: HDF5 ends in a crash where a file can't be completed.
+            os._exit(1)
+        sys.exit(1)
 
 
 # Writers in C and C++ put the system's words into errors of their own, and NumPy has its own.
@@ -126,8 +130,8 @@ FULL = {os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT, e
 SHORT = re.compile(r"\d+ requested and \d+ written")
 
 
-def _of_the_system(error: BaseException) -> str | None:
-    """In words: a full disk, a file that can't be read, a folder that can't be made; else None."""
+def _full_disk(error: BaseException) -> str | None:
+    """A full disk in words, whoever met it; None if it is something else."""
     seen: BaseException | None = error
     while seen is not None:
         words = next((words for words in FULL if words in str(seen)), None)
@@ -142,6 +146,11 @@ def _of_the_system(error: BaseException) -> str | None:
                 "on with `kerascnn train --resume RUN`."
             )
         seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _of_a_file(error: BaseException) -> str | None:
+    """In words: a file that can't be read, a folder that can't be made; else None."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}."
     return None
