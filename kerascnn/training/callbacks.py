@@ -42,13 +42,19 @@ SETS_THE_RATE = ("ReduceLROnPlateau", "LearningRateScheduler")
 WRITES = ("ModelCheckpoint", "CSVLogger", "TensorBoard")
 
 
-def check(callbacks: Sequence[Any], recipe: Recipe) -> None:
+def check(callbacks: Any, recipe: Recipe) -> list[keras.callbacks.Callback]:
     """Refuse, before anything is trained, callbacks that can't work.
+
+    Args:
+        callbacks: a sequence of them, a single one, or None, as Keras's `fit` takes them.
+        recipe: what will be trained by.
 
     Raises:
         ArgumentError: names the callback, and what to do instead.
     """
-    for callback in callbacks:
+    found = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    found = [] if callbacks is None else found
+    for callback in found:
         name = type(callback).__name__
         if not isinstance(callback, keras.callbacks.Callback):
             raise ArgumentError(
@@ -59,6 +65,7 @@ def check(callbacks: Sequence[Any], recipe: Recipe) -> None:
                 raise ArgumentError(f"The callback {name} can't be used here: {instead}.")
         if any(_is_a(callback, kind) for kind in SETS_THE_RATE) and _scheduled(recipe):
             raise ArgumentError(_two_masters(name, recipe))
+    return found
 
 
 def _is_a(callback: Any, name: str) -> bool:

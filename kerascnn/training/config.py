@@ -31,6 +31,7 @@ Shape = tuple[int, int, int]
 LARGEST_SIDE = 2**14  # of an image, in pixels
 LARGEST_IMAGE = 2**27  # values of one image, over its channels
 MOST_CLASSES = 2**20
+SEEDS = 2**32  # NumPy's generators know no more
 ORDERS = ("RGB", "BGR")
 
 
@@ -116,7 +117,7 @@ class RunConfig:
         _require(0 < self.classes <= MOST_CLASSES, "classes", "positive", self.classes)
         count = len(self.class_names)
         _require(count in (0, self.classes), "class_names", f"{self.classes} names", count)
-        _require(0 <= self.seed < 2**63, "seed", "0 or more", self.seed)
+        check_seed(self.seed)
         _check_preprocessing(self.preprocessing, channels)
         for name, size in self.data.sizes.items():
             _require(size >= 0, f"data.sizes.{name}", "0 or more", size)
@@ -168,6 +169,16 @@ def _built(kind: type, values: Any, prefix: str) -> Any:
 def _require(legal: bool, name: str, what: str, value: Any) -> None:
     if not legal:
         raise ArgumentError(f"{name} must be {what}. Received: {shortened(value)}.")
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse what can't be a seed.
+
+    Raises:
+        ArgumentError: it says what can.
+    """
+    legal = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < SEEDS
+    _require(legal, "seed", f"a whole number from 0 to {SEEDS - 1:,}", seed)
 
 
 def _check_preprocessing(found: Preprocessing, channels: int) -> None:

@@ -183,6 +183,8 @@ class Training:
         if self.best and (best := best_epoch(self.rows, self.recipe)):
             self.engine.put(self.best)
             return best
+        if self.best and self.rows:
+            self._say(f"{self.recipe.monitor} was a number in no epoch, so the last one is kept.")
         return None if self.position.update else len(self.rows)
 
     def _digest(self) -> bytes:

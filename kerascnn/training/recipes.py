@@ -378,6 +378,9 @@ class Recipe:
             )
         what = '"balanced", or factors of 0 or more, one for each class'
         _require(legal, "class_weight", what, weights)
+        twice = self.balance and weights == BALANCED
+        what = 'given without balance, or by numbers: "balanced" weighs what is drawn evenly again'
+        _require(not twice, "class_weight", what, weights)
 
     def space(self) -> Space:
         """What a search may change in this recipe, around its own values.

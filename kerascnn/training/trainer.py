@@ -25,6 +25,7 @@ from kerascnn.training.assembly import fit
 from kerascnn.training.augmentation import with_components
 from kerascnn.training.callbacks import check as check_callbacks
 from kerascnn.training.config import (
+    check_seed,
     default_path,
     git_state,
     plain,
@@ -139,7 +140,8 @@ def train(
         early_stopping=patience,
     )
     check_settings(recipe, precision)
-    check_callbacks(callbacks, recipe)
+    check_seed(seed)
+    callbacks = check_callbacks(callbacks, recipe)
     loss = _own_loss(recipe, console or Console())
     subject = _with_dropout(subject, recipe.dropout)
     start = described(weights) if weights else None
@@ -323,7 +325,7 @@ def resume(
     architecture = config["architecture"]
     stored = recipe_from(config["recipe"]).loss
     own = losses.again(stored, loss, architecture["name"] if architecture else None, run.path)
-    check_callbacks(callbacks, recipe_from(config["recipe"]))
+    callbacks = check_callbacks(callbacks, recipe_from(config["recipe"]))
     strategy = strategies.resolve(config["strategy"])
     refuse_jit(strategy, config["jit"])
     workers = Workers(strategy)

@@ -204,6 +204,7 @@ class _Plan:
         self._leave_classifier()
         self._leave_head()
         self._check()
+        self._check_numbers()
 
     def report(self) -> Report:
         loaded = tuple(name for name in self.tensors if name not in self.adapted)
@@ -398,6 +399,15 @@ class _Plan:
         theirs = self._their(name)
         ours = "" if theirs == name else f" (here {name})"
         return f"{theirs}{ours} {self.tensors[name].shape}"
+
+    def _check_numbers(self) -> None:
+        """Refuse values with which a network answers nothing."""
+        if wrong := [name for name, array in self.tensors.items() if not np.isfinite(array).all()]:
+            raise WeightsError(
+                f"{self.origin} holds values that are no finite numbers, in "
+                f"{_some(map(self._their, wrong))}; nothing was loaded. The file is damaged, or the "
+                "training that made it has failed: take an earlier one."
+            )
 
     def _wrong(self, name: str) -> str:
         return f"{name} must be {self.shape(name)}. Received: {self._extra(name)}"

@@ -101,7 +101,7 @@ DAMAGED = {
     "input_shape": [[28, 28], [28, 28, -1], [2**20, 2**20, 1], "28x28", [28.5, 28, 1], None],
     "classes": [0, -1, 3, 1e9, "ten", True, None],
     "class_names": ["abc", [1] * 10, None, ["a"] * 9],
-    "seed": [-1, 1.5, "0", None],
+    "seed": [-1, 1.5, "0", None, 2**32],
     "name": [3, None, "\x1b[2J"],
     "strategy": [None, 5, "\x1b]0;title\x07"],
     "kerascnn_run": [2, "1", None],

@@ -397,3 +397,32 @@ def test_what_a_callback_logs_is_in_the_history_and_can_be_kept_by(tmp_path):
     late = trained(tmp_path / "late", replace(PLAIN, epochs=2), callbacks=[Score()])
     assert ["val_score" in row for row in late.history] == [False, True]
     assert "note" not in json.dumps(late.history)
+
+
+def test_callbacks_may_be_one_or_none_as_in_keras(tmp_path):
+    run = trained(tmp_path / "one", CONSTANT, callbacks=SetsTheRate(), epochs=1)
+    assert run.history[0]["learning_rate"] == pytest.approx(0.01)
+    assert trained(tmp_path / "none", CONSTANT, callbacks=None, epochs=1).finished
+
+
+def test_a_measure_that_was_never_a_number_is_told(tmp_path):
+    """Nothing is the best then; the last epoch is kept, and that is said."""
+
+    class Nothing(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["score"] = float("nan")
+
+    output = io.StringIO()
+    recipe = replace(PLAIN, keep="best:max:score", epochs=2)
+    run = trained(
+        tmp_path / "run", recipe, callbacks=[Nothing()], console=Console(file=output, width=200)
+    )
+    assert run.metrics["epoch"] == 2
+    assert "max:score was a number in no epoch, so the last one is kept." in output.getvalue()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True])
+def test_a_seed_that_numpy_does_not_know_is_refused_before_anything(tmp_path, seed):
+    with pytest.raises(ArgumentError, match="seed must be a whole number from 0 to 4,294,967,295"):
+        trainer.train("lenet5", "mnist5k", seed=seed, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -169,3 +169,10 @@ def test_a_rare_class_is_found_more_often_and_both_ways_resume_bit_for_bit(uneve
         again = trainer.resume(tmp_path / f"{name}-2", data=uneven, console=Console(quiet=True))
         for one, two in zip(whole.model().get_weights(), again.model().get_weights()):
             np.testing.assert_array_equal(one, two)
+
+
+def test_balancing_twice_is_refused():
+    """Drawn evenly and weighed by rarity, rare classes would count more than the others."""
+    with pytest.raises(ArgumentError, match=r"class_weight must be given without balance"):
+        Recipe(class_weight="balanced", balance=True)
+    Recipe(class_weight=(1.0, 2.0), balance=True)

@@ -96,6 +96,14 @@ def test_a_missing_array_is_named_with_the_nearest(trained):
     assert "conv1_conv/kernel (7, 7, 3, 4); nearest: conv1_cnov/kernel (7, 7, 3, 4)" in message
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_no_numbers_are_refused(trained, value):
+    tensors = arrays(trained)
+    tensors["conv1_conv/kernel"] = np.where(np.arange(4) == 1, value, tensors["conv1_conv/kernel"])
+    message = refused(tensors)
+    assert "no finite numbers, in conv1_conv/kernel; nothing was loaded" in message
+
+
 def test_another_shape_is_named_with_both(trained):
     tensors = arrays(trained)
     tensors["conv2_block1_1_conv/kernel"] = np.zeros((3, 3, 4, 5), "float32")
