@@ -403,10 +403,11 @@ class _Plan:
     def _check_numbers(self) -> None:
         """Refuse values with which a network answers nothing."""
         if wrong := [name for name, array in self.tensors.items() if not np.isfinite(array).all()]:
+            where = _some(map(self._their, wrong))
             raise WeightsError(
-                f"{self.origin} holds values that are no finite numbers, in "
-                f"{_some(map(self._their, wrong))}; nothing was loaded. The file is damaged, or the "
-                "training that made it has failed: take an earlier one."
+                f"{self.origin} holds values that are no finite numbers, in {where}; nothing was "
+                "loaded. The file is damaged, or the training that made it has failed: take an "
+                "earlier one."
             )
 
     def _wrong(self, name: str) -> str:
