@@ -94,6 +94,7 @@ def read_text(
         if len(found) > limit:
             raise ValueError(f"it is larger than {limit / 2**20:g} MiB")
         text = found.decode("utf-8")
+        text = text.removeprefix("\ufeff")  # as editors on Windows begin a file
         if "\0" in text:
             raise ValueError(f"it holds a NUL byte, at position {found.index(0)}")
     except FileNotFoundError:

@@ -23,7 +23,7 @@ from kerascnn.errors import ArgumentError
 from kerascnn.files import check_printable, shortened
 from kerascnn.recipes.losses import path_of
 from kerascnn.training import recipe_book
-from kerascnn.training.recipes import Recipe
+from kerascnn.training.recipes import PRECISIONS, Recipe
 from kerascnn.typed import typed, words
 
 Shape = tuple[int, int, int]
@@ -117,6 +117,9 @@ class RunConfig:
         _require(0 < self.classes <= MOST_CLASSES, "classes", "positive", self.classes)
         count = len(self.class_names)
         _require(count in (0, self.classes), "class_names", f"{self.classes} names", count)
+        distinct = len(set(self.class_names)) == count
+        _require(distinct, "class_names", "different from each other", self.class_names)
+        _require(self.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), self.precision)
         check_seed(self.seed)
         _check_preprocessing(self.preprocessing, channels)
         for name, size in self.data.sizes.items():
@@ -182,6 +185,7 @@ def check_seed(seed: Any) -> None:
 
 
 def _check_preprocessing(found: Preprocessing, channels: int) -> None:
+    _require(found.scale != 0, "preprocessing.scale", "other than 0", found.scale)
     for name in ("mean", "std"):
         values = getattr(found, name)
         legal = len(values) in (1, channels) and all(value or name == "mean" for value in values)

@@ -16,6 +16,7 @@ DECAYED = ("kernels", "all")
 VIEWS = ("single", "10-crop", "50-crop", "144-crop", "dense")
 KEEP_LAST, KEEP_BEST = "last", "best"
 BALANCED = "balanced"
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 # What is logged in each epoch and compared, and the sign with which less of it is better. An
 # accuracy is what an error leaves of 1.
 MEASURES: Mapping[str, tuple[str, int]] = {
@@ -58,6 +59,7 @@ _LARGEST: Mapping[str, float] = {
     "auxiliary_weight": 1e6,
 }
 _MOST_OPERATIONS = 100  # of RandAugment
+_MOST_SCALES = 32  # at which each image is looked at
 _LARGEST_LENGTH = 64.0  # in units of the network's input
 
 
@@ -211,6 +213,8 @@ class Protocol:
 
     def __post_init__(self) -> None:
         _require_one_of(self.views, "evaluation.views", VIEWS)
+        few = len(self.resize) <= _MOST_SCALES
+        _require(few, "evaluation.resize", f"at most {_MOST_SCALES} lengths", len(self.resize))
         for length in self.resize:
             _require(length >= 1, "evaluation.resize", "lengths of at least 1 input", length)
             legal = length <= _LARGEST_LENGTH
@@ -345,9 +349,11 @@ class Recipe:
         _require_one_of(self.schedule, "schedule", SCHEDULES)
         _require_one_of(self.decay, "decay", DECAYS)
         _require_one_of(self.decay_on, "decay_on", DECAYED)
-        for name in ("epochs", "batch_size", "learning_rate", "accumulation", "every", "patience"):
+        positive = ("epochs", "batch_size", "learning_rate", "accumulation", "every", "patience")
+        for name in (*positive, "factor"):
             _require(getattr(self, name) > 0, name, "positive", getattr(self, name))
-        for name in ("warmup_epochs", "weight_decay", "freeze_epochs", "reductions"):
+        not_negative = ("warmup_epochs", "weight_decay", "freeze_epochs", "reductions")
+        for name in (*not_negative, "auxiliary_weight"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         for name in ("label_smoothing", "momentum", "dropout", "ema"):
             value = getattr(self, name)
@@ -358,9 +364,9 @@ class Recipe:
         for name, most in _LARGEST.items():
             value = getattr(self, name)
             _require(abs(value) <= most, name, f"at most {most:g}", value)
-        pairs = all(len(step) == 2 for step in self.steps)
+        pairs = all(len(step) == 2 and min(step) >= 0 for step in self.steps)
         rising = pairs and list(self.steps) == sorted(self.steps)
-        _require(rising, "steps", "(epoch, factor) pairs in rising order", self.steps)
+        _require(rising, "steps", "(epoch, factor) pairs of 0 or more, in rising order", self.steps)
         _require(
             bool(self.steps) or self.schedule != "step",
             "steps",

@@ -14,14 +14,13 @@ import tensorflow as tf
 from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError, DataError, StrategyError
 from kerascnn.training import strategies
-from kerascnn.training.recipes import BALANCED, Recipe
+from kerascnn.training.recipes import BALANCED, PRECISIONS, Recipe
 from kerascnn.training.workers import Workers
 from kerascnn.words import counted
 
 # Updates that an epoch should have, and the batch below which none is made smaller for that: its
 # normalization statistics would become too rough.
 UPDATES, SMALLEST_BATCH = 20, 8
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 
 
 @dataclass(frozen=True)

@@ -402,12 +402,12 @@ class _Plan:
 
     def _check_numbers(self) -> None:
         """Refuse values with which a network answers nothing."""
-        if wrong := [name for name, array in self.tensors.items() if not np.isfinite(array).all()]:
+        if wrong := [name for name, array in self.tensors.items() if not _possible(name, array)]:
             where = _some(map(self._their, wrong))
             raise WeightsError(
-                f"{self.origin} holds values that are no finite numbers, in {where}; nothing was "
-                "loaded. The file is damaged, or the training that made it has failed: take an "
-                "earlier one."
+                f"{self.origin} holds values that are no finite numbers, or negative variances, in "
+                f"{where}; nothing was loaded. The file is damaged, or the training that made it "
+                "has failed: take an earlier one."
             )
 
     def _wrong(self, name: str) -> str:
@@ -424,6 +424,12 @@ class _Plan:
         if missing and all(name.rpartition("/")[0] in self.head for name in missing):
             return ["The weights have no classifier. Build the model with include_top=False."]
         return []
+
+
+def _possible(name: str, array: np.ndarray) -> bool:
+    return bool(np.isfinite(array).all()) and not (
+        name.endswith("/moving_variance") and np.any(array < 0)
+    )
 
 
 def _listed(title: str, items: list[str], most: int = 8) -> list[str]:

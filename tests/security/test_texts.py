@@ -159,3 +159,11 @@ def test_a_table_that_is_no_file_or_lists_none_is_refused(tmp_path, place, kind)
         path.mkdir()
     with pytest.raises(DataError, match=place):
         load(f"csv:{tmp_path / 'table.csv'}")
+
+
+def test_a_mark_of_byte_order_is_no_part_of_the_text(tmp_path):
+    """Editors on Windows begin a file with it."""
+    (tmp_path / "mine.toml").write_text("epochs = 3\n", encoding="utf-8-sig")
+    assert recipe_book.read(tmp_path / "mine.toml").epochs == 3
+    (tmp_path / "mine.json").write_text('{"epochs": 3}', encoding="utf-8-sig")
+    assert recipe_book.read(tmp_path / "mine.json").epochs == 3

@@ -96,12 +96,17 @@ def test_a_missing_array_is_named_with_the_nearest(trained):
     assert "conv1_conv/kernel (7, 7, 3, 4); nearest: conv1_cnov/kernel (7, 7, 3, 4)" in message
 
 
+def test_negative_variances_are_refused(trained):
+    tensors = arrays(trained)
+    tensors["conv1_bn/moving_variance"] = -np.ones(4)
+    assert "negative variances, in conv1_bn/moving_variance" in refused(tensors)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_no_numbers_are_refused(trained, value):
     tensors = arrays(trained)
     tensors["conv1_conv/kernel"] = np.where(np.arange(4) == 1, value, tensors["conv1_conv/kernel"])
-    message = refused(tensors)
-    assert "no finite numbers, in conv1_conv/kernel; nothing was loaded" in message
+    assert "or negative variances, in conv1_conv/kernel; nothing was loaded" in refused(tensors)
 
 
 def test_another_shape_is_named_with_both(trained):

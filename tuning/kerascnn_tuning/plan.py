@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -270,7 +271,9 @@ def _require_objectives(names: tuple[str, ...]) -> None:
 
 
 def _refuse_doubles(owner: str, values: Sequence[Any]) -> None:
-    doubled = sorted({str(value) for value in values if list(values).count(value) > 1})
+    # By what they are written as: values of a file may be many, and lists can't be hashed.
+    counts = Counter(map(repr, values))
+    doubled = sorted({str(value) for value in values if counts[repr(value)] > 1})
     if doubled:
         raise ArgumentError(f"{owner}: {', '.join(doubled)} is given more than once.")
 
