@@ -172,8 +172,10 @@ def _verified(
 def _refuse_empty(root: str, examples: Encoded, class_names: Sequence[str]) -> None:
     counts = np.bincount(examples.labels, minlength=len(class_names))
     if not counts.all():
+        empty = class_names[int(counts.argmin())]
         raise DataError(
-            f"{root}: the class {class_names[int(counts.argmin())]!r} has no readable image."
+            f"{root}: the class {empty!r} has no readable image to train on. Add some, or leave "
+            "the class out."
         )
 
 

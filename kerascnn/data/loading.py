@@ -22,6 +22,7 @@ from kerascnn.words import counted
 
 SPLITS = ("train", "validation", "test")
 ALL, OWN = "all", "own"
+ENDINGS = {"csv": "csv", "tfrecord": "tfrecord", "tfrecords": "tfrecord"}  # file → source
 SPLIT_RULE = "hash of the name"  # changes whenever `sides` decides otherwise
 
 
@@ -160,7 +161,8 @@ def _find(source: str) -> tuple[Source, str]:
     except UnknownNameError:
         if not os.path.exists(source):
             raise
-        kind = "folder" if os.path.isdir(source) else "npz"
+        ending = os.path.splitext(source)[1].lower().removeprefix(".")
+        kind = "folder" if os.path.isdir(source) else ENDINGS.get(ending, "npz")
         raise UnknownNameError(
             f"There is no dataset {source!r}. Did you mean {kind}:{source}?"
         ) from None

@@ -108,7 +108,8 @@ def _rows(file: str) -> Iterator[Row]:
     except (OSError, ValueError, csv.Error) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{file} can't be read as a table: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{file} can't be read as a table: {reason}") from error
 
 
 def _lines(opened: IO[bytes]) -> Iterator[str]:

@@ -94,10 +94,13 @@ def _own(
             f"{error} The run {run.path} was trained on {source!r}: if that was a Dataset made in "
             "Python, pass it to Run.evaluate; if it was a source, install what has it."
         ) from None
-    except DataError:
+    except DataError as error:
         if kept is None:
-            raise
-        dataset = _load(config, source, ALL)  # no training image is left
+            raise _elsewhere(error, run, source) from None
+        try:
+            dataset = _load(config, source, ALL)  # no training image is left
+        except DataError:
+            raise _elsewhere(error, run, source) from None
     unchanged = dataset.fingerprint == config["data"]["fingerprint"]
     if unchanged or kept is None:
         name, images = _part(dataset, split)
@@ -124,6 +127,13 @@ def _own(
     return Chosen(dataset.name, name, images, dataset.class_names, kept.trained(images))
 
 
+def _elsewhere(error: DataError, run: Run, source: str) -> DataError:
+    return DataError(
+        f"{error} The run {run.path} was trained on {source!r}. A path in it begins where the "
+        "training was started: evaluate from there, or on other data with --data."
+    )
+
+
 def _changed(data: str, name: str, changes: Changes, left: int) -> str:
     """What has changed, and what is evaluated therefore."""
 
@@ -139,6 +149,8 @@ def _changed(data: str, name: str, changes: Changes, left: int) -> str:
         parts.append(part(changes.resized, "file has another size", "files have another size"))
     if changes.new:
         parts.append(counted(changes.new, "image is new", "images are new"))
+    if changes.gone[0] and changes.new:
+        parts.append("a file that was moved or renamed counts as both")
     what = "; ".join(parts) or "its classes or splits are others"
     if name == ALL:
         return f"{data} has changed since the run was trained: {what}. All of it is evaluated."

@@ -66,7 +66,7 @@ def read(run: Path) -> Sides | None:
     except Exception as error:  # a damaged header raises anything
         raise RunError(
             f"{path} is damaged: {error}. Without it, it isn't known which images the run was "
-            "trained on."
+            "trained on: delete it to evaluate all the same."
         ) from None
     return Sides(rows)
 

@@ -283,10 +283,15 @@ def load_graph(run: Run) -> keras.Model:
     """
     import keras
 
+    from kerascnn.weights import model_file
+
     path = run.path / "model.json"
     text = read_text(path, error=RunError, limit=LARGEST_GRAPH, inside=run.path)
     try:
-        found = keras.saving.deserialize_keras_object(parse_json(text), safe_mode=True)
+        described = parse_json(text)
+        if acting := model_file.foreign(described):  # before Keras opens what they name
+            raise TypeError(f"layers that run code or open files: {', '.join(acting)}")
+        found = keras.saving.deserialize_keras_object(described, safe_mode=True)
         if not isinstance(found, keras.Model):
             raise TypeError(f"expected a model. Received: {type(found).__name__}")
     except Exception as error:

@@ -103,13 +103,17 @@ def check(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:
         raise _refusal(path, error) from error
-    foreign = _FOREIGN & _classes(config)
-    if foreign:
+    if acting := foreign(config):
         raise WeightsError(
             f"{path} has layers that run code or open files of their own, and is not loaded: "
-            f"{', '.join(sorted(foreign))}. If you trust it, load it with keras.models.load_model."
+            f"{', '.join(acting)}. If you trust it, load it with keras.models.load_model."
         )
     return config
+
+
+def foreign(config: Any) -> list[str]:
+    """The layers of a model's description that run code or open files of their own."""
+    return sorted(_FOREIGN & _classes(config))
 
 
 def _forget_training(config: Any) -> None:

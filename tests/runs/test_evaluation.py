@@ -166,8 +166,9 @@ def test_a_folder_that_has_changed_is_evaluated_on_what_it_had_for_the_test(move
     assert (found["split"], found["images"], found["trained_on"]) == ("test", before - 1, 0)
     assert said == [
         f"folder:{root} has changed since the run was trained: 3 images are gone (1 for test); "
-        "1 file has another size (1 for test); 123 images are new. Evaluated are the "
-        f"{before - 1} images that were for test then and are still there; new ones are not."
+        "1 file has another size (1 for test); 123 images are new; a file that was "
+        f"moved or renamed counts as both. Evaluated are the {before - 1} images that were for "
+        "test then and are still there; new ones are not."
     ]
 
 
@@ -290,3 +291,18 @@ def test_a_model_that_answers_no_numbers_is_not_evaluated(moved):
     keras.saving.save_model(model, run.path / "model.keras")
     with pytest.raises(RunError, match="scores that are not numbers"):
         run.evaluate(echo=None)
+
+
+def test_images_that_are_elsewhere_are_told_where_to_look_for(moved):
+    run, photos = moved
+    photos.rename(photos.with_name("gone"))
+    with pytest.raises(DataError, match=r"no folder .*photos.*was trained on .*with --data"):
+        run.evaluate(echo=None)
+
+
+def test_moved_files_are_not_taken_for_unseen_ones_in_silence(moved):
+    run, photos = moved
+    for file in list((photos / "down").iterdir()):
+        file.rename(file.with_name(f"new-{file.name}"))
+    _, said = evaluated(run, split="all")
+    assert "a file that was moved or renamed counts as both" in said[0]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, KerascnnError, RunError
-from kerascnn.training.run import Run
+from kerascnn.training.run import Run, load_graph
 from kerascnn.training.trainer import repeat, resume
 
 QUIET = Console(quiet=True)
@@ -214,7 +214,7 @@ def test_directories_of_a_run_are_not_followed_out_of_it(copy, tmp_path, name):
 
 
 def test_a_model_of_other_images_or_classes_than_the_config_says_is_refused(copy):
-    changed(copy, classes=9, class_names=["a"] * 9)
+    changed(copy, classes=9, class_names=list("abcdefghi"))
     with pytest.raises(RunError, match=r"model\.keras doesn't fit .*config\.json"):
         Run.open(copy).model()
 
@@ -249,3 +249,14 @@ def test_a_model_of_ones_own_runs_no_code_of_its_files(copy, tmp_path):
         with pytest.raises(RunError, match=r"run/model\.json"):
             resume(copy, console=QUIET)
     assert not trace.exists()
+
+
+def test_a_graph_that_opens_files_of_its_own_is_refused_before_it_is_built(copy, tmp_path):
+    """A layer's vocabulary may be any file of this machine."""
+    (tmp_path / "secret").write_text("one\ntwo\n")
+    model = keras.Sequential([keras.Input((1,), dtype="string"), keras.layers.StringLookup()])
+    described = json.loads(model.to_json())
+    described["config"]["layers"][1]["config"]["vocabulary"] = str(tmp_path / "secret")
+    (copy / "model.json").write_text(json.dumps(described))
+    with pytest.raises(RunError, match=r"model\.json .*run code or open files: StringLookup"):
+        load_graph(Run.open(copy))
