@@ -1,14 +1,36 @@
-"""The terminal, to which names of files and classes go as they are."""
+"""The terminal, to which names of files and classes go as they are, but steer nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import rich.console
+from rich.segment import Segment
+
+from kerascnn.words import printable
 
 
 class Console(rich.console.Console):
-    """Rich's console, without pictures for words between colons: `a:cat:b` is a path here."""
+    """Rich's console, without pictures for words between colons: `a:cat:b` is a path here.
+
+    A name that a stranger has given may hold codes that steer a terminal: they are shown as
+    escapes such as `\\x1b`. Rich's own, for colours and the cursor, are no text, and stay.
+    """
 
     def __init__(self, *, emoji: bool = False, **options: Any) -> None:
         super().__init__(emoji=emoji, **options)
+
+    def render(
+        self, renderable: Any, options: rich.console.ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """What is shown, piece by piece."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable() or segment.text == "\n":
+                yield segment
+            else:
+                yield Segment(_harmless(segment.text), segment.style)
+
+
+def _harmless(text: str) -> str:
+    return "".join(sign if sign in "\n\t" else printable(sign) for sign in text)

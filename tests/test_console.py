@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 from rich.table import Table
+from rich.text import Text
 
 import kerascnn
 from kerascnn.console import Console
@@ -25,6 +26,20 @@ def test_words_between_colons_stay_words():
     console.print("[bold]folder:cat:[/]", "a:smile:b", table)
     for text in ("folder:cat:", "a:smile:b", "x:cat:y"):
         assert text in file.getvalue()
+
+
+def test_codes_in_names_steer_no_terminal():
+    """A folder of a stranger's may be called so; Rich's own codes stay."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, color_system="standard")
+    table = Table("class")
+    table.add_row("a\x1b]0;title\x07b")
+    console.print("c\x1b[2Jd", Text("e\x9bf\ng"), table, style="bold")
+    shown = file.getvalue()
+    for text in ("c\\x1b[2Jd", "e\\x9bf", "\x1b[1m"):
+        assert text in shown
+    assert "\x1b[2J" not in shown
+    assert "\x1b]0" not in shown
 
 
 def test_everything_prints_to_this_console():

@@ -12,6 +12,7 @@ import typer
 
 from kerascnn.cli import complete_architecture
 from kerascnn.commands.groups import Group
+from kerascnn.words import printable
 
 if TYPE_CHECKING:
     from kerascnn.console import Console
@@ -171,7 +172,7 @@ def _print_classes(console: Console, counts: Mapping[str, Mapping[str, int]]) ->
             table.add_row(f"… {len(sums) - SHOWN} classes between")
             continue
         cells = [f"{part[name]:,}" for part in counts.values()]
-        table.add_row(escape(name), *cells, f"{sums[name] / total:.1%}")
+        table.add_row(escape(printable(name)), *cells, f"{sums[name] / total:.1%}")
     table.add_row("all", *(f"{sum(p.values()):,}" for p in counts.values()), style="bold")
     console.print(table)
     smallest, largest = min(sums.values()), max(sums.values())
