@@ -34,7 +34,7 @@ def test_codes_in_names_steer_no_terminal():
     console = Console(file=file, force_terminal=True, color_system="standard")
     table = Table("class")
     table.add_row("a\x1b]0;title\x07b")
-    console.print("c\x1b[2Jd", Text("e\x9bf\ng"), table, style="bold")
+    console.print(Text("c\x1b[2Jd"), Text("e\x9bf\ng"), table, style="bold")
     shown = file.getvalue()
     for text in ("c\\x1b[2Jd", "e\\x9bf", "\x1b[1m"):
         assert text in shown
