@@ -48,7 +48,7 @@ _LARGEST: Mapping[str, float] = {
     "epochs": 10**6,
     "batch_size": 2**20,
     "accumulation": 2**20,
-    "learning_rate": 1e6,
+    "learning_rate": 1e38,  # what float32 holds: training says when it was too much
     "every": 1e6,
     "patience": 10**6,
     "warmup_epochs": 1e6,

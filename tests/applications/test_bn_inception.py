@@ -76,7 +76,7 @@ def test_unknown_size_gives_the_maps_of_the_known_size():
         {"conv_1x1": (0, 4), "pool_proj": (4, 0), "module_pools": ("avg", "max")},
         {
             "kernels_3x3": (5, 3),
-            "kernels_double": (3, 7),
+            "kernels_double": (3, 5),
             "stem_kernel": 4,
             "order": "conv-act-bn",
             "use_bias": True,
