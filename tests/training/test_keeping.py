@@ -131,6 +131,7 @@ trainer.train("lenet5", "mnist5k", arguments={SMALL!r}, run=sys.argv[1],
 """
 
 
+@pytest.mark.slow
 def test_interrupted_it_leaves_the_best_so_far_and_goes_on_from_where_it_was(best, tmp_path):
     run, epochs = best
     kept = run.metrics["epoch"]
@@ -160,6 +161,7 @@ def test_two_replicas_keep_the_best(two_devices, tmp_path):
     assert run.evaluate(echo=None)["error"] == pytest.approx(run.metrics["test_error"], abs=1e-9)
 
 
+@pytest.mark.slow
 def test_patience_ends_at_the_same_epoch_after_an_interruption(tmp_path):
     """A pure function of the history: neither a kill nor a resume moves it."""
 

@@ -63,6 +63,7 @@ def finals(study, data):
     return run_finals(study, finalists=1, seeds=2, epochs=2, dataset=data, console=QUIET)
 
 
+@pytest.mark.slow
 def test_the_best_and_the_default_are_trained_from_seeds_that_no_trial_had(study, finals):
     best = study.leaderboard[0]
     assert [one.name for one in finals.contestants] == [DEFAULT, best.id]
@@ -80,6 +81,7 @@ def test_the_best_and_the_default_are_trained_from_seeds_that_no_trial_had(study
     assert kept == {best.arguments["widths"]}
 
 
+@pytest.mark.slow
 def test_training_and_validation_images_together_are_for_training_and_the_test_is_the_same(
     data, finals
 ):
@@ -99,6 +101,7 @@ def test_training_and_validation_images_together_are_for_training_and_the_test_i
     )
 
 
+@pytest.mark.slow
 def test_table_csv_and_json_say_the_same(finals):
     with open(finals.directory / "finals.csv", newline="") as file:
         lines = list(csv.DictReader(file))
@@ -121,6 +124,7 @@ def test_table_csv_and_json_say_the_same(finals):
     assert "2 epochs, 1,000 test images" in " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_kept_and_what_was_interrupted_is_trained(study, data, finals):
     def times():
         return {run.path: os.stat(run.path / "model.keras").st_mtime_ns for run in finals.runs}
@@ -138,6 +142,7 @@ def test_what_is_finished_is_kept_and_what_was_interrupted_is_trained(study, dat
     assert [run.metrics["test_error"] for run in again.runs] == pytest.approx(errors)
 
 
+@pytest.mark.slow
 def test_a_finished_study_goes_to_its_finals_from_the_command_line(study, finals):
     from kerascnn_tuning.commands import app
     from typer.testing import CliRunner

@@ -30,6 +30,7 @@ def tune(tmp_path):
     return search
 
 
+@pytest.mark.slow
 def test_a_budget_below_the_default_network_works_in_a_stock_tuner(tune):
     # The constructor builds the default; three refused trials in a row stopped the search.
     model = HyperModel(TIGHT)
