@@ -8,6 +8,7 @@ images digests of their pixels.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,8 +38,11 @@ def write(run: Path, dataset: Dataset) -> None:
         rows = _rows(getattr(dataset, name))
         rows["split"] = number
         parts.append(rows)
-    with replacing(run / FILE) as temporary, open(temporary, "wb") as file:
-        np.save(file, np.concatenate(parts), allow_pickle=False)
+    # NumPy's own writing says "N requested and M written" where the disk is full; Python's says so.
+    content = io.BytesIO()
+    np.save(content, np.concatenate(parts), allow_pickle=False)
+    with replacing(run / FILE) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def read(run: Path) -> Sides | None:

@@ -289,8 +289,8 @@ def test_workers_that_cannot_start_end_their_chief_with_the_reason(place, proces
 
 
 FULL_DISK = """
-mount -t tmpfs -o size=1m tmpfs "$1" || exit 99
-head -c 850k /dev/zero > "$1/ballast"
+mount -t tmpfs -o size=4m tmpfs "$1" || exit 99
+head -c 3400k /dev/zero > "$1/ballast"
 "$2" -m kerascnn tune --study "$3" --dir "$1/study" ; full=$?
 echo "== full: $full"
 rm "$1/ballast"
@@ -307,7 +307,7 @@ mkdir "$4" && cp -r "$1/study" "$4"
     reason="needs a file system of its own, which this machine doesn't allow",
 )
 def test_a_full_disk_ends_the_search_in_words_and_loses_nothing(place, tmp_path):
-    """A real file system of 1 MB: full in the middle of a search; freed, the search goes on."""
+    """A real file system of 4 MB: full in the middle of a search; freed, the search goes on."""
     study, _, _ = place(trials=12)
     study.write_text("keep = 12\n" + study.read_text())
     (disk := tmp_path / "disk").mkdir()
