@@ -1,14 +1,29 @@
 """The errors a user can meet: what was expected, what was received, what to do."""
 
 
+LONGEST_MESSAGE = 4000  # signs; none of ours comes near, but what a stranger's file holds may
+
+
 class KerascnnError(Exception):
     """Base of all errors that kerascnn raises on purpose; the command line prints them plainly.
+
+    A message repeats what was received, which may be all of a stranger's file: a longer one than
+    `LONGEST_MESSAGE` is shown without its middle, since it begins with the file and ends with what
+    to do.
 
     Attributes:
         exit_status: of a command that ends with this error.
     """
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        said = super().__str__()
+        left_out = len(said) - LONGEST_MESSAGE
+        if left_out <= 0:
+            return said
+        half = LONGEST_MESSAGE // 2
+        return f"{said[:half]} [{left_out:,} signs left out] {said[-half:]}"
 
 
 class UnknownNameError(KerascnnError, LookupError):
