@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from kerascnn.registry import get as get
     from kerascnn.registry import list_architectures as list_architectures
     from kerascnn.registry import register as register
+    from kerascnn.runs.run import Run as Run
     from kerascnn.saving import load_model as load_model
     from kerascnn.space import Param as Param
     from kerascnn.space import Range as Range
     from kerascnn.space import Space as Space
-    from kerascnn.training.run import Run as Run
     from kerascnn.training.trainer import resume as resume
     from kerascnn.training.trainer import train as train
 
@@ -55,7 +55,7 @@ _PUBLIC = {
     "list_architectures": "kerascnn.registry",
     "register": "kerascnn.registry",
     "load_model": "kerascnn.saving",
-    "Run": "kerascnn.training.run",
+    "Run": "kerascnn.runs.run",
     "resume": "kerascnn.training.trainer",
     "train": "kerascnn.training.trainer",
 }

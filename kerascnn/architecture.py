@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import keras
 
     from kerascnn.cost import Cost
-    from kerascnn.training.recipes import Recipe
+    from kerascnn.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import rich.console
 from rich.segment import Segment
+from rich.text import Text
 
 from kerascnn.words import printable
 
@@ -34,3 +35,8 @@ class Console(rich.console.Console):
 
 def _harmless(text: str) -> str:
     return "".join(sign if sign in "\n\t" else printable(sign) for sign in text)
+
+
+def sayer(console: Console) -> Callable[[str], None]:
+    """Prints lines as they are: a path may look like Rich's markup, or like an emoji's `:ok:`."""
+    return lambda line: console.print(Text(line), soft_wrap=True)

@@ -1,6 +1,5 @@
 """The errors a user can meet: what was expected, what was received, what to do."""
 
-
 LONGEST_MESSAGE = 4000  # signs; none of ours comes near, but what a stranger's file holds may
 
 

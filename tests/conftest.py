@@ -27,7 +27,7 @@ def facts():
 @pytest.fixture(scope="session")
 def two_devices():
     """One MirroredStrategy over two logical CPUs, shared: a second strategy object breaks fit."""
-    from kerascnn.training import strategies
+    from kerascnn.distribution import strategies
 
     return strategies.resolve("mirrored:2")
 
@@ -82,7 +82,7 @@ def photos(draw, tmp_path_factory):
 def striped_run(photos, tmp_path_factory):
     """A run that knows the classes of `photos`, and makes no mistake on others of them."""
     import kerascnn
-    from kerascnn.training.recipes import Recipe
+    from kerascnn.recipes.recipe import Recipe
 
     return kerascnn.train(
         "lenet5",

@@ -23,7 +23,7 @@ from kerascnn.applications.zfnet import _TinyZFNet
 from kerascnn.architecture import Architecture, Card
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.layers import AveragePooling, GridPooling, GroupedConv2D, MaxPooling
-from kerascnn.training.recipes import Augmentation, Protocol, Recipe
+from kerascnn.recipes.recipe import Augmentation, Protocol, Recipe
 
 # Every family, and among them every layer whose arithmetic depends on where the channels are.
 FAMILIES = {

@@ -26,8 +26,8 @@ from kerascnn.applications import common, inception
 from kerascnn.applications.common import ConvUnit, result
 from kerascnn.applications.googlenet import GoogLeNet
 from kerascnn.architecture import Architecture, Card, Preprocessing
+from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Space
-from kerascnn.training.recipes import Augmentation, Recipe
 
 
 class Module(NamedTuple):

@@ -13,8 +13,8 @@ from keras import layers
 
 from kerascnn import blocks
 from kerascnn.architecture import Card, Preprocessing, Result
+from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Rule
-from kerascnn.training.recipes import Augmentation, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,8 @@ from kerascnn import blocks
 from kerascnn.applications import common, inception
 from kerascnn.applications.common import ConvUnit, result
 from kerascnn.architecture import Architecture, Card, Preprocessing
+from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Space
-from kerascnn.training.recipes import Augmentation, Recipe
 
 
 class Widths(NamedTuple):

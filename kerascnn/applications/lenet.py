@@ -32,8 +32,8 @@ from kerascnn.applications.lenet_layers import (
     scaled_tanh,
 )
 from kerascnn.architecture import Architecture, Card, Preprocessing
+from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Space
-from kerascnn.training.recipes import Augmentation, Recipe
 
 
 def build_1998(x: Any) -> Any:

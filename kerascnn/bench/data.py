@@ -100,8 +100,8 @@ def ours(folder: str) -> Step:
     import tensorflow as tf
 
     from kerascnn.data import load
-    from kerascnn.training.augmentation import augment, crops
-    from kerascnn.training.recipes import Augmentation
+    from kerascnn.data.augmentation import augment, crops
+    from kerascnn.recipes.recipe import Augmentation
 
     size, canvas = (CROP, CROP), (CANVAS, CANVAS)
     shape = (*canvas, 3)

@@ -146,7 +146,7 @@ def settle(model: keras.Model, images: np.ndarray) -> None:
 @functools.cache
 def two_replicas() -> Any:
     """The process's strategy on two replicas, or the StrategyError that says why there is none."""
-    from kerascnn.training import strategies
+    from kerascnn.distribution import strategies
 
     try:
         return strategies.resolve("mirrored:2")

@@ -10,7 +10,7 @@ import typer
 
 EVENTS = "*.tfevents.*"  # TensorBoard's own pattern for its files
 RELOAD_SECONDS = 5.0
-# The dashboard with the layout that training wrote, see kerascnn/training/board.py. Its default
+# The dashboard with the layout that training wrote, see kerascnn/watching/board.py. Its default
 # smoothing would move the curves of a few epochs away from their values.
 FIRST = "#custom_scalars&_smoothingWeight=0"
 

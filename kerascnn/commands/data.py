@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kerascnn.console import Console
     from kerascnn.data.checking import Example, Report
     from kerascnn.data.images import Shape
-    from kerascnn.training.recipes import Recipe
+    from kerascnn.recipes.recipe import Recipe
 
 SHOWN = 10  # lines of a kind
 FEW_CLASSES = 20  # are all shown
@@ -227,7 +227,7 @@ def preview(
     """Draw training images as a recipe changes them in the first three epochs."""
     from kerascnn.commands.options import parse_shape
     from kerascnn.console import Console
-    from kerascnn.training.recipes import Augmentation
+    from kerascnn.recipes.recipe import Augmentation
 
     chosen, native = _recipe(name, recipe)
     augmentation = chosen.augmentation
@@ -239,8 +239,8 @@ def preview(
 
     from kerascnn.data import images as pixels
     from kerascnn.data import load
-    from kerascnn.training import pictures
-    from kerascnn.training.augmentation import augment, with_components
+    from kerascnn.data.augmentation import augment, with_components
+    from kerascnn.watching import pictures
 
     console = Console(stderr=json)
 
@@ -297,8 +297,8 @@ def _recipe(name: str | None, recipe: str | None) -> tuple[Recipe, Shape]:
     """
     from kerascnn import registry
     from kerascnn.errors import ArgumentError
-    from kerascnn.training import recipe_book
-    from kerascnn.training.recipes import Recipe
+    from kerascnn.recipes import book as recipe_book
+    from kerascnn.recipes.recipe import Recipe
 
     if not (name or recipe):
         raise ArgumentError(

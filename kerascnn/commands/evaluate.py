@@ -11,8 +11,8 @@ from kerascnn.errors import ArgumentError
 from kerascnn.words import printable
 
 if TYPE_CHECKING:
-    from kerascnn.training.recipes import Protocol
-    from kerascnn.training.run import Run
+    from kerascnn.recipes.recipe import Protocol
+    from kerascnn.runs.run import Run
 
 
 def evaluate(
@@ -54,7 +54,7 @@ def evaluate(
     further options each image is shown once, its middle, as during training.
     """
     from kerascnn.commands import figures
-    from kerascnn.training.run import Run
+    from kerascnn.runs.run import Run
 
     def note(line: str) -> None:
         typer.echo(printable(line), err=json)
@@ -84,9 +84,9 @@ def _protocol(
     Raises:
         ArgumentError, UnknownNameError: an option is illegal.
     """
-    from kerascnn.training import recipe_book
-    from kerascnn.training.config import recipe_from
-    from kerascnn.training.recipes import Recipe
+    from kerascnn.recipes import book as recipe_book
+    from kerascnn.recipes.recipe import Recipe
+    from kerascnn.runs.config import recipe_from
 
     if name == "run":
         recipe = recipe_from(run.config["recipe"])
@@ -114,7 +114,7 @@ def _lengths(text: str, side: int) -> tuple[float, ...]:
 
 def _described(protocol: Protocol, side: int) -> str:
     """Nothing for the middle of each image, as during training."""
-    from kerascnn.training.recipes import Protocol
+    from kerascnn.recipes.recipe import Protocol
 
     if protocol == Protocol():
         return ""

@@ -27,7 +27,7 @@ def export(
     from kerascnn.errors import ArgumentError
 
     if path := run_directory(model):
-        from kerascnn.training.run import Run
+        from kerascnn.runs.run import Run
 
         if weights or input_shape or classes or set_:
             raise ArgumentError(

@@ -126,7 +126,7 @@ def save(found: Found, path: Path) -> None:
             f"--save {path}: a picture of {len(found['classes']):,} classes can't be read. "
             "Save NAME.csv, which has the figures of each class."
         )
-    from kerascnn.training import pictures
+    from kerascnn.watching import pictures
 
     names = [printable(one["name"]) for one in found["classes"]]
     pictures.confusion(np.array(found["confusion"]), names).savefig(path)

@@ -67,7 +67,7 @@ def info(
 def _open(path: Path) -> tuple[Architecture | None, Any, dict[str, Any]]:
     """The architecture, the trained model, and what is worth knowing of a run."""
     from kerascnn import registry
-    from kerascnn.training.run import Run
+    from kerascnn.runs.run import Run
 
     run = Run.open(path)
     model, config = run.model(), run.config

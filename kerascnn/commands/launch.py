@@ -32,9 +32,8 @@ def launch_(
     """
     import os
 
-    from kerascnn.console import Console
-    from kerascnn.training.launching import restart_command, run_job
-    from kerascnn.training.messages import sayer
+    from kerascnn.console import Console, sayer
+    from kerascnn.distribution.launching import restart_command, run_job
 
     command, run = _with_run(command)
     say = sayer(Console(stderr=True))
@@ -65,7 +64,7 @@ def _with_run(command: list[str]) -> tuple[list[str], Path]:
     told = _parsed(command[1:])
     strategy = told["strategy"]
     if earlier := told["resume"] or told["config"]:
-        from kerascnn.training.run import Run
+        from kerascnn.runs.run import Run
 
         run = Run.open(earlier.parent if earlier.is_file() else earlier)
         strategy = run.config["strategy"]
@@ -78,7 +77,7 @@ def _with_run(command: list[str]) -> tuple[list[str], Path]:
         return command, Path(told["resume"])
     if told["run"] is not None:
         return command, Path(told["run"])
-    from kerascnn.training.config import default_path
+    from kerascnn.runs.config import default_path
 
     new = default_path(told["name"] or "again", told["data"])
     return [*command, "--run", str(new)], new

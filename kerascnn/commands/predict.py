@@ -45,7 +45,7 @@ def predict(
     from kerascnn.commands import predictions
     from kerascnn.runs.files import Files
     from kerascnn.runs.matching import class_names
-    from kerascnn.training.run import Run
+    from kerascnn.runs.run import Run
 
     found = Run.open(run)
     names = class_names(found.config)

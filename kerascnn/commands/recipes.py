@@ -11,7 +11,7 @@ from kerascnn.errors import ArgumentError
 
 if TYPE_CHECKING:
     from kerascnn.console import Console
-    from kerascnn.training.recipes import Augmentation, Protocol, Recipe
+    from kerascnn.recipes.recipe import Augmentation, Protocol, Recipe
 
 
 def recipes(
@@ -24,7 +24,7 @@ def recipes(
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """List the recipes of `kerascnn train --recipe`, or show everything about one."""
-    from kerascnn.training import recipe_book
+    from kerascnn.recipes import book as recipe_book
 
     if network:
         name, chosen = _for_network(name, network)
@@ -51,14 +51,14 @@ def _for_network(name: str | None, network: str) -> tuple[str, dict[str, Recipe]
         UnknownNameError, ArgumentError: a name is wrong.
     """
     from kerascnn import registry
-    from kerascnn.training import recipe_book
+    from kerascnn.recipes import book as recipe_book
 
     recipe = recipe_book.choose(name, registry.get(network))
     return recipe.name, {recipe.name: recipe}
 
 
 def _refuse_without_network(name: str | None) -> None:
-    from kerascnn.training import recipe_book
+    from kerascnn.recipes import book as recipe_book
 
     if name in (recipe_book.SMALL, recipe_book.PAPER):
         raise ArgumentError(
@@ -68,7 +68,7 @@ def _refuse_without_network(name: str | None) -> None:
 
 
 def _as_dict(recipe: Recipe) -> dict[str, Any]:
-    from kerascnn.training.config import plain
+    from kerascnn.runs.config import plain
 
     return plain(recipe)
 
@@ -110,7 +110,7 @@ def _details(name: str, recipe: Recipe, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from kerascnn.training import recipe_book
+    from kerascnn.recipes import book as recipe_book
 
     console.print(f"[bold]{name}[/]")
     if recipe.network and name != recipe_book.SMALL:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from kerascnn.console import Console
-    from kerascnn.training.run import Run
+    from kerascnn.runs.run import Run
 
 FINISHED, INTERRUPTED, RUNNING, DEAD = "finished", "interrupted", "running", "dead"
 DAMAGED = "damaged"
@@ -155,7 +155,7 @@ def _directories(root: Path) -> Iterator[Path]:
 
 def _row(path: Path, root: Path) -> Row:
     """What is known of a run; never raises."""
-    from kerascnn.training.run import Run
+    from kerascnn.runs.run import Run
 
     name = path.relative_to(root).as_posix() if path != root else str(path)
     try:
@@ -167,7 +167,7 @@ def _row(path: Path, root: Path) -> Row:
 
 
 def _read(run: Run, name: str) -> Row:
-    from kerascnn.training.directory import is_alive
+    from kerascnn.runs.directory import is_alive
 
     config, history = run.config, run.history
     metrics = run.metrics if (run.path / "metrics.json").is_file() else {}
@@ -316,7 +316,7 @@ def diff(
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Show what differs between two runs: settings, versions, data, and results."""
-    from kerascnn.training.run import Run
+    from kerascnn.runs.run import Run
 
     pair = Run.open(first), Run.open(second)
     settings = _differences(*(_settings(run) for run in pair))

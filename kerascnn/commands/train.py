@@ -14,12 +14,12 @@ from kerascnn.errors import ArgumentError
 
 if TYPE_CHECKING:
     from kerascnn.architecture import Architecture
-    from kerascnn.training.recipes import Recipe
+    from kerascnn.recipes.recipe import Recipe
 
 
 def complete_recipe(incomplete: str) -> list[str]:
     """Names for the shell."""
-    from kerascnn.training import recipe_book
+    from kerascnn.recipes import book as recipe_book
 
     known = (recipe_book.SMALL, recipe_book.PAPER, *recipe_book.names())
     return [name for name in known if name.startswith(incomplete)]
@@ -133,7 +133,7 @@ def train(
         config = _trial(from_trial)
     _refuse_ignored(context, resume, config)
     from kerascnn import registry
-    from kerascnn.training import recipe_book
+    from kerascnn.recipes import book as recipe_book
 
     # Before TensorFlow is loaded: a misspelt name is answered at once.
     changes = {
@@ -161,7 +161,8 @@ def train(
     traced = parse_steps(profile) if profile else None
 
     from kerascnn.console import Console
-    from kerascnn.training import strategies, trainer
+    from kerascnn.distribution import strategies
+    from kerascnn.training import trainer
 
     console = Console(stderr=json)
     if resume is not None:
@@ -217,7 +218,7 @@ def _recipe(
     Raises:
         UnknownNameError, ArgumentError: a name, a field or a value is wrong.
     """
-    from kerascnn.training import recipe_book
+    from kerascnn.recipes import book as recipe_book
 
     base = recipe_book.choose(choice, network)
     given = {key: value for key, value in changes.items() if value is not None}
@@ -236,7 +237,7 @@ def _recipe(
 
 def _names_a_batch(recipe: str | None, assignments: list[str]) -> bool:
     """Whether the user says how large a batch is; a file of a recipe is the user's, too."""
-    from kerascnn.training import recipe_book
+    from kerascnn.recipes import book as recipe_book
 
     return _is_set("batch_size", assignments) or str(recipe).endswith(recipe_book.SUFFIXES)
 

@@ -1,1 +1,1 @@
-"""One training on several devices and machines."""
+"""Strategies, workers, launching, watchdog, signals."""

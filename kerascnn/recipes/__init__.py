@@ -1,1 +1,1 @@
-"""How networks are trained, as data."""
+"""How the papers trained: recipe, book, papers, losses."""

@@ -80,7 +80,7 @@ def known(text: str, architecture: str | None) -> Loss | None:
 
 def _installed(architecture: str | None) -> Iterator[Loss | str | None]:
     """Of the architecture, then of all installed recipes; broken plugins have none."""
-    from kerascnn.training import recipe_book
+    from kerascnn.recipes import book as recipe_book
 
     if architecture in registry.list_architectures():
         recipe = registry.get(str(architecture)).recipe

@@ -1,1 +1,1 @@
-"""What can be done with a run: evaluation on any data, prediction of any files."""
+"""A run directory: its config, checkpoints, evaluation, protocols."""

@@ -15,9 +15,9 @@ from kerascnn.data import Dataset, Split, load
 from kerascnn.data.dataset import joined
 from kerascnn.errors import ArgumentError, DataError, UnknownNameError
 from kerascnn.runs import sides
+from kerascnn.runs.inference import canvas_shape, load_for
+from kerascnn.runs.run import Run
 from kerascnn.runs.sides import SPLITS, Changes, Sides
-from kerascnn.training.inference import canvas_shape, load_for
-from kerascnn.training.run import Run
 from kerascnn.words import counted
 
 ALL = "all"

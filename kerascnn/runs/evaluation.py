@@ -13,21 +13,20 @@ from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError
 from kerascnn.heads import scores_of
 from kerascnn.recipes import losses
-from kerascnn.runs import measures, sides
+from kerascnn.recipes.recipe import Protocol, Recipe
+from kerascnn.runs import measures, protocols, sides
 from kerascnn.runs.choosing import Chosen, choose
-from kerascnn.runs.matching import class_names, match
-from kerascnn.runs.measures import Answers
-from kerascnn.training import protocols
-from kerascnn.training.config import plain, recipe_from
-from kerascnn.training.inference import (
+from kerascnn.runs.config import plain, recipe_from
+from kerascnn.runs.inference import (
     outputs,
     preparation,
     preprocess_with,
     readable_errors,
 )
+from kerascnn.runs.matching import class_names, match
+from kerascnn.runs.measures import Answers
+from kerascnn.runs.run import Run
 from kerascnn.training.optimizers import make_loss
-from kerascnn.training.recipes import Protocol, Recipe
-from kerascnn.training.run import Run
 from kerascnn.words import counted, listed
 
 TOP = 5  # top-5 errors are reported where there are more than five classes

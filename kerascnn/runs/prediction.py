@@ -18,9 +18,9 @@ from kerascnn.data.arguments import common
 from kerascnn.data.images import Reading, Shape
 from kerascnn.errors import DataError
 from kerascnn.runs.files import Found
+from kerascnn.runs.inference import FEW, canvas_shape, forward, preparation
 from kerascnn.runs.measures import require_numbers
-from kerascnn.training.inference import FEW, canvas_shape, forward, preparation
-from kerascnn.training.run import Run
+from kerascnn.runs.run import Run
 
 BATCH = 32
 AHEAD = 2  # batches that are read while one is looked at

@@ -20,7 +20,7 @@ from kerascnn.data import Dataset, Split
 from kerascnn.data.index import Names
 from kerascnn.errors import RunError
 from kerascnn.files import open_regular
-from kerascnn.training.files import replacing
+from kerascnn.writing import replacing
 
 FILE = "images.npy"
 SPLITS = ("train", "validation", "test")

@@ -1,1 +1,1 @@
-"""Training: recipes, strategies, the run directory and its callbacks."""
+"""Training: trainer, assembly, loop, engine, batches, optimizers."""

@@ -10,17 +10,18 @@ import keras
 import tensorflow as tf
 
 from kerascnn.architecture import Architecture
-from kerascnn.console import Console
+from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset
+from kerascnn.distribution import strategies
+from kerascnn.distribution.workers import Workers
 from kerascnn.heads import scores_of
-from kerascnn.training import recipe_book, strategies
-from kerascnn.training.config import recipe_from, tupled
+from kerascnn.recipes import book as recipe_book
+from kerascnn.recipes.recipe import Recipe
+from kerascnn.runs.config import recipe_from, tupled
+from kerascnn.runs.run import Run
 from kerascnn.training.engine import Engine
 from kerascnn.training.loop import Training, trainable
-from kerascnn.training.messages import sayer
 from kerascnn.training.optimizers import make_loss, make_optimizer
-from kerascnn.training.recipes import Recipe
-from kerascnn.training.run import Run
 from kerascnn.training.settings import (
     batching,
     class_weights,
@@ -29,7 +30,6 @@ from kerascnn.training.settings import (
     use_jit,
 )
 from kerascnn.training.starting import start
-from kerascnn.training.workers import Workers
 from kerascnn.words import counted
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import tensorflow as tf
 
 from kerascnn.data import Dataset, Split
-from kerascnn.training.augmentation import augment, crops
-from kerascnn.training.checkpoints import Position
+from kerascnn.data.augmentation import augment, crops
+from kerascnn.distribution.workers import Workers
+from kerascnn.recipes.recipe import Recipe
+from kerascnn.runs.checkpoints import Position
+from kerascnn.runs.inference import preparation
 from kerascnn.training.engine import Engine, filled
-from kerascnn.training.inference import preparation
-from kerascnn.training.recipes import Recipe
 from kerascnn.training.settings import Batching
-from kerascnn.training.workers import Workers
 
 
 def training_batches(

@@ -10,17 +10,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerascnn.console import sayer
 from kerascnn.data import Split
+from kerascnn.distribution import strategies
 from kerascnn.errors import ArgumentError
-from kerascnn.training import strategies
+from kerascnn.recipes.recipe import MEASURES, Recipe, monitored
+from kerascnn.runs.inference import preparation
 from kerascnn.training.batches import evaluation_batch
-from kerascnn.training.board import Judged, TensorBoardLogs
-from kerascnn.training.inference import preparation
-from kerascnn.training.messages import sayer
-from kerascnn.training.profiling import Profiler
-from kerascnn.training.progress import Progress
-from kerascnn.training.recipes import MEASURES, Recipe, monitored
-from kerascnn.training.statistics import Probe
+from kerascnn.watching.board import Judged, TensorBoardLogs
+from kerascnn.watching.profiler import Profiler
+from kerascnn.watching.progress import Progress
+from kerascnn.watching.statistics import Probe
 
 if TYPE_CHECKING:
     from kerascnn.training.loop import Training

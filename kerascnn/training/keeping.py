@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from kerascnn.errors import ArgumentError, DataError
-from kerascnn.training.recipes import KEEP_BEST, Recipe, monitored
+from kerascnn.recipes.recipe import KEEP_BEST, Recipe, monitored
 
 Rows = Sequence[Mapping[str, float]]
 

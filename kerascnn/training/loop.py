@@ -15,27 +15,27 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascnn.console import Console
+from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset
+from kerascnn.distribution import signals, strategies
+from kerascnn.distribution.workers import Workers
 from kerascnn.errors import RunError, TrainingError
+from kerascnn.recipes.recipe import KEEP_BEST, Recipe
+from kerascnn.runs import checkpoints
+from kerascnn.runs.checkpoints import Position
+from kerascnn.runs.directory import alive
+from kerascnn.runs.inference import readable_errors
+from kerascnn.runs.run import Run, write_history
 from kerascnn.training import callbacks as watching
-from kerascnn.training import checkpoints, signals, strategies
 from kerascnn.training.batches import repeated, training_batches
-from kerascnn.training.checkpoints import Position
-from kerascnn.training.directory import alive
 from kerascnn.training.engine import Engine, Totals
-from kerascnn.training.files import replacing, write_json
 from kerascnn.training.freezing import frozen, trunk
-from kerascnn.training.inference import readable_errors
 from kerascnn.training.keeping import NO_MEASURES, Held, best_epoch, need_best, out_of_patience
-from kerascnn.training.messages import sayer
 from kerascnn.training.optimizers import follow_history
-from kerascnn.training.pictures import curves
-from kerascnn.training.recipes import KEEP_BEST, Recipe
-from kerascnn.training.run import Run, write_history
 from kerascnn.training.settings import Batching
-from kerascnn.training.workers import Workers
+from kerascnn.watching.pictures import curves
 from kerascnn.words import counted
+from kerascnn.writing import replacing, write_json
 
 # How long Python leaves the device alone: short enough for a live display, long enough to be free.
 SECONDS_A_CALL = 0.25

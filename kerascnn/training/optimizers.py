@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from kerascnn.errors import ArgumentError
-from kerascnn.training.recipes import Recipe
+from kerascnn.recipes.recipe import Recipe
 
 # With `decay_on="kernels"`: these have no scale that decay could shrink without changing the net.
 NOT_DECAYED = ("bias", "gamma", "beta", "coefficient")

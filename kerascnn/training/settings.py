@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.data import Dataset
+from kerascnn.distribution import strategies
+from kerascnn.distribution.workers import Workers
 from kerascnn.errors import ArgumentError, DataError, StrategyError
-from kerascnn.training import strategies
-from kerascnn.training.recipes import BALANCED, PRECISIONS, Recipe
-from kerascnn.training.workers import Workers
+from kerascnn.recipes.recipe import BALANCED, PRECISIONS, Recipe
 from kerascnn.words import counted
 
 # Updates that an epoch should have, and the batch below which none is made smaller for that: its

@@ -11,8 +11,8 @@ import keras
 
 from kerascnn.architecture import Architecture
 from kerascnn.errors import RunError, WeightsError
+from kerascnn.recipes.recipe import Recipe
 from kerascnn.training.initialization import initialize
-from kerascnn.training.recipes import Recipe
 from kerascnn.weights.loading import load
 from kerascnn.weights.pretrained import load_into
 from kerascnn.weights.readers import require_known

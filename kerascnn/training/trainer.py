@@ -14,17 +14,18 @@ import keras
 
 from kerascnn import registry
 from kerascnn.architecture import Architecture, Preprocessing
-from kerascnn.console import Console
+from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset
+from kerascnn.data.augmentation import with_components
+from kerascnn.distribution import strategies
+from kerascnn.distribution.workers import Workers
 from kerascnn.errors import ArgumentError, DataError, RunError
 from kerascnn.heads import scores_of
+from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes import losses
+from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs import sides
-from kerascnn.training import recipe_book, strategies
-from kerascnn.training.assembly import fit
-from kerascnn.training.augmentation import with_components
-from kerascnn.training.callbacks import check as check_callbacks
-from kerascnn.training.config import (
+from kerascnn.runs.config import (
     check_seed,
     default_path,
     git_state,
@@ -33,13 +34,12 @@ from kerascnn.training.config import (
     tupled,
     versions,
 )
-from kerascnn.training.directory import prepare_directory, refuse_directory
-from kerascnn.training.files import write_json, write_text
-from kerascnn.training.inference import canvas_shape, load_for
+from kerascnn.runs.directory import prepare_directory, refuse_directory
+from kerascnn.runs.inference import canvas_shape, load_for
+from kerascnn.runs.run import Run, load_graph
+from kerascnn.training.assembly import fit
+from kerascnn.training.callbacks import check as check_callbacks
 from kerascnn.training.keeping import require_monitored
-from kerascnn.training.messages import sayer
-from kerascnn.training.recipes import Recipe
-from kerascnn.training.run import Run, load_graph
 from kerascnn.training.settings import (
     PRECISIONS,
     batching,
@@ -49,8 +49,8 @@ from kerascnn.training.settings import (
     refuse_jit,
 )
 from kerascnn.training.starting import described, require_published, require_same
-from kerascnn.training.workers import Workers
 from kerascnn.words import listed
+from kerascnn.writing import write_json, write_text
 
 __all__ = ["PRECISIONS", "repeat", "resume", "sayer", "train"]
 
@@ -100,7 +100,7 @@ def train(
         weights: trained weights to start from: "imagenet", "imagenet:PUBLISHER", a file or a run
             directory; None: the recipe's or the architecture's first weights.
         strategy: "auto", "none", "mirrored", "mirrored:N" or "multiworker"; see
-            `kerascnn.training.strategies.resolve`. On several machines every worker calls this
+            `kerascnn.distribution.strategies.resolve`. On several machines every worker calls this
             alike and has its share of each batch; one of them, the chief, writes.
         precision: "float32", "mixed_bfloat16", "mixed_float16" or "float64".
         jit: compile the step with XLA; default: on a single GPU only, as it is slower on CPUs.

@@ -15,8 +15,8 @@ from kerascnn.cost import Cost
 from kerascnn.data import load
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
+from kerascnn.runs.config import tupled
 from kerascnn.training import trainer
-from kerascnn.training.config import tupled
 
 INCEPTION = {
     "depths": (2, 1),

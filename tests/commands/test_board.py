@@ -16,8 +16,8 @@ import pytest
 
 from kerascnn.commands.board import serve
 from kerascnn.errors import ArgumentError, RunError
-from kerascnn.training.board import LAYOUT, TensorBoardLogs
-from kerascnn.training.statistics import Probe
+from kerascnn.watching.board import LAYOUT, TensorBoardLogs
+from kerascnn.watching.statistics import Probe
 
 
 @pytest.fixture(scope="module")

@@ -141,7 +141,7 @@ def test_many_classes_are_summed_up(tmp_path):
 
 
 def test_preview_shows_the_images_that_training_sees(tmp_path):
-    from kerascnn.training.augmentation import augment
+    from kerascnn.data.augmentation import augment
 
     path = tmp_path / "new" / "preview.png"
     words = ("--for", "lenet5", "--images", 2, "--save", path, "--seed", 5, "--json")

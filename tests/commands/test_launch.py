@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerascnn.distribution.cluster import Cluster
+from kerascnn.distribution.launching import Outcome, free_ports, restart_command, share_gpus
 from kerascnn.errors import ArgumentError, StrategyError, WorkerError
-from kerascnn.training.cluster import Cluster
-from kerascnn.training.launching import Outcome, free_ports, restart_command, share_gpus
 
 KERASCNN = [sys.executable, "-m", "kerascnn"]
 EPOCHS = 30

@@ -15,9 +15,10 @@ from kerascnn.cli import app
 from kerascnn.commands.evaluate import _lengths, _protocol
 from kerascnn.commands.train import _recipe
 from kerascnn.errors import ArgumentError, UnknownNameError
-from kerascnn.training import papers, recipe_book
-from kerascnn.training.config import plain
-from kerascnn.training.recipes import Protocol, Recipe
+from kerascnn.recipes import book as recipe_book
+from kerascnn.recipes import papers
+from kerascnn.recipes.recipe import Protocol, Recipe
+from kerascnn.runs.config import plain
 
 
 def call(*arguments, width=200):

@@ -11,10 +11,10 @@ from PIL import Image
 
 from kerascnn import data
 from kerascnn.data import images, jpeg
+from kerascnn.data.augmentation import augment, crops
 from kerascnn.data.dataset import Crops, ReadSplit
 from kerascnn.errors import DataError
-from kerascnn.training.augmentation import augment, crops
-from kerascnn.training.recipes import Augmentation
+from kerascnn.recipes.recipe import Augmentation
 
 load = functools.partial(data.load, echo=None, validation=0, test=0)
 # How far an image of the fast way may be from Pillow's, in grey levels of 255. The files below

@@ -23,7 +23,7 @@ from typing import Any
 
 from kerascnn import registry
 from kerascnn.commands.options import parse_arguments, parse_shape
-from kerascnn.training.run import Run
+from kerascnn.runs.run import Run
 
 HERE = Path(__file__).parent
 

@@ -12,9 +12,9 @@ from rich.console import Console
 import kerascnn
 from kerascnn.data import load
 from kerascnn.errors import ArgumentError, DataError, RunError, UnknownNameError
+from kerascnn.recipes.recipe import Protocol
 from kerascnn.runs import sides
 from kerascnn.training import trainer
-from kerascnn.training.recipes import Protocol
 
 CLASSES = ["across", "down", "plain"]
 

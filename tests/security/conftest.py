@@ -6,7 +6,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from kerascnn.training.recipes import Recipe
+from kerascnn.recipes.recipe import Recipe
 from kerascnn.training.trainer import train
 
 TRAP = """

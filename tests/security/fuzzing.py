@@ -38,9 +38,10 @@ from PIL import Image
 import kerascnn.layers  # noqa: F401
 from kerascnn.data import images, load
 from kerascnn.errors import KerascnnError
-from kerascnn.training import checkpoints, recipe_book
-from kerascnn.training.recipes import Recipe
-from kerascnn.training.run import Run, load_graph
+from kerascnn.recipes import book as recipe_book
+from kerascnn.recipes.recipe import Recipe
+from kerascnn.runs import checkpoints
+from kerascnn.runs.run import Run, load_graph
 from kerascnn.weights import model_file
 from kerascnn.weights.readers import open_checkpoint
 
@@ -67,7 +68,7 @@ def small_model():
 
 
 def small_config():
-    from kerascnn.training.config import plain
+    from kerascnn.runs.config import plain
 
     return {
         "kerascnn_run": 1,

@@ -14,7 +14,7 @@ import json, os, sys
 address = sys.argv[1]
 os.environ["TF_CONFIG"] = json.dumps(
     {"cluster": {"worker": [address]}, "task": {"type": "worker", "index": 0}})
-from kerascnn.training import strategies
+from kerascnn.distribution import strategies
 strategies.resolve("multiworker")
 print("ready", flush=True)
 sys.stdin.read()

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, KerascnnError, RunError
-from kerascnn.training.run import Run, load_graph
+from kerascnn.runs.run import Run, load_graph
 from kerascnn.training.trainer import repeat, resume
 
 QUIET = Console(quiet=True)
@@ -165,8 +165,8 @@ def test_numbers_of_the_history_are_numbers_of_a_training(copy):
 
 
 def test_a_loss_that_is_no_number_is_written_so_that_it_can_be_read(tmp_path):
-    from kerascnn.training.files import write_json
-    from kerascnn.training.run import read_history, write_history
+    from kerascnn.runs.run import read_history, write_history
+    from kerascnn.writing import write_json
 
     row = {"epoch": 1, "loss": 1.0, "error": 0.5, "seconds": 2.0, "val_loss": float("inf")}
     write_history(tmp_path / "history.csv", [row])

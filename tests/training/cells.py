@@ -13,14 +13,14 @@ from keras import layers
 
 from kerascnn import blocks
 from kerascnn.data.dataset import ArraySplit
+from kerascnn.distribution import strategies
+from kerascnn.distribution.workers import Workers
 from kerascnn.errors import StrategyError
-from kerascnn.training import strategies
+from kerascnn.recipes.recipe import Recipe
 from kerascnn.training.engine import Engine, filled
 from kerascnn.training.freezing import frozen, trunk
 from kerascnn.training.optimizers import make_loss, make_optimizer
-from kerascnn.training.recipes import Recipe
 from kerascnn.training.settings import in_precision, refuse_jit, refuse_mixed_variables
-from kerascnn.training.workers import Workers
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, size=(67, 8, 8, 3), dtype="uint8")

@@ -13,9 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from kerascnn.architecture import Preprocessing
 from kerascnn.data import load
+from kerascnn.recipes.recipe import Recipe
+from kerascnn.runs.config import plain
 from kerascnn.training import callbacks
-from kerascnn.training.config import plain
-from kerascnn.training.recipes import Recipe
 from kerascnn.training.trainer import train
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from kerascnn.training import strategies
+from kerascnn.distribution import strategies
 from kerascnn.training.engine import Engine, filled
 
 RNG = np.random.default_rng(0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kerascnn.errors import ArgumentError
-from kerascnn.training import papers
+from kerascnn.recipes import papers
 from kerascnn.training.initialization import initialize
 
 

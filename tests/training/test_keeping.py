@@ -18,10 +18,10 @@ from rich.console import Console
 from kerascnn.data import load
 from kerascnn.data.dataset import ArraySplit
 from kerascnn.errors import ArgumentError, DataError
+from kerascnn.recipes.recipe import Recipe, monitored
+from kerascnn.runs.run import Run
 from kerascnn.training import trainer
 from kerascnn.training.keeping import best_epoch, out_of_patience
-from kerascnn.training.recipes import Recipe, monitored
-from kerascnn.training.run import Run
 
 # After three epochs the rate becomes so high that it gets worse.
 RECIPE = Recipe(
@@ -120,7 +120,7 @@ def test_killed_after_its_best_epoch_a_run_resumes_to_the_same_model(best, tmp_p
 CHILD = f"""
 import sys, time, keras
 from kerascnn.training import trainer
-from kerascnn.training.recipes import Augmentation, Protocol, Recipe
+from kerascnn.recipes.recipe import Augmentation, Protocol, Recipe
 
 class Slow(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):

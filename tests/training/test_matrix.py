@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerascnn.training.cluster import Cluster
-from kerascnn.training.launching import free_ports
+from kerascnn.distribution.cluster import Cluster
+from kerascnn.distribution.launching import free_ports
 
 PROGRAM = Path(__file__).with_name("cells.py")
 

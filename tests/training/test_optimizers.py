@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerascnn.training import strategies
+from kerascnn.distribution import strategies
+from kerascnn.recipes.recipe import Recipe
 from kerascnn.training.engine import Engine
 from kerascnn.training.optimizers import (
     follow_history,
@@ -14,7 +15,6 @@ from kerascnn.training.optimizers import (
     make_schedule,
     plateau_scale,
 )
-from kerascnn.training.recipes import Recipe
 
 RATE, DECAY = 0.1, 0.05
 

@@ -11,8 +11,9 @@ from rich.console import Console
 from kerascnn import registry
 from kerascnn.data import load
 from kerascnn.errors import ArgumentError, RunError, WeightsError
-from kerascnn.training import papers, trainer
-from kerascnn.training.recipes import Augmentation, Recipe
+from kerascnn.recipes import papers
+from kerascnn.recipes.recipe import Augmentation, Recipe
+from kerascnn.training import trainer
 from kerascnn.training.starting import described, start
 
 # AlexNet's recipe with every part that has a state or depends on the history, made short.

@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from kerascnn import registry
-from kerascnn.training import papers, trainer
-from kerascnn.training.recipes import Recipe
+from kerascnn.recipes import papers
+from kerascnn.recipes.recipe import Recipe
+from kerascnn.training import trainer
 from kerascnn.training.settings import fitted, in_precision
 
 # One for each way in which a head is made.

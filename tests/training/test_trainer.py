@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 import kerascnn
+from kerascnn.distribution import signals
 from kerascnn.errors import (
     ArgumentError,
     DataError,
@@ -24,10 +25,11 @@ from kerascnn.errors import (
     StrategyError,
     TrainingError,
 )
-from kerascnn.training import checkpoints, signals, trainer
-from kerascnn.training.directory import is_alive
-from kerascnn.training.recipes import Augmentation, Recipe
-from kerascnn.training.run import Run
+from kerascnn.recipes.recipe import Augmentation, Recipe
+from kerascnn.runs import checkpoints
+from kerascnn.runs.directory import is_alive
+from kerascnn.runs.run import Run
+from kerascnn.training import trainer
 
 # Dropout and augmentation are in it, because their random states are what resuming forgets.
 RECIPE = Recipe(
@@ -176,7 +178,7 @@ def test_a_killed_process_resumes_bit_for_bit(finished, tmp_path):
 CHILD = f"""
 import sys, time, keras
 from kerascnn.training import trainer
-from kerascnn.training.recipes import Augmentation, Protocol, Recipe
+from kerascnn.recipes.recipe import Augmentation, Protocol, Recipe
 
 class Slow(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):

@@ -12,9 +12,9 @@ from rich.console import Console
 from kerascnn.data import load
 from kerascnn.data.dataset import ArraySplit
 from kerascnn.errors import ArgumentError
+from kerascnn.recipes.recipe import Recipe
 from kerascnn.training import trainer
 from kerascnn.training.engine import Engine
-from kerascnn.training.recipes import Recipe
 from kerascnn.training.settings import class_weights
 
 LABELS = np.repeat([0, 1, 3], [60, 10, 5])  # nothing of class 2

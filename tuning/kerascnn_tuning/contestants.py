@@ -22,7 +22,7 @@ import numpy as np
 from kerascnn.console import Console
 from kerascnn.data import Dataset, load
 from kerascnn.errors import KerascnnError
-from kerascnn.training.recipes import Recipe
+from kerascnn.recipes.recipe import Recipe
 from kerascnn_tuning.internals import TrialStatus
 from kerascnn_tuning.oracles import make_oracle
 from kerascnn_tuning.plan import Plan

@@ -30,18 +30,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascnn.console import Console
+from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset
 from kerascnn.data.dataset import ArraySplit, joined
+from kerascnn.distribution import strategies
 from kerascnn.errors import ArgumentError
+from kerascnn.recipes.recipe import Recipe
+from kerascnn.runs.config import plain
+from kerascnn.runs.run import Run
 from kerascnn.space import Param, Range
-from kerascnn.training import strategies, trainer
-from kerascnn.training.config import plain
-from kerascnn.training.files import write_json, write_text
-from kerascnn.training.messages import sayer
-from kerascnn.training.recipes import Recipe
-from kerascnn.training.run import Run
+from kerascnn.training import trainer
 from kerascnn.words import counted
+from kerascnn.writing import write_json, write_text
 from kerascnn_tuning.errors import StudyError
 from kerascnn_tuning.problem import Configuration, Problem, joint_space, narrowed
 from kerascnn_tuning.searching import load_data

@@ -18,7 +18,7 @@ from typing import Any
 
 import keras_tuner
 
-from kerascnn.training.files import write_json
+from kerascnn.writing import write_json
 from kerascnn_tuning.errors import SearchError, StudyError
 from kerascnn_tuning.internals import MetricsTracker, Trial, TrialStatus, unlocking
 from kerascnn_tuning.problem import Problem

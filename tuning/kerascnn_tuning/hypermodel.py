@@ -12,8 +12,8 @@ import keras
 import keras_tuner
 
 from kerascnn.errors import ArgumentError
+from kerascnn.recipes.recipe import Recipe
 from kerascnn.training.optimizers import make_optimizer
-from kerascnn.training.recipes import Recipe
 from kerascnn_tuning.losses import LabelAccuracy, LabelLoss
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem, register

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from kerascnn.errors import KerascnnError
-from kerascnn.training.config import plain, versions
+from kerascnn.runs.config import plain, versions
 from kerascnn_tuning.problem import Problem
 
 if TYPE_CHECKING:

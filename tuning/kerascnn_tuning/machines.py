@@ -12,10 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from kerascnn.console import Console
+from kerascnn.console import Console, sayer
+from kerascnn.distribution import strategies
 from kerascnn.errors import KerascnnError
-from kerascnn.training import strategies
-from kerascnn.training.messages import sayer
 from kerascnn_tuning import warm_start
 from kerascnn_tuning.display import Display
 from kerascnn_tuning.errors import CannotStartError, SearchError

@@ -15,7 +15,7 @@ from typing import Any
 from kerascnn import registry
 from kerascnn.errors import ArgumentError, UnknownNameError
 from kerascnn.files import read_toml, shortened
-from kerascnn.training.recipes import OPTIMIZERS, Recipe
+from kerascnn.recipes.recipe import OPTIMIZERS, Recipe
 
 PRUNINGS = ("none", "median")
 TUNERS = ("random", "bayesian", "hyperband", "grid", "optuna")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from kerascnn import registry
 from kerascnn.architecture import Architecture
 from kerascnn.errors import ArgumentError, KerascnnError
+from kerascnn.recipes.recipe import Recipe
 from kerascnn.space import Param, Range, Space
-from kerascnn.training.recipes import Recipe
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.rates import own_names, settled, with_own_rates
 

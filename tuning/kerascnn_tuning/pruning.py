@@ -20,8 +20,8 @@ from typing import Any
 import keras
 
 from kerascnn.errors import ArgumentError
-from kerascnn.training.files import write_json
-from kerascnn.training.run import read_history
+from kerascnn.runs.run import read_history
+from kerascnn.writing import write_json
 from kerascnn_tuning.internals import TrialStatus
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.study import PRUNED_AT, PRUNED_FILE, read_json, trial_files, usable

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn.errors import ArgumentError
+from kerascnn.recipes.recipe import OPTIMIZERS, Recipe
 from kerascnn.space import Param, Range, Space
-from kerascnn.training.recipes import OPTIMIZERS, Recipe
 from kerascnn_tuning.plan import Plan
 
 RATE = "learning_rate"

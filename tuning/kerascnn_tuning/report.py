@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerascnn.training.files import replacing, write_text
+from kerascnn.writing import replacing, write_text
 from kerascnn_tuning.study import Row, Study
 
 if TYPE_CHECKING:

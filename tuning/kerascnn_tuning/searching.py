@@ -9,11 +9,10 @@ from typing import Any
 
 from rich.text import Text
 
-from kerascnn.console import Console
+from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset, load
+from kerascnn.distribution import strategies
 from kerascnn.errors import ArgumentError
-from kerascnn.training import strategies
-from kerascnn.training.messages import sayer
 from kerascnn_tuning import report, warm_start
 from kerascnn_tuning.display import Display
 from kerascnn_tuning.errors import NO_OPTUNA, SearchError

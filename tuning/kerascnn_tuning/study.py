@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerascnn.errors import KerascnnError
-from kerascnn.training.files import LockedError, locked, write_json
-from kerascnn.training.run import Run
+from kerascnn.runs.run import Run
+from kerascnn.writing import LockedError, locked, write_json
 from kerascnn_tuning.errors import StudyError
 from kerascnn_tuning.identity import described, differences, identity
 from kerascnn_tuning.plan import Plan

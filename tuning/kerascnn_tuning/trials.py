@@ -20,8 +20,8 @@ import tensorflow as tf
 from kerascnn.console import Console
 from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError, KerascnnError
+from kerascnn.runs.run import Run
 from kerascnn.training import trainer
-from kerascnn.training.run import Run
 from kerascnn_tuning import pruning
 from kerascnn_tuning.internals import Trial, TrialStatus
 from kerascnn_tuning.problem import Configuration, Problem

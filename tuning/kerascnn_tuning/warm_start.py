@@ -18,7 +18,7 @@ from typing import Any
 from keras_tuner.engine import hyperparameters as kinds
 
 from kerascnn.data import Dataset
-from kerascnn.training.files import write_json
+from kerascnn.writing import write_json
 from kerascnn_tuning.errors import StudyError
 from kerascnn_tuning.identity import differences, identity
 from kerascnn_tuning.plan import Plan

@@ -29,7 +29,7 @@ from rich.console import Console
 import kerascnn
 from kerascnn.data import load
 from kerascnn.errors import ArgumentError
-from kerascnn.training.run import Run
+from kerascnn.runs.run import Run
 
 QUIET = Console(quiet=True)
 BUDGET = 500

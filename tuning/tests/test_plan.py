@@ -8,7 +8,7 @@ from kerascnn_tuning.problem import Problem, is_searched, joint_space
 
 import kerascnn
 from kerascnn.errors import ArgumentError
-from kerascnn.training.recipes import Recipe
+from kerascnn.recipes.recipe import Recipe
 
 
 def plan(**changes):

@@ -18,8 +18,8 @@ from rich.console import Console
 
 from kerascnn.data import load
 from kerascnn.errors import ArgumentError
+from kerascnn.runs.run import Run
 from kerascnn.training import trainer
-from kerascnn.training.run import Run
 
 QUIET = Console(quiet=True)
 SETTINGS = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from kerascnn import Architecture, Card, Param, Preprocessing, Range, Result, Space, blocks
-from kerascnn.training.recipes import Augmentation, Recipe
+from kerascnn.recipes.recipe import Augmentation, Recipe
 
 
 def build(x: Any, *, widths: tuple[int, ...], kernel: int, activation: str, dropout: float) -> Any:

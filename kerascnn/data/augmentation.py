@@ -1,0 +1,265 @@
+"""Random changes of training images, inside tf.data and for a whole batch at once.
+
+Each image's change is a pure function of (seed, epoch, index of the image): resumed runs, other
+batch sizes and other numbers of workers see the same images. Keras' random layers draw from one
+generator for a batch, so what they do to an image depends on its neighbours; hence these.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kerascnn.data.dataset import Crops, Split
+from kerascnn.data.images import workers
+from kerascnn.data.randaugment import OPERATIONS, blended, contrasted, grey, transformed
+from kerascnn.errors import ArgumentError
+from kerascnn.recipes.recipe import Augmentation
+
+SAMPLE = 500  # images of which the principal components of colour are computed
+
+# Streams of random numbers, of 64 for each seed.
+_TURN, _GROW, _RIGHT, _DOWN, _SLANT, _MIRROR, _LEFT, _TOP, _SIZE, _ASPECT = range(10)
+_JITTER, _LIGHTING, _RANDAUGMENT = 10, 16, 32
+
+
+def augment(
+    images: Any,
+    index: Any,
+    epoch: Any,
+    *,
+    seed: int,
+    augmentation: Augmentation,
+    size: tuple[int, int] | None = None,
+) -> Any:
+    """A crop of each image, turned, mirrored and so on in a single resampling; then its colours.
+
+    Args:
+        images: `[batch, height, width, channels]` of the canvas, uint8 or float in 0..255; pixels
+            that come from outside are 0.
+        index, epoch: int64 `[batch]`, each image's number in its split, and its epoch.
+        seed: the run's seed.
+        augmentation: the largest changes.
+        size: `(height, width)` of the result; default: what the canvas was made for.
+
+    Returns:
+        float32 images `[batch, *size, channels]`.
+
+    Raises:
+        ArgumentError: `lighting` without `components`; see `with_components`.
+    """
+    canvas = images.shape[1:3]
+    size = size or tuple(round(side / augmentation.canvas) for side in canvas)
+    images = tf.cast(images, tf.float32)
+    draw = _Draw(index, epoch, seed)
+    if size != tuple(canvas) or _moves(augmentation):
+        images = transformed(images, _geometry(draw, augmentation, canvas, size), size)
+    for layer in range(augmentation.randaugment):
+        images = _randaugment(images, draw, _RANDAUGMENT + 2 * layer, augmentation.magnitude / 10)
+    return _coloured(images, draw, augmentation)
+
+
+def crops(
+    augmentation: Augmentation, *, seed: int, canvas: tuple[int, int], size: tuple[int, int]
+) -> tuple[Crops | None, Augmentation]:
+    """The part of `augment` that the data can do while reading, and what is left to do.
+
+    Crops on whole pixels, and mirroring; None, if the recipe moves images in other ways.
+    """
+    flip = augmentation.flip
+    left_over = replace(augmentation, canvas=1.0, flip=False)
+    if _moves(left_over) or (size == canvas and not flip) or min(np.subtract(canvas, size)) < 0:
+        return None, augmentation
+
+    def choose(index: Any, epoch: Any) -> tuple[Any, Any, Any]:
+        draw = _Draw(index, epoch, seed)
+        top, left = (
+            tf.cast(_place(draw(stream), side, kept, 0, True), tf.int32)
+            for stream, side, kept in zip((_TOP, _LEFT), canvas, size)
+        )
+        mirrored = draw(_MIRROR) > 0 if flip else tf.zeros_like(top, tf.bool)
+        return top, left, mirrored
+
+    return Crops(size, choose), left_over
+
+
+def central(images: Any, augmentation: Augmentation, size: tuple[int, int]) -> Any:
+    """The middle of each canvas, as evaluation sees it.
+
+    Where training scales the canvas (`resize`), the middle is taken at the mean of its scales, as
+    VGG's single-scale evaluation does.
+
+    Args:
+        images: `[batch, height, width, channels]` of the canvas.
+        augmentation: of the training.
+        size: `(height, width)` of the result.
+
+    Returns:
+        Images `[batch, *size, channels]`: of the same dtype if it is a plain crop, else float32.
+    """
+    height, width = images.shape[1:3]
+    rows, columns = size
+    if augmentation.resize:
+        middle = sum(augmentation.resize) / 2
+        rows, columns = round(height / middle), round(width / middle)
+    rows, columns = min(rows, height), min(columns, width)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    images = images[:, top : top + rows, left : left + columns]
+    return images if (rows, columns) == size else tf.image.resize(images, size, antialias=True)
+
+
+def with_components(augmentation: Augmentation, split: Split) -> Augmentation:
+    """With the principal components of the images' colours, if `lighting` needs them.
+
+    Of the covariance of the channels over all pixels of `SAMPLE` images evenly spread over the
+    split (AlexNet, section 4.1, which takes all images): one row for each eigenvector, times its
+    eigenvalue, for pixels in [0, 1].
+    """
+    if not augmentation.lighting or augmentation.components:
+        return augmentation
+    chosen = np.linspace(0, split.size - 1, min(SAMPLE, split.size)).astype(int)
+    count, total, squares = 0, np.zeros(()), np.zeros(())
+    for image, _ in workers().map(split.example, chosen.tolist()):
+        pixels = image.reshape(-1, image.shape[-1]).astype("float64") / 255
+        count, total, squares = (
+            count + len(pixels),
+            total + pixels.sum(0),
+            squares + pixels.T @ pixels,
+        )
+    mean = total / count
+    variances, vectors = np.linalg.eigh(squares / count - np.outer(mean, mean))
+    rows = (variances * vectors).T[::-1]
+    return replace(augmentation, components=tuple(map(tuple, rows.tolist())))
+
+
+class _Draw:
+    """Numbers in [-1, 1), one for each image in each stream."""
+
+    def __init__(self, index: Any, epoch: Any, seed: int) -> None:
+        self._position = index, epoch, seed
+
+    def __call__(self, stream: int) -> Any:
+        return _uniform(*self._position, stream)
+
+    def between(self, low: float, high: float, stream: int) -> Any:
+        """Uniform in [low, high)."""
+        return low + (high - low) * (self(stream) + 1) / 2
+
+    def normal(self, stream: int) -> Any:
+        """Standard normal."""
+        share = (self(stream) + 1) / 2
+        return tf.math.ndtri(tf.clip_by_value(share, 2.0**-24, 1 - 2.0**-24))
+
+
+def _moves(augmentation: Augmentation) -> bool:
+    fields = ("resize", "area", "pad", "shift", "rotation", "zoom", "shear", "flip")
+    return any(getattr(augmentation, name) for name in fields)
+
+
+def _geometry(draw: _Draw, changes: Augmentation, canvas: Any, size: tuple[int, int]) -> Any:
+    """From a pixel of the result to one of the canvas, `[batch, 2, 3]`.
+
+    A window of the canvas is scaled to the result; within it the image is mirrored, sheared, then
+    turned and scaled, all around the window's centre, and shifted.
+    """
+    height, width = size
+    tall, wide = _window(draw, changes, canvas, size)
+    whole = not (changes.resize or changes.area)  # such crops lie on whole pixels and stay sharp
+    top = _place(draw(_TOP), canvas[0], tall, round(changes.pad * height), whole)
+    left = _place(draw(_LEFT), canvas[1], wide, round(changes.pad * width), whole)
+    down, right = tall / height, wide / width  # canvas pixels in one of the result
+
+    angle = draw(_TURN) * (changes.rotation * math.pi / 180)
+    scale = 1 / (1 + draw(_GROW) * changes.zoom)
+    slant = draw(_SLANT) * changes.shear
+    mirrored = tf.where(draw(_MIRROR) > 0, -1.0, 1.0) if changes.flip else tf.ones_like(scale)
+    cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
+    xx, xy = cos * mirrored * right, (cos * slant - sin) * right
+    yx, yy = sin * mirrored * down, (sin * slant + cos) * down
+    x, y = (width - 1) / 2, (height - 1) / 2
+    dx = left + (wide - 1) / 2 - xx * x - xy * y + draw(_RIGHT) * changes.shift * wide
+    dy = top + (tall - 1) / 2 - yx * x - yy * y + draw(_DOWN) * changes.shift * tall
+    return tf.reshape(tf.stack([xx, xy, dx, yx, yy, dy], axis=1), [-1, 2, 3])
+
+
+def _window(draw: _Draw, changes: Augmentation, canvas: Any, size: tuple[int, int]) -> Any:
+    """Height and width of the crops, in pixels of the canvas, `[batch]` each."""
+    height, width = canvas
+    if changes.area:
+        area = draw.between(*changes.area, _SIZE) * (height * width)
+        low, high = changes.aspect
+        aspect = tf.exp(draw.between(math.log(low), math.log(high), _ASPECT))
+        # A shape that doesn't fit is cut, where others would draw again.
+        return tf.minimum(tf.sqrt(area / aspect), height), tf.minimum(tf.sqrt(area * aspect), width)
+    if changes.resize:
+        side = draw.between(*changes.resize, _SIZE)
+        return height / side, width / side
+    one = tf.ones_like(draw(_SIZE))
+    return min(size[0], height) * one, min(size[1], width) * one
+
+
+def _place(random: Any, side: int, window: Any, pad: int, whole: bool) -> Any:
+    """Where a window begins on a side of the canvas with `pad` zeros around it."""
+    room = side + 2 * pad - window
+    share = (random + 1) / 2
+    return (tf.floor(share * (room + 1)) if whole else share * room) - pad
+
+
+def _coloured(images: Any, draw: _Draw, changes: Augmentation) -> Any:
+    """Brightness, contrast and saturation in this order, then AlexNet's shift of colours."""
+    if changes.brightness:
+        images = blended(images, 0.0, 1 + draw(_JITTER) * changes.brightness)
+    if changes.contrast:
+        images = contrasted(images, 1 + draw(_JITTER + 1) * changes.contrast)
+    if changes.saturation:
+        images = blended(images, grey(images), 1 + draw(_JITTER + 2) * changes.saturation)
+    if not changes.lighting:
+        return images
+    if changes.components is None:
+        raise ArgumentError(
+            "augmentation.lighting needs the principal components of the training images' colours. "
+            "Received: components=None. See kerascnn.data.augmentation.with_components."
+        )
+    count = len(changes.components)
+    strengths = tf.stack([draw.normal(_LIGHTING + i) for i in range(count)], axis=1)
+    shifts = changes.lighting * strengths @ tf.constant(changes.components, tf.float32)
+    return images + 255 * shifts[:, None, None, :]
+
+
+def _randaugment(images: Any, draw: _Draw, stream: int, strength: float) -> Any:
+    """One operation for each image, drawn from all of them (Cubuk et al., 2019, section 3)."""
+    chosen = tf.cast(draw.between(0, len(OPERATIONS), stream), tf.int32)
+    strengths = tf.where(draw(stream + 1) > 0, strength, -strength)
+    positions = tf.dynamic_partition(tf.range(tf.shape(images)[0]), chosen, len(OPERATIONS))
+    parts = [
+        operation(tf.gather(images, where), tf.gather(strengths, where))
+        for operation, where in zip(OPERATIONS, positions)
+    ]
+    return tf.ensure_shape(tf.dynamic_stitch(positions, parts), images.shape)
+
+
+def _uniform(index: Any, epoch: Any, seed: int, stream: int) -> Any:
+    """Numbers in [-1, 1) for each index: a hash, as tf.random has no generator for each example.
+
+    The mixing is that of SplitMix64 (Steele, Lea, Flood, 2014), on wrapping 64-bit integers.
+    """
+    state = (
+        tf.cast(index, tf.int64) * 0x2545F4914F6CDD1D
+        + tf.cast(epoch, tf.int64) * 0x1D8E4E27C47D124F
+    )
+    state += seed * 64 + stream
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        state = tf.bitwise.bitwise_xor(state, _shifted(state, shift))
+        state *= factor - (1 << 64)
+    state = tf.bitwise.bitwise_xor(state, _shifted(state, 31))
+    return tf.cast(_shifted(state, 40), tf.float32) / (1 << 23) - 1
+
+
+def _shifted(state: Any, bits: int) -> Any:
+    """Logical shift to the right of a signed integer."""
+    wide = tf.bitcast(state, tf.uint64)
+    return tf.bitcast(tf.bitwise.right_shift(wide, tf.cast(bits, tf.uint64)), tf.int64)

@@ -1,0 +1,292 @@
+"""What a run's config.json holds, and how it becomes objects again.
+
+The file may come from a stranger: everything is checked here, once, and nothing that it names is
+imported or called.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import re
+import subprocess
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kerascnn import __version__
+from kerascnn.architecture import Preprocessing
+from kerascnn.errors import ArgumentError
+from kerascnn.files import check_printable, shortened
+from kerascnn.recipes import book as recipe_book
+from kerascnn.recipes.losses import path_of
+from kerascnn.recipes.recipe import PRECISIONS, Recipe
+from kerascnn.typed import typed, words
+
+Shape = tuple[int, int, int]
+
+LARGEST_SIDE = 2**14  # of an image, in pixels
+LARGEST_IMAGE = 2**27  # values of one image, over its channels
+MOST_CLASSES = 2**20
+SEEDS = 2**32  # NumPy's generators know no more
+ORDERS = ("RGB", "BGR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """Of a config.json: the registered architecture that was trained.
+
+    Attributes:
+        name: a registered one.
+        arguments: that it was built with.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedOn:
+    """Of a config.json: the images.
+
+    Attributes:
+        source: as `kerascnn.data.load` takes it.
+        fingerprint: of names, shapes and contents.
+        image_shape: `(height, width, channels)` of the canvas; None: the network's input.
+        skip_corrupt: whether unreadable images were left out.
+        sizes: images of each split.
+    """
+
+    source: str
+    fingerprint: str
+    image_shape: Shape | None = None
+    skip_corrupt: bool = False
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartedFrom:
+    """Of a config.json: trained weights.
+
+    Attributes:
+        source: "imagenet", "imagenet:PUBLISHER" or a file.
+        sha256: of the file.
+    """
+
+    source: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What a config.json must hold, and of which types; it may hold more.
+
+    Raises:
+        ArgumentError: a value is out of range, or two contradict each other.
+    """
+
+    kerascnn_run: int
+    name: str
+    architecture: Trained | None
+    input_shape: Shape
+    classes: int
+    preprocessing: Preprocessing
+    data: TrainedOn
+    recipe: Recipe
+    strategy: str
+    precision: str
+    seed: int
+    created: str
+    class_names: tuple[str, ...] = ()
+    weights: StartedFrom | None = None
+    jit: bool | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    git: Mapping[str, Any] | None = None
+    command: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, shape in (("input_shape", self.input_shape), ("image_shape", self.canvas)):
+            legal = all(0 < size <= LARGEST_SIDE for size in shape)
+            _require(legal and math.prod(shape) <= LARGEST_IMAGE, name, "an image's", shape)
+        channels = self.input_shape[2]
+        _require(self.canvas[2] == channels, "image_shape", "with input_shape's channels", channels)
+        _require(self.kerascnn_run == 1, "kerascnn_run", "1", self.kerascnn_run)
+        _require(0 < self.classes <= MOST_CLASSES, "classes", "positive", self.classes)
+        count = len(self.class_names)
+        _require(count in (0, self.classes), "class_names", f"{self.classes} names", count)
+        distinct = len(set(self.class_names)) == count
+        _require(distinct, "class_names", "different from each other", self.class_names)
+        _require(self.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), self.precision)
+        check_seed(self.seed)
+        _check_preprocessing(self.preprocessing, channels)
+        for name, size in self.data.sizes.items():
+            _require(size >= 0, f"data.sizes.{name}", "0 or more", size)
+
+    @property
+    def canvas(self) -> Shape:
+        """`(height, width, channels)` of the images that training was given."""
+        return self.data.image_shape or self.input_shape
+
+
+def check(values: Any) -> None:
+    """Refuse what can't be a run's config.
+
+    Raises:
+        ValueError: what was expected, and what was received.
+    """
+    _built(RunConfig, values, "")
+    check_printable(values, but=("class_names", "command"))
+
+
+def _built(kind: type, values: Any, prefix: str) -> Any:
+    """A declared dataclass from a mapping, every value of the type that the field has."""
+    if not isinstance(values, Mapping):
+        name = prefix.rstrip(".") or "it"
+        raise ArgumentError(f"{name} must be a table. Received: {type(values).__name__}.")
+    if kind is Recipe:
+        return recipe_from(values)
+    hints, found = typing.get_type_hints(kind), {}
+    for one in fields(kind):
+        path = prefix + one.name
+        if one.name not in values:
+            if one.default is MISSING and one.default_factory is MISSING:
+                raise ArgumentError(f"{path} is missing.")
+            continue
+        hint, value = hints[one.name], values[one.name]
+        inner = next((c for c in (hint, *typing.get_args(hint)) if is_dataclass(c)), None)
+        if inner is not None and not (value is None and inner is not hint):
+            found[one.name] = _built(typing.cast(type, inner), value, f"{path}.")
+            continue
+        try:
+            found[one.name] = None if inner is not None else typed(hint, value)
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"{path} must be {words(hint)}. Received: {shortened(value)}."
+            ) from None
+    return kind(**found)
+
+
+def _require(legal: bool, name: str, what: str, value: Any) -> None:
+    if not legal:
+        raise ArgumentError(f"{name} must be {what}. Received: {shortened(value)}.")
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse what can't be a seed.
+
+    Raises:
+        ArgumentError: it says what can.
+    """
+    legal = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < SEEDS
+    _require(legal, "seed", f"a whole number from 0 to {SEEDS - 1:,}", seed)
+
+
+def _check_preprocessing(found: Preprocessing, channels: int) -> None:
+    _require(found.scale != 0, "preprocessing.scale", "other than 0", found.scale)
+    for name in ("mean", "std"):
+        values = getattr(found, name)
+        legal = len(values) in (1, channels) and all(value or name == "mean" for value in values)
+        _require(legal, f"preprocessing.{name}", f"1 or {channels} numbers", values)
+    _require(found.order in ORDERS, "preprocessing.order", " or ".join(ORDERS), found.order)
+
+
+def check_metrics(values: Any) -> None:
+    """Refuse what can't be a run's metrics: errors are shares, figures numbers, counts whole.
+
+    Raises:
+        ValueError: what was expected, and what was received.
+    """
+    if not isinstance(values, Mapping):
+        raise ArgumentError(f"expected a table. Received: {type(values).__name__}.")
+    kinds = {"epochs": int, "trainable_params": int, "train_seconds": float, "interrupted": bool}
+    for name, value in values.items():
+        hint: Any = kinds.get(name)
+        if hint is None and re.search(r"(^|_)(loss|error)$", name):
+            hint = float | None  # a loss that was no number
+        if hint is None:
+            continue
+        try:
+            number = typed(hint, value)
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"{name} must be {words(hint)}. Received: {shortened(value)}."
+            ) from None
+        if number is None:
+            continue
+        _require(not name.endswith("error") or 0 <= number <= 1, name, "from 0 to 1", value)
+        _require(hint not in (int, float) or number >= 0, name, "0 or more", value)
+
+
+def plain(value: Any) -> Any:
+    """A dataclass as JSON can hold it; a class or function by its import path."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if callable(value):
+        return path_of(value)
+    return value
+
+
+def tupled(stored: Mapping[str, Any]) -> Any:
+    """Arguments as Python has them: JSON's lists as tuples."""
+    return {key: _tupled(value) for key, value in stored.items()}
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
+
+
+def preprocessing_from(stored: Mapping[str, Any]) -> Preprocessing:
+    """The preprocessing that a run's config describes."""
+    return Preprocessing(**tupled(stored))
+
+
+def recipe_from(stored: Mapping[str, Any]) -> Recipe:
+    """The recipe that a run's config describes; a loss of its own stays the text that it is.
+
+    Raises:
+        ArgumentError: a field is unknown or illegal.
+    """
+    try:
+        return recipe_book.override(Recipe(), stored)
+    except ArgumentError as error:
+        raise ArgumentError(f"recipe: {error}") from None
+
+
+def default_path(name: str, source: str) -> Path:
+    """`runs/NAME-DATA-TIME`."""
+    label = source.split(":")[0] if ":" in source else source
+    return Path("runs") / f"{name}-{label}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that has a say in the result."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    return {
+        "kerascnn": __version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit and cleanliness of the working directory, if it is a git checkout."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

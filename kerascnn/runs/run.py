@@ -1,0 +1,391 @@
+"""A run: the directory that training leaves behind, and what can be done with it.
+
+config.json     everything needed to do it again
+model.keras     the trained model, with its classifier activation
+metrics.json    final figures
+images.npy      which images were on which side: see kerascnn.runs.sides
+history.csv     one line for each epoch
+curves.png      the same as a picture
+tensorboard/    logs
+checkpoints/    the last two epochs, or the place within one where it was ended, to resume from
+.training       locked while a process trains here
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+import math
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerascnn import registry, tables
+from kerascnn.architecture import Architecture, Preprocessing
+from kerascnn.errors import KerascnnError, RunError, WeightsError
+from kerascnn.files import open_regular, parse_json, read_csv, read_json, read_text, shortened
+from kerascnn.runs import config as config_
+from kerascnn.runs.config import preprocessing_from
+from kerascnn.writing import write_text
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from kerascnn.data import Dataset
+    from kerascnn.recipes.recipe import Protocol
+
+
+LARGEST_PICTURE = 2**21  # bytes of curves.png that a notebook shows
+
+
+@dataclass(frozen=True, init=False)
+class Run:
+    """A run directory.
+
+    Attributes:
+        path: the directory.
+    """
+
+    path: Path
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "path", Path(path))
+
+    def _repr_html_(self) -> str:
+        """The figures and the curves as notebooks show them."""
+        title = f"<b>{html.escape(str(self.path))}</b>"
+        try:
+            config, finished = self.config, self.finished
+            metrics = self.metrics if finished else (self.history or [{}])[-1]
+            rows = [("network", config["name"]), ("data", config["data"]["source"])]
+        except KerascnnError as error:
+            return f"{title}: {html.escape(str(error))}"
+        rows += [(name.replace("_", " "), _figure(name, value)) for name, value in metrics.items()]
+        state = "" if finished else ": training has not come to its end"
+        return title + state + tables.html(("", ""), rows) + self._curves()
+
+    def _curves(self) -> str:
+        path = self.path / "curves.png"
+        if not path.is_file() or path.stat().st_size > LARGEST_PICTURE:
+            return ""
+        picture = base64.b64encode(path.read_bytes()).decode()
+        return f'<img alt="curves" style="max-width:100%" src="data:image/png;base64,{picture}">'
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """The run in a directory.
+
+        Raises:
+            RunError: it isn't a run directory.
+        """
+        run = cls(Path(path))
+        if not run.path.is_dir():
+            raise RunError(f"There is no run directory {run.path}.")
+        if not (run.path / "config.json").is_file():
+            raise RunError(f"{run.path} is no run directory: it has no config.json.")
+        return run
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What was trained on what, and how; checked, see `kerascnn.runs.config.RunConfig`.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        return self._json("config.json", config_.check)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The final figures; `test_error` is a share in [0, 1].
+
+        Raises:
+            RunError: they are damaged, or training has not come to its end.
+        """
+        return self._json("metrics.json", config_.check_metrics)
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One row for each epoch.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        return read_history(self.path / "history.csv")
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end."""
+        return (self.path / "metrics.json").is_file() and not self.metrics.get("interrupted")
+
+    def _json(self, name: str, check: Callable[[Any], None]) -> dict[str, Any]:
+        path = self.path / name
+        if not path.exists():
+            raise RunError(
+                f"The run {self.path} has no {name}: training has not come to its end. "
+                f"Go on with `kerascnn train --resume {self.path}`."
+            )
+        found = read_json(path, error=RunError, inside=self.path)
+        try:
+            check(found)
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {str(error).rstrip('.')}.") from None
+        return found
+
+    def model(self) -> keras.Model:
+        """The trained model.
+
+        Raises:
+            RunError: training has not come to its end, or the file is damaged, or takes other
+                images or knows other classes than config.json says.
+        """
+        config, path = self.config, self.path / "model.keras"
+        self.architecture()  # its module registers its layers
+        model = load_model(path)
+        given, found = model.inputs[0].shape[1:], model.outputs[0].shape[1:]
+        expected = tuple(config["input_shape"]), (config["classes"],)
+        if len(model.inputs) != 1 or (tuple(given), tuple(found)) != expected:
+            raise RunError(
+                f"{path} doesn't fit {self.path / 'config.json'}: expected a model from "
+                f"{expected[0]} to {expected[1]}. Received: one from {given} to {found}."
+            )
+        return model
+
+    def architecture(self) -> Architecture | None:
+        """The registered architecture that was trained; None: a keras.Model of the user's own.
+
+        Raises:
+            RunError: no installed package offers it.
+        """
+        stored = self.config["architecture"]
+        try:
+            return registry.get(stored["name"]) if stored else None
+        except KerascnnError as error:
+            raise RunError(f"{self.path / 'config.json'}: {error}") from error
+
+    def preprocessing(self) -> Preprocessing:
+        """What the model's input was made with."""
+        return preprocessing_from(self.config["preprocessing"])
+
+    def evaluate(
+        self,
+        data: str | Dataset | None = None,
+        *,
+        split: str | None = None,
+        batch_size: int = 256,
+        echo: Callable[[str], None] | None = print,
+        protocol: Protocol | None = None,
+        top: int | None = None,
+    ) -> dict[str, Any]:
+        """Loss, errors and each class's figures, every image counted once.
+
+        Args:
+            data: a source or a Dataset; default: the data the run was trained on. Its classes are
+                the run's where their names are the same, in whatever order; it may lack some.
+            split: "train", "validation", "test" or "all". Of the run's own data that are the images
+                which were on this side when it was trained, as far as they are still there; what
+                has changed is said. Default: "test", without test images "validation" or "train";
+                of another source its own test split, or all of a source without a split.
+            batch_size: images in one step; has no effect on the result.
+            echo: is called with each note: on how another source's images are changed to fit (of
+                the run's own data, training has said it), on what has changed, on images that the
+                run was trained on, and on classes without an image. None: silent.
+            protocol: the views of each image whose predictions are averaged; default: the
+                middle, as in training.
+            top: report how often an image's class is not among so many likeliest; default: 5
+                where there are more classes.
+
+        Returns:
+            A dictionary that JSON can hold:
+
+            - "data", "split", "images", "protocol": what was evaluated, and how;
+            - "trained_on": how many of the images the run was trained on, as far as they have the
+              same name and size, or the same pixels; None: the run is too old to know;
+            - "loss": the training's, averaged over the images; under a protocol of several views,
+              cross-entropy;
+            - "cross_entropy": without label smoothing, in nats;
+            - "error": share of images with a wrong top-1 prediction, in [0, 1], and
+              "top5_error", or with another number;
+            - "classes": of each class, in the run's order, "name", "support" (its images),
+              "predicted" (images taken for it), "precision", "recall" and "f1" in [0, 1]; None
+              where one isn't defined: see `kerascnn.runs.measures.per_class`;
+            - "confusion": how many images of each class (rows) were taken for each (columns);
+              None with more than 1,000 classes.
+
+        Raises:
+            DataError: the data can't be read, has no image of the split, or has images of classes
+                that the run doesn't know.
+            RunError: training has not come to its end, or the model answers with no numbers.
+            ArgumentError: `top` is not below the number of classes, or the protocol doesn't fit.
+        """
+        from kerascnn.runs.evaluation import evaluate_run
+
+        return evaluate_run(
+            self, data, split=split, batch_size=batch_size, echo=echo, protocol=protocol, top=top
+        )
+
+    def predict(self, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
+        """Class probabilities `[batch, classes]` of images `[batch, height, width, channels]`.
+
+        Args:
+            images: pixels in [0, 255] of the network's size and channels, or of the canvas that
+                training cut its crops from, whose middle is taken; preprocessing is done here.
+            batch_size: images in one step.
+        """
+        from kerascnn.runs.inference import predict_run
+
+        return predict_run(self, images, batch_size=batch_size)
+
+
+def _figure(name: str, value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.2%}" if name.endswith("error") else f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def load_model(path: Path) -> keras.Model:
+    """Load a run's .keras file.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    import kerascnn.layers  # noqa: F401  (registers our layers with Keras)
+    from kerascnn.keras_internals import allow_deep_graphs
+    from kerascnn.weights import model_file
+
+    allow_deep_graphs()
+    if not path.exists():
+        raise RunError(
+            f"{path} is missing: training has not come to its end. "
+            f"Go on with `kerascnn train --resume {path.parent}`."
+        )
+    try:
+        open_regular(path, inside=path.parent).close()
+        return model_file.load(path)
+    except WeightsError as error:
+        raise RunError(str(error)) from error
+    except OSError as error:
+        raise RunError(f"{path} can't be read: {error.strerror}.") from error
+
+
+def load_graph(run: Run) -> keras.Model:
+    """The untrained keras.Model that a run without an architecture was started with.
+
+    Nothing in model.json is executed: Keras refuses lambdas, and imports no module but its own.
+
+    Raises:
+        RunError: the file is missing or damaged, or needs what Keras refuses.
+    """
+    import keras
+
+    from kerascnn.weights import model_file
+
+    path = run.path / "model.json"
+    text = read_text(path, error=RunError, limit=LARGEST_GRAPH, inside=run.path)
+    try:
+        described = parse_json(text)
+        if acting := model_file.foreign(described):  # before Keras opens what they name
+            raise TypeError(f"layers that run code or open files: {', '.join(acting)}")
+        found = keras.saving.deserialize_keras_object(described, safe_mode=True)
+        if not isinstance(found, keras.Model):
+            raise TypeError(f"expected a model. Received: {type(found).__name__}")
+    except Exception as error:
+        raise RunError(
+            f"{path} can't be loaded: {type(error).__name__}: {str(error)[:500]}"
+        ) from error
+    return found
+
+
+LARGEST_GRAPH = 2**26  # bytes of model.json: a layer has about 1,500
+COLUMNS = ("epoch", "loss", "error", "seconds")  # that every history has
+# What training itself logs; all else is a callback's.
+LOGGED = (*COLUMNS, "learning_rate", "images_per_second", "input_wait", "val_loss", "val_error")
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write all epochs as CSV; a cell is empty where an epoch lacks what another one has."""
+    buffer = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(buffer, fieldnames=names, lineterminator="\n")
+    writer.writeheader()
+    # Without a number: a validation loss beyond the largest one, while training goes on.
+    writer.writerows({k: v if math.isfinite(v) else "" for k, v in row.items()} for row in rows)
+    write_text(path, buffer.getvalue())
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """All epochs; none if the file does not exist.
+
+    Raises:
+        RunError: it is damaged: a row of another length, no number, or figures that contradict
+            each other.
+    """
+    if not path.exists():
+        return []
+    names, lines = read_csv(path, error=RunError, inside=path.parent)
+    if missing := [name for name in COLUMNS if name not in names]:
+        raise RunError(
+            f"{path} is damaged: expected the columns {', '.join(COLUMNS)} among others. "
+            f"Missing: {', '.join(missing)}."
+        )
+    rows: list[dict[str, float]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(_row(dict(zip(names, line)), number))
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: line {number + 1}: {error}.") from None
+    _check_images(path, rows)
+    return rows
+
+
+def _check_images(path: Path, rows: list[dict[str, float]]) -> None:
+    """Refuse a history of which figures were exchanged: every epoch trains on the same images.
+
+    Raises:
+        RunError: one has more, or less, than the first; the last may have been ended early.
+    """
+    trained = [row.get("images_per_second", 0.0) * row["seconds"] for row in rows]
+    first = next(filter(None, trained), 0.0)
+    for epoch, images in enumerate(trained, start=1):
+        same = math.isclose(images, first, rel_tol=1e-6) or not images
+        if not same and not (epoch == len(trained) and images < first):
+            raise RunError(
+                f"{path} is damaged: line {epoch + 1}: images_per_second times seconds is "
+                f"{images:.6g} images; in the first epoch it is {first:.6g}."
+            )
+
+
+def _row(values: dict[str, str], number: int) -> dict[str, float]:
+    """A row of the history, in numbers.
+
+    Raises:
+        ValueError: what was expected, and what was received.
+    """
+    if values.get("epoch") != str(number):
+        raise ValueError(f"expected epoch {number}. Received: {shortened(values.get('epoch'))}")
+    row: dict[str, float] = {"epoch": number}
+    for name, text in values.items():
+        if name == "epoch":
+            continue
+        if not text and name not in LOGGED:
+            continue  # a callback's, in other epochs
+        if not text and name != "loss" and name.endswith("loss"):
+            row[name] = math.nan  # a validation loss that was no number
+            continue
+        plain = re.fullmatch(r"[-+.0-9eE]{1,40}", text)
+        try:
+            row[name] = float(text) if plain else math.nan
+        except ValueError:
+            row[name] = math.nan
+        share = name in LOGGED and name.endswith("error")
+        signed = name not in LOGGED or "loss" in name
+        low, high = -math.inf if signed else 0.0, 1.0 if share else math.inf
+        if not math.isfinite(row[name]) or not low <= row[name] <= high:
+            what = "a share from 0 to 1" if share else "a number" if signed else "0 or more"
+            raise ValueError(f"{name} must be {what}. Received: {shortened(text)}")
+    return row

@@ -1,0 +1,142 @@
+"""The progress display says what the logs say, on a terminal and in a file, and never hurts."""
+
+import io
+import re
+import time
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+
+from kerascnn.watching.progress import Progress, error
+
+
+def console(terminal):
+    return Console(file=io.StringIO(), force_terminal=terminal, width=90, color_system=None)
+
+
+def text(console):
+    """What was written, without the terminal's control sequences."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue()).replace("\r", "")
+
+
+def small_fit(progress, **options):
+    """A real fit: 64 examples, batches of 8, two epochs."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], **options)
+    x, y = np.ones((64, 4)), np.arange(64) % 3
+    return model.fit(
+        x, y, batch_size=8, epochs=2, verbose=0, validation_data=(x, y), callbacks=[progress]
+    )
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 4])
+def test_plain_output_has_one_line_per_epoch_with_the_logs_values(steps_per_execution):
+    plain = console(terminal=False)
+    history = small_fit(Progress(2, 8, 8, plain), steps_per_execution=steps_per_execution).history
+    lines = text(plain).splitlines()
+    assert len(lines) == 2
+    for epoch, line in enumerate(lines):
+        assert line.startswith(f"epoch {epoch + 1}/2  loss {history['loss'][epoch]:.4f} ")
+        assert f"error {1 - history['accuracy'][epoch]:6.2%}  val " in line
+        assert f"val {history['val_loss'][epoch]:.4f} " in line
+        assert re.search(r"  +[\d,]+ images/s  +\d+(\.\d)? s$", line)
+
+
+def test_terminal_output_draws_a_bar_and_leaves_the_epochs_lines():
+    terminal = console(terminal=True)
+    small_fit(Progress(2, 8, 8, terminal))
+    shown = text(terminal)
+    assert "━" in shown
+    assert len(re.findall(r"epoch \d/2  loss .* images/s  +\d+(?:\.\d)? s\n", shown)) == 2
+    assert terminal.file.getvalue().rstrip().endswith("\x1b[2K")  # the bar is gone in the end
+
+
+def test_live_display_counts_steps_and_estimates_the_time_left(monkeypatch):
+    """100 images in each second, 2 epochs of 10 steps of 50: after 14 steps 3 s are left."""
+    now = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    terminal = console(terminal=True)
+    progress = Progress(2, 10, 50, terminal)
+    for epoch, steps in ((0, 10), (1, 4)):
+        progress.on_epoch_begin(epoch)
+        for step in range(steps):
+            now += 0.5
+            progress.on_train_batch_end(step, {"loss": 0.25, "error": 0.125})
+        if steps == 10:
+            progress.on_epoch_end(epoch, {"loss": 0.5, "val_loss": 0.75, "val_error": 0.5})
+    terminal.print(progress._draw())
+    bar, status = text(terminal).splitlines()[-2:]
+    assert bar.startswith("epoch 2/2 ")
+    assert bar.rstrip().endswith("0:00:03 left")
+    assert status.strip() == (
+        "loss 0.2500 error 12.50%  val loss 0.7500 error 50.00%  100 images/s"
+    )
+    for event, said in (
+        (progress.on_test_begin, "validating"),
+        (progress.on_test_end, "saving"),
+        (lambda: progress.on_epoch_end(1), "writing logs"),
+    ):
+        event()
+        terminal.print(progress._draw())
+        assert text(terminal).splitlines()[-2].rstrip().endswith(said)
+
+
+def test_resumed_run_goes_on_counting_and_steps_run_in_groups_count_all_their_images():
+    plain = console(terminal=False)
+    progress = Progress(12, 8, 4, plain, first_epoch=9)
+    progress.on_epoch_begin(9)
+    for last in (3, 7):
+        progress.on_train_batch_end(last, {"loss": 1.0})
+    assert progress._trained == 8 * 4
+    progress.on_epoch_end(9, {"loss": 1e-5, "images_per_second": 1234.5})
+    assert text(plain).startswith("epoch 10/12  loss 1e-05   1,234 images/s  ")
+
+
+@pytest.mark.parametrize("epochs", [9, 99, 300, 2000])
+@pytest.mark.parametrize("loss", [0.1234, 1e-9, 123456.7])
+def test_no_epochs_line_is_longer_than_the_terminal_is_wide(epochs, loss):
+    """The most a training may have: 12,345,678 images/s, epochs of hours, errors of 100%."""
+    for width in (80, 100, 120):
+        plain = Console(file=io.StringIO(), width=width, color_system=None)
+        progress = Progress(epochs, 10, 50, plain)
+        for rate, seconds in ((6_789.0, 1.2), (12_345.0, 12.3), (12_345_678.0, 12_345.6)):
+            logs = {"loss": loss, "error": 1.0, "val_loss": loss, "val_error": 0.1234}
+            progress._epoch = epochs - 1
+            line = progress._line({**logs, "images_per_second": rate}, seconds)
+            assert len(line) <= width
+            assert line.startswith(f"epoch {epochs}/{epochs}  loss ")
+            assert "12.34%" in line
+            if width == 120:
+                assert "val loss" in line
+                assert "images/s" in line
+
+
+def test_display_stops_when_training_fails():
+    """An open live display would keep the cursor hidden and swallow what is printed next."""
+    terminal = console(terminal=True)
+    progress = Progress(1, 1, 1, terminal)
+    progress.on_train_begin()
+    assert terminal._live_stack
+    progress.close()
+    progress.close()
+    assert not terminal._live_stack
+
+
+def test_training_thread_never_reads_a_value():
+    """Reading one waits for the device; the drawing thread may, the training thread must not."""
+
+    class Lazy:
+        def __float__(self):
+            raise AssertionError("read in the training thread")
+
+    progress = Progress(1, 2, 1, console(terminal=False))
+    progress.on_epoch_begin(0)
+    progress.on_train_batch_end(0, {"loss": Lazy(), "accuracy": Lazy()})
+
+
+def test_error_comes_from_either_metric():
+    assert error({"accuracy": 0.75}) == 0.25
+    assert error({"val_error": 0.5, "accuracy": 1.0}, "val_") == 0.5
+    assert error({"loss": 1.0}) is None
