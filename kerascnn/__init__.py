@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from kerascnn import preprocessing as preprocessing
     from kerascnn import weights as weights
     from kerascnn.architecture import Architecture as Architecture
-    from kerascnn.architecture import Card as Card
-    from kerascnn.architecture import Preprocessing as Preprocessing
-    from kerascnn.architecture import Result as Result
+    from kerascnn.card import Card as Card
+    from kerascnn.card import Preprocessing as Preprocessing
+    from kerascnn.card import Result as Result
+    from kerascnn.card import Source as Source
     from kerascnn.features import convolutionalize as convolutionalize
     from kerascnn.features import endpoints as endpoints
     from kerascnn.features import feature_extractor as feature_extractor
@@ -40,9 +41,10 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Architecture": "kerascnn.architecture",
-    "Card": "kerascnn.architecture",
-    "Preprocessing": "kerascnn.architecture",
-    "Result": "kerascnn.architecture",
+    "Card": "kerascnn.card",
+    "Preprocessing": "kerascnn.card",
+    "Result": "kerascnn.card",
+    "Source": "kerascnn.card",
     "Param": "kerascnn.space",
     "Range": "kerascnn.space",
     "Space": "kerascnn.space",

@@ -1,4 +1,4 @@
-"""Architecture and Card: with Space, all that the author of an architecture needs.
+"""Architecture: with Card and Space, all that the author of an architecture needs.
 
 An architecture is data and one function. `build` is a plain keyword-only functional builder that
 the variants of a family share; `config` is the variant's row of arguments. Everything that
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from kerascnn import tables
+from kerascnn.card import Card, Source
 from kerascnn.errors import ArgumentError
 from kerascnn.space import Space
 from kerascnn.words import did_you_mean
@@ -29,72 +30,6 @@ if TYPE_CHECKING:
 
     from kerascnn.cost import Cost
     from kerascnn.recipes.recipe import Recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """How pixels become the network's input: `(pixel * scale - mean) / std`, channel by channel.
-
-    Attributes:
-        scale: factor on pixels in [0, 255], before the mean is subtracted.
-        mean, std: one value for each channel in `order`, or one for all channels.
-        order: "RGB" or "BGR", the order of the channels that the weights were trained with.
-    """
-
-    scale: float = 1 / 255
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-    order: str = "RGB"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """One published figure.
-
-    Attributes:
-        dataset, protocol, metric: such as "ILSVRC-2012 val", "10 crops", "top-1/top-5 error %".
-        value: the figure, or the figures that `metric` lists.
-        source: where it was read.
-    """
-
-    dataset: str
-    protocol: str
-    metric: str
-    value: float | tuple[float, ...]
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """What is known about a variant. Tests recompute everything that can be recomputed.
-
-    Attributes:
-        title, authors, year, link: the paper; `link` is a DOI or an arXiv id.
-        input_shape: native input `[height, width, channels]`.
-        classes: native number of classes.
-        params: exact number of trainable parameters at the native input and classes; None, here
-            and below: not stated.
-        macs: multiply-adds of convolutions and dense layers for one image; biases, normalisation
-            and pooling excluded.
-        smallest_input: `(height, width)` of the smallest input with the variant's own arguments,
-            without the classifier.
-        preprocessing: what the network was trained with.
-        results: published results.
-        deviations: each difference from the paper, and why.
-    """
-
-    title: str
-    authors: str
-    year: int
-    link: str
-    input_shape: tuple[int, int, int]
-    classes: int
-    params: int | None = None
-    macs: int | None = None
-    smallest_input: tuple[int, int] | None = None
-    preprocessing: Preprocessing = Preprocessing()
-    results: tuple[Result, ...] = ()
-    deviations: tuple[str, ...] = ()
 
 
 _CALL = (
@@ -130,6 +65,8 @@ class Architecture:
         space: every keyword of `build` and `head` (except `classes`), declared once.
         config: this variant's values where they differ from the family's defaults.
         recipe: how `kerascnn train` trains it unless told otherwise.
+        weights: what others have published for it; the first whose `requires` the arguments meet
+            is `weights="imagenet"`.
     """
 
     name: str
@@ -139,6 +76,7 @@ class Architecture:
     config: Mapping[str, Any] = field(default_factory=dict)
     head: Callable[..., Any] | None = None
     recipe: Recipe | None = None
+    weights: tuple[Source, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name(self.name, "an architecture's name")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerascnn.architecture import Preprocessing
+from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError, ExportError
 
 if TYPE_CHECKING:

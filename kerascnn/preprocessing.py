@@ -10,7 +10,8 @@ import numpy as np
 from keras import ops
 
 from kerascnn import registry
-from kerascnn.architecture import Architecture, Preprocessing
+from kerascnn.architecture import Architecture
+from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError
 
 

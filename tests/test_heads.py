@@ -8,7 +8,8 @@ from keras import layers
 import kerascnn
 from kerascnn import blocks
 from kerascnn.applications.nin import _TinyNiN
-from kerascnn.architecture import Architecture, Card
+from kerascnn.architecture import Architecture
+from kerascnn.card import Card
 from kerascnn.errors import ArgumentError
 from kerascnn.heads import scores_of
 

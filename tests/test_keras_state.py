@@ -20,7 +20,8 @@ from kerascnn.applications.resnet import _TinyResNet
 from kerascnn.applications.resnet_v2 import _TinyResNetV2
 from kerascnn.applications.vgg import _TinyVGG
 from kerascnn.applications.zfnet import _TinyZFNet
-from kerascnn.architecture import Architecture, Card
+from kerascnn.architecture import Architecture
+from kerascnn.card import Card
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.layers import AveragePooling, GridPooling, GroupedConv2D, MaxPooling
 from kerascnn.recipes.recipe import Augmentation, Protocol, Recipe

@@ -10,7 +10,8 @@ import pytest
 
 import kerascnn
 from kerascnn.applications.resnet import ResNet18
-from kerascnn.architecture import Architecture, Card
+from kerascnn.architecture import Architecture
+from kerascnn.card import Card
 
 NAMES = kerascnn.list_architectures(provider="kerascnn")
 

@@ -24,7 +24,8 @@ from typing import Any
 from kerascnn import blocks
 from kerascnn.applications import common
 from kerascnn.applications.common import result
-from kerascnn.architecture import Architecture, Card
+from kerascnn.architecture import Architecture
+from kerascnn.card import Card
 from kerascnn.space import Param, Range, Space
 
 # Section 3.3 has n=5, alpha=1e-4, beta=0.75 and k=2. The authors' code and Caffe divide alpha by

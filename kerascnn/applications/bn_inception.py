@@ -25,7 +25,8 @@ from kerascnn import blocks
 from kerascnn.applications import common, inception
 from kerascnn.applications.common import ConvUnit, result
 from kerascnn.applications.googlenet import GoogLeNet
-from kerascnn.architecture import Architecture, Card, Preprocessing
+from kerascnn.architecture import Architecture
+from kerascnn.card import Card, Preprocessing
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Space
 

@@ -12,7 +12,7 @@ from typing import Any
 from keras import layers
 
 from kerascnn import blocks
-from kerascnn.architecture import Card, Preprocessing, Result
+from kerascnn.card import Card, Preprocessing, Result
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Rule
 

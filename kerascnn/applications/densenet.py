@@ -19,7 +19,8 @@ from kerascnn.applications import common
 from kerascnn.applications.common import result, torchvision
 from kerascnn.applications.published import decode_predictions as decode_predictions
 from kerascnn.applications.published import preprocess_for
-from kerascnn.architecture import Architecture, Card, Result
+from kerascnn.architecture import Architecture
+from kerascnn.card import Card, Result
 from kerascnn.space import Param, Range, Space
 from kerascnn.weights import sources
 

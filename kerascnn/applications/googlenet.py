@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 from kerascnn import blocks
 from kerascnn.applications import common, inception
 from kerascnn.applications.common import ConvUnit, result
-from kerascnn.architecture import Architecture, Card, Preprocessing
+from kerascnn.architecture import Architecture
+from kerascnn.card import Card, Preprocessing
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Space
 

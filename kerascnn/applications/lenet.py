@@ -31,7 +31,8 @@ from kerascnn.applications.lenet_layers import (
     TrainableSubsampling,
     scaled_tanh,
 )
-from kerascnn.architecture import Architecture, Card, Preprocessing
+from kerascnn.architecture import Architecture
+from kerascnn.card import Card, Preprocessing
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Space
 

@@ -21,7 +21,8 @@ from typing import Any
 from kerascnn import blocks
 from kerascnn.applications import common
 from kerascnn.applications.common import result
-from kerascnn.architecture import Architecture, Card, Result
+from kerascnn.architecture import Architecture
+from kerascnn.card import Card, Result
 from kerascnn.space import Param, Range, Space
 
 

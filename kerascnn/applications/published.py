@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascnn.architecture import Preprocessing
+from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError
 
 

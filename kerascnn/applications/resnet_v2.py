@@ -22,7 +22,8 @@ from kerascnn.applications import common, resnet
 from kerascnn.applications.common import result
 from kerascnn.applications.published import decode_predictions as decode_predictions
 from kerascnn.applications.published import preprocess_for
-from kerascnn.architecture import Architecture, Result
+from kerascnn.architecture import Architecture
+from kerascnn.card import Result
 from kerascnn.layers import PaddedIdentity
 from kerascnn.space import Param, Space
 from kerascnn.weights import sources

@@ -22,7 +22,8 @@ from typing import Any
 from kerascnn import blocks
 from kerascnn.applications import common
 from kerascnn.applications.common import result, torchvision
-from kerascnn.architecture import Architecture, Card, Preprocessing, Result
+from kerascnn.architecture import Architecture
+from kerascnn.card import Card, Preprocessing, Result
 from kerascnn.space import Param, Range, Space
 
 

@@ -19,7 +19,8 @@ from typing import Any
 from kerascnn import blocks
 from kerascnn.applications import alexnet, common
 from kerascnn.applications.common import result
-from kerascnn.architecture import Architecture, Card
+from kerascnn.architecture import Architecture
+from kerascnn.card import Card
 from kerascnn.space import Space
 
 

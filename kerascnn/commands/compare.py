@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from kerascnn.architecture import Card
+    from kerascnn.card import Card
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascnn import __version__
-from kerascnn.architecture import Preprocessing
+from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError
 from kerascnn.files import check_printable, shortened
 from kerascnn.recipes import book as recipe_book

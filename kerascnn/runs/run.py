@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerascnn import registry, tables
-from kerascnn.architecture import Architecture, Preprocessing
+from kerascnn.architecture import Architecture
+from kerascnn.card import Preprocessing
 from kerascnn.errors import KerascnnError, RunError, WeightsError
 from kerascnn.files import open_regular, parse_json, read_csv, read_json, read_text, shortened
 from kerascnn.runs import config as config_

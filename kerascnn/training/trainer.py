@@ -13,7 +13,8 @@ from typing import Any
 import keras
 
 from kerascnn import registry
-from kerascnn.architecture import Architecture, Preprocessing
+from kerascnn.architecture import Architecture
+from kerascnn.card import Preprocessing
 from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset
 from kerascnn.data.augmentation import with_components

@@ -7,10 +7,9 @@ requirements the model's arguments meet is the default.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from kerascnn.architecture import Preprocessing
+from kerascnn.card import Preprocessing, Source
 from kerascnn.errors import WeightsError
 
 TORCH = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -21,45 +20,13 @@ KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
 TORCH_URL = "https://download.pytorch.org/models/"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Published weights of one architecture.
-
-    Attributes:
-        architecture: our name.
-        publisher: "torchvision" or "keras": who trained or converted them.
-        file: a repository of the Hugging Face hub that holds a model.safetensors, or a URL.
-        digest: the hash of a URL's file; that of the hub's file comes with it.
-        no_top, no_top_digest: the file without the classifier, where there is one.
-        preprocessing: what the weights expect of their input.
-        requires: arguments without which the model computes something else.
-    """
-
-    architecture: str
-    publisher: str
-    file: str
-    digest: str = ""
-    no_top: str = ""
-    no_top_digest: str = ""
-    preprocessing: Preprocessing = TORCH
-    requires: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """What a user passes as `weights` to get these and no others."""
-        return f"imagenet:{self.publisher}"
-
-    def fits(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether a model with these arguments computes what the weights were trained for."""
-        return all(arguments.get(name) == value for name, value in self.requires.items())
-
-
 def _hub(architecture: str, **rest: Any) -> Source:
     """timm's copies of torchvision's checkpoints (IMAGENET1K_V1)."""
     return Source(
         architecture=architecture,
         publisher="torchvision",
         file=f"timm/{architecture}.tv_in1k",
+        preprocessing=TORCH,
         **rest,
     )
 
@@ -73,7 +40,7 @@ def _keras(architecture: str, folder: str, top: str, no_top: str, **rest: Any) -
         digest=f"md5:{top}",
         no_top=f"{stem}_notop.h5",
         no_top_digest=f"md5:{no_top}",
-        **rest,
+        **{"preprocessing": TORCH, **rest},
     )
 
 
@@ -92,6 +59,7 @@ SOURCES: tuple[Source, ...] = (
         publisher="torchvision",
         file=f"{TORCH_URL}alexnet-owt-7be5be79.pth",
         digest="sha256:7be5be79",
+        preprocessing=TORCH,
     ),
     *map(_hub, ("vgg11", "vgg13", "vgg16", "vgg19")),
     *map(_hub, ("vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn")),

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 import kerascnn
-from kerascnn.architecture import Card, Result
+from kerascnn.card import Card, Result
 from kerascnn.cli import app
 from kerascnn.commands.compare import _protocols, _rows, comparable
 from kerascnn.training.trainer import train

@@ -11,7 +11,7 @@ import tensorflow as tf
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kerascnn.architecture import Preprocessing
+from kerascnn.card import Preprocessing
 from kerascnn.data import load
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.config import plain
