@@ -4,13 +4,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint bench clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint docs bench clean
 
 $(READY): pyproject.toml $(wildcard tuning/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable . --editable ./tuning --group test --group lint
 	touch $@
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## train LeNet-5 on bundled handwritten digits, on two logical devices
 	$(BIN)/kerascnn train lenet5 --data mnist5k --strategy mirrored:2 --run runs/demo --overwrite
@@ -23,10 +27,14 @@ test-slow: $(READY)  ## the slow proofs
 	$(BIN)/python -m pytest -m slow tests/test_checks.py  # apart: it needs most of the memory
 	$(BIN)/python -m pytest -m slow --ignore=tests/test_checks.py
 
-lint: $(READY)
+lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(READY)  ## the API reference, from the docstrings, in build/docs
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python docs/reference.py
 
 bench: $(READY)  ## speed against keras.applications; torchvision and timm where installed
 	$(BIN)/kerascnn bench infer resnet50 vgg16 densenet121 alexnet_owt googlenet_bn resnet18
@@ -37,5 +45,5 @@ bench: $(READY)  ## speed against keras.applications; torchvision and timm where
 	$(BIN)/kerascnn bench import
 	$(BIN)/kerascnn bench record resnet20_cifar --set widths=8,16,32 --set stem_width=8 --epochs 8
 
-clean:
+clean:  ## remove .venv
 	rm -rf $(VENV)
