@@ -223,10 +223,10 @@ class Architecture:
         """
         import keras
 
-        from kerascnn.blocks import FORMAT
         from kerascnn.cost import check_input
         from kerascnn.heads import activated
         from kerascnn.keras_internals import allow_deep_graphs
+        from kerascnn.windows import FORMAT
 
         self._check_known(arguments)
         values = self.space.validate(arguments, owner=self.name)

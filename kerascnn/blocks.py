@@ -2,13 +2,13 @@
 
 Each takes a feature map `[batch, height, width, channels]` and returns one, and has what the
 papers need and Keras lacks: symmetric padding at any stride, pooling that rounds up. Called with
-a `kerascnn.cost.Sketch` in place of a tensor they add up parameters and MACs and build nothing.
+a `kerascnn.sketch.Sketch` in place of a tensor they add up parameters and MACs and build nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -17,32 +17,15 @@ from keras import layers
 
 from kerascnn import keras_internals
 from kerascnn.errors import ArgumentError
-
-FORMAT: Mapping[str, str] = {"data_format": "channels_last"}
-"""Said to every layer that asks, whatever `keras.config.image_data_format()` is."""
-
-Padding = int | str | Sequence[int]
-"""Zeros around the map: "valid", "same" (half the kernel on every side), an amount for every
-side, or (top, bottom, left, right)."""
-
-
-def sides(padding: Padding, kernel: int) -> tuple[int, int, int, int]:
-    """Zeros to add at the top, bottom, left and right.
-
-    "same" is the papers' and torch's: `(kernel - 1) // 2` on every side at every stride (an even
-    kernel gets one more at the bottom and right). TensorFlow's differs at stride 2: it puts the
-    odd zero at the bottom right, which shifts every feature map by half a pixel.
-    """
-    if padding == "valid":
-        return (0, 0, 0, 0)
-    if padding == "same":
-        before, after = (kernel - 1) // 2, kernel // 2
-        return (before, after, before, after)
-    if isinstance(padding, int):
-        return (padding, padding, padding, padding)
-    assert not isinstance(padding, str), padding
-    top, bottom, left, right = padding  # a list, where it comes from a saved model
-    return (top, bottom, left, right)
+from kerascnn.layers import (
+    AveragePooling,
+    BatchNormalization,
+    GridPooling,
+    GroupedConv2D,
+    LocalResponseNormalization,
+    MaxPooling,
+)
+from kerascnn.windows import FORMAT, Padding, sides
 
 
 @contextlib.contextmanager
@@ -77,8 +60,6 @@ def conv(
     dtype: str | None = None,
 ) -> Any:
     """Convolution with a square kernel and explicit, symmetric padding."""
-    from kerascnn.layers import GroupedConv2D
-
     top, bottom, left, right = sides(padding, kernel)
     mode = "valid"
     if strides == 1 and (top, bottom, left, right) == sides("same", kernel):
@@ -103,8 +84,6 @@ def conv(
 @singledispatch
 def batch_norm(x: Any, *, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> Any:
     """Batch normalisation over all but the channels; `momentum` is the old average's share."""
-    from kerascnn.layers import BatchNormalization
-
     return BatchNormalization(epsilon=epsilon, momentum=momentum, name=name)(x)
 
 
@@ -120,8 +99,6 @@ def lrn(
     divide_alpha: bool = False,
 ) -> Any:
     """Local response normalization across maps; see `kerascnn.layers`."""
-    from kerascnn.layers import LocalResponseNormalization
-
     return LocalResponseNormalization(size, k, alpha, beta, divide_alpha=divide_alpha, name=name)(x)
 
 
@@ -150,8 +127,6 @@ def max_pool(
     ceil: bool = False,
 ) -> Any:
     """Maximum over `size × size` windows; `ceil` rounds the number of windows up, as Caffe did."""
-    from kerascnn.layers import MaxPooling
-
     strides = strides or size
     if not ceil and padding == "valid":
         return layers.MaxPooling2D(size, strides, **FORMAT, name=name)(x)
@@ -169,8 +144,6 @@ def avg_pool(
     ceil: bool = False,
 ) -> Any:
     """Average over `size × size` windows; zeros of the padding count, as in Caffe and torch."""
-    from kerascnn.layers import AveragePooling
-
     strides = strides or size
     if not ceil and padding == "valid":
         return layers.AveragePooling2D(size, strides, **FORMAT, name=name)(x)
@@ -197,8 +170,6 @@ def grid_pool(x: Any, grid: int, *, name: str) -> Any:
     """Average over `grid × grid` equal parts of a map of any size; torch calls it adaptive."""
     if x.shape[1:3] == (grid, grid):
         return x
-    from kerascnn.layers import GridPooling
-
     return GridPooling(grid, name=name)(x)
 
 

@@ -1,21 +1,17 @@
 """What an architecture costs, and whether it can be built at all, without building it.
 
-A builder is run with `Sketch` objects in place of tensors: the functions of `kerascnn.blocks` then
-do arithmetic on shapes. Milliseconds, where Keras takes a second.
+A builder is run with a `Sketch` in place of a tensor; see `kerascnn.sketch`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kerascnn import blocks
-from kerascnn.blocks import Padding, sides
-from kerascnn.errors import ArgumentError, InputSizeError, KerascnnError
+from kerascnn.errors import InputSizeError, KerascnnError
 from kerascnn.keras_internals import allow_deep_graphs, without_values
-from kerascnn.layers import pooled
+from kerascnn.sketch import Ledger, Sketch
 
 if TYPE_CHECKING:
     from kerascnn.architecture import Architecture
@@ -37,61 +33,6 @@ class Cost:
     params: int
     macs: int
     activations: int = field(default=0, compare=False)
-
-
-@dataclass
-class Ledger:
-    """What the layers of one sketch have cost so far.
-
-    Attributes:
-        params, macs, activations: see `Cost`.
-        joints: the outputs of the layers that join maps, by name.
-        kernels: each convolution's side, and the smaller side of the map it reads, by name.
-    """
-
-    params: int = 0
-    macs: int = 0
-    activations: int = 0
-    joints: dict[str, Sketch] = field(default_factory=dict)
-    kernels: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Sketch:
-    """A tensor's shape, `(None, height, width, channels)` or `(None, units)`, and the bill."""
-
-    shape: tuple[Any, ...]
-    ledger: Ledger = field(compare=False)
-
-    def after(self, *shape: int, params: int = 0, macs: int = 0) -> Sketch:
-        """The sketch of a layer's output, once its costs are noted."""
-        self.ledger.params += params
-        self.ledger.macs += macs
-        self.ledger.activations += math.prod(shape)
-        return Sketch((None, *shape), self.ledger)
-
-    def windows(
-        self, name: str, kernel: int, stride: int, padding: Padding, *, ceil: bool = False
-    ) -> tuple[int, int]:
-        """Height and width after sliding a window over the map.
-
-        Raises:
-            InputSizeError: the window is larger than the padded map, or the map can't be halved.
-        """
-        top, bottom, left, right = sides(padding, kernel)
-        sizes = []
-        for size, before, after in zip(self.shape[1:3], (top, left), (bottom, right)):
-            assert size is not None
-            count = pooled(size, kernel, stride, before, after, ceil=ceil)
-            if size + before + after < kernel or count < 1:
-                raise InputSizeError(
-                    f"{name}: a {kernel}×{kernel} window does not fit into a map of "
-                    f"{self.shape[1]}×{self.shape[2]}."
-                )
-            if stride > 1 and size < 2:
-                raise InputSizeError(f"{name}: a map of 1 pixel can't be halved once more.")
-            sizes.append(count)
-        return sizes[0], sizes[1]
 
 
 def cost(
@@ -267,154 +208,3 @@ def smallest_input(
         middle = (low + high) // 2
         low, high = (low, middle) if fits(middle) else (middle, high)
     return high
-
-
-@blocks.apply.register
-def _(x: Sketch, layer: Any) -> Sketch:
-    shape = layer.compute_output_shape(x.shape)
-    if any(size is not None and size < 1 for size in shape):
-        raise InputSizeError(f"{layer.name}: a map of {x.shape[1]}×{x.shape[2]} is too small.")
-    layer.build(x.shape)
-    params = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
-    macs = layer.macs(x.shape) if hasattr(layer, "macs") else 0
-    return x.after(*shape[1:], params=params, macs=macs)
-
-
-@blocks.conv.register
-def _(
-    x: Sketch,
-    filters: int,
-    kernel: int,
-    *,
-    name: str,
-    strides: int = 1,
-    padding: Padding = "same",
-    groups: int = 1,
-    use_bias: bool = True,
-    initializer: str = "glorot_uniform",
-    dtype: str | None = None,
-) -> Sketch:
-    height, width = x.windows(name, kernel, strides, padding)
-    _, *sides_, channels = x.shape
-    x.ledger.kernels[name] = (kernel, min(sides_))
-    assert channels is not None
-    if channels % groups or filters % groups:
-        raise ArgumentError(
-            f"{name}: {groups} groups must divide the channels. "
-            f"Received: {channels} channels in, {filters} out."
-        )
-    kernels = kernel * kernel * (channels // groups) * filters
-    return x.after(
-        height,
-        width,
-        filters,
-        params=kernels + filters * use_bias,
-        macs=kernels * height * width,
-    )
-
-
-@blocks.batch_norm.register
-def _(x: Sketch, *, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> Sketch:
-    return x.after(*x.shape[1:], params=2 * x.shape[-1])
-
-
-@blocks.lrn.register
-def _(
-    x: Sketch,
-    *,
-    name: str,
-    size: int = 5,
-    k: float = 2.0,
-    alpha: float = 1e-4,
-    beta: float = 0.75,
-    divide_alpha: bool = False,
-) -> Sketch:
-    return x.after(*x.shape[1:])
-
-
-@blocks.activation.register
-def _(x: Sketch, kind: Any, *, name: str, dtype: str | None = None) -> Sketch:
-    return x.after(*x.shape[1:])
-
-
-@blocks.dropout.register
-def _(x: Sketch, rate: float, *, name: str) -> Sketch:
-    return x.after(*x.shape[1:]) if rate else x
-
-
-@blocks.max_pool.register
-def _(
-    x: Sketch,
-    size: int,
-    *,
-    name: str,
-    strides: int | None = None,
-    padding: Padding = "valid",
-    ceil: bool = False,
-) -> Sketch:
-    return x.after(*x.windows(name, size, strides or size, padding, ceil=ceil), x.shape[3])
-
-
-@blocks.avg_pool.register
-def _(
-    x: Sketch,
-    size: int,
-    *,
-    name: str,
-    strides: int | None = None,
-    padding: Padding = "valid",
-    ceil: bool = False,
-) -> Sketch:
-    return x.after(*x.windows(name, size, strides or size, padding, ceil=ceil), x.shape[3])
-
-
-@blocks.grid_pool.register
-def _(x: Sketch, grid: int, *, name: str) -> Sketch:
-    return x.after(grid, grid, x.shape[3])
-
-
-@blocks.global_avg_pool.register
-def _(x: Sketch, *, name: str = "avg_pool", dtype: str | None = None) -> Sketch:
-    return x.after(x.shape[3])
-
-
-@blocks.flatten.register
-def _(x: Sketch, *, name: str = "flatten") -> Sketch:
-    return x.after(x.shape[1] * x.shape[2] * x.shape[3])
-
-
-@blocks.dense.register
-def _(x: Sketch, units: int, *, name: str, use_bias: bool = True) -> Sketch:
-    kernels = x.shape[-1] * units
-    return x.after(units, params=kernels + units * use_bias, macs=kernels)
-
-
-@blocks.logits.register
-def _(x: Sketch, classes: int, *, name: str = "logits") -> Sketch:
-    return blocks.dense(x, classes, name=name)
-
-
-@blocks.add.register
-def _(x: Sketch, *others: Sketch, name: str) -> Sketch:
-    shapes = {tensor.shape for tensor in (x, *others)}
-    if len(shapes) > 1:
-        raise ArgumentError(f"{name}: maps of different shapes can't be added: {sorted(shapes)}.")
-    x.ledger.joints[name] = x
-    return x.after(*x.shape[1:])
-
-
-@blocks.concat.register
-def _(x: Sketch, *others: Sketch, name: str) -> Sketch:
-    maps = (x, *others)
-    if len({tensor.shape[1:-1] for tensor in maps}) > 1:
-        raise ArgumentError(
-            f"{name}: maps of different sizes can't be concatenated: {[m.shape for m in maps]}."
-        )
-    joint = x.after(*x.shape[1:-1], sum(tensor.shape[-1] for tensor in maps))
-    x.ledger.joints[name] = joint
-    return joint
-
-
-@blocks.tensor_at.register
-def _(x: Sketch, name: str) -> Sketch:
-    return x.ledger.joints[name]

@@ -17,11 +17,11 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from kerascnn.blocks import FORMAT
 from kerascnn.errors import ArgumentError
 from kerascnn.keras_internals import Call, calls, functional, is_model, leaf_layers
 from kerascnn.profiling import LayerProfile, Profile, profile
 from kerascnn.receptive_fields import ReceptiveField
+from kerascnn.windows import FORMAT
 
 # Where a model leaves its input size open, any size will do that every network accepts.
 ANY_SIZE = 512

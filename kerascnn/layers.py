@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerascnn.blocks import FORMAT, Padding, sides
 from kerascnn.errors import ArgumentError
+from kerascnn.windows import FORMAT, Padding, pooled, sides
 
 
 class Pooling(keras.layers.Layer):
@@ -23,7 +23,7 @@ class Pooling(keras.layers.Layer):
 
     Args:
         pool_size, strides: side and step of the square window.
-        padding: see `kerascnn.blocks.Padding`.
+        padding: see `kerascnn.windows.Padding`.
         ceil: round the number of windows up instead of down.
 
     Input and output: `[batch, height, width, channels]`.
@@ -334,15 +334,6 @@ class PaddedIdentity(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "filters": self.filters, "strides": self.strides}
-
-
-def pooled(size: int, window: int, stride: int, before: int, after: int, *, ceil: bool) -> int:
-    """How many windows fit into `size` pixels with padding before and after."""
-    room = size + before + after - window
-    if not ceil:
-        return room // stride + 1
-    # Caffe's clip: the last window must start inside the map or the padding before it.
-    return min(-(-room // stride), (size + before - 1) // stride) + 1
 
 
 @keras.saving.register_keras_serializable("kerascnn")

@@ -16,7 +16,7 @@ from typing import Any
 
 from keras import layers
 
-from kerascnn.blocks import sides
+from kerascnn.windows import sides
 
 Shape = tuple[Any, ...]
 
@@ -98,7 +98,7 @@ def geometry(layer: Any, shape: Shape) -> dict[str, Any] | None:
     """Kernel, strides, dilation and padding of a layer with a sliding window, else None.
 
     Read from attributes named as Keras's: `kernel_size` or `pool_size`, `strides`,
-    `dilation_rate`, and `padding`, which may also be the numbers of `kerascnn.blocks.Padding`. A
+    `dilation_rate`, and `padding`, which may also be the numbers of `kerascnn.windows.Padding`. A
     layer of one's own that has them is understood too; with `strides` alone it skips pixels.
     """
     if isinstance(layer, (layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)):

@@ -14,8 +14,8 @@ import kerascnn
 from kerascnn import Architecture, Card, Param, Range, Space, applications, blocks, checks
 from kerascnn.checks import check_architecture, parametrize_with_checks
 from kerascnn.commands import check as check_command
-from kerascnn.cost import Sketch
 from kerascnn.errors import ArgumentError
+from kerascnn.sketch import Sketch
 
 CARD = Card(
     title="A net",

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from kerascnn import blocks
-from kerascnn.cost import Ledger, Sketch
 from kerascnn.errors import ArgumentError
 from kerascnn.layers import (
     AveragePooling,
@@ -18,6 +17,7 @@ from kerascnn.layers import (
     LocalResponseNormalization,
     MaxPooling,
 )
+from kerascnn.sketch import Ledger, Sketch
 
 
 def random_maps(*shape, scale=10.0):

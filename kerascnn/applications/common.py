@@ -15,6 +15,7 @@ from kerascnn import blocks
 from kerascnn.card import Card, Preprocessing, Result
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Rule
+from kerascnn.windows import FORMAT, Padding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class ConvUnit:
         *,
         name: str,
         strides: int = 1,
-        padding: blocks.Padding = "same",
+        padding: Padding = "same",
         groups: int = 1,
         activate: bool = True,
     ) -> Any:
@@ -69,7 +70,7 @@ class ConvUnit:
         *,
         name: str,
         strides: int = 1,
-        padding: blocks.Padding = "same",
+        padding: Padding = "same",
         groups: int = 1,
         use_bias: bool | None = None,
     ) -> Any:
@@ -119,7 +120,7 @@ def pool_stem(x: Any, kind: str) -> Any:
     if kind == "caffe":
         return blocks.max_pool(x, 3, strides=2, ceil=True, name="pool1_pool")
     if kind == "keras":
-        x = blocks.apply(x, layers.ZeroPadding2D(1, **blocks.FORMAT, name="pool1_pad"))
+        x = blocks.apply(x, layers.ZeroPadding2D(1, **FORMAT, name="pool1_pad"))
         return blocks.max_pool(x, 3, strides=2, name="pool1_pool")
     return blocks.max_pool(x, 3, strides=2, padding=1, name="pool1_pool")
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerascnn.blocks import FORMAT
+from kerascnn.windows import FORMAT
 
 # Table I: the S2 maps that each C3 map sees. 60 of the 96 possible kernels, to break the symmetry
 # between maps and to keep the number of connections in bounds.

@@ -68,8 +68,8 @@ class Case:
 
     def feature_shape(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
         """Shape of the feature map, as `cost` reckons it."""
-        from kerascnn.cost import Ledger, Sketch
         from kerascnn.keras_internals import without_values
+        from kerascnn.sketch import Ledger, Sketch
 
         try:
             with without_values():

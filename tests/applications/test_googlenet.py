@@ -8,9 +8,10 @@ from kerascnn.applications import googlenet
 from kerascnn.applications.bn_inception import GoogLeNetBN
 from kerascnn.applications.common import ConvUnit
 from kerascnn.applications.googlenet import TABLE_1, GoogLeNet
-from kerascnn.cost import Cost, Ledger, Sketch
+from kerascnn.cost import Cost
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
+from kerascnn.sketch import Ledger, Sketch
 
 TINY = googlenet._TinyGoogLeNet
 NARROW = dict.fromkeys(googlenet.Widths._fields, (4,) * 9)

@@ -1,0 +1,40 @@
+"""Padding and pooling arithmetic: how many windows fit into a map, and the zeros around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+FORMAT: Mapping[str, str] = {"data_format": "channels_last"}
+"""Said to every layer that asks, whatever `keras.config.image_data_format()` is."""
+
+Padding = int | str | Sequence[int]
+"""Zeros around the map: "valid", "same" (half the kernel on every side), an amount for every
+side, or (top, bottom, left, right)."""
+
+
+def sides(padding: Padding, kernel: int) -> tuple[int, int, int, int]:
+    """Zeros to add at the top, bottom, left and right.
+
+    "same" is the papers' and torch's: `(kernel - 1) // 2` on every side at every stride (an even
+    kernel gets one more at the bottom and right). TensorFlow's differs at stride 2: it puts the
+    odd zero at the bottom right, which shifts every feature map by half a pixel.
+    """
+    if padding == "valid":
+        return (0, 0, 0, 0)
+    if padding == "same":
+        before, after = (kernel - 1) // 2, kernel // 2
+        return (before, after, before, after)
+    if isinstance(padding, int):
+        return (padding, padding, padding, padding)
+    assert not isinstance(padding, str), padding
+    top, bottom, left, right = padding  # a list, where it comes from a saved model
+    return (top, bottom, left, right)
+
+
+def pooled(size: int, window: int, stride: int, before: int, after: int, *, ceil: bool) -> int:
+    """How many windows fit into `size` pixels with padding before and after."""
+    room = size + before + after - window
+    if not ceil:
+        return room // stride + 1
+    # Caffe's clip: the last window must start inside the map or the padding before it.
+    return min(-(-room // stride), (size + before - 1) // stride) + 1
