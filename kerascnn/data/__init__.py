@@ -10,28 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerascnn.data.dataset import Dataset, Split, explain
-    from kerascnn.data.examples import Arrays, Contents, Files, Options, Source
+    from kerascnn.data.examples import Arrays, Contents, DataSource, Files, Options
     from kerascnn.data.loading import load
+    from kerascnn.data.split_names import SPLITS
 
 _PUBLIC = {
     "load": "loading",
     "Dataset": "dataset",
     "Split": "dataset",
     "explain": "dataset",
-    "Source": "examples",
+    "DataSource": "examples",
     "Options": "examples",
     "Contents": "examples",
     "Arrays": "examples",
     "Files": "examples",
+    "SPLITS": "split_names",
 }
 
 __all__ = [
+    "SPLITS",
     "Arrays",
     "Contents",
+    "DataSource",
     "Dataset",
     "Files",
     "Options",
-    "Source",
     "Split",
     "explain",
     "load",

@@ -9,16 +9,6 @@ from dataclasses import replace
 from kerascnn.data.images import AS_THEY_ARE, Reading
 from kerascnn.errors import DataError
 
-SPLITS = {
-    **dict.fromkeys(("train", "training", "tr", "trn"), "train"),
-    **dict.fromkeys(
-        ("val", "valid", "validation", "validate", "validating", "dev", "development"), "validation"
-    ),
-    **dict.fromkeys(("eval", "evaluation", "evaluate", "evaluating"), "validation"),
-    **dict.fromkeys(("test", "testing", "tst", "te", "holdout", "heldout"), "test"),
-}
-"""What folders, files and tables call a split → its name."""
-
 # Only a whole list of options at the end, so that a pattern such as train-?????-of-00010 is none.
 _OPTIONS = re.compile(r"\?((?:[a-z_]+=[^?&]*)(?:&[a-z_]+=[^?&]*)*)$")
 

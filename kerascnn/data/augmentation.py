@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.data.dataset import Crops, Split
-from kerascnn.data.images import workers
 from kerascnn.data.randaugment import OPERATIONS, blended, contrasted, grey, transformed
+from kerascnn.data.threads import threads
 from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import Augmentation
 
@@ -123,7 +123,7 @@ def with_components(augmentation: Augmentation, split: Split) -> Augmentation:
         return augmentation
     chosen = np.linspace(0, split.size - 1, min(SAMPLE, split.size)).astype(int)
     count, total, squares = 0, np.zeros(()), np.zeros(())
-    for image, _ in workers().map(split.example, chosen.tolist()):
+    for image, _ in threads().map(split.example, chosen.tolist()):
         pixels = image.reshape(-1, image.shape[-1]).astype("float64") / 255
         count, total, squares = (
             count + len(pixels),

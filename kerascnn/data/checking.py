@@ -12,7 +12,9 @@ import numpy as np
 from kerascnn.data import images
 from kerascnn.data.examples import Arrays, Examples, Options
 from kerascnn.data.images import Inspection
-from kerascnn.data.loading import SPLITS, read_source
+from kerascnn.data.loading import read_source
+from kerascnn.data.split_names import SPLITS
+from kerascnn.data.threads import threads
 from kerascnn.errors import DataError
 
 CHUNK = 1024  # images handed to the threads at a time: a million futures would fill the memory
@@ -126,7 +128,7 @@ def check(source: str, *, progress: Callable[[int, int], None] | None = None) ->
             return Example(split, label, f"{split}[{position}]")
         return Example(split, label, part.name(position))
 
-    def counted(name: str) -> dict[str, int]:
+    def commonest(name: str) -> dict[str, int]:
         return dict(seen[name].most_common())
 
     return Report(
@@ -136,10 +138,10 @@ def check(source: str, *, progress: Callable[[int, int], None] | None = None) ->
         counts={
             name: _per_class(part.labels, contents.class_names) for name, part in parts.items()
         },
-        sizes=counted("sizes"),
-        modes=counted("modes"),
-        formats=counted("formats"),
-        changes=counted("changes"),
+        sizes=commonest("sizes"),
+        modes=commonest("modes"),
+        formats=commonest("formats"),
+        changes=commonest("changes"),
         corrupt=corrupt,
         left_out=list(contents.left_out),
         duplicates=[list(map(example, same)) for same in _same(digests, readable)],
@@ -171,7 +173,7 @@ def _inspected(examples: Examples) -> Iterator[Inspection | str]:
 
     total = len(examples.labels)
     for start in range(0, total, CHUNK):
-        yield from images.workers().map(inspect, range(start, min(start + CHUNK, total)))
+        yield from threads().map(inspect, range(start, min(start + CHUNK, total)))
 
 
 def _inspect_array(pixels: np.ndarray) -> Inspection:

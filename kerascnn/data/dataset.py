@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerascnn.data import images as pixels
-from kerascnn.data.calls import counted
-from kerascnn.data.images import Shape, decode, workers
+from kerascnn.data.images import Shape, decode
 from kerascnn.data.index import Names
+from kerascnn.data.threads import awaited, threads
 from kerascnn.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ class ArraySplit(Split):
 class ReadSplit(Split):
     """Images that `read(position) -> uint8 [height, width, channels]` brings when needed.
 
-    A batch is one call from TensorFlow; its images are read in parallel by `images.workers`.
+    A batch is one call from TensorFlow; its images are read in parallel by `threads`.
     """
 
     def __init__(
@@ -326,11 +326,11 @@ class ReadSplit(Split):
     def _fetch(self) -> Callable[[Any], Any]:
         import tensorflow as tf
 
-        @counted
+        @awaited
         def read(index: np.ndarray) -> np.ndarray:
             images = np.empty((len(index), *self.image_shape), "uint8")
             try:
-                pending = workers().map(self._read, index.tolist())
+                pending = threads().map(self._read, index.tolist())
             except RuntimeError:  # the interpreter is ending: nobody will see this batch
                 return images
             for position, image in enumerate(pending):
@@ -380,7 +380,7 @@ class EncodedSplit(ReadSplit):
                 _given.append((self.examples, position))
             return found
 
-        @counted
+        @awaited
         def prepare(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             contents = np.full(batch_size, b"", object)
             ways = np.full((batch_size, len(jpeg.NONE)), jpeg.NONE, "int32")
@@ -388,7 +388,7 @@ class EncodedSplit(ReadSplit):
                 index = index % self.size
                 # Some at a time: handing over one by one would take longer than reading it.
                 parts = [index[at : at + AT_A_TIME] for at in range(0, len(index), AT_A_TIME)]
-                found = workers().map(prepared, parts)
+                found = threads().map(prepared, parts)
             except RuntimeError:  # the interpreter is ending: nobody will see this batch
                 return contents, ways
             for place, (content, way) in enumerate(itertools.chain.from_iterable(found)):
@@ -411,7 +411,7 @@ class EncodedSplit(ReadSplit):
                 "epoch": epochs,
             }
 
-        @counted
+        @awaited
         def general(position: np.ndarray) -> np.ndarray:
             if position < 0:
                 return np.zeros(shape, "uint8")

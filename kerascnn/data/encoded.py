@@ -10,6 +10,7 @@ import numpy as np
 from kerascnn.data import images
 from kerascnn.data.examples import Contents, Encoded, Options
 from kerascnn.data.images import Shape
+from kerascnn.data.threads import threads
 from kerascnn.errors import DataError
 from kerascnn.words import counted
 
@@ -154,7 +155,7 @@ def _verified(
             return (), str(error)
 
     bad: dict[int, str] = {}
-    for position, (changed, error) in enumerate(images.workers().map(check, range(total))):
+    for position, (changed, error) in enumerate(threads().map(check, range(total))):
         changes.update(changed)
         if error:
             bad[position] = error

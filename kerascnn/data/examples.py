@@ -1,7 +1,7 @@
 """What a source of data hands over: labelled images as they are stored, and what is known of them.
 
 All that the author of another source needs. An entry point of the group `kerascnn.datasets` names
-a `Source`; the name is what users type, with what follows its colon as the argument:
+a `DataSource`; the name is what users type, with what follows its colon as the argument:
 
     [project.entry-points."kerascnn.datasets"]
     svhn = "my_package:SVHN"
@@ -21,6 +21,7 @@ import numpy as np
 from kerascnn.data import images as pixels
 from kerascnn.data.images import Shape
 from kerascnn.data.index import Names, shown
+from kerascnn.data.threads import threads
 
 if TYPE_CHECKING:
     from kerascnn.data.dataset import Split
@@ -86,7 +87,7 @@ class Arrays:
             part = slice(start, start + 256)
             adapted[part] = pixels.fit(self.images[part], shape)[0]
 
-        list(pixels.workers().map(fill, starts))
+        list(threads().map(fill, starts))
         return ArraySplit(adapted, self.labels, self._original, self.names), notes
 
     def _original(self, position: int) -> np.ndarray:
@@ -284,7 +285,7 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class DataSource:
     """A source of data by name.
 
     Attributes:

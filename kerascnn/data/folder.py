@@ -21,8 +21,9 @@ import numpy as np
 from kerascnn.data import images, splitting, table
 from kerascnn.data.arguments import parsed
 from kerascnn.data.encoded import contents, listing
-from kerascnn.data.examples import Contents, Files, Options, Source
+from kerascnn.data.examples import Contents, DataSource, Files, Options
 from kerascnn.data.index import Index, index, passed_over, shown
+from kerascnn.data.split_names import SPLITS
 from kerascnn.data.splitting import Parts
 from kerascnn.errors import DataError
 from kerascnn.words import counted, listed
@@ -31,7 +32,7 @@ NO_IMAGE, LOOSE = "no image", "beside the class folders"
 
 
 def _folder(argument: str, options: Options) -> Contents:
-    root, given = parsed(argument, "labels", *splitting.ORDER)
+    root, given = parsed(argument, "labels", *SPLITS)
     if not os.path.isdir(root):
         raise DataError(f"There is no folder {root}.")
     if "labels" in given:
@@ -158,7 +159,7 @@ def _refuse_splits_of_classes(root: str, found: Index, places: Sequence[str]) ->
             )
 
 
-FOLDER = Source(
+FOLDER = DataSource(
     read=_folder,
     argument="PATH",
     licence="yours",

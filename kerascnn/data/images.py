@@ -9,13 +9,11 @@ image is the same from a file and from an archive.
 from __future__ import annotations
 
 import errno
-import functools
 import hashlib
 import io
 import os
 import stat
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -84,12 +82,6 @@ AS_THEY_ARE = Reading()
 def is_image(name: str) -> bool:
     """Whether a file's name says that it is an image."""
     return os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-@functools.cache
-def workers() -> ThreadPoolExecutor:
-    """The threads that read images, one for each core; made at the first use."""
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kerascnn-images")
 
 
 def read(

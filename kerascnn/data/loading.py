@@ -14,13 +14,13 @@ from PIL import Image
 from kerascnn import registry
 from kerascnn.data.arguments import common
 from kerascnn.data.dataset import ArraySplit, Dataset, Split, joined
-from kerascnn.data.examples import Arrays, Contents, Examples, Options, Source
+from kerascnn.data.examples import Arrays, Contents, DataSource, Examples, Options
 from kerascnn.data.images import Shape, eight_bits
 from kerascnn.data.index import Names, shown
+from kerascnn.data.split_names import SPLITS
 from kerascnn.errors import ArgumentError, BrokenPluginError, DataError, UnknownNameError
 from kerascnn.words import counted
 
-SPLITS = ("train", "validation", "test")
 ALL, OWN = "all", "own"
 ENDINGS = {"csv": "csv", "tfrecord": "tfrecord", "tfrecords": "tfrecord"}  # file → source
 SPLIT_RULE = "hash of the name"  # changes whenever `sides` decides otherwise
@@ -153,7 +153,7 @@ def _scaled(examples: Examples, limits: tuple[float, float]) -> Examples:
     return Arrays(images, examples.labels)
 
 
-def _find(source: str) -> tuple[Source, str]:
+def _find(source: str) -> tuple[DataSource, str]:
     """The source behind `NAME` or `NAME:ARGUMENT`, and the argument."""
     name, colon, argument = source.partition(":")
     try:
@@ -166,9 +166,9 @@ def _find(source: str) -> tuple[Source, str]:
         raise UnknownNameError(
             f"There is no dataset {source!r}. Did you mean {kind}:{source}?"
         ) from None
-    if not isinstance(found, Source):
+    if not isinstance(found, DataSource):
         raise BrokenPluginError(
-            f"The dataset {name!r} must be a kerascnn.data.Source. "
+            f"The dataset {name!r} must be a kerascnn.data.DataSource. "
             f"Received: {type(found).__name__}."
         )
     if bool(found.argument) != bool(argument) or (colon and not argument):

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from kerascnn.data.arguments import SPLITS
-from kerascnn.data.examples import Arrays, Contents, Options, Source
+from kerascnn.data.examples import Arrays, Contents, DataSource, Options
+from kerascnn.data.split_names import SPLIT_WORDS, SPLITS
 from kerascnn.errors import DataError
 
 DIGITS = tuple("0123456789")
@@ -45,10 +45,9 @@ def _mnist5k(argument: str, options: Options) -> Contents:
         place[members] = np.arange(members.sum())
     ends = np.cumsum(MNIST5K_SPLIT)
     part = np.searchsorted(ends, place, side="right")
-    names = ("train", "validation", "test")
     return Contents(
         class_names=DIGITS,
-        splits={n: everything.take(np.flatnonzero(part == i)) for i, n in enumerate(names)},
+        splits={n: everything.take(np.flatnonzero(part == i)) for i, n in enumerate(SPLITS)},
         licence=MNIST_LICENCE,
     )
 
@@ -162,7 +161,7 @@ def _pairs(path: str, arrays: Sequence[str]) -> tuple[dict[str, dict[str, str]],
     for name in arrays:
         words = [word for word in re.split(r"[\W_]+", name.lower()) if word]
         kind = [KINDS[word] for word in words if word in KINDS]
-        split = [SPLITS[word] for word in words if word in SPLITS]
+        split = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
         if len(kind) != 1 or len(split) > 1 or len(words) != len(kind) + len(split):
             if "images" in kind:  # a test set that was left out would be taken from the others
                 raise DataError(
@@ -181,7 +180,7 @@ def _pairs(path: str, arrays: Sequence[str]) -> tuple[dict[str, dict[str, str]],
                 raise DataError(f"{path}: {pair[one]} has no {other}; {EXPECTED}.")
     if not pairs:
         raise DataError(f"{path}: {EXPECTED}. Received: {', '.join(arrays) or 'no array'}.")
-    return {name: pairs[name] for name in ("train", "validation", "test") if name in pairs}, unused
+    return {name: pairs[name] for name in SPLITS if name in pairs}, unused
 
 
 def _class_names(path: str, found: np.ndarray) -> tuple[str, ...]:
@@ -379,11 +378,11 @@ _CIFAR100 = (
 )
 
 
-def _source(hosted: _Hosted, text: str) -> Source:
-    return Source(read=functools.partial(_hosted, hosted), help=text, licence=hosted.licence)
+def _source(hosted: _Hosted, text: str) -> DataSource:
+    return DataSource(read=functools.partial(_hosted, hosted), help=text, licence=hosted.licence)
 
 
-MNIST5K = Source(
+MNIST5K = DataSource(
     read=_mnist5k,
     help="5,000 handwritten digits of MNIST, bundled; 28×28 grey.",
     licence=MNIST_LICENCE,
@@ -422,7 +421,7 @@ CIFAR100 = _source(
     ),
     "60,000 photos of 100 classes; 32×32 colour.",
 )
-NPZ = Source(
+NPZ = DataSource(
     read=_npz,
     argument="PATH",
     licence="yours",

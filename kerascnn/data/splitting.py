@@ -11,11 +11,10 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-from kerascnn.data.arguments import SPLITS
 from kerascnn.data.index import passed_over
+from kerascnn.data.split_names import SPLIT_WORDS, SPLITS
 from kerascnn.errors import DataError
 
-ORDER = ("train", "validation", "test")
 Parts = dict[str, tuple[str, ...]]
 """Split → its folders below the root; "" is the root itself."""
 
@@ -24,7 +23,7 @@ _PLAIN = (
     "set|sets|data|dataset|datasets|image|images|img|imgs|photo|photos|picture|pictures|pic|pics|"
     "split|splits|part|fold|folder|dir|file|files|sample|samples|example|examples|subset|final"
 )
-_WORD = "|".join(sorted((word.replace("-", "") for word in SPLITS), key=len, reverse=True))
+_WORD = "|".join(sorted((word.replace("-", "") for word in SPLIT_WORDS), key=len, reverse=True))
 _GLUED = re.compile(rf"(?:{_PLAIN})?({_WORD})(?:{_PLAIN})?")
 # Parts of a name: words, also of CamelCase, and numbers, which say nothing.
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
@@ -38,11 +37,11 @@ def split_of(name: str) -> tuple[str, str] | None:
     name = re.sub(r"(?i)hold[\W_]*out", "holdout", name)
     words = [word.lower() for word in _PARTS.findall(name)]
     found = {n: match[1] for n, word in enumerate(words) if (match := _GLUED.fullmatch(word))}
-    if len({SPLITS[word] for word in found.values()}) != 1:
+    if len({SPLIT_WORDS[word] for word in found.values()}) != 1:
         return None  # "train_test" speaks of neither
     plain = re.compile(_PLAIN)
     rest = [word for n, word in enumerate(words) if n not in found and not plain.fullmatch(word)]
-    return SPLITS[next(iter(found.values()))], " ".join(rest)
+    return SPLIT_WORDS[next(iter(found.values()))], " ".join(rest)
 
 
 def by_name(root: str, folders: Sequence[str]) -> tuple[Parts, tuple[str, ...]]:
@@ -84,7 +83,7 @@ def by_name(root: str, folders: Sequence[str]) -> tuple[Parts, tuple[str, ...]]:
             f"{os.path.join(root, flat[0])} must hold one sub-folder of images for each class; it "
             "has none. " + how_to_say(root, {n: s for n, s in said.items() if n not in flat})
         )
-    return {split: parts[split] for split in ORDER if split in parts}, ()
+    return {split: parts[split] for split in SPLITS if split in parts}, ()
 
 
 def _refuse_split_classes(root: str, said: Mapping[str, tuple[str, str]]) -> None:
@@ -130,7 +129,7 @@ def how_to_say(root: str, said: Mapping[str, tuple[str, str]], others: Sequence[
         chosen.setdefault(split, name)
     if chosen and "train" not in chosen and others:
         chosen["train"] = ",".join(others)
-    options = "&".join(f"{split}={chosen[split]}" for split in ORDER if split in chosen)
+    options = "&".join(f"{split}={chosen[split]}" for split in SPLITS if split in chosen)
     say = f"Say which folders are what, as in 'folder:{root}?{options}'; others are left out. "
     return (say if options else "") + f"If all are classes: 'folder:{root}?train=.'"
 
@@ -143,7 +142,7 @@ def told(root: str, given: Mapping[str, str]) -> Parts:
     """
     parts: Parts = {}
     seen: dict[str, str] = {}
-    for split in (split for split in ORDER if split in given):
+    for split in (split for split in SPLITS if split in given):
         whole = os.path.isdir(os.path.join(root, given[split]))  # a name with a comma in it
         chosen = [given[split]] if whole else given[split].split(",")
         parts[split] = tuple("" if (p := os.path.normpath(f)) == "." else p for f in chosen)

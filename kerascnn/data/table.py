@@ -22,10 +22,10 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from kerascnn.data.arguments import SPLITS
 from kerascnn.data.encoded import contents
-from kerascnn.data.examples import Contents, Encoded, Files, Options, Source
+from kerascnn.data.examples import Contents, DataSource, Encoded, Files, Options
 from kerascnn.data.index import Names
+from kerascnn.data.split_names import SPLIT_WORDS, SPLITS
 from kerascnn.errors import DataError
 from kerascnn.files import open_regular
 
@@ -80,7 +80,7 @@ def read(file: str, root: str, options: Options) -> Contents:
     part = np.array(splits)
     found: dict[str, Encoded] = {
         name: everything.take(np.flatnonzero(part == split_numbers[name]))
-        for name in ("train", "validation", "test")
+        for name in SPLITS
         if name in split_numbers
     }
     return contents(file, class_names, found, options)
@@ -140,9 +140,9 @@ def _row(file: str, line: int, row: dict[str | None, str | None], has_split: boo
         if not value:
             raise DataError(f"{place}: the {name} is empty.")
     split = str(row["split"]).strip() if has_split else "train"
-    if split.lower() not in SPLITS:
+    if split.lower() not in SPLIT_WORDS:
         raise DataError(f"{place}: the split must be train, val or test. Received: {split!r}.")
-    return Row(line, path, label, SPLITS[split.lower()])
+    return Row(line, path, label, SPLIT_WORDS[split.lower()])
 
 
 def _ordered(found: dict[str, int]) -> tuple[list[str], np.ndarray]:
@@ -185,7 +185,7 @@ def _csv(file: str, options: Options) -> Contents:
     return read(file, os.path.dirname(file), options)
 
 
-CSV = Source(
+CSV = DataSource(
     read=_csv,
     argument="FILE",
     licence="yours",

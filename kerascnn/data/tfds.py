@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from kerascnn.data import encoded
-from kerascnn.data.arguments import SPLITS, parsed
-from kerascnn.data.examples import Contents, Encoded, Options, Source
+from kerascnn.data.arguments import parsed
+from kerascnn.data.examples import Contents, DataSource, Encoded, Options
+from kerascnn.data.split_names import SPLIT_WORDS
 from kerascnn.data.tfrecord import indexed, records
 from kerascnn.errors import DataError
 
@@ -28,11 +29,11 @@ def _tfds(argument: str, options: Options) -> Contents:
     image, label = _features(name, builder)
     splits: dict[str, Encoded] = {}
     for split, info in builder.info.splits.items():
-        if split not in SPLITS or SPLITS[split] in splits:
+        if split not in SPLIT_WORDS or SPLIT_WORDS[split] in splits:
             options.echo(f"tfds:{name}: the split {split} is not used.")
             continue
         shards = [indexed(str(path), image, label) for path in info.filepaths]
-        splits[SPLITS[split]] = records(shards, image, [shard.labels for shard in shards])
+        splits[SPLIT_WORDS[split]] = records(shards, image, [shard.labels for shard in shards])
     if not splits:
         raise DataError(
             f"tfds:{name} has no split that is for training, validation or test: "
@@ -114,7 +115,7 @@ def _features(name: str, builder: Any) -> tuple[str, str]:
     return chosen[0], chosen[1]
 
 
-TFDS = Source(
+TFDS = DataSource(
     read=_tfds,
     argument="NAME",
     help="Images with one label of TensorFlow Datasets (extra tfds), fetched when first used.",

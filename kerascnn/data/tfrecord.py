@@ -35,10 +35,11 @@ import numpy as np
 
 from kerascnn import cache
 from kerascnn.data import encoded
-from kerascnn.data.arguments import SPLITS, parsed
-from kerascnn.data.examples import Contents, Encoded, Options, Source
+from kerascnn.data.arguments import parsed
+from kerascnn.data.examples import Contents, DataSource, Encoded, Options
 from kerascnn.data.images import AS_THEY_ARE, Reading, Shape
 from kerascnn.data.index import Names
+from kerascnn.data.split_names import SPLIT_WORDS, SPLITS
 from kerascnn.errors import DataError
 
 IMAGE, LABEL, TEXT = "image/encoded", "image/class/label", "image/class/text"
@@ -429,8 +430,8 @@ def _fault(
 def _split_of(path: str) -> str | None:
     """The split that a file's name says, as in train-00000-of-00010 or birds-test.tfrecord."""
     for word in re.split(r"[^a-z]+", os.path.basename(path).lower()):
-        if word in SPLITS:
-            return SPLITS[word]
+        if word in SPLIT_WORDS:
+            return SPLIT_WORDS[word]
     return None
 
 
@@ -488,7 +489,7 @@ def _contents(
     if not len(stored):
         raise DataError(f"{pattern}: the files have no record.")
     splits: dict[str, Encoded] = {}
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         if split not in shards:
             continue
         for shard in shards[split]:
@@ -506,7 +507,7 @@ def _contents(
     return encoded.contents(pattern, names, splits, options)
 
 
-TFRECORD = Source(
+TFRECORD = DataSource(
     read=_tfrecord,
     argument="GLOB",
     licence="yours",

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kerascnn.data import Dataset, Split, load
+from kerascnn.data import SPLITS, Dataset, Split, load
 from kerascnn.data.dataset import joined
 from kerascnn.errors import ArgumentError, DataError, UnknownNameError
 from kerascnn.runs import sides
 from kerascnn.runs.inference import canvas_shape, load_for
 from kerascnn.runs.run import Run
-from kerascnn.runs.sides import SPLITS, Changes, Sides
+from kerascnn.runs.sides import Changes, Sides
 from kerascnn.words import counted
 
 ALL = "all"

@@ -16,6 +16,7 @@ import tensorflow as tf
 from kerascnn.data import images
 from kerascnn.data.arguments import common
 from kerascnn.data.images import Reading, Shape
+from kerascnn.data.threads import threads
 from kerascnn.errors import DataError
 from kerascnn.runs.files import Found
 from kerascnn.runs.inference import FEW, canvas_shape, forward, preparation
@@ -97,7 +98,7 @@ def _batches(
         while True:
             missing = (1 + AHEAD) * batch_size - len(waiting)
             for file in itertools.islice(coming, missing):
-                waiting.append(images.workers().submit(read, file))
+                waiting.append(threads().submit(read, file))
             if not waiting:
                 return
             count = min(batch_size, len(waiting))

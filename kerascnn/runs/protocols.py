@@ -17,7 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.data import Split
-from kerascnn.data.images import fit, uncut, workers
+from kerascnn.data.images import fit, uncut
+from kerascnn.data.threads import threads
 from kerascnn.errors import ArgumentError
 from kerascnn.features import convolutionalize
 from kerascnn.preprocessing import float_of_pixels
@@ -202,7 +203,7 @@ def _scaled(
         return [uncut(image, shape) if whole else fit(image[None], shape)[0][0] for shape in shapes]
 
     groups: dict[Any, list[tuple[int, np.ndarray]]] = defaultdict(list)
-    for position, images in zip(positions, workers().map(read, positions)):
+    for position, images in zip(positions, threads().map(read, positions)):
         for canvas, image in zip(canvases, images):
             groups[canvas, image.shape].append((position, image))
     for (canvas, _), members in groups.items():

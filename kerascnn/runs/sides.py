@@ -16,14 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascnn.data import Dataset, Split
+from kerascnn.data import SPLITS, Dataset, Split
 from kerascnn.data.index import Names
 from kerascnn.errors import RunError
 from kerascnn.files import open_regular
 from kerascnn.writing import replacing
 
 FILE = "images.npy"
-SPLITS = ("train", "validation", "test")
 ROW = np.dtype([("name", "<u8"), ("file", "<u8"), ("size", "<u4"), ("split", "u1")])
 MOST_IMAGES = 50_000_000  # in a gigabyte
 UNKNOWN_SIZE = 2**32 - 1
@@ -158,7 +157,7 @@ class Sides:
 
         Args:
             everything: all images of the source.
-            side: one of `SPLITS`, or "all".
+            side: one of `kerascnn.data.SPLITS`, or "all".
         """
         mine, kept = _rows(everything), self._rows
         at = _find(kept["name"], mine["name"])

@@ -16,7 +16,7 @@ from kerascnn import registry
 from kerascnn.architecture import Architecture
 from kerascnn.card import Preprocessing
 from kerascnn.console import Console, sayer
-from kerascnn.data import Dataset
+from kerascnn.data import SPLITS, Dataset
 from kerascnn.data.augmentation import with_components
 from kerascnn.distribution import strategies
 from kerascnn.distribution.workers import Workers
@@ -201,7 +201,7 @@ def train(
             "fingerprint": dataset.fingerprint,
             "split_rule": dataset.split_rule,
             "skip_corrupt": skip_corrupt,
-            "sizes": {k: getattr(dataset, k).size for k in ("train", "validation", "test")},
+            "sizes": {k: getattr(dataset, k).size for k in SPLITS},
         },
         "recipe": plain(recipe),
         "weights": start,

@@ -11,12 +11,11 @@ import tensorflow as tf
 from PIL import Image
 
 from kerascnn import data
-from kerascnn.data import checking, encoded
+from kerascnn.data import SPLITS, checking, encoded
 from kerascnn.errors import ArgumentError, DataError
 
 load = functools.partial(data.load, echo=None)
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
-SPLITS = ("train", "validation", "test")
 
 
 def fill(path, count=20, size=(12, 10)):

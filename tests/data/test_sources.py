@@ -16,12 +16,11 @@ import pytest
 from keras.src.datasets import cifar100, fashion_mnist, mnist
 
 from kerascnn import data, registry
-from kerascnn.data import sources
+from kerascnn.data import SPLITS, sources
 from kerascnn.errors import ArgumentError, BrokenPluginError, DataError, UnknownNameError
 
 RNG = np.random.default_rng(0)
 load = functools.partial(data.load, echo=None)
-SPLITS = ("train", "validation", "test")
 
 
 def arrays(split):
@@ -431,14 +430,14 @@ class TestNames:
     def test_data_of_another_installed_distribution(self, tmp_path, monkeypatch):
         (tmp_path / "stripes.py").write_text(
             "import numpy as np\n"
-            "from kerascnn.data import Arrays, Contents, Source\n"
+            "from kerascnn.data import Arrays, Contents, DataSource\n"
             "def read(argument, options):\n"
             "    labels = np.arange(40) % 2\n"
             "    images = np.zeros((40, 8, 8, 1), 'uint8') + labels[:, None, None, None]\n"
             "    images = images.astype('uint8') * int(argument)\n"
             "    splits = {'train': Arrays(images, labels)}\n"
             "    return Contents(class_names=('dark', 'light'), splits=splits)\n"
-            "STRIPES = Source(read=read, argument='BRIGHTNESS')\n"
+            "STRIPES = DataSource(read=read, argument='BRIGHTNESS')\n"
         )
         info = tmp_path / "stripes-1.0.dist-info"
         info.mkdir()
@@ -455,7 +454,7 @@ class TestNames:
             assert list(stripes.train.names)[:1] != [b"0"]
             image, label = stripes.train.example(1)
             assert image[5, 5, 0] == 200 * label
-            with pytest.raises(BrokenPluginError, match=r"'wrong' must be a kerascnn.data.Source"):
+            with pytest.raises(BrokenPluginError, match=r"'wrong' must be a .*DataSource"):
                 load("wrong")
         finally:
             monkeypatch.undo()

@@ -10,12 +10,11 @@ import pytest
 from PIL import Image
 
 from kerascnn import data
-from kerascnn.data import checking
+from kerascnn.data import SPLITS, checking
 from kerascnn.data.splitting import split_of
 from kerascnn.errors import DataError
 
 load = functools.partial(data.load, echo=None, validation=0, test=0)
-SPLITS = ("train", "validation", "test")
 number = itertools.count()
 
 

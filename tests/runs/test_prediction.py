@@ -38,14 +38,14 @@ def test_no_more_files_are_taken_than_will_be_read_soon(striped_run, photos):
 def test_files_are_read_ahead_of_the_network(striped_run, photos, monkeypatch):
     """While a batch is looked at, the following ones are being read."""
     submitted = []
-    pool = prediction.images.workers()
+    pool = prediction.threads()
 
     class Pool:
         def submit(self, *task):
             submitted.append(task[1].path)
             return pool.submit(*task)
 
-    monkeypatch.setattr(prediction.images, "workers", Pool)
+    monkeypatch.setattr(prediction, "threads", Pool)
     files = [Found(str(path)) for path in sorted((photos / "down").iterdir())[:24]]
     found = predict_files(striped_run, files, batch_size=4)
     next(found)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kerascnn.data import load
+from kerascnn.data import SPLITS, load
 from kerascnn.data.dataset import ReadSplit, joined
 from kerascnn.errors import RunError
 from kerascnn.runs import sides
@@ -49,7 +49,7 @@ def test_images_without_names_are_not_taken_for_each_other(tmp_path):
     first = ReadSplit(lambda position: data.train.example(position)[0], np.zeros(9), (28, 28, 1))
     sides.write(tmp_path, replace(data, train=first, validation=first, test=first))
     kept = sides.read(tmp_path)
-    assert kept.sizes() == dict.fromkeys(sides.SPLITS, 9)
+    assert kept.sizes() == dict.fromkeys(SPLITS, 9)
     for split in (first, first.take(np.arange(5)), joined([first, first])):
         assert kept.trained(split) == 0
         assert kept.named(split, "test").size == 0

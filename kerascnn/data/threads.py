@@ -1,4 +1,4 @@
-"""Calls from TensorFlow's threads into Python, which must have returned when the interpreter ends.
+"""Threads that read images, and calls from TensorFlow's threads, which the interpreter awaits.
 
 A pipeline goes on reading ahead while the interpreter is being torn down. A call that is running
 then never gets Python's lock back, and the pipeline's end waits for it for ever.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -23,7 +25,13 @@ _lock = threading.Lock()
 _running, _last = 0, 0.0
 
 
-def counted(function: Callable[P, R]) -> Callable[P, R]:
+@functools.cache
+def threads() -> ThreadPoolExecutor:
+    """The threads that read images, one for each core; made at the first use."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kerascnn-images")
+
+
+def awaited(function: Callable[P, R]) -> Callable[P, R]:
     """The function, for `tf.numpy_function`: the interpreter's end waits for its calls."""
 
     @functools.wraps(function)
