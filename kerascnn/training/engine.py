@@ -1,8 +1,8 @@
-"""The training loop: the same few lines for one device and for many replicas.
+"""Updates and evaluation: the same few lines for one device and for many replicas.
 
 keras.Model.fit can't be used as it is: under MirroredStrategy it clips before the gradients are
 summed, fails on an uneven first batch and on several steps per execution, and makes a new iterator
-for each epoch. This loop is built on public API only: `strategy.run`, a Keras optimizer, a Keras
+for each epoch. The engine is built on public API only: `strategy.run`, a Keras optimizer, a Keras
 loss. It runs many steps in one call and returns sums, so Python is out of the way.
 """
 
@@ -180,7 +180,7 @@ class Engine:
         for variable, value in zip(self.evaluated, values, strict=True):
             variable.assign(np.asarray(value))
 
-    def train(self, batches: Any, updates: int) -> Totals:
+    def update(self, batches: Any, updates: int) -> Totals:
         """Run `updates` updates on an iterator of (inputs, labels)."""
         sums, bad = self._train(batches, tf.constant(updates))
         return _totals(sums, int(bad))

@@ -10,7 +10,7 @@ import keras
 from kerascnn.keras_internals import calls
 
 
-def classifier(model: keras.Model) -> list[keras.Layer]:
+def last_layers(model: keras.Model) -> list[keras.Layer]:
     """The last layers with weights on the way to each output of a functional model."""
     makers = {id(output): call for call in calls(model) for output in call.outputs}
     found: dict[int, keras.Layer] = {}
@@ -28,9 +28,9 @@ def classifier(model: keras.Model) -> list[keras.Layer]:
     return list(found.values())
 
 
-def trunk(model: keras.Model) -> list[keras.Layer]:
+def all_but_last(model: keras.Model) -> list[keras.Layer]:
     """All other layers with weights."""
-    last = set(map(id, classifier(model)))
+    last = set(map(id, last_layers(model)))
     return [layer for layer in model.layers if layer.weights and id(layer) not in last]
 
 

@@ -29,7 +29,7 @@ from kerascnn.runs.run import Run, write_history
 from kerascnn.training import callbacks as watching
 from kerascnn.training.batches import repeated, training_batches
 from kerascnn.training.engine import Engine, Totals
-from kerascnn.training.freezing import frozen, trunk
+from kerascnn.training.freezing import all_but_last, frozen
 from kerascnn.training.keeping import NO_MEASURES, Held, best_epoch, need_best, out_of_patience
 from kerascnn.training.optimizers import follow_history
 from kerascnn.training.settings import Batching
@@ -300,7 +300,7 @@ class Training:
         if not first:
             yield
             return
-        with frozen(trunk(self.scores) if epoch < first else []):
+        with frozen(all_but_last(self.scores) if epoch < first else []):
             # Where training begins or goes on, and where everything begins to learn.
             if self._learning != (phase := epoch < first):
                 self._learning = phase
@@ -320,7 +320,7 @@ class Training:
             chain.on_train_batch_begin(done)
             given.tell("on_train_batch_begin", done)
             size, started = self._size(count, done), time.perf_counter()
-            new = self.engine.train(batches, size)
+            new = self.engine.update(batches, size)
             count = _paced(size, time.perf_counter() - started)
             if new.bad_step >= 0:
                 self._stop_for_bad_loss(done + new.bad_step)

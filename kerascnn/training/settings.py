@@ -51,19 +51,16 @@ class Batching:
         return f"{self.updates} × {self.images} images{parts}"
 
 
-def check_settings(recipe: Recipe, precision: str) -> None:
-    """Refuse values that no training can have.
+def check_precision(precision: str) -> None:
+    """Refuse what is no precision.
 
     Raises:
-        ArgumentError: names the setting.
+        ArgumentError: it says what is.
     """
     if precision not in PRECISIONS:
         raise ArgumentError(
             f"precision must be one of {', '.join(PRECISIONS)}. Received: {precision!r}."
         )
-    for name in ("epochs", "batch_size", "learning_rate"):
-        if getattr(recipe, name) <= 0:
-            raise ArgumentError(f"{name} must be positive. Received: {getattr(recipe, name)!r}.")
 
 
 def refuse_jit(strategy: tf.distribute.Strategy, jit: bool | None) -> None:
@@ -94,7 +91,7 @@ def refuse_mixed_variables(model: keras.Model, strategy: tf.distribute.Strategy)
         )
 
 
-def fitted(
+def with_enough_updates(
     recipe: Recipe, images: int, replicas: int, *, scale_rate: bool = True
 ) -> tuple[Recipe, str]:
     """The recipe with a batch that makes an epoch of few images some tens of updates.

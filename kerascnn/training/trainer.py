@@ -44,10 +44,10 @@ from kerascnn.training.keeping import require_monitored
 from kerascnn.training.settings import (
     PRECISIONS,
     batching,
-    check_settings,
+    check_precision,
     class_weights,
-    fitted,
     refuse_jit,
+    with_enough_updates,
 )
 from kerascnn.training.starting import described, require_published, require_same
 from kerascnn.words import listed
@@ -140,7 +140,7 @@ def train(
         keep=keep,
         early_stopping=patience,
     )
-    check_settings(recipe, precision)
+    check_precision(precision)
     check_seed(seed)
     callbacks = check_callbacks(callbacks, recipe)
     loss = _own_loss(recipe, console or Console())
@@ -174,7 +174,7 @@ def train(
     )
     if adapt:
         replicas, alone = found.num_replicas_in_sync, learning_rate is None
-        recipe, note = fitted(recipe, dataset.train.size, replicas, scale_rate=alone)
+        recipe, note = with_enough_updates(recipe, dataset.train.size, replicas, scale_rate=alone)
         if note:
             sayer(console)(note)
     batching(recipe, dataset.train.size, found)  # refuses too few images

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from kerascnn.watching.progress import error
+from kerascnn.watching.progress import top1_error
 
 # Okabe and Ito's blue and vermilion, which colour-blind people can tell apart.
 INK, PAPER, GRID = "#26292e", "#fcfcfb", "#d9dad6"
@@ -53,7 +53,9 @@ def curves(
     places: list[Any] = [["loss", "error"], ["rate", "rate"]]
     axes = figure.subplot_mosaic(places, height_ratios=[4, 1])
     _curve(axes["loss"], epochs, rows, lambda row, p: row.get(f"{p}loss"), "Loss", "{:.4g}".format)
-    _curve(axes["error"], epochs, rows, error, "Top-1 error", lambda value: f"{100 * value:.3g} %")
+    _curve(
+        axes["error"], epochs, rows, top1_error, "Top-1 error", lambda value: f"{100 * value:.3g} %"
+    )
     rates = _line(row.get("learning_rate") for row in rows)
     axes["rate"].plot(epochs, rates, color=INK, linewidth=1.2, **_marks(epochs))
     axes["rate"].margins(y=0.15)

@@ -225,7 +225,7 @@ class Progress(keras.callbacks.Callback):
         return "  ".join(part for part in parts if part)
 
 
-def error(logs: Mapping[str, Any], prefix: str = "") -> float | None:
+def top1_error(logs: Mapping[str, Any], prefix: str = "") -> float | None:
     """The share of wrong top-1 predictions, in [0, 1], from `error` or `accuracy`; or None."""
     if f"{prefix}error" in logs:
         return float(logs[f"{prefix}error"])
@@ -250,6 +250,6 @@ def _losses(logs: Mapping[str, Any], prefix: str = "") -> str:
     if f"{prefix}loss" in logs:
         loss = float(logs[f"{prefix}loss"])
         parts.append(f"loss {loss:.4f}" if 1e-3 <= abs(loss) < 1e4 else f"loss {loss:.3g}")
-    if (wrong := error(logs, prefix)) is not None:
+    if (wrong := top1_error(logs, prefix)) is not None:
         parts.append(f"error {wrong:6.2%}")
     return f"{prefix.replace('_', ' ')}{' '.join(parts)}" if parts else ""

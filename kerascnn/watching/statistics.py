@@ -108,8 +108,8 @@ class Probe:
         self._kernels = [n for n, v in enumerate(self._variables) if len(v.shape) > 1]
         self._kernel_names = _names([self._variables[n] for n in self._kernels])
         self._before: list[Any] | None = None
-        self._measure = tf.function(self._measured)
-        self._compare = tf.function(self._compared)
+        self._measure = tf.function(self._figures)
+        self._compare = tf.function(self._changes)
 
     def measure(self) -> Statistics:
         """All but the update ratios."""
@@ -133,7 +133,7 @@ class Probe:
         return {"update_ratio": float(whole)} | _tagged("update_ratio", ratios)
 
     @tf.autograph.experimental.do_not_convert
-    def _measured(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _figures(self) -> tuple[dict[str, Any], dict[str, Any]]:
         weights = [tf.convert_to_tensor(v.value) for v in self._variables]
         others = [tf.convert_to_tensor(v.value) for v in self._network.non_trainable_variables]
         with tf.GradientTape() as tape:
@@ -160,14 +160,14 @@ class Probe:
         if zero:
             scalars["dead_relus"] = tf.reduce_mean(tf.concat(list(zero.values()), axis=0))
         histograms = {
-            **_tagged("weights", _each(_counted, kernels)),
-            **_tagged("gradients", _each(_counted, slopes)),
-            **_tagged("activations", _each(_counted, seen)),
+            **_tagged("weights", _each(_histogram, kernels)),
+            **_tagged("gradients", _each(_histogram, slopes)),
+            **_tagged("activations", _each(_histogram, seen)),
         }
         return scalars, histograms
 
     @tf.autograph.experimental.do_not_convert
-    def _compared(self, before: list[Any]) -> tuple[Any, Any]:
+    def _changes(self, before: list[Any]) -> tuple[Any, Any]:
         """The norm of each kernel's change, and that of the kernel before."""
         now = [tf.convert_to_tensor(self._variables[n].value) for n in self._kernels]
         changes = [tf.norm(new - old) for new, old in zip(now, before)]
@@ -222,7 +222,7 @@ def _dead(output: Any) -> Any:
     return tf.cast(largest <= 0, tf.float32)
 
 
-def _counted(tensor: Any) -> tuple[Any, Any, Any]:
+def _histogram(tensor: Any) -> tuple[Any, Any, Any]:
     """Smallest and largest value, and how many are in each of `BINS` equal parts between.
 
     What isn't finite counts as zero.

@@ -18,7 +18,7 @@ from kerascnn.distribution.workers import Workers
 from kerascnn.errors import StrategyError
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.training.engine import Engine, filled
-from kerascnn.training.freezing import frozen, trunk
+from kerascnn.training.freezing import all_but_last, frozen
 from kerascnn.training.optimizers import make_loss, make_optimizer
 from kerascnn.training.settings import in_precision, refuse_jit, refuse_mixed_variables
 
@@ -97,13 +97,13 @@ def batches(engine, recipe, poison=None):
 def train(engine, recipe):
     iterator = batches(engine, recipe)
     if recipe.freeze_epochs:
-        with frozen(trunk(engine.model)):
+        with frozen(all_but_last(engine.model)):
             engine.learn(engine.model.trainable_variables)
-            engine.train(iterator, 10)
+            engine.update(iterator, 10)
         engine.learn(engine.model.trainable_variables)
     else:
-        engine.train(iterator, 10)
-    engine.train(iterator, 10)
+        engine.update(iterator, 10)
+    engine.update(iterator, 10)
 
 
 def weights(engine):
@@ -140,7 +140,7 @@ def overflow(strategy):
     with in_precision("mixed_float16"):
         engine = engine_for(strategy, RECIPE, "mixed_float16")
         before = [v.numpy() for v in engine.model.trainable_variables]
-        engine.train(batches(engine, RECIPE, poison=1e30), 2)
+        engine.update(batches(engine, RECIPE, poison=1e30), 2)
         after = [v.numpy() for v in engine.model.trainable_variables]
         scale = float(engine.optimizer.dynamic_scale.numpy())
     moved = max(np.abs(a - b).max() for a, b in zip(after, before))

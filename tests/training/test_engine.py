@@ -71,8 +71,8 @@ def test_twenty_steps_on_two_replicas_equal_one_device(float64, two_devices, cli
     for strategy in (tf.distribute.get_strategy(), two_devices):
         engine = engine_for(strategy, clip_norm)
         iterator = batches(engine, repeat=True)
-        engine.train(iterator, 1)
-        engine.train(iterator, 19)
+        engine.update(iterator, 1)
+        engine.update(iterator, 19)
         weights.append(engine.model.get_weights())
     initial = engine_for(tf.distribute.get_strategy()).model.get_weights()
     for one, two in zip(*weights, strict=True):
@@ -85,7 +85,7 @@ def test_clipping_limits_the_update_of_the_global_batch(float64, two_devices):
     """Stock Keras clips each replica, which lets the sum exceed the limit."""
     engine = engine_for(two_devices, 0.01, optimizer=lambda: keras.optimizers.SGD(1.0))
     before = [v.numpy() for v in engine.model.trainable_variables]
-    engine.train(batches(engine, repeat=True), 1)
+    engine.update(batches(engine, repeat=True), 1)
     after = [v.numpy() for v in engine.model.trainable_variables]
     norm = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(after, before)))
     assert norm == pytest.approx(0.01, rel=1e-6)
@@ -123,7 +123,7 @@ def test_a_loss_that_is_not_finite_is_reported_with_its_step():
     images = np.array(IMAGES[:64], "float32")
     images[35] = np.nan
     dataset = tf.data.Dataset.from_tensor_slices((images, LABELS[:64])).batch(16)
-    assert engine.train(iter(dataset), 4).bad_step == 2
+    assert engine.update(iter(dataset), 4).bad_step == 2
 
 
 def test_the_wait_for_input_is_that_of_the_dataset():
@@ -150,5 +150,5 @@ def test_the_wait_for_input_is_that_of_the_dataset():
         optimizer=keras.optimizers.SGD(0.0),
     )
     began = time.perf_counter()
-    waited = engine.train(batches(slow), 5).waited
+    waited = engine.update(batches(slow), 5).waited
     assert 0.1 <= waited <= time.perf_counter() - began, "a thread never sleeps for less"

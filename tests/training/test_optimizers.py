@@ -55,7 +55,7 @@ def trained(recipe, steps=4):
         optimizer=make_optimizer(recipe, 10, model, "float64"),
     )
     data = tf.data.Dataset.from_tensors((x, labels.astype("int32"))).repeat()
-    engine.train(iter(data), steps)
+    engine.update(iter(data), steps)
     return model.get_weights(), start, x, labels
 
 
@@ -228,7 +228,7 @@ def test_two_replicas_train_as_one_device(two_devices, schedule):
         batches = iter(engine.distribute(data))
         for epoch in range(3):
             follow_history(optimizer, recipe, rows(0.5, 0.5)[:epoch])
-            engine.train(batches, 2)
+            engine.update(batches, 2)
         weights.append(model.get_weights())
     for one, two in zip(*weights, strict=True):
         np.testing.assert_allclose(two, one, rtol=0, atol=1e-10)

@@ -11,7 +11,7 @@ from kerascnn import registry
 from kerascnn.recipes import papers
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.training import trainer
-from kerascnn.training.settings import fitted, in_precision
+from kerascnn.training.settings import in_precision, with_enough_updates
 
 # One for each way in which a head is made.
 HEADS = ("lenet5", "lenet5_1998", "nin_cifar10", "googlenet")
@@ -53,7 +53,7 @@ def test_a_float64_training_is_saved_and_evaluated_as_such(tmp_path):
 @pytest.mark.parametrize("recipe", [papers.RESNET, papers.ALEXNET, Recipe(), papers.FINETUNE])
 def test_a_few_photos_get_a_batch_with_which_an_epoch_has_some_tens_of_updates(recipe, images):
     """Or the smallest; and it is never halved once too often."""
-    found, note = fitted(recipe, images, 1)
+    found, note = with_enough_updates(recipe, images, 1)
     updates = images // found.batch_size
     assert updates >= 20 or found.batch_size == 8
     share = found.batch_size / recipe.batch_size
@@ -64,16 +64,16 @@ def test_a_few_photos_get_a_batch_with_which_an_epoch_has_some_tens_of_updates(r
     if note:
         assert f"batches of {found.batch_size} instead of {recipe.batch_size}" in note
         assert f"learning rate {found.learning_rate:.3g} instead of" in note
-    kept, note = fitted(recipe, images, 1, scale_rate=False)
+    kept, note = with_enough_updates(recipe, images, 1, scale_rate=False)
     assert (kept.batch_size, kept.learning_rate) == (found.batch_size, recipe.learning_rate)
     assert "learning rate" not in note
 
 
 def test_many_images_and_mnist5k_keep_the_recipes_batch():
-    assert fitted(Recipe(), 3_500, 1) == (Recipe(), "")
-    assert fitted(papers.RESNET, 1_281_167, 8) == (papers.RESNET, "")
-    assert fitted(Recipe(), 100, 16)[0].batch_size == 16, "each replica has an image"
-    assert fitted(Recipe(batch_size=32, accumulation=4), 700, 1)[0].batch_size == 8
+    assert with_enough_updates(Recipe(), 3_500, 1) == (Recipe(), "")
+    assert with_enough_updates(papers.RESNET, 1_281_167, 8) == (papers.RESNET, "")
+    assert with_enough_updates(Recipe(), 100, 16)[0].batch_size == 16, "each replica has an image"
+    assert with_enough_updates(Recipe(batch_size=32, accumulation=4), 700, 1)[0].batch_size == 8
 
 
 def test_only_a_batch_that_nobody_has_chosen_follows_the_images(tmp_path):

@@ -132,7 +132,7 @@ def test_weights_change_the_gradient_alone(replicas, two_devices):
     )
     data = tf.data.Dataset.from_tensors((x, labels)).unbatch().batch(6, drop_remainder=True)
     evaluated = engine.evaluate(iter(engine.distribute(data.repeat())), 1)
-    reported = engine.train(iter(engine.distribute(data.repeat())), 1)
+    reported = engine.update(iter(engine.distribute(data.repeat())), 1)
     scores = x @ before
     chances = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     plain = -np.log(chances[np.arange(6), labels])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from kerascnn.watching.progress import Progress, error
+from kerascnn.watching.progress import Progress, top1_error
 
 
 def console(terminal):
@@ -137,6 +137,6 @@ def test_training_thread_never_reads_a_value():
 
 
 def test_error_comes_from_either_metric():
-    assert error({"accuracy": 0.75}) == 0.25
-    assert error({"val_error": 0.5, "accuracy": 1.0}, "val_") == 0.5
-    assert error({"loss": 1.0}) is None
+    assert top1_error({"accuracy": 0.75}) == 0.25
+    assert top1_error({"val_error": 0.5, "accuracy": 1.0}, "val_") == 0.5
+    assert top1_error({"loss": 1.0}) is None
