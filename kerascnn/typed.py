@@ -8,7 +8,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kerascnn.files import LARGEST_INTEGER
+from kerascnn.errors import ArgumentError
+from kerascnn.files import LARGEST_INTEGER, shortened
 
 
 def typed(hint: Any, value: Any) -> Any:
@@ -56,6 +57,16 @@ def _typed_tuple(inner: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
         raise TypeError
     kinds = (inner[0],) * len(value) if endless else inner
     return tuple(typed(kind, item) for kind, item in zip(kinds, value))
+
+
+def require(legal: bool, name: str, what: str, value: Any) -> None:
+    """Refuse a value unless it is legal.
+
+    Raises:
+        ArgumentError: `name` must be `what`.
+    """
+    if not legal:
+        raise ArgumentError(f"{name} must be {what}. Received: {shortened(value)}.")
 
 
 def words(hint: Any) -> str:

@@ -117,8 +117,8 @@ def _ours(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
 def _keras(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
     """What a Keras user writes: compile, and fit on arrays with validation data."""
     from kerascnn import registry
+    from kerascnn.recipes.losses import make_loss
     from kerascnn.recipes.recipe import Recipe
-    from kerascnn.training.optimizers import make_loss
 
     architecture = registry.get(name)
     (images, labels), validation = _digits(architecture.card.input_shape)

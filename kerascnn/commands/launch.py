@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from kerascnn.errors import ArgumentError
+from kerascnn.errors import ArgumentError, RunError
 
 launch = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -33,7 +34,7 @@ def launch_(
     import os
 
     from kerascnn.console import Console, sayer
-    from kerascnn.distribution.launching import restart_command, run_job
+    from kerascnn.distribution.launching import run_job
 
     command, run = _with_run(command)
     say = sayer(Console(stderr=True))
@@ -81,6 +82,24 @@ def _with_run(command: list[str]) -> tuple[list[str], Path]:
 
     new = default_path(told["name"] or "again", told["data"])
     return [*command, "--run", str(new)], new
+
+
+def restart_command(command: Sequence[str], run: Path) -> list[str]:
+    """How to go on with a job: from the run's last checkpoint, if it has come so far.
+
+    A loss of the recipe's own is said again, as the run doesn't import what its files name: this
+    job has written them a moment ago.
+    """
+    if not (run / "config.json").is_file():
+        return list(command)
+    again = ["train", "--resume", str(run)]
+    from kerascnn.runs.run import Run
+
+    try:
+        loss = Run(run).config["recipe"]["loss"]
+    except RunError:  # going on will say it
+        loss = None
+    return [*again, "--loss", loss] if loss else again
 
 
 def _parsed(arguments: list[str]) -> dict[str, Any]:

@@ -21,8 +21,7 @@ from typing import IO
 from kerascnn.distribution.cluster import TF_CONFIG, WORKERS, Cluster
 from kerascnn.distribution.signals import Request
 from kerascnn.distribution.watchdog import LAUNCHED, REPEAT
-from kerascnn.errors import RunError, StrategyError, WorkerError
-from kerascnn.runs.run import Run
+from kerascnn.errors import StrategyError, WorkerError
 
 TERMINATED = 128 + signal.SIGTERM  # the exit status of a clean end after SIGTERM
 CLEAN = (0, TERMINATED, 128 + signal.SIGINT)
@@ -240,19 +239,3 @@ def share_gpus(workers: int, environment: Mapping[str, str]) -> list[dict[str, s
         )
     parts = [found[i * each : (i + 1) * each] for i in range(workers)]
     return [{"CUDA_VISIBLE_DEVICES": ",".join(part)} for part in parts]
-
-
-def restart_command(command: Sequence[str], run: Path) -> list[str]:
-    """How to go on with a job: from the run's last checkpoint, if it has come so far.
-
-    A loss of the recipe's own is said again, as the run doesn't import what its files name: this
-    job has written them a moment ago.
-    """
-    if not (run / "config.json").is_file():
-        return list(command)
-    again = ["train", "--resume", str(run)]
-    try:
-        loss = Run(run).config["recipe"]["loss"]
-    except RunError:  # going on will say it
-        loss = None
-    return [*again, "--loss", loss] if loss else again

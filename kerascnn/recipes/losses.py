@@ -1,21 +1,19 @@
 """A recipe's own loss: a class of Keras losses, or where to import it from, "package.module:Name".
 
-Importing a module runs it, so a name is imported only where somebody trains and has said it: in a
-recipe of theirs, or again when a run goes on. What a run's config.json names is text, unless an
-installed architecture or recipe has the same loss.
+Whose name may be imported: see `kerascnn.recipes.trusted`.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from kerascnn import registry
-from kerascnn.errors import ArgumentError, KerascnnError, RunError
+from kerascnn.errors import ArgumentError
 from kerascnn.files import shortened
+from kerascnn.recipes.recipe import Recipe
 
 Loss = Callable[[], Any]
 
@@ -65,63 +63,38 @@ def load(text: str) -> Loss:
     return found
 
 
-def known(text: str, architecture: str | None) -> Loss | None:
-    """The class behind a text, if an installed architecture or recipe has this loss.
+def make_loss(recipe: Recipe, classes: int, *, from_logits: bool) -> Callable[[Any, Any], Any]:
+    """`loss(labels, scores) -> [batch]`: the recipe's own, or cross-entropy.
 
     Args:
-        text: as config.json holds it.
-        architecture: the name of the run's.
-    """
-    for loss in _installed(architecture):
-        if loss is not None and path_of(loss) == text:
-            return load(loss) if isinstance(loss, str) else loss
-    return None
-
-
-def _installed(architecture: str | None) -> Iterator[Loss | str | None]:
-    """Of the architecture, then of all installed recipes; broken plugins have none."""
-    from kerascnn.recipes import book as recipe_book
-
-    if architecture in registry.list_architectures():
-        recipe = registry.get(str(architecture)).recipe
-        yield recipe.loss if recipe else None
-    for name in recipe_book.names():
-        try:
-            yield recipe_book.get(name).loss
-        except KerascnnError:
-            continue
-
-
-def again(
-    stored: Loss | str | None, given: Loss | str | None, architecture: str | None, run: object
-) -> Loss | None:
-    """The loss that a run goes on with.
-
-    Args:
-        stored: of the run's config.json.
-        given: by the one who trains; None: not given.
-        architecture: the name of the run's.
-        run: its directory, for the message.
+        recipe: its `loss` and `label_smoothing`.
+        classes: number of classes.
+        from_logits: whether the scores are logits or probabilities.
 
     Raises:
-        RunError: the run has a loss of its own, and it was not given.
-        ArgumentError: one was given that can't be used, or to a run that has none.
+        ArgumentError: the recipe's own loss needs logits, or is the name of one.
     """
-    if stored is None:
-        if given is not None:
+    import keras
+    from keras import ops
+
+    if recipe.loss is not None:
+        if not from_logits:
+            raise ArgumentError("The recipe's loss needs logits. Received: a softmax output.")
+        if isinstance(recipe.loss, str):
             raise ArgumentError(
-                f"The run {run} was trained with cross-entropy. Received: the loss "
-                f"{path_of(given)}."
+                "The recipe's loss must be a class; kerascnn.recipes.losses.load imports one from "
+                f"its place. Received: {recipe.loss!r}."
             )
-        return None
-    if given is not None:
-        return load(given) if isinstance(given, str) else given
-    place = path_of(stored)
-    if (found := known(place, architecture)) is not None:
-        return found
-    raise RunError(
-        f"The run {run} was trained with a loss of its own, {shortened(place)}. What a run names "
-        "is not imported unasked, as its files may come from a stranger. If you know it, pass it "
-        f"again: `kerascnn train --resume {run} --loss package.module:Name` (or --config), or "
-        "kerascnn.resume(run, loss=Name)."
-    )
+        return recipe.loss().call
+    if not recipe.label_smoothing:
+        return lambda labels, scores: keras.losses.sparse_categorical_crossentropy(
+            labels, scores, from_logits=from_logits
+        )
+
+    def smoothed(labels: Any, scores: Any) -> Any:
+        targets = ops.one_hot(ops.cast(labels, "int32"), classes, dtype=scores.dtype)
+        return keras.losses.categorical_crossentropy(
+            targets, scores, from_logits=from_logits, label_smoothing=recipe.label_smoothing
+        )
+
+    return smoothed

@@ -8,6 +8,7 @@ from typing import Any
 
 from kerascnn.errors import ArgumentError
 from kerascnn.space import Param, Range, Space
+from kerascnn.typed import require
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "step", "exponential", "plateau")
@@ -63,13 +64,8 @@ _MOST_SCALES = 32  # at which each image is looked at
 _LARGEST_LENGTH = 64.0  # in units of the network's input
 
 
-def _require(legal: bool, name: str, what: str, value: Any) -> None:
-    if not legal:
-        raise ArgumentError(f"{name} must be {what}. Received: {value!r}.")
-
-
 def _require_one_of(value: Any, name: str, known: tuple[str, ...]) -> None:
-    _require(value in known, name, f"one of {', '.join(known)}", value)
+    require(value in known, name, f"one of {', '.join(known)}", value)
 
 
 def monitored(monitor: str) -> tuple[str, int]:
@@ -145,23 +141,23 @@ class Augmentation:
     magnitude: float = 9.0
 
     def __post_init__(self) -> None:
-        _require(self.canvas >= 1, "augmentation.canvas", "at least 1", self.canvas)
+        require(self.canvas >= 1, "augmentation.canvas", "at least 1", self.canvas)
         for name, least in (("resize", 1.0), ("area", 0.0), ("aspect", 0.0)):
             if (pair := getattr(self, name)) is not None:
                 legal = len(pair) == 2 and least <= pair[0] <= pair[1] and pair[0] > 0
                 what = f"two rising numbers{' from 1' if least else ' above 0'}"
-                _require(legal, f"augmentation.{name}", what, pair)
-        _require(not self.area or self.area[1] <= 1, "augmentation.area", "at most 1", self.area)
-        _require(0 <= self.magnitude <= 10, "augmentation.magnitude", "0 to 10", self.magnitude)
-        _require(self.zoom < 1, "augmentation.zoom", "below 1", self.zoom)
+                require(legal, f"augmentation.{name}", what, pair)
+        require(not self.area or self.area[1] <= 1, "augmentation.area", "at most 1", self.area)
+        require(0 <= self.magnitude <= 10, "augmentation.magnitude", "0 to 10", self.magnitude)
+        require(self.zoom < 1, "augmentation.zoom", "below 1", self.zoom)
         for name in (*_STRENGTHS, "randaugment"):
             value = getattr(self, name)
-            _require(value >= 0, f"augmentation.{name}", "0 or more", value)
+            require(value >= 0, f"augmentation.{name}", "0 or more", value)
             most = _MOST_OPERATIONS if name == "randaugment" else 360.0
-            _require(value <= most, f"augmentation.{name}", f"at most {most:g}", value)
+            require(value <= most, f"augmentation.{name}", f"at most {most:g}", value)
         lengths = (self.canvas, *(self.resize or ()), *self.aspect)
         legal = all(length <= _LARGEST_LENGTH for length in lengths)
-        _require(legal, "canvas, resize and aspect", f"at most {_LARGEST_LENGTH:g}", lengths)
+        require(legal, "canvas, resize and aspect", f"at most {_LARGEST_LENGTH:g}", lengths)
 
     def scaled(self, factor: float) -> Augmentation:
         """The same changes, `factor` times as strong; mirroring and scale jitter stay as they are.
@@ -214,11 +210,11 @@ class Protocol:
     def __post_init__(self) -> None:
         _require_one_of(self.views, "evaluation.views", VIEWS)
         few = len(self.resize) <= _MOST_SCALES
-        _require(few, "evaluation.resize", f"at most {_MOST_SCALES} lengths", len(self.resize))
+        require(few, "evaluation.resize", f"at most {_MOST_SCALES} lengths", len(self.resize))
         for length in self.resize:
-            _require(length >= 1, "evaluation.resize", "lengths of at least 1 input", length)
+            require(length >= 1, "evaluation.resize", "lengths of at least 1 input", length)
             legal = length <= _LARGEST_LENGTH
-            _require(legal, "evaluation.resize", f"at most {_LARGEST_LENGTH:g}", length)
+            require(legal, "evaluation.resize", f"at most {_LARGEST_LENGTH:g}", length)
         if self.views == "144-crop":
             if not self.resize:
                 object.__setattr__(self, "resize", _LENGTHS_OF_144)
@@ -331,14 +327,14 @@ class Recipe:
         if keep == KEEP_BEST and colon:
             object.__setattr__(self, "keep", keep)
             object.__setattr__(self, "monitor", monitor)
-        _require(
+        require(
             self.keep in (KEEP_LAST, KEEP_BEST),
             "keep",
             '"last", "best", or "best:" and a measure, such as best:val_loss',
             self.keep,
         )
         monitored(self.monitor)
-        _require(
+        require(
             self.early_stopping is None or self.early_stopping > 0,
             "early_stopping (--patience)",
             "positive",
@@ -351,23 +347,23 @@ class Recipe:
         _require_one_of(self.decay_on, "decay_on", DECAYED)
         positive = ("epochs", "batch_size", "learning_rate", "accumulation", "every", "patience")
         for name in (*positive, "factor"):
-            _require(getattr(self, name) > 0, name, "positive", getattr(self, name))
+            require(getattr(self, name) > 0, name, "positive", getattr(self, name))
         not_negative = ("warmup_epochs", "weight_decay", "freeze_epochs", "reductions")
         for name in (*not_negative, "auxiliary_weight"):
-            _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+            require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         for name in ("label_smoothing", "momentum", "dropout", "ema"):
             value = getattr(self, name)
-            _require(value is None or 0 <= value < 1, name, "from 0 up to, not including, 1", value)
+            require(value is None or 0 <= value < 1, name, "from 0 up to, not including, 1", value)
         for name in ("clip_norm", "filter_rms"):
             value = getattr(self, name)
-            _require(value is None or value > 0, name, "positive", value)
+            require(value is None or value > 0, name, "positive", value)
         for name, most in _LARGEST.items():
             value = getattr(self, name)
-            _require(abs(value) <= most, name, f"at most {most:g}", value)
+            require(abs(value) <= most, name, f"at most {most:g}", value)
         pairs = all(len(step) == 2 and min(step) >= 0 for step in self.steps)
         rising = pairs and list(self.steps) == sorted(self.steps)
-        _require(rising, "steps", "(epoch, factor) pairs of 0 or more, in rising order", self.steps)
-        _require(
+        require(rising, "steps", "(epoch, factor) pairs of 0 or more, in rising order", self.steps)
+        require(
             bool(self.steps) or self.schedule != "step",
             "steps",
             'given with schedule "step", such as ((30, 0.1), (60, 0.01))',
@@ -383,10 +379,10 @@ class Recipe:
                 all(0 <= weight < float("inf") for weight in weights) and sum(weights) > 0
             )
         what = '"balanced", or factors of 0 or more, one for each class'
-        _require(legal, "class_weight", what, weights)
+        require(legal, "class_weight", what, weights)
         twice = self.balance and weights == BALANCED
         what = 'given without balance, or by numbers: "balanced" weighs what is drawn evenly again'
-        _require(not twice, "class_weight", what, weights)
+        require(not twice, "class_weight", what, weights)
 
     def space(self) -> Space:
         """What a search may change in this recipe, around its own values.

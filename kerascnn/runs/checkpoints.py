@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,40 +16,12 @@ import numpy as np
 
 from kerascnn.errors import RunError
 from kerascnn.files import open_regular
-from kerascnn.training.engine import Totals
+from kerascnn.runs.position import Position
 from kerascnn.weights import archives
 from kerascnn.writing import replacing
 
 KEEP = 2
 POSITION = "position"
-
-
-@dataclass(frozen=True)
-class Position:
-    """How far a training has come.
-
-    Attributes:
-        epoch: complete epochs.
-        update: updates of the weights in the next one.
-        totals: of these updates.
-        seconds: that they took.
-    """
-
-    epoch: int = 0
-    update: int = 0
-    totals: Totals = field(default_factory=Totals)
-    seconds: float = 0.0
-
-    def numbers(self) -> np.ndarray:
-        """All of it, float64."""
-        return np.array([self.epoch, self.update, self.seconds, *astuple(self.totals)], "float64")
-
-    @classmethod
-    def of(cls, numbers: np.ndarray) -> Position:
-        """The position that `numbers` describe."""
-        epoch, update, seconds, loss, correct, images, waited, bad = (float(n) for n in numbers)
-        totals = Totals(loss, correct, images, waited, int(bad))
-        return cls(int(epoch), int(update), totals, seconds)
 
 
 def variables_of(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import platform
-import re
 import subprocess
 import typing
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from kerascnn.files import check_printable, shortened
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes.losses import path_of
 from kerascnn.recipes.recipe import PRECISIONS, Recipe
-from kerascnn.typed import typed, words
+from kerascnn.typed import require, typed, words
 
 Shape = tuple[int, int, int]
 
@@ -110,20 +109,20 @@ class RunConfig:
     def __post_init__(self) -> None:
         for name, shape in (("input_shape", self.input_shape), ("image_shape", self.canvas)):
             legal = all(0 < size <= LARGEST_SIDE for size in shape)
-            _require(legal and math.prod(shape) <= LARGEST_IMAGE, name, "an image's", shape)
+            require(legal and math.prod(shape) <= LARGEST_IMAGE, name, "an image's", shape)
         channels = self.input_shape[2]
-        _require(self.canvas[2] == channels, "image_shape", "with input_shape's channels", channels)
-        _require(self.kerascnn_run == 1, "kerascnn_run", "1", self.kerascnn_run)
-        _require(0 < self.classes <= MOST_CLASSES, "classes", "positive", self.classes)
+        require(self.canvas[2] == channels, "image_shape", "with input_shape's channels", channels)
+        require(self.kerascnn_run == 1, "kerascnn_run", "1", self.kerascnn_run)
+        require(0 < self.classes <= MOST_CLASSES, "classes", "positive", self.classes)
         count = len(self.class_names)
-        _require(count in (0, self.classes), "class_names", f"{self.classes} names", count)
+        require(count in (0, self.classes), "class_names", f"{self.classes} names", count)
         distinct = len(set(self.class_names)) == count
-        _require(distinct, "class_names", "different from each other", self.class_names)
-        _require(self.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), self.precision)
+        require(distinct, "class_names", "different from each other", self.class_names)
+        require(self.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), self.precision)
         check_seed(self.seed)
         _check_preprocessing(self.preprocessing, channels)
         for name, size in self.data.sizes.items():
-            _require(size >= 0, f"data.sizes.{name}", "0 or more", size)
+            require(size >= 0, f"data.sizes.{name}", "0 or more", size)
 
     @property
     def canvas(self) -> Shape:
@@ -169,11 +168,6 @@ def _built(kind: type, values: Any, prefix: str) -> Any:
     return kind(**found)
 
 
-def _require(legal: bool, name: str, what: str, value: Any) -> None:
-    if not legal:
-        raise ArgumentError(f"{name} must be {what}. Received: {shortened(value)}.")
-
-
 def check_seed(seed: Any) -> None:
     """Refuse what can't be a seed.
 
@@ -181,43 +175,16 @@ def check_seed(seed: Any) -> None:
         ArgumentError: it says what can.
     """
     legal = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < SEEDS
-    _require(legal, "seed", f"a whole number from 0 to {SEEDS - 1:,}", seed)
+    require(legal, "seed", f"a whole number from 0 to {SEEDS - 1:,}", seed)
 
 
 def _check_preprocessing(found: Preprocessing, channels: int) -> None:
-    _require(found.scale != 0, "preprocessing.scale", "other than 0", found.scale)
+    require(found.scale != 0, "preprocessing.scale", "other than 0", found.scale)
     for name in ("mean", "std"):
         values = getattr(found, name)
         legal = len(values) in (1, channels) and all(value or name == "mean" for value in values)
-        _require(legal, f"preprocessing.{name}", f"1 or {channels} numbers", values)
-    _require(found.order in ORDERS, "preprocessing.order", " or ".join(ORDERS), found.order)
-
-
-def check_metrics(values: Any) -> None:
-    """Refuse what can't be a run's metrics: errors are shares, figures numbers, counts whole.
-
-    Raises:
-        ValueError: what was expected, and what was received.
-    """
-    if not isinstance(values, Mapping):
-        raise ArgumentError(f"expected a table. Received: {type(values).__name__}.")
-    kinds = {"epochs": int, "trainable_params": int, "train_seconds": float, "interrupted": bool}
-    for name, value in values.items():
-        hint: Any = kinds.get(name)
-        if hint is None and re.search(r"(^|_)(loss|error)$", name):
-            hint = float | None  # a loss that was no number
-        if hint is None:
-            continue
-        try:
-            number = typed(hint, value)
-        except (TypeError, ValueError):
-            raise ArgumentError(
-                f"{name} must be {words(hint)}. Received: {shortened(value)}."
-            ) from None
-        if number is None:
-            continue
-        _require(not name.endswith("error") or 0 <= number <= 1, name, "from 0 to 1", value)
-        _require(hint not in (int, float) or number >= 0, name, "0 or more", value)
+        require(legal, f"preprocessing.{name}", f"1 or {channels} numbers", values)
+    require(found.order in ORDERS, "preprocessing.order", " or ".join(ORDERS), found.order)
 
 
 def plain(value: Any) -> Any:

@@ -12,7 +12,8 @@ import tensorflow as tf
 from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError
 from kerascnn.heads import scores_of
-from kerascnn.recipes import losses
+from kerascnn.recipes import trusted
+from kerascnn.recipes.losses import make_loss
 from kerascnn.recipes.recipe import Protocol, Recipe
 from kerascnn.runs import measures, protocols, sides
 from kerascnn.runs.choosing import Chosen, choose
@@ -26,7 +27,6 @@ from kerascnn.runs.inference import (
 from kerascnn.runs.matching import class_names, match
 from kerascnn.runs.measures import Answers
 from kerascnn.runs.run import Run
-from kerascnn.training.optimizers import make_loss
 from kerascnn.words import counted, listed
 
 TOP = 5  # top-5 errors are reported where there are more than five classes
@@ -139,7 +139,7 @@ def _with_known_loss(config: Mapping[str, Any], say: Callable[[str], None]) -> R
     recipe, architecture = recipe_from(config["recipe"]), config["architecture"]
     if not isinstance(recipe.loss, str):
         return recipe
-    found = losses.known(recipe.loss, architecture["name"] if architecture else None)
+    found = trusted.known(recipe.loss, architecture["name"] if architecture else None)
     if found is None:
         say(f"The loss is cross-entropy: the run's own, {recipe.loss}, is not imported.")
         return replace(recipe, loss=None, label_smoothing=0.0)

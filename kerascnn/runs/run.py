@@ -14,12 +14,8 @@ checkpoints/    the last two epochs, or the place within one where it was ended,
 from __future__ import annotations
 
 import base64
-import csv
 import html
-import io
-import math
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +24,12 @@ from typing import TYPE_CHECKING, Any
 from kerascnn import registry, tables
 from kerascnn.architecture import Architecture
 from kerascnn.card import Preprocessing
-from kerascnn.errors import KerascnnError, RunError, WeightsError
-from kerascnn.files import open_regular, parse_json, read_csv, read_json, read_text, shortened
+from kerascnn.errors import KerascnnError, RunError
+from kerascnn.files import read_json
 from kerascnn.runs import config as config_
 from kerascnn.runs.config import preprocessing_from
-from kerascnn.writing import write_text
+from kerascnn.runs.models import load_model
+from kerascnn.runs.results import check_metrics, read_history
 
 if TYPE_CHECKING:
     import keras
@@ -108,7 +105,7 @@ class Run:
         Raises:
             RunError: they are damaged, or training has not come to its end.
         """
-        return self._json("metrics.json", config_.check_metrics)
+        return self._json("metrics.json", check_metrics)
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -247,146 +244,3 @@ def _figure(name: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.2%}" if name.endswith("error") else f"{value:,.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def load_model(path: Path) -> keras.Model:
-    """Load a run's .keras file.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
-    import kerascnn.layers  # noqa: F401  (registers our layers with Keras)
-    from kerascnn.keras_internals import allow_deep_graphs
-    from kerascnn.weights import model_file
-
-    allow_deep_graphs()
-    if not path.exists():
-        raise RunError(
-            f"{path} is missing: training has not come to its end. "
-            f"Go on with `kerascnn train --resume {path.parent}`."
-        )
-    try:
-        open_regular(path, inside=path.parent).close()
-        return model_file.load(path)
-    except WeightsError as error:
-        raise RunError(str(error)) from error
-    except OSError as error:
-        raise RunError(f"{path} can't be read: {error.strerror}.") from error
-
-
-def load_graph(run: Run) -> keras.Model:
-    """The untrained keras.Model that a run without an architecture was started with.
-
-    Nothing in model.json is executed: Keras refuses lambdas, and imports no module but its own.
-
-    Raises:
-        RunError: the file is missing or damaged, or needs what Keras refuses.
-    """
-    import keras
-
-    from kerascnn.weights import model_file
-
-    path = run.path / "model.json"
-    text = read_text(path, error=RunError, limit=LARGEST_GRAPH, inside=run.path)
-    try:
-        described = parse_json(text)
-        if acting := model_file.foreign(described):  # before Keras opens what they name
-            raise TypeError(f"layers that run code or open files: {', '.join(acting)}")
-        found = keras.saving.deserialize_keras_object(described, safe_mode=True)
-        if not isinstance(found, keras.Model):
-            raise TypeError(f"expected a model. Received: {type(found).__name__}")
-    except Exception as error:
-        raise RunError(
-            f"{path} can't be loaded: {type(error).__name__}: {str(error)[:500]}"
-        ) from error
-    return found
-
-
-LARGEST_GRAPH = 2**26  # bytes of model.json: a layer has about 1,500
-COLUMNS = ("epoch", "loss", "error", "seconds")  # that every history has
-# What training itself logs; all else is a callback's.
-LOGGED = (*COLUMNS, "learning_rate", "images_per_second", "input_wait", "val_loss", "val_error")
-
-
-def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Write all epochs as CSV; a cell is empty where an epoch lacks what another one has."""
-    buffer = io.StringIO()
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(buffer, fieldnames=names, lineterminator="\n")
-    writer.writeheader()
-    # Without a number: a validation loss beyond the largest one, while training goes on.
-    writer.writerows({k: v if math.isfinite(v) else "" for k, v in row.items()} for row in rows)
-    write_text(path, buffer.getvalue())
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """All epochs; none if the file does not exist.
-
-    Raises:
-        RunError: it is damaged: a row of another length, no number, or figures that contradict
-            each other.
-    """
-    if not path.exists():
-        return []
-    names, lines = read_csv(path, error=RunError, inside=path.parent)
-    if missing := [name for name in COLUMNS if name not in names]:
-        raise RunError(
-            f"{path} is damaged: expected the columns {', '.join(COLUMNS)} among others. "
-            f"Missing: {', '.join(missing)}."
-        )
-    rows: list[dict[str, float]] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(_row(dict(zip(names, line)), number))
-        except ValueError as error:
-            raise RunError(f"{path} is damaged: line {number + 1}: {error}.") from None
-    _check_images(path, rows)
-    return rows
-
-
-def _check_images(path: Path, rows: list[dict[str, float]]) -> None:
-    """Refuse a history of which figures were exchanged: every epoch trains on the same images.
-
-    Raises:
-        RunError: one has more, or less, than the first; the last may have been ended early.
-    """
-    trained = [row.get("images_per_second", 0.0) * row["seconds"] for row in rows]
-    first = next(filter(None, trained), 0.0)
-    for epoch, images in enumerate(trained, start=1):
-        same = math.isclose(images, first, rel_tol=1e-6) or not images
-        if not same and not (epoch == len(trained) and images < first):
-            raise RunError(
-                f"{path} is damaged: line {epoch + 1}: images_per_second times seconds is "
-                f"{images:.6g} images; in the first epoch it is {first:.6g}."
-            )
-
-
-def _row(values: dict[str, str], number: int) -> dict[str, float]:
-    """A row of the history, in numbers.
-
-    Raises:
-        ValueError: what was expected, and what was received.
-    """
-    if values.get("epoch") != str(number):
-        raise ValueError(f"expected epoch {number}. Received: {shortened(values.get('epoch'))}")
-    row: dict[str, float] = {"epoch": number}
-    for name, text in values.items():
-        if name == "epoch":
-            continue
-        if not text and name not in LOGGED:
-            continue  # a callback's, in other epochs
-        if not text and name != "loss" and name.endswith("loss"):
-            row[name] = math.nan  # a validation loss that was no number
-            continue
-        plain = re.fullmatch(r"[-+.0-9eE]{1,40}", text)
-        try:
-            row[name] = float(text) if plain else math.nan
-        except ValueError:
-            row[name] = math.nan
-        share = name in LOGGED and name.endswith("error")
-        signed = name not in LOGGED or "loss" in name
-        low, high = -math.inf if signed else 0.0, 1.0 if share else math.inf
-        if not math.isfinite(row[name]) or not low <= row[name] <= high:
-            what = "a share from 0 to 1" if share else "a number" if signed else "0 or more"
-            raise ValueError(f"{name} must be {what}. Received: {shortened(text)}")
-    return row

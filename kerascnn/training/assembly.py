@@ -16,12 +16,13 @@ from kerascnn.distribution import strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.heads import scores_of
 from kerascnn.recipes import book as recipe_book
+from kerascnn.recipes.losses import make_loss
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.config import recipe_from, tupled
 from kerascnn.runs.run import Run
 from kerascnn.training.engine import Engine
 from kerascnn.training.loop import Training, trainable
-from kerascnn.training.optimizers import make_loss, make_optimizer
+from kerascnn.training.optimizers import make_optimizer
 from kerascnn.training.settings import (
     batching,
     class_weights,

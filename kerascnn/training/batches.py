@@ -12,8 +12,8 @@ from kerascnn.data import Dataset, Split
 from kerascnn.data.augmentation import augment, crops
 from kerascnn.distribution.workers import Workers
 from kerascnn.recipes.recipe import Recipe
-from kerascnn.runs.checkpoints import Position
 from kerascnn.runs.inference import preparation
+from kerascnn.runs.position import Position
 from kerascnn.training.engine import Engine, filled
 from kerascnn.training.settings import Batching
 

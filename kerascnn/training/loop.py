@@ -22,13 +22,14 @@ from kerascnn.distribution.workers import Workers
 from kerascnn.errors import RunError, TrainingError
 from kerascnn.recipes.recipe import KEEP_BEST, Recipe
 from kerascnn.runs import checkpoints
-from kerascnn.runs.checkpoints import Position
 from kerascnn.runs.directory import alive
 from kerascnn.runs.inference import readable_errors
-from kerascnn.runs.run import Run, write_history
+from kerascnn.runs.position import Position, Totals
+from kerascnn.runs.results import write_history
+from kerascnn.runs.run import Run
 from kerascnn.training import callbacks as watching
 from kerascnn.training.batches import repeated, training_batches
-from kerascnn.training.engine import Engine, Totals
+from kerascnn.training.engine import Engine
 from kerascnn.training.freezing import all_but_last, frozen
 from kerascnn.training.keeping import NO_MEASURES, Held, best_epoch, need_best, out_of_patience
 from kerascnn.training.optimizers import follow_history

@@ -1,14 +1,13 @@
-"""A recipe's optimizer, schedule and loss, made with Keras."""
+"""A recipe's optimizer and schedule, made with Keras."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import Recipe
 
 # With `decay_on="kernels"`: these have no scale that decay could shrink without changing the net.
@@ -203,37 +202,3 @@ def follow_history(
     """
     if recipe.schedule == "plateau":
         optimizer.learning_rate = recipe.learning_rate * plateau_scale(recipe, rows)
-
-
-def make_loss(recipe: Recipe, classes: int, *, from_logits: bool) -> Callable[[Any, Any], Any]:
-    """`loss(labels, scores) -> [batch]`: the recipe's own, or cross-entropy.
-
-    Args:
-        recipe: its `loss` and `label_smoothing`.
-        classes: number of classes.
-        from_logits: whether the scores are logits or probabilities.
-
-    Raises:
-        ArgumentError: the recipe's own loss needs logits, or is the name of one.
-    """
-    if recipe.loss is not None:
-        if not from_logits:
-            raise ArgumentError("The recipe's loss needs logits. Received: a softmax output.")
-        if isinstance(recipe.loss, str):
-            raise ArgumentError(
-                "The recipe's loss must be a class; kerascnn.recipes.losses.load imports one from "
-                f"its place. Received: {recipe.loss!r}."
-            )
-        return recipe.loss().call
-    if not recipe.label_smoothing:
-        return lambda labels, scores: keras.losses.sparse_categorical_crossentropy(
-            labels, scores, from_logits=from_logits
-        )
-
-    def smoothed(labels: Any, scores: Any) -> Any:
-        targets = ops.one_hot(ops.cast(labels, "int32"), classes, dtype=scores.dtype)
-        return keras.losses.categorical_crossentropy(
-            targets, scores, from_logits=from_logits, label_smoothing=recipe.label_smoothing
-        )
-
-    return smoothed

@@ -23,7 +23,7 @@ from kerascnn.distribution.workers import Workers
 from kerascnn.errors import ArgumentError, DataError, RunError
 from kerascnn.heads import scores_of
 from kerascnn.recipes import book as recipe_book
-from kerascnn.recipes import losses
+from kerascnn.recipes import trusted
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs import sides
 from kerascnn.runs.config import (
@@ -37,7 +37,8 @@ from kerascnn.runs.config import (
 )
 from kerascnn.runs.directory import prepare_directory, refuse_directory
 from kerascnn.runs.inference import canvas_shape, load_for
-from kerascnn.runs.run import Run, load_graph
+from kerascnn.runs.models import load_graph
+from kerascnn.runs.run import Run
 from kerascnn.training.assembly import fit
 from kerascnn.training.callbacks import check as check_callbacks
 from kerascnn.training.keeping import require_monitored
@@ -143,7 +144,8 @@ def train(
     check_precision(precision)
     check_seed(seed)
     callbacks = check_callbacks(callbacks, recipe)
-    loss = _own_loss(recipe, console or Console())
+    console = console or Console()
+    loss = trusted.own(recipe, sayer(console if strategies.is_chief() else Console(quiet=True)))
     subject = _with_dropout(subject, recipe.dropout)
     start = described(weights) if weights else None
     if isinstance(subject.network, Architecture):
@@ -157,7 +159,6 @@ def train(
         )
     source = data if isinstance(data, str) else data.name
     path = Path(run) if run else default_path(subject.name, source)
-    console = console or Console()
     refuse_directory(path, overwrite)  # before minutes are spent on reading data
     # Before the data pipeline starts TensorFlow's devices.
     found = strategies.resolve(strategy)
@@ -272,7 +273,7 @@ def repeat(
         raise RunError(f"{path} trained a keras.Model of its own; pass it to kerascnn.train again.")
     console = console or Console()
     recipe = recipe_from(config["recipe"])
-    own = losses.again(recipe.loss, loss, config["architecture"]["name"], old.path)
+    own = trusted.again(recipe.loss, loss, config["architecture"]["name"], old.path)
     strategies.resolve(config["strategy"])
     return train(
         config["architecture"]["name"],
@@ -325,7 +326,7 @@ def resume(
         )
     architecture = config["architecture"]
     stored = recipe_from(config["recipe"]).loss
-    own = losses.again(stored, loss, architecture["name"] if architecture else None, run.path)
+    own = trusted.again(stored, loss, architecture["name"] if architecture else None, run.path)
     callbacks = check_callbacks(callbacks, recipe_from(config["recipe"]))
     strategy = strategies.resolve(config["strategy"])
     refuse_jit(strategy, config["jit"])
@@ -334,7 +335,7 @@ def resume(
     _require_same_settings(workers, config)
     dataset = _same_data(run, data, console)
     network: Any
-    network = run.architecture() or load_graph(run)
+    network = run.architecture() or load_graph(run.path)
     return fit(
         run,
         config,
@@ -345,21 +346,6 @@ def resume(
         loss=own,
         profile=profile,
     )
-
-
-def _own_loss(recipe: Recipe, console: Console) -> Callable[[], Any] | None:
-    """The recipe's own loss; where the recipe says where to import it from, that is said.
-
-    Raises:
-        ArgumentError: nothing like that is there.
-    """
-    if recipe.loss is None or not isinstance(recipe.loss, str):
-        return recipe.loss
-    if (found := losses.known(recipe.loss, recipe.network)) is not None:
-        return found
-    if strategies.is_chief():
-        sayer(console)(f"The recipe's loss is imported: {recipe.loss}.")
-    return losses.load(recipe.loss)
 
 
 def _require_same_settings(workers: Workers, config: Mapping[str, Any]) -> None:

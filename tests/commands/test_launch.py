@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerascnn.commands.launch import restart_command
 from kerascnn.distribution.cluster import Cluster
-from kerascnn.distribution.launching import Outcome, free_ports, restart_command, share_gpus
+from kerascnn.distribution.launching import Outcome, free_ports, share_gpus
 from kerascnn.errors import ArgumentError, StrategyError, WorkerError
 
 KERASCNN = [sys.executable, "-m", "kerascnn"]

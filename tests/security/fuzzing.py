@@ -41,7 +41,8 @@ from kerascnn.errors import KerascnnError
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs import checkpoints
-from kerascnn.runs.run import Run, load_graph
+from kerascnn.runs.models import load_graph
+from kerascnn.runs.run import Run
 from kerascnn.weights import model_file
 from kerascnn.weights.readers import open_checkpoint
 
@@ -310,7 +311,7 @@ KINDS = {
     "metrics.json": ("metrics.json", _text(json.dumps(METRICS)), lambda p: a_run(p).metrics),
     "history.csv": ("history.csv", history, lambda path: a_run(path).history),
     "model.json": ("model.json", lambda p: p.write_text(small_model().to_json()),
-        lambda path: load_graph(a_run(path))),
+        lambda path: load_graph(path.parent)),
     "checkpoint": ("epoch-00001.npz", checkpoint,
         lambda path: checkpoints.restore(path.parent, VARIABLES, epochs=9, updates=9)),
     "recipe": ("mine.toml", _text(RECIPE), recipe_book.read),

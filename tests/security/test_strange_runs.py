@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, KerascnnError, RunError
-from kerascnn.runs.run import Run, load_graph
+from kerascnn.runs.models import load_graph
+from kerascnn.runs.run import Run
 from kerascnn.training.trainer import repeat, resume
 
 QUIET = Console(quiet=True)
@@ -90,11 +91,11 @@ def test_a_loss_must_be_a_class_of_losses(copy):
 
 
 def test_a_loss_of_an_installed_architecture_needs_no_second_asking(copy):
-    from kerascnn.recipes import losses
+    from kerascnn.recipes import trusted
 
     place = "kerascnn.applications.lenet_layers:CompetitiveLoss"
-    assert losses.known(place, "lenet5_1998").__name__ == "CompetitiveLoss"
-    assert losses.known("kerascnn.applications.lenet_layers:RBF", "lenet5_1998") is None
+    assert trusted.known(place, "lenet5_1998").__name__ == "CompetitiveLoss"
+    assert trusted.known("kerascnn.applications.lenet_layers:RBF", "lenet5_1998") is None
 
 
 DAMAGED = {
@@ -165,7 +166,7 @@ def test_numbers_of_the_history_are_numbers_of_a_training(copy):
 
 
 def test_a_loss_that_is_no_number_is_written_so_that_it_can_be_read(tmp_path):
-    from kerascnn.runs.run import read_history, write_history
+    from kerascnn.runs.results import read_history, write_history
     from kerascnn.writing import write_json
 
     row = {"epoch": 1, "loss": 1.0, "error": 0.5, "seconds": 2.0, "val_loss": float("inf")}
@@ -259,4 +260,4 @@ def test_a_graph_that_opens_files_of_its_own_is_refused_before_it_is_built(copy,
     described["config"]["layers"][1]["config"]["vocabulary"] = str(tmp_path / "secret")
     (copy / "model.json").write_text(json.dumps(described))
     with pytest.raises(RunError, match=r"model\.json .*run code or open files: StringLookup"):
-        load_graph(Run.open(copy))
+        load_graph(copy)

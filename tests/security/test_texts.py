@@ -9,7 +9,7 @@ import pytest
 from kerascnn import files
 from kerascnn.errors import ArgumentError, DataError, KerascnnError, RunError
 from kerascnn.recipes import book as recipe_book
-from kerascnn.runs.run import read_history
+from kerascnn.runs.results import read_history
 
 CASES = Path(__file__).parent / "cases"
 

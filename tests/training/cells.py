@@ -16,10 +16,11 @@ from kerascnn.data.dataset import ArraySplit
 from kerascnn.distribution import strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import StrategyError
+from kerascnn.recipes.losses import make_loss
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.training.engine import Engine, filled
 from kerascnn.training.freezing import all_but_last, frozen
-from kerascnn.training.optimizers import make_loss, make_optimizer
+from kerascnn.training.optimizers import make_optimizer
 from kerascnn.training.settings import in_precision, refuse_jit, refuse_mixed_variables
 
 RNG = np.random.default_rng(0)

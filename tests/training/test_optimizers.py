@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 
 from kerascnn.distribution import strategies
+from kerascnn.recipes.losses import make_loss
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.training.engine import Engine
 from kerascnn.training.optimizers import (
     follow_history,
-    make_loss,
     make_optimizer,
     make_schedule,
     plateau_scale,

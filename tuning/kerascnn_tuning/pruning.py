@@ -20,7 +20,7 @@ from typing import Any
 import keras
 
 from kerascnn.errors import ArgumentError
-from kerascnn.runs.run import read_history
+from kerascnn.runs.results import read_history
 from kerascnn.writing import write_json
 from kerascnn_tuning.internals import TrialStatus
 from kerascnn_tuning.problem import Problem
