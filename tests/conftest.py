@@ -5,23 +5,11 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-import gzip
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
-
-FACTS = Path(__file__).parent / "facts" / "facts.json.gz"
-
-
-@pytest.fixture(scope="session")
-def facts():
-    """The papers' layer lists and counts, by our names; see tests/facts/README.md."""
-    with gzip.open(FACTS) as file:
-        return json.load(file)
 
 
 @pytest.fixture(scope="session")

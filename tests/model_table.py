@@ -3,10 +3,10 @@
 `python tests/model_table.py` writes it into README.md; tests/test_readme.py fails if it is old.
 """
 
-import gzip
 import importlib.util
-import json
 from pathlib import Path
+
+from facts import FACTS
 
 from kerascnn import get, list_architectures
 from kerascnn.commands.compare import comparable
@@ -27,7 +27,6 @@ def table():
         (get(name) for name in list_architectures(provider="kerascnn")),
         key=lambda n: (_family(n.name), n.card.input_shape[0] < 224, in_order(n.name)),
     )
-    facts = json.loads(gzip.decompress((TESTS / "facts" / "facts.json.gz").read_bytes()))
     torchvision = {ours for ours, _ in _module("weights/test_torchvision.py").OURS.values()}
     keras = {ours for ours, _ in _module("weights/test_keras_applications.py").PAIRS.values()}
     errors = {}
@@ -41,9 +40,9 @@ def table():
     ]
     for network in networks:
         card, name = network.card, network.name
-        field = facts[name]["receptive_field_last_conv"] if name in facts else None
+        field = FACTS[name].field if name in FACTS else None
         proofs = [
-            *(["layers"] if name in facts else []),
+            *(["layers"] if name in FACTS else []),
             *(["torchvision"] if name in torchvision else []),
             *(["keras"] if name in keras else []),
         ]

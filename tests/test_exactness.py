@@ -11,20 +11,17 @@ nothing. The models are built without values for their weights, which takes a te
 
 import ast
 import copy
-import gzip
-import json
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import pytest
+from facts import FACTS
 
 import kerascnn
 from kerascnn.cost import Cost
 from kerascnn.keras_internals import without_values
 
-FACTS = json.loads(gzip.decompress((Path(__file__).parent / "facts/facts.json.gz").read_bytes()))
 # What is no architecture with a name: the pieces that show what the 1×1 reductions save.
 PIECES = {"inception_module_3a_naive", "inception_module_3a_reduced"}
 SLOW = 250  # layers
@@ -32,14 +29,14 @@ SLOW = 250  # layers
 
 def _padded_digits(fact):
     """LeNet's facts pad a 28×28 digit inside conv1; our input is the padded digit, 32×32."""
-    fact["input"] = [32, 32, 1]
-    fact["layers"][0]["pad"] = 0
-    fact["receptive_field_last_conv"]["first_unit_start"] += 2
+    fact.input = (32, 32, 1)
+    fact.layers[0]["pad"] = 0
+    fact.field["start"] += 2
 
 
 def _adaptive_pooling(fact):
     """torchvision pools the auxiliary heads adaptively to 4×4; the facts have the paper's 5×5."""
-    for layer in fact["layers"]:
+    for layer in fact.layers:
         if layer["name"] in ("aux1/ave_pool", "aux2/ave_pool"):
             layer["kind"] = "GridPooling"
             del layer["kernel"], layer["stride"]
@@ -110,10 +107,10 @@ class Numbers(dict):
 
 def facts_graph(fact, number):
     """Name → number for each layer of a list of facts."""
-    found = {"input": number(Node("input", out=tuple(fact["input"])))}
+    found = {"input": number(Node("input", out=fact.input))}
     skipped = {}
     previous = "input"
-    for layer in fact["layers"]:
+    for layer in fact.layers:
         reads = tuple((found | skipped)[name] for name in layer.get("in", [previous]))
         previous = layer["name"]
         if layer["kind"] == "dropout":
@@ -125,9 +122,9 @@ def facts_graph(fact, number):
                 kind=layer["kind"].replace("contrast_norm_across_maps", "lrn"),
                 kernel=layer.get("kernel"),
                 stride=layer.get("stride"),
-                pad=tuple(pad) if isinstance(pad, list) else (pad,) * 4,
+                pad=pad if isinstance(pad, tuple) else (pad,) * 4,
                 groups=layer.get("groups", 1),
-                out=tuple(layer["out"]),
+                out=layer["out"],
                 params=layer["params"],
                 act=(layer.get("act") or "").split("|")[0] or None,
                 reads=reads,
@@ -230,7 +227,7 @@ def build(name, **given):
 
 
 KEYS = [
-    pytest.param(key, marks=pytest.mark.slow if len(FACTS[key]["layers"]) > SLOW else ())
+    pytest.param(key, marks=pytest.mark.slow if len(FACTS[key].layers) > SLOW else ())
     for key in sorted(FACTS.keys() - PIECES)
 ]
 
@@ -244,33 +241,29 @@ def test_network_is_the_papers(key):
     model = build(name, **given)
     profile = kerascnn.profile(model)
     same = compare(fact, model, profile)
-    assert profile.params == fact["params_exact"]
-    assert profile.macs == fact["macs"]["computed"]
+    assert profile.params == fact.params
+    assert profile.macs == fact.macs
     assert not profile.uncounted
-    buffers = sum(layer.get("buffers", 0) for layer in fact["layers"])
-    assert profile.other_params == buffers + (fact["params_fixed_nontrainable"] or 0)
-    rates = [row.get("rate", row.get("dropout")) for row in fact["layers"]]
+    buffers = sum(layer.get("buffers", 0) for layer in fact.layers)
+    assert profile.other_params == buffers + fact.fixed
+    rates = [row.get("rate", row.get("dropout")) for row in fact.layers]
     ours = [row.rate for row in model.layers if isinstance(row, keras.layers.Dropout)]
     assert sorted(ours) == sorted(rate for rate in rates if rate is not None)
-    last = fact["receptive_field_last_conv"]
-    for layer in same[last["layer"]]:
-        field = profile[layer].receptive_field
-        assert field.size == (last["size"],) * 2
-        assert field.stride == (last["stride"],) * 2
-        assert field.start == (last["first_unit_start"],) * 2
-    for check in fact["receptive_field_checks"] or ():
-        for layer in same[check["layer"]]:
+    for stated in (fact.field, *fact.fields_elsewhere):
+        for layer in same[stated["layer"]]:
             field = profile[layer].receptive_field
-            assert (field.size[0], field.stride[0]) == (check["size"], check["stride"])
+            assert field.size == (stated["size"],) * 2
+            assert field.stride == (stated["stride"],) * 2
+            assert "start" not in stated or field.start == (stated["start"],) * 2
     architecture = kerascnn.get(name)
-    counted = Cost(fact["params_exact"], fact["macs"]["computed"])
+    counted = Cost(fact.params, fact.macs)
     assert architecture.cost(**given) == counted
     if key == name:
         assert Cost(architecture.card.params, architecture.card.macs) == counted
 
 
 def edit(layer, **changes):
-    return lambda fact: next(r for r in fact["layers"] if r["name"] == layer).update(changes)
+    return lambda fact: next(r for r in fact.layers if r["name"] == layer).update(changes)
 
 
 @pytest.mark.parametrize(
@@ -282,12 +275,12 @@ def edit(layer, **changes):
         edit("S2", params=6),
         edit("C3", groups=2),
         edit("S4", stride=1),
-        edit("C5", out=[2, 2, 120]),
+        edit("C5", out=(2, 2, 120)),
         edit("F6", kind="conv"),
         edit("F6", **{"in": ["S4"]}),
-        lambda fact: fact["layers"].pop(3),
-        lambda fact: fact["layers"].append(fact["layers"][-1] | {"name": "again"}),
-        lambda fact: fact.update(input=[28, 28, 1]),
+        lambda fact: fact.layers.pop(3),
+        lambda fact: fact.layers.append(fact.layers[-1] | {"name": "again"}),
+        lambda fact: setattr(fact, "input", (28, 28, 1)),
     ],
 )
 def test_a_difference_is_found(change):
@@ -309,15 +302,11 @@ def test_wiring_is_compared():
         b = keras.layers.Conv2D(4, 3, padding="same", name="b")(a)
         return keras.Model(inputs, keras.layers.Add(name="add")([b, x if early else a]))
 
-    conv = {"kind": "conv", "kernel": 3, "stride": 1, "pad": 1, "out": [8, 8, 4], "params": 148}
-    fact = {
-        "input": [8, 8, 4],
-        "layers": [
-            {**conv, "name": "a"},
-            {**conv, "name": "b"},
-            {"kind": "add", "name": "add", "in": ["a", "b"], "out": [8, 8, 4], "params": 0},
-        ],
-    }
+    conv = {"kind": "conv", "kernel": 3, "stride": 1, "pad": 1, "out": (8, 8, 4), "params": 148}
+    add = {"kind": "add", "name": "add", "in": ["a", "b"], "out": (8, 8, 4), "params": 0}
+    fact = copy.deepcopy(FACTS["lenet5_1998"])
+    fact.input = (8, 8, 4)
+    fact.layers = [{**conv, "name": "a"}, {**conv, "name": "b"}, add]
     right, wrong = network(early=False), network(early=True)
     compare(fact, right, kerascnn.profile(right))
     with pytest.raises(AssertionError, match=r"^add: no layer of the model"):

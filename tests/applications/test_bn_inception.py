@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from facts import FACTS
 
 from kerascnn import cost
 from kerascnn.applications import bn_inception
@@ -19,11 +20,11 @@ def test_card_tells_the_smallest_input(architecture):
     assert cost.smallest_input(architecture, values, 3, None) == architecture.card.smallest_input[0]
 
 
-def test_the_other_reading_of_figure_5(facts):
+def test_the_other_reading_of_figure_5():
     """4c and 4d of 576 maps, as the figure prints: projections of 96 maps there."""
     projections = [m.pool_proj - 32 * (name in ("4c", "4d")) for name, m in FIGURE_5.items()]
-    fact = facts["bn_inception_576"]
-    expected = Cost(fact["params_exact"], fact["macs"]["computed"])
+    fact = FACTS["bn_inception_576"]
+    expected = Cost(fact.params, fact.macs)
     assert BNInception.cost(pool_proj=projections) == expected
 
 

@@ -3,6 +3,7 @@
 import importlib
 
 import pytest
+from facts import FACTS
 
 from kerascnn import applications, cost
 from kerascnn.architecture import Architecture
@@ -20,13 +21,13 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_card_tells_the_costs_and_the_smallest_input(name, facts):
+def test_card_tells_the_costs_and_the_smallest_input(name):
     architecture = VARIANTS[name]
     card, values = architecture.card, architecture.space.defaults()
     assert card.smallest_input or name.startswith("tiny_")
     if card.smallest_input:
         side = cost.smallest_input(architecture, values, card.input_shape[2], None)
         assert card.smallest_input == (side, side)
-    if fact := facts.get(name):
-        expected = Cost(fact["params_exact"], fact["macs"]["computed"])
+    if fact := FACTS.get(name):
+        expected = Cost(fact.params, fact.macs)
         assert Cost(card.params, card.macs) == expected == architecture.cost()

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from facts import FACTS
 
 from kerascnn.applications import googlenet
 from kerascnn.applications.bn_inception import GoogLeNetBN
@@ -19,24 +20,24 @@ UNIT = ConvUnit(activation="relu", batch_norm=False, use_bias=True)
 
 
 @pytest.mark.parametrize(("form", "reduce"), [("reduced", True), ("naive", False)])
-def test_module_3a_with_and_without_reductions(facts, form, reduce):
+def test_module_3a_with_and_without_reductions(form, reduce):
     """Figure 2: what the 1×1 reductions save, layer by layer."""
-    fact = facts[f"inception_module_3a_{form}"]
-    shape = tuple(fact["input"])
+    fact = FACTS[f"inception_module_3a_{form}"]
+    shape = fact.input
     inputs = keras.Input(shape)
     module = {"name": "inception_3a", "reduce": reduce}
     model = keras.Model(inputs, googlenet.module(inputs, TABLE_1["3a"], UNIT, **module))
-    for layer in fact["layers"]:
+    for layer in fact.layers:
         name = layer["name"].removeprefix("inc3a/")
         twin = model.get_layer("inception_3a" if name == "output" else f"inception_3a_{name}")
-        assert list(twin.output.shape[1:]) == layer["out"]
+        assert twin.output.shape[1:] == layer["out"]
         assert twin.count_params() == layer["params"]
-    assert model.count_params() == fact["params_exact"]
+    assert model.count_params() == fact.params
     sketch = googlenet.module(
         Sketch((None, *shape), ledger := Ledger()), TABLE_1["3a"], UNIT, **module
     )
     assert sketch.shape == model.output.shape
-    assert (ledger.params, ledger.macs) == (fact["params_exact"], fact["macs"]["computed"])
+    assert (ledger.params, ledger.macs) == (fact.params, fact.macs)
 
 
 def test_branches_come_in_the_papers_order():
@@ -50,9 +51,9 @@ def test_branches_come_in_the_papers_order():
 
 
 @pytest.mark.parametrize("architecture", [GoogLeNet, GoogLeNetBN], ids=lambda a: a.name)
-def test_auxiliary_heads_are_counted_and_hang_on_4a_and_4d(architecture, facts):
-    fact = facts[f"{architecture.name}?auxiliary"]
-    expected = Cost(fact["params_exact"], fact["macs"]["computed"])
+def test_auxiliary_heads_are_counted_and_hang_on_4a_and_4d(architecture):
+    fact = FACTS[f"{architecture.name}?auxiliary"]
+    expected = Cost(fact.params, fact.macs)
     assert architecture.cost(auxiliary=True) == expected
     with without_values():
         model = architecture(auxiliary=True)
@@ -63,7 +64,7 @@ def test_auxiliary_heads_are_counted_and_hang_on_4a_and_4d(architecture, facts):
         assert pool.input is model.get_layer(f"inception_{module}").output
         assert pool.output.shape[1:3] == (4, 4)
         assert model.get_layer(f"aux{number}_dropout").rate == 0.7
-    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == fact["params_exact"]
+    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == fact.params
 
 
 def test_auxiliary_heads_leave_the_trunk_alone():

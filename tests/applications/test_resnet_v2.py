@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from facts import FACTS
 
 from kerascnn.applications import resnet_v2
 from kerascnn.applications.resnet_v2 import ResNet50V2, ResNet164V2CIFAR
@@ -14,11 +15,11 @@ TINY = resnet_v2._TinyResNetV2
 KERAS_FORM = {"first_activation": "unit", "stem_pool": "keras", "stride_at": "last"}
 
 
-def test_the_papers_110_layers_of_basic_units(facts):
+def test_the_papers_110_layers_of_basic_units():
     """Table 3's pre-activation ResNet-110: basic units and parameter-free shortcuts."""
     found = ResNet164V2CIFAR.cost(block="basic", shortcut="A")
-    fact = facts["cifar_preact_resnet110"]
-    assert found == Cost(fact["params_exact"], fact["macs"]["computed"])
+    fact = FACTS["cifar_preact_resnet110"]
+    assert found == Cost(fact.params, fact.macs)
 
 
 def test_units_whose_branches_are_zero_pass_the_signal_unchanged():
