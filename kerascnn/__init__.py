@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from kerascnn.card import Preprocessing as Preprocessing
     from kerascnn.card import Result as Result
     from kerascnn.card import Source as Source
+    from kerascnn.catalogue import create as create
+    from kerascnn.catalogue import get as get
+    from kerascnn.catalogue import list_architectures as list_architectures
+    from kerascnn.catalogue import register as register
     from kerascnn.features import convolutionalize as convolutionalize
     from kerascnn.features import endpoints as endpoints
     from kerascnn.features import feature_extractor as feature_extractor
     from kerascnn.profiling import profile as profile
-    from kerascnn.registry import create as create
-    from kerascnn.registry import get as get
-    from kerascnn.registry import list_architectures as list_architectures
-    from kerascnn.registry import register as register
     from kerascnn.runs.run import Run as Run
     from kerascnn.saving import load_model as load_model
     from kerascnn.space import Param as Param
@@ -52,10 +52,10 @@ _PUBLIC = {
     "endpoints": "kerascnn.features",
     "feature_extractor": "kerascnn.features",
     "convolutionalize": "kerascnn.features",
-    "create": "kerascnn.registry",
-    "get": "kerascnn.registry",
-    "list_architectures": "kerascnn.registry",
-    "register": "kerascnn.registry",
+    "create": "kerascnn.catalogue",
+    "get": "kerascnn.catalogue",
+    "list_architectures": "kerascnn.catalogue",
+    "register": "kerascnn.catalogue",
     "load_model": "kerascnn.saving",
     "Run": "kerascnn.runs.run",
     "resume": "kerascnn.training.trainer",

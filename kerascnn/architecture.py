@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from kerascnn import tables
+from kerascnn import registry, tables
 from kerascnn.card import Card, Source
 from kerascnn.errors import ArgumentError
 from kerascnn.space import Space
@@ -152,10 +152,8 @@ class Architecture:
         The parts are functions of modules, by their names. A builder that was written inside of
         another function can't be pickled, as Python says then.
         """
-        from kerascnn import registry
-
-        if registry.installed(self.name) is self:
-            return registry.get, (self.name,)
+        if registry.imported(registry.ARCHITECTURES, self.name) is self:
+            return registry.load, (registry.ARCHITECTURES, self.name, Architecture)
         values = {part.name: getattr(self, part.name) for part in fields(self)}
         return _assembled, (values,)
 

@@ -61,12 +61,12 @@ def print_error(kind: str, error: object, *, style: str) -> None:
 
 def complete_architecture(incomplete: str) -> list[str]:
     """For `typer.Argument(autocompletion=...)`: the names that begin with what was typed."""
-    return [name for name in registry.list_architectures() if name.startswith(incomplete)]
+    return [n for n in registry.names(registry.ARCHITECTURES) if n.startswith(incomplete)]
 
 
 def load_command(group: str, name: str) -> Any:
     """The command behind an entry point of a group."""
-    found: Any = registry.load(group, name)
+    found: Any = registry.load(group, name, object)
     if isinstance(found, typer.Typer):
         app = found
     else:

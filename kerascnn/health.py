@@ -14,7 +14,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -26,26 +27,69 @@ OK = ""
 TIME_LIMIT = 120.0  # seconds for one child; TensorFlow alone takes ten on a slow disk
 
 
-def causes(entries: Iterable[Entry]) -> dict[Entry, str]:
+@dataclass(frozen=True)
+class Row:
+    """One line of `kerascnn list`.
+
+    Attributes:
+        entry: the name and who offers it.
+        status: "ok", "broken" (its import fails) or "conflict" (another offers the same name).
+        explanation: what is wrong, and with which distribution.
+    """
+
+    entry: Entry
+    status: str = "ok"
+    explanation: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """For JSON."""
+        entry = self.entry
+        names = {"name": entry.name, "provider": entry.provider, "version": entry.version}
+        return {**names, "status": self.status, "explanation": self.explanation}
+
+
+def survey(group: str, kind: type, *, pattern: str = "*", provider: str | None = None) -> list[Row]:
+    """The names of a group with their state of health; other packages' are tried in a child.
+
+    Args:
+        group, pattern, provider: see `kerascnn.registry.names`.
+        kind: what an entry must give.
+    """
+    known = registry.entries(group)
+    claims = [c for name in registry.names(group, pattern, provider) for c in known[name]]
+    foreign = [entry for entry in claims if entry.point and entry.provider != registry.OURS]
+    causes = _causes(foreign, group, kind)
+    return [_row(group, entry, known[entry.name], causes.get(entry, OK)) for entry in claims]
+
+
+def _row(group: str, entry: Entry, claims: tuple[Entry, ...], cause: str) -> Row:
+    if len(claims) > 1:
+        return Row(entry, "conflict", registry.conflict(group, claims))
+    if cause:
+        return Row(entry, "broken", registry.broken(group, entry, cause))
+    return Row(entry)
+
+
+def _causes(entries: Sequence[Entry], group: str, kind: type) -> dict[Entry, str]:
     """Why each entry can't be used; the empty string for those that can."""
-    entries = list(entries)
     if not entries:
         return {}
     remembered = _read()
     unknown = [entry for entry in entries if _key(entry) not in remembered]
-    fresh = _import_elsewhere(unknown)
+    fresh = _import_elsewhere(unknown, group, kind)
     verdicts = {e: fresh[e] if e in fresh else remembered[_key(e)] for e in entries}
     if fresh:
         _write({**remembered, **{_key(entry): cause for entry, cause in verdicts.items()}})
     return verdicts
 
 
-def _import_elsewhere(entries: list[Entry]) -> dict[Entry, str]:
+def _import_elsewhere(entries: list[Entry], group: str, kind: type) -> dict[Entry, str]:
     """Import the targets in a child process; one that kills the child is charged alone."""
     verdicts: dict[Entry, str] = {}
     while pending := [entry for entry in entries if entry not in verdicts]:
-        points = [(entry.name, entry.target, registry.ARCHITECTURES) for entry in pending]
-        command = [sys.executable, "-m", __name__, json.dumps(points)]
+        points = [(entry.name, entry.target, group) for entry in pending]
+        wanted = f"{kind.__module__}:{kind.__qualname__}"
+        command = [sys.executable, "-m", __name__, wanted, json.dumps(points)]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         try:
             child = subprocess.run(
@@ -66,10 +110,11 @@ def _import_elsewhere(entries: list[Entry]) -> dict[Entry, str]:
 _MARK = "kerascnn.health: "  # tells our lines from what a plugin prints
 
 
-def _child(points: list[list[str]]) -> None:
+def _child(wanted: str, points: list[list[str]]) -> None:
+    kind: type = EntryPoint("", wanted, "").load()
     for name, target, group in points:
         try:
-            registry.open_point(EntryPoint(name, target, group))
+            registry.open_point(EntryPoint(name, target, group), kind)
             cause = OK
         except (Exception, SystemExit) as error:
             cause = registry.describe(error)
@@ -124,4 +169,4 @@ def _write(verdicts: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    _child(json.loads(sys.argv[1]))
+    _child(sys.argv[1], json.loads(sys.argv[2]))

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerascnn import registry
+from kerascnn import catalogue
 from kerascnn.architecture import Architecture
 from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError
@@ -78,7 +78,7 @@ def preprocess_input(
         WeightsError: there are no such weights.
     """
     if isinstance(architecture, str):
-        architecture = registry.get(architecture)
+        architecture = catalogue.get(architecture)
     if weights is None:
         return preprocess(images, architecture.card.preprocessing)
     from kerascnn.weights.sources import find

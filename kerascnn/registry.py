@@ -1,7 +1,7 @@
-"""Finds architectures, datasets and commands through entry points, and imports none of them.
+"""Finds what has a name through entry points: architectures, datasets, recipes, commands.
 
 Ours are declared in our own pyproject.toml like anyone's: one entry point for each name a user
-types. Listing names reads metadata only; `get` imports the one module behind the name.
+types. Listing names reads metadata only; `load` imports the one module behind the name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar, cast
 
 from kerascnn.errors import (
     BrokenPluginError,
@@ -23,11 +23,6 @@ from kerascnn.errors import (
     NotInstalledError,
     UnknownNameError,
 )
-
-if TYPE_CHECKING:
-    import keras
-
-    from kerascnn.architecture import Architecture
 
 ARCHITECTURES = "kerascnn.architectures"
 DATASETS = "kerascnn.datasets"
@@ -37,6 +32,8 @@ BENCHMARKS = "kerascnn.benchmarks"
 SAVING = "kerascnn.saving"  # modules that register with Keras what saved models may name
 OURS = "kerascnn"
 NOTEBOOK = "registered at run time"
+
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ def in_order(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
 
 
-_registered: dict[str, Architecture] = {}
+_added: dict[str, dict[str, object]] = {}  # group → name → what `add` was given
 
 
 def refresh() -> None:
@@ -137,23 +134,41 @@ def entries(group: str) -> dict[str, tuple[Entry, ...]]:
             "not installed. Install it with `pip install kerascnn`, or `pip install -e .` in a "
             "checkout."
         )
-    if group == ARCHITECTURES:
-        for name, architecture in _registered.items():
-            target = f"{architecture.build.__module__}:{name}"
-            found[name] = (Entry(name, target, NOTEBOOK, "", None),)
+    for name in _added.get(group, ()):
+        found[name] = (Entry(name, "", NOTEBOOK, "", None),)
     return {name: found[name] for name in sorted(found, key=in_order)}
 
 
-def load(group: str, name: str) -> Any:
-    """The object behind a name of a group.
+def names(group: str, pattern: str = "*", provider: str | None = None) -> list[str]:
+    """The names of a group, in order; imports nothing.
+
+    Args:
+        group: such as `ARCHITECTURES`.
+        pattern: shell wildcards, such as `"resnet*"`.
+        provider: only those that this distribution offers, such as `"kerascnn"`.
+    """
+    return [
+        name
+        for name, claims in entries(group).items()
+        if fnmatch.fnmatchcase(name, pattern)
+        and (provider is None or provider in {entry.provider for entry in claims})
+    ]
+
+
+def load(group: str, name: str, kind: type[Kind]) -> Kind:
+    """The object behind a name of a group; imports the one module that defines it.
+
+    Args:
+        group: such as `ARCHITECTURES`.
+        name: one of `names(group)`.
+        kind: of which class it must be.
 
     Raises:
-        UnknownNameError: nobody offers the name; the nearest names are suggested.
+        UnknownNameError: nobody offers it; near names are suggested.
         DuplicateNameError: several distributions offer it.
         BrokenPluginError: its import failed, or gave something else than the group is for.
     """
     known = entries(group)
-    kind = group.rsplit(".", 1)[1].removesuffix("s")
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         if near:
@@ -162,42 +177,42 @@ def load(group: str, name: str) -> Any:
             hint = "See `kerascnn list`."
         else:
             hint = f"Known: {', '.join(known)}."
-        raise UnknownNameError(f"There is no {kind} {name!r}. {hint}")
+        raise UnknownNameError(f"There is no {singular(group)} {name!r}. {hint}")
     if len(known[name]) > 1:
-        raise DuplicateNameError(_conflict(kind, known[name]))
-    return _load_entry(known[name][0], kind)
-
-
-def _load_entry(entry: Entry, kind: str) -> Any:
+        raise DuplicateNameError(conflict(group, known[name]))
+    entry = known[name][0]
     if entry.point is None:
-        return _registered[entry.name]
+        return cast(Kind, _added[group][name])
     try:
-        return open_point(entry.point)
+        return open_point(entry.point, kind)
     except (Exception, SystemExit) as error:  # a module that exits ends itself, not us
-        raise BrokenPluginError(_broken(kind, entry, describe(error))) from error
+        raise BrokenPluginError(broken(group, entry, describe(error))) from error
 
 
-def open_point(point: metadata.EntryPoint) -> Any:
+def open_point(point: metadata.EntryPoint, kind: type[Kind]) -> Kind:
     """The object behind an entry point.
 
     Raises:
-        TypeError, ValueError: it is not what the group is for.
+        TypeError, ValueError: it is not of this kind, or has another name than its entry point.
         Exception: whatever the import raises.
     """
     found = point.load()
-    if point.group == ARCHITECTURES:
-        from kerascnn.architecture import Architecture
-
-        if not isinstance(found, Architecture):
-            raise TypeError(
-                f"it must be a kerascnn.Architecture. Received: {found!r} ({type(found).__name__})"
-            )
-        if found.name != point.name:
-            raise ValueError(
-                f"the architecture calls itself {found.name!r}, its entry point {point.name!r}; "
-                "both names must be the same"
-            )
+    if not isinstance(found, kind):
+        raise TypeError(
+            f"it must be a kerascnn {kind.__name__}. Received: {found!r} ({type(found).__name__})"
+        )
+    own = getattr(found, "name", None) or point.name
+    if kind is not object and own != point.name:
+        raise ValueError(
+            f"the {singular(point.group)} calls itself {own!r}, its entry point {point.name!r}; "
+            "both names must be the same"
+        )
     return found
+
+
+def singular(group: str) -> str:
+    """What one of a group is called: "architecture"."""
+    return group.rsplit(".", 1)[1].removesuffix("s")
 
 
 def describe(error: BaseException) -> str:
@@ -207,127 +222,38 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _broken(kind: str, entry: Entry, cause: str) -> str:
+def broken(group: str, entry: Entry, cause: str) -> str:
+    """What to say of an entry that can't be used."""
     return (
-        f"The {kind} {entry.name!r} of {entry.origin} is broken ({entry.target}): "
+        f"The {singular(group)} {entry.name!r} of {entry.origin} is broken ({entry.target}): "
         f"{cause.rstrip('.')}. Update or uninstall {entry.provider}."
     )
 
 
-def _conflict(kind: str, claims: tuple[Entry, ...]) -> str:
+def conflict(group: str, claims: tuple[Entry, ...]) -> str:
+    """What to say of a name that several distributions offer."""
     origins = " and ".join(entry.origin for entry in claims)
-    return f"The {kind} name {claims[0].name!r} is claimed by {origins}. Uninstall one of them."
+    return (
+        f"The {singular(group)} name {claims[0].name!r} is claimed by {origins}. "
+        "Uninstall one of them."
+    )
 
 
-def list_architectures(pattern: str = "*", provider: str | None = None) -> list[str]:
-    """Names of all installed and registered architectures, in order; imports none of them.
-
-    Args:
-        pattern: shell wildcards, such as `"resnet*"`.
-        provider: only those that this distribution offers, such as `"kerascnn"`.
-    """
-    return [
-        name
-        for name, claims in entries(ARCHITECTURES).items()
-        if fnmatch.fnmatchcase(name, pattern)
-        and (provider is None or provider in {entry.provider for entry in claims})
-    ]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of `kerascnn list`.
-
-    Attributes:
-        entry: the name and who offers it.
-        status: "ok", "broken" (its import fails) or "conflict" (another offers the same name).
-        explanation: what is wrong, and with which distribution.
-    """
-
-    entry: Entry
-    status: str = "ok"
-    explanation: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """For JSON."""
-        entry = self.entry
-        names = {"name": entry.name, "provider": entry.provider, "version": entry.version}
-        return {**names, "status": self.status, "explanation": self.explanation}
-
-
-def survey(pattern: str = "*", provider: str | None = None) -> list[Row]:
-    """Architectures with their state of health; other packages' are tried in a child process.
-
-    Args:
-        pattern, provider: see `list_architectures`.
-    """
-    from kerascnn import health
-
-    known = entries(ARCHITECTURES)
-    claims = [claim for name in list_architectures(pattern, provider) for claim in known[name]]
-    foreign = [entry for entry in claims if entry.point and entry.provider != OURS]
-    causes = health.causes(foreign)
-    return [_row(entry, known[entry.name], causes.get(entry, health.OK)) for entry in claims]
-
-
-def _row(entry: Entry, claims: tuple[Entry, ...], cause: str) -> Row:
-    if len(claims) > 1:
-        return Row(entry, "conflict", _conflict("architecture", claims))
-    if cause:
-        return Row(entry, "broken", _broken("architecture", entry, cause))
-    return Row(entry)
-
-
-def get(name: str) -> Architecture:
-    """The architecture of this name; imports the one module that defines it.
-
-    Raises:
-        UnknownNameError, DuplicateNameError, BrokenPluginError: see `load`.
-    """
-    return load(ARCHITECTURES, name)
-
-
-def installed(name: str) -> Architecture | None:
-    """The architecture that a distribution offers under a name, if it has been imported already."""
-    claims = entries(ARCHITECTURES).get(name, ())
+def imported(group: str, name: str) -> object | None:
+    """What a distribution offers under a name, if its module has been imported already."""
+    claims = _installed(group).get(name, ())
     if len(claims) != 1 or (point := claims[0].point) is None:
         return None
     return getattr(sys.modules.get(point.module), point.attr or "", None)
 
 
-def create(name: str, /, **arguments: Any) -> keras.Model:
-    """Build the model of this name: `kerascnn.create("lenet5", classes=26, widths=(12, 32))`.
-
-    Args:
-        name: a name from `list_architectures()`.
-        **arguments: those of keras.applications (`name` of the model among them) and the
-            family's own; see `Architecture`.
-    """
-    return get(name)(**arguments)
-
-
-def register(architecture: Architecture) -> Architecture:
-    """Add an architecture for this process, for example in a notebook.
-
-    Registering the same name again replaces what was registered before; a name that an installed
-    distribution offers is refused.
+def add(group: str, name: str, found: object) -> None:
+    """Add a name for this process, or replace what was added under it before.
 
     Raises:
-        TypeError: not an Architecture.
-        DuplicateNameError: an installed distribution already has the name.
+        DuplicateNameError: an installed distribution has the name.
     """
-    from kerascnn.architecture import Architecture
-
-    if not isinstance(architecture, Architecture):
-        raise TypeError(
-            "kerascnn.register expects a kerascnn.Architecture. "
-            f"Received: {architecture!r} ({type(architecture).__name__})."
-        )
-    if architecture.name in _installed(ARCHITECTURES):
-        owner = _installed(ARCHITECTURES)[architecture.name][0].origin
-        raise DuplicateNameError(
-            f"The architecture name {architecture.name!r} is taken by {owner}; "
-            f'give yours another, for example with .variant("my_{architecture.name}").'
-        )
-    _registered[architecture.name] = architecture
-    return architecture
+    if name in _installed(group):
+        kind, owner = singular(group), _installed(group)[name][0].origin
+        raise DuplicateNameError(f"The {kind} name {name!r} is taken by {owner}; choose another.")
+    _added.setdefault(group, {})[name] = found

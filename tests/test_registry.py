@@ -197,7 +197,7 @@ def test_get_of_a_broken_plugin_shows_the_cause(python):
 @pytest.mark.parametrize(
     ("name", "cause"),
     [
-        ("number_net", "must be a kerascnn.Architecture. Received: 7 (int)"),
+        ("number_net", "must be a kerascnn Architecture. Received: 7 (int)"),
         ("misnamed_net", "calls itself 'another_name'"),
     ],
 )
@@ -270,7 +270,7 @@ def test_our_own_entry_points_all_load_under_their_name():
 
 @pytest.fixture
 def forget(monkeypatch):
-    monkeypatch.setattr(registry, "_registered", {})
+    monkeypatch.setattr(registry, "_added", {})
 
 
 @pytest.mark.usefixtures("forget")

@@ -17,9 +17,9 @@ def measure(name: str, *, rounds: int) -> list[Measured]:
 
 def ours(name: str) -> Step:
     """`kerascnn.create`."""
-    from kerascnn import registry
+    from kerascnn import catalogue
 
-    return lambda: _forget(registry.create(name))
+    return lambda: _forget(catalogue.create(name))
 
 
 def keras_applications(name: str) -> Step:

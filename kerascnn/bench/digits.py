@@ -93,13 +93,13 @@ def _ours(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
     """`kerascnn.train` as users call it: with validation, checkpoints, curves and TensorBoard."""
     import tempfile
 
-    from kerascnn import registry
+    from kerascnn import catalogue
     from kerascnn.console import Console
     from kerascnn.recipes.recipe import Recipe
     from kerascnn.training import trainer
 
     watch = _watch()
-    loss = (registry.get(name).recipe or Recipe()).loss
+    loss = (catalogue.get(name).recipe or Recipe()).loss
     recipe = Recipe(optimizer="adam", batch_size=batch_size, epochs=epochs, loss=loss)
     with tempfile.TemporaryDirectory() as directory:
         run = trainer.train(
@@ -116,11 +116,11 @@ def _ours(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
 
 def _keras(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
     """What a Keras user writes: compile, and fit on arrays with validation data."""
-    from kerascnn import registry
+    from kerascnn import catalogue
     from kerascnn.recipes.losses import make_loss
     from kerascnn.recipes.recipe import Recipe
 
-    architecture = registry.get(name)
+    architecture = catalogue.get(name)
     (images, labels), validation = _digits(architecture.card.input_shape)
     model = architecture(classifier_activation=None)
     recipe = Recipe(loss=(architecture.recipe or Recipe()).loss)

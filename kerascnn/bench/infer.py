@@ -12,10 +12,10 @@ def ours(name: str, batch_size: int) -> Step:
     """The compiled forward pass that `kerascnn evaluate` runs."""
     import tensorflow as tf
 
-    from kerascnn import registry
+    from kerascnn import catalogue
     from kerascnn.training.engine import Engine
 
-    model = registry.create(name, classifier_activation=None)
+    model = catalogue.create(name, classifier_activation=None)
     engine = Engine(model, strategy=tf.distribute.get_strategy(), loss=lambda labels, logits: 0.0)
     batch = tf.constant(images(name, batch_size))
 

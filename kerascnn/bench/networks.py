@@ -111,9 +111,9 @@ def measure(
         rounds: steps of each contestant.
         passes: how often a step does the network's multiply-adds: 1, and 3 with both gradients.
     """
-    from kerascnn import registry
+    from kerascnn import catalogue
 
-    operations = 2 * passes * registry.get(name).cost().macs
+    operations = 2 * passes * catalogue.get(name).cost().macs
     peak, *found = race(
         [PEAK, *contestants(module, name, batch_size, against)], rounds=rounds, warm_up=1
     )
@@ -139,9 +139,9 @@ def images(name: str, batch_size: int) -> Any:
     """Noise in [0, 1): float32 `[batch, height, width, channels]` of the network's own size."""
     import numpy as np
 
-    from kerascnn import registry
+    from kerascnn import catalogue
 
-    shape = registry.get(name).card.input_shape
+    shape = catalogue.get(name).card.input_shape
     return np.random.default_rng(0).random((batch_size, *shape), "float32")
 
 

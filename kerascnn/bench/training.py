@@ -14,10 +14,10 @@ def ours(name: str, batch_size: int) -> Step:
     import numpy as np
     import tensorflow as tf
 
-    from kerascnn import registry
+    from kerascnn import catalogue
     from kerascnn.training.engine import Engine
 
-    model = registry.create(name, classifier_activation=None)
+    model = catalogue.create(name, classifier_activation=None)
     optimizer = keras.optimizers.SGD(RATE, MOMENTUM)
     optimizer.build(model.trainable_variables)
     engine = Engine(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kerascnn import registry
+from kerascnn import catalogue
 from kerascnn.architecture import Architecture
 from kerascnn.checks.case import Case
 from kerascnn.errors import ArgumentError
@@ -212,7 +212,7 @@ def _case(architecture: str | Architecture) -> Case:
     """The case of an architecture; only the latest is kept, with its models."""
     gc.collect()  # models are cyclic garbage, and Python does not see how large they are
     if isinstance(architecture, str):
-        architecture = registry.get(architecture)
+        architecture = catalogue.get(architecture)
     return Case(architecture)
 
 

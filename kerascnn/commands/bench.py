@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn import registry
+from kerascnn import catalogue, registry
 from kerascnn.cli import complete_architecture, load_command
 from kerascnn.commands.groups import Group
 
@@ -312,11 +312,10 @@ def record(
 
 def _check(names: Sequence[str], against: Sequence[str] = ()) -> None:
     """Refuse a wrong name before anything is measured."""
-    from kerascnn import registry
     from kerascnn.errors import ArgumentError
 
     for name in names:
-        registry.get(name)
+        catalogue.get(name)
     for peer in against:
         if peer not in PEERS:
             raise ArgumentError(f"--against must be one of {', '.join(PEERS)}. Received: {peer!r}.")

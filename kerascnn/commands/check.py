@@ -45,16 +45,16 @@ def check(
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Run the conformance suite; the exit status is 1 if a check failed."""
-    from kerascnn import registry
+    from kerascnn import catalogue
     from kerascnn.errors import ArgumentError
 
     if wrong := [item for item in expect if "=" not in item]:
         raise ArgumentError(f"--expect must be CHECK=REASON. Received: {wrong[0]!r}.")
     expected = dict(item.split("=", 1) for item in expect)
     # A name without wildcards that nobody offers is an error with suggestions, from `get`.
-    names = registry.list_architectures(pattern) or [pattern]
+    names = catalogue.list_architectures(pattern) or [pattern]
     for name in names:
-        registry.get(name)
+        catalogue.get(name)
 
     from kerascnn import checks
 

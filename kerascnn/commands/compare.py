@@ -93,20 +93,20 @@ def compare(
 
 def _expand(patterns: list[str]) -> list[str]:
     """Names in the order asked for, wildcards replaced, each once."""
-    from kerascnn import registry
+    from kerascnn import catalogue
 
     names: dict[str, None] = {}
     for pattern in patterns:
-        found = registry.list_architectures(pattern) if set(pattern) & set("*?[") else []
+        found = catalogue.list_architectures(pattern) if set(pattern) & set("*?[") else []
         names |= dict.fromkeys(found or [pattern])
     return list(names)
 
 
 def _rows(names: list[str]) -> list[Row]:
-    from kerascnn import profile, registry
+    from kerascnn import catalogue, profile
     from kerascnn.keras_internals import without_values
 
-    networks = [registry.get(name) for name in names]
+    networks = [catalogue.get(name) for name in names]
     errors = comparable([network.card for network in networks])
     rows = []
     for network, error in zip(networks, errors):

@@ -38,12 +38,13 @@ def list_(json: bool = typer.Option(False, "--json", help="Machine-readable outp
     """List the installed sources."""
     from kerascnn import registry
     from kerascnn.cli import print_error
+    from kerascnn.data import DataSource
     from kerascnn.errors import KerascnnError
 
     rows = []
     for name, (entry, *_) in registry.entries(registry.DATASETS).items():
         try:
-            source = registry.load(registry.DATASETS, name)
+            source = registry.load(registry.DATASETS, name, DataSource)
         except KerascnnError as error:
             print_error("Warning", error, style="yellow")
             continue
@@ -295,7 +296,7 @@ def _recipe(name: str | None, recipe: str | None) -> tuple[Recipe, Shape]:
         ArgumentError: neither is given, or the recipe belongs to no network and none is given.
         UnknownNameError, DuplicateNameError, BrokenPluginError: see `kerascnn.registry.load`.
     """
-    from kerascnn import registry
+    from kerascnn import catalogue
     from kerascnn.errors import ArgumentError
     from kerascnn.recipes import book as recipe_book
     from kerascnn.recipes.recipe import Recipe
@@ -311,5 +312,5 @@ def _recipe(name: str | None, recipe: str | None) -> tuple[Recipe, Shape]:
             f"The recipe {recipe} is for any network; say for which to show it, as in "
             "--for resnet50: its input decides how large the images are."
         )
-    architecture = registry.get(network)
+    architecture = catalogue.get(network)
     return chosen or architecture.recipe or Recipe(), architecture.card.input_shape

@@ -37,10 +37,10 @@ def export(
         run = Run.open(path)
         network, preprocessing = run.model(), run.preprocessing()
     else:
-        from kerascnn import registry
+        from kerascnn import catalogue
         from kerascnn.weights import preprocessing as expected
 
-        architecture = registry.get(model)
+        architecture = catalogue.get(model)
         arguments = parse_arguments(model, set_)
         shape = parse_shape(input_shape)
         network = architecture(weights=weights, input_shape=shape, classes=classes, **arguments)

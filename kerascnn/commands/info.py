@@ -34,7 +34,7 @@ def info(
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Show an architecture's card, arguments and layers, or those of a trained run."""
-    from kerascnn import profile, registry
+    from kerascnn import catalogue, profile
     from kerascnn.commands.options import parse_arguments, parse_shape, run_directory
     from kerascnn.console import Console
     from kerascnn.keras_internals import without_values
@@ -46,7 +46,7 @@ def info(
             raise typer.BadParameter("a run has its own arguments, input shape and classes")
         network, model, run = _open(path)
     else:
-        network = registry.get(subject)
+        network = catalogue.get(subject)
         arguments = parse_arguments(subject, assign)
         with without_values():
             model = network(input_shape=parse_shape(input_shape), classes=classes, **arguments)
@@ -66,7 +66,7 @@ def info(
 
 def _open(path: Path) -> tuple[Architecture | None, Any, dict[str, Any]]:
     """The architecture, the trained model, and what is worth knowing of a run."""
-    from kerascnn import registry
+    from kerascnn import catalogue
     from kerascnn.runs.run import Run
 
     run = Run.open(path)
@@ -78,7 +78,7 @@ def _open(path: Path) -> tuple[Architecture | None, Any, dict[str, Any]]:
         "arguments": chosen["arguments"] if chosen else None,
         "metrics": run.metrics,
     }
-    return (registry.get(chosen["name"]) if chosen else None), model, found
+    return (catalogue.get(chosen["name"]) if chosen else None), model, found
 
 
 def _report(

@@ -13,10 +13,12 @@ def list_(
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """List the installed architectures, and which of them can't be used."""
-    from kerascnn import registry
+    from kerascnn import health
+    from kerascnn.architecture import Architecture
     from kerascnn.cli import print_error
+    from kerascnn.registry import ARCHITECTURES
 
-    rows = registry.survey(pattern, provider)
+    rows = health.survey(ARCHITECTURES, Architecture, pattern=pattern, provider=provider)
     for explanation in dict.fromkeys(row.explanation for row in rows if row.status != "ok"):
         print_error("Warning", explanation, style="yellow")
     if json:

@@ -65,7 +65,7 @@ def parse_arguments(name: str, assignments: list[str]) -> dict[str, Any]:
     Raises:
         ArgumentError: an assignment has no `=`, or the architecture refuses it.
     """
-    from kerascnn import registry
+    from kerascnn import catalogue
 
     values: dict[str, Any] = {}
     for assignment in assignments:
@@ -74,7 +74,7 @@ def parse_arguments(name: str, assignments: list[str]) -> dict[str, Any]:
             raise ArgumentError(f"--set must be argument=value. Received: {assignment!r}.")
         values[key] = _value(text)
     if values:
-        space = registry.get(name).space
+        space = catalogue.get(name).space
         for key in values:
             sequence = key in space and space[key].per_stage and not space[key].per
             if sequence and not isinstance(values[key], tuple):

@@ -50,10 +50,10 @@ def _for_network(name: str | None, network: str) -> tuple[str, dict[str, Recipe]
     Raises:
         UnknownNameError, ArgumentError: a name is wrong.
     """
-    from kerascnn import registry
+    from kerascnn import catalogue
     from kerascnn.recipes import book as recipe_book
 
-    recipe = recipe_book.choose(name, registry.get(network))
+    recipe = recipe_book.choose(name, catalogue.get(network))
     return recipe.name, {recipe.name: recipe}
 
 
@@ -151,11 +151,11 @@ def _results(recipe: Recipe, console: Console) -> None:
     from rich.padding import Padding
     from rich.table import Table
 
-    from kerascnn import registry
+    from kerascnn import catalogue
 
-    if recipe.network not in registry.list_architectures():
+    if recipe.network not in catalogue.list_architectures():
         return
-    results = registry.get(recipe.network).card.results
+    results = catalogue.get(recipe.network).card.results
     table = Table("data", "protocol", "metric", "value", box=None)
     for result in results:
         values = result.value if isinstance(result.value, tuple) else (result.value,)

@@ -132,7 +132,7 @@ def train(
     if from_trial is not None:
         config = _trial(from_trial)
     _refuse_ignored(context, resume, config)
-    from kerascnn import registry
+    from kerascnn import catalogue
     from kerascnn.recipes import book as recipe_book
 
     # Before TensorFlow is loaded: a misspelt name is answered at once.
@@ -153,7 +153,7 @@ def train(
         "balance": balance or None,
         **recipe_book.settings([f"class_weight={class_weight}"] if class_weight else []),
     }
-    chosen = _recipe(registry.get(name), recipe, changes, with_) if name else None
+    chosen = _recipe(catalogue.get(name), recipe, changes, with_) if name else None
     batch_given = batch_size is not None or _names_a_batch(recipe, with_)
     rate_given = learning_rate is not None or _is_set("learning_rate", with_)
     arguments = parse_arguments(name, set_) if name else {}

@@ -18,7 +18,7 @@ from kerascnn.data.examples import Arrays, Contents, DataSource, Examples, Optio
 from kerascnn.data.images import Shape, eight_bits
 from kerascnn.data.index import Names, shown
 from kerascnn.data.split_names import SPLITS
-from kerascnn.errors import ArgumentError, BrokenPluginError, DataError, UnknownNameError
+from kerascnn.errors import ArgumentError, DataError, UnknownNameError
 from kerascnn.words import counted
 
 ALL, OWN = "all", "own"
@@ -157,7 +157,7 @@ def _find(source: str) -> tuple[DataSource, str]:
     """The source behind `NAME` or `NAME:ARGUMENT`, and the argument."""
     name, colon, argument = source.partition(":")
     try:
-        found = registry.load(registry.DATASETS, name)
+        found = registry.load(registry.DATASETS, name, DataSource)
     except UnknownNameError:
         if not os.path.exists(source):
             raise
@@ -166,11 +166,6 @@ def _find(source: str) -> tuple[DataSource, str]:
         raise UnknownNameError(
             f"There is no dataset {source!r}. Did you mean {kind}:{source}?"
         ) from None
-    if not isinstance(found, DataSource):
-        raise BrokenPluginError(
-            f"The dataset {name!r} must be a kerascnn.data.DataSource. "
-            f"Received: {type(found).__name__}."
-        )
     if bool(found.argument) != bool(argument) or (colon and not argument):
         expected = f"{name}:{found.argument}" if found.argument else name
         raise DataError(f"Expected {expected}. Received: {source!r}.")

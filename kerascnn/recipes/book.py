@@ -14,8 +14,8 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascnn import registry
-from kerascnn.errors import ArgumentError, BrokenPluginError, KerascnnError, UnknownNameError
+from kerascnn import catalogue, registry
+from kerascnn.errors import ArgumentError, KerascnnError, UnknownNameError
 from kerascnn.files import read_json, read_toml, shortened
 from kerascnn.recipes import losses
 from kerascnn.recipes.recipe import SCHEDULED, Recipe
@@ -40,13 +40,7 @@ def get(name: str) -> Recipe:
     Raises:
         UnknownNameError, DuplicateNameError, BrokenPluginError: see `kerascnn.registry.load`.
     """
-    found = registry.load(registry.RECIPES, name)
-    if not isinstance(found, Recipe):
-        raise BrokenPluginError(
-            f"The recipe {name!r} must be a kerascnn.recipes.recipe.Recipe. "
-            f"Received: {type(found).__name__}."
-        )
-    return found
+    return registry.load(registry.RECIPES, name, Recipe)
 
 
 def find(choice: str) -> Recipe:
@@ -105,7 +99,7 @@ def paper_of(network: Architecture) -> str | None:
                 continue
             if recipe.network == network.name:
                 return name
-            card = registry.get(recipe.network).card
+            card = catalogue.get(recipe.network).card
         except KerascnnError:  # someone else's, and broken
             continue
         same = (card.link, card.input_shape) == (network.card.link, network.card.input_shape)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from kerascnn import registry
+from kerascnn import catalogue
 from kerascnn.errors import ArgumentError, KerascnnError, RunError
 from kerascnn.files import shortened
 from kerascnn.recipes import book as recipe_book
@@ -46,8 +46,8 @@ def known(text: str, architecture: str | None) -> Loss | None:
 
 def _installed(architecture: str | None) -> Iterator[Loss | str | None]:
     """Of the architecture, then of all installed recipes; broken plugins have none."""
-    if architecture in registry.list_architectures():
-        recipe = registry.get(str(architecture)).recipe
+    if architecture in catalogue.list_architectures():
+        recipe = catalogue.get(str(architecture)).recipe
         yield recipe.loss if recipe else None
     for name in recipe_book.names():
         try:

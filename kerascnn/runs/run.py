@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascnn import registry, tables
+from kerascnn import catalogue, tables
 from kerascnn.architecture import Architecture
 from kerascnn.card import Preprocessing
 from kerascnn.errors import KerascnnError, RunError
@@ -162,7 +162,7 @@ class Run:
         """
         stored = self.config["architecture"]
         try:
-            return registry.get(stored["name"]) if stored else None
+            return catalogue.get(stored["name"]) if stored else None
         except KerascnnError as error:
             raise RunError(f"{self.path / 'config.json'}: {error}") from error
 

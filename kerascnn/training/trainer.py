@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from kerascnn import registry
+from kerascnn import catalogue
 from kerascnn.architecture import Architecture
 from kerascnn.card import Preprocessing
 from kerascnn.console import Console, sayer
@@ -435,7 +435,7 @@ def _subject(
         ArgumentError: the network, or one of its arguments, is not legal.
         UnknownNameError: there is no architecture of this name.
     """
-    found = registry.get(network) if isinstance(network, str) else network
+    found = catalogue.get(network) if isinstance(network, str) else network
     values = dict(arguments or {})
     if isinstance(found, Architecture):
         found.space.validate(values, owner=found.name)

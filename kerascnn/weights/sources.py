@@ -208,7 +208,7 @@ def preprocessing(architecture: str, weights: str = "imagenet", **arguments: Any
     Raises:
         WeightsError: there are no such weights.
     """
-    from kerascnn import registry
+    from kerascnn import catalogue
 
-    space = registry.get(architecture).space
+    space = catalogue.get(architecture).space
     return find(architecture, weights, space.validate(arguments, owner=architecture)).preprocessing

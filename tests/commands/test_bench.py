@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from kerascnn import registry
+from kerascnn import catalogue
 from kerascnn.bench import networks
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, KerascnnError
@@ -34,7 +34,7 @@ def test_the_row_is_arithmetic(monkeypatch):
     """Ratio and share of the peak, from round numbers."""
     from kerascnn.bench.rounds import SIDE, Measured
 
-    macs = registry.get("lenet5").cost().macs
+    macs = catalogue.get("lenet5").cost().macs
 
     def race(contestants, *, rounds, warm_up):
         peak = Measured("peak", 2 * SIDE**3 / 1e9, 1, 1, 1, 1)  # 1e9 operations a second

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from kerascnn import registry
+from kerascnn import catalogue
 from kerascnn.cli import app
 from kerascnn.data import checking, load
 from kerascnn.errors import ArgumentError, DataError
@@ -146,7 +146,7 @@ def test_preview_shows_the_images_that_training_sees(tmp_path):
     path = tmp_path / "new" / "preview.png"
     words = ("--for", "lenet5", "--images", 2, "--save", path, "--seed", 5, "--json")
     shown = json.loads(call("preview", "mnist5k", *words))
-    recipe = registry.get("lenet5").recipe
+    recipe = catalogue.get("lenet5").recipe
     assert shown["images"] == [0, 3499]
     assert shown["augmentation"]["rotation"] == recipe.augmentation.rotation
     with Image.open(path) as picture:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from kerascnn import registry
+from kerascnn import catalogue
 from kerascnn.applications.lenet import LeNet5
 from kerascnn.cli import app
 from kerascnn.commands.evaluate import _lengths, _protocol
@@ -108,9 +108,9 @@ def test_options_change_the_chosen_recipe():
     ],
 )
 def test_paper_means_the_recipe_of_the_networks_paper(network, recipe):
-    found = recipe_book.choose("paper", registry.get(network))
+    found = recipe_book.choose("paper", catalogue.get(network))
     assert found == replace(recipe_book.get(recipe), name=recipe)
-    assert found.source != registry.get(network).recipe.source
+    assert found.source != catalogue.get(network).recipe.source
 
 
 def test_a_network_whose_paper_has_no_recipe_here_says_so():

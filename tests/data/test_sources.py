@@ -454,7 +454,7 @@ class TestNames:
             assert list(stripes.train.names)[:1] != [b"0"]
             image, label = stripes.train.example(1)
             assert image[5, 5, 0] == 200 * label
-            with pytest.raises(BrokenPluginError, match=r"'wrong' must be a .*DataSource"):
+            with pytest.raises(BrokenPluginError, match=r"'wrong'.* must be a kerascnn DataSource"):
                 load("wrong")
         finally:
             monkeypatch.undo()

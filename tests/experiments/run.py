@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from kerascnn import registry
+from kerascnn import catalogue
 from kerascnn.commands.options import parse_arguments, parse_shape
 from kerascnn.runs.run import Run
 
@@ -84,7 +84,7 @@ def table(found: list[Row]) -> str:
         options = row.options
         arguments = parse_arguments(row.network, _values(options, "--set"))
         given = _values(options, "--input-shape")
-        architecture = registry.get(row.network)
+        architecture = catalogue.get(row.network)
         shape = parse_shape(given[0]) if given else architecture.card.input_shape
         cost = architecture.cost(shape, row.runs[0].config["classes"], **arguments)
         errors = [run.metrics["test_error"] * 100 for run in row.runs]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from kerascnn import registry
+from kerascnn import catalogue
 from kerascnn.data import load
 from kerascnn.errors import ArgumentError, RunError, WeightsError
 from kerascnn.recipes import papers
@@ -147,7 +147,7 @@ def test_training_starts_from_the_weights_of_another_run(whole, again):
 
 def test_what_became_of_the_weights_is_said_once(whole, capsys):
     """Five classes in place of ten: the classifier stays as it was initialized."""
-    network, told = registry.get("lenet5"), []
+    network, told = catalogue.get("lenet5"), []
     model = network(input_shape=(32, 32, 1), classes=5, **SMALL)
     config = {"seed": 0, "weights": described(whole.path), "architecture": {"arguments": SMALL}}
     start(model, network, config, Recipe(), told.append)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from kerascnn import registry
+from kerascnn import catalogue
 from kerascnn.recipes import papers
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.training import trainer
@@ -20,11 +20,11 @@ HEADS = ("lenet5", "lenet5_1998", "nin_cifar10", "googlenet")
 @pytest.mark.parametrize("name", HEADS)
 def test_float64_is_that_of_all_layers_and_half_precision_leaves_the_head_in_float32(name):
     with in_precision("float64"):
-        model = registry.get(name)()
+        model = catalogue.get(name)()
     assert {layer.compute_dtype for layer in model.layers} == {"float64"}
     assert {variable.dtype for variable in model.trainable_variables} == {"float64"}
     with in_precision("mixed_float16"):
-        model = registry.get(name)()
+        model = catalogue.get(name)()
     assert {output.dtype for output in model.outputs} == {"float32"}
     assert any(layer.compute_dtype == "float16" for layer in model.layers)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kerascnn import registry
+from kerascnn import catalogue
 from kerascnn.errors import ArgumentError, UnknownNameError
 from kerascnn.files import read_toml, shortened
 from kerascnn.recipes.recipe import OPTIMIZERS, Recipe
@@ -213,7 +213,7 @@ class Plan:
         Raises:
             ArgumentError, UnknownNameError: there is no such parameter, or architecture.
         """
-        architecture = registry.get(self.architecture)
+        architecture = catalogue.get(self.architecture)
         recipe = architecture.recipe or Recipe()
         known = [param.name for param in (*architecture.space, *recipe.space())]
         former = [param.formerly for param in architecture.space if param.formerly]

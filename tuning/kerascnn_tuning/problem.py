@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kerascnn import registry
+from kerascnn import catalogue
 from kerascnn.architecture import Architecture
 from kerascnn.errors import ArgumentError, KerascnnError
 from kerascnn.recipes.recipe import Recipe
@@ -70,7 +70,7 @@ class Problem:
             UnknownNameError: there is no such architecture.
             ArgumentError: the plan narrows something unknown, or to something illegal.
         """
-        architecture = registry.get(plan.architecture)
+        architecture = catalogue.get(plan.architecture)
         recipe = architecture.recipe or Recipe()
         if plan.epochs is not None:
             recipe = replace(recipe, epochs=plan.epochs)

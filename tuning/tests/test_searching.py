@@ -304,7 +304,7 @@ def test_a_study_goes_on_with_the_same_code_data_and_versions_alone(study, data,
 
     def another(build=original.build, **changes):
         changed = dataclasses.replace(original, build=build, **changes)
-        return lambda patched: patched.setattr("kerascnn.registry.get", lambda name: changed)
+        return lambda patched: patched.setattr("kerascnn.catalogue.get", lambda name: changed)
 
     def plain_tanh(inputs, **arguments):
         return original.build(inputs, **{**arguments, "activation": "relu"})
