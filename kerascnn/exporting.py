@@ -147,7 +147,9 @@ def _verified(model: keras.Model, path: Path, format: str) -> tuple[float | None
 
 def bound(model: keras.Model) -> float:
     """The largest `difference` that rounding explains."""
-    half = any("16" in getattr(layer, "compute_dtype", "") for layer in model._flatten_layers())
+    from kerascnn.keras_internals import all_layers
+
+    half = any("16" in getattr(layer, "compute_dtype", "") for layer in all_layers(model))
     return HALF_BOUND if half else BOUND
 
 

@@ -35,6 +35,7 @@ try:
         (Node, "output_tensors"),
         (Functional, "inputs"),
         (keras.KerasTensor, "shape"),
+        (keras.Layer, "_flatten_layers"),
     )
     for _owner, _attribute in _REQUIRED:
         getattr(_owner, _attribute)
@@ -141,6 +142,11 @@ def leaf_layers(model: Any) -> list[Any]:
     for layer in model.layers:
         found += leaf_layers(layer) if is_model(layer) else [layer]
     return found
+
+
+def all_layers(model: Any) -> list[Any]:
+    """The model and every layer in it, those inside of nested models and of other layers, too."""
+    return list(model._flatten_layers())
 
 
 def calls_behind(model: Any, tensors: Iterable[Any]) -> list[Call]:

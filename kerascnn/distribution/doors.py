@@ -15,6 +15,7 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 POLL = 0.005  # seconds
@@ -44,6 +45,7 @@ def warning(workers: Sequence[str]) -> str:
     return EXPOSED.format(ports=f"port {', '.join(ports)}")
 
 
+@dataclass
 class Door:
     """Whether a server's socket was tied to the loopback interface.
 
@@ -51,7 +53,7 @@ class Door:
         closed: to other machines.
     """
 
-    closed = False
+    closed: bool = False
 
 
 @contextlib.contextmanager

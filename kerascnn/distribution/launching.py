@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from kerascnn.distribution.cluster import TF_CONFIG, WORKERS, Cluster
-from kerascnn.distribution.signals import Request
+from kerascnn.distribution.signals import Request, handled
 from kerascnn.distribution.watchdog import LAUNCHED, REPEAT
 from kerascnn.errors import StrategyError, WorkerError
 
@@ -176,14 +176,8 @@ def _handing_on(children: Sequence[subprocess.Popen[bytes]]) -> Iterator[Request
         request.number = number
         _send(children, number)
 
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, hand_on) for number in numbers} if main else {}
-    try:
+    with handled(hand_on):
         yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _send(children: Sequence[subprocess.Popen[bytes]], number: int) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+ENDS = (signal.SIGTERM, signal.SIGINT)  # what asks a process to end
 
 
 @dataclass
@@ -37,24 +39,40 @@ class Terminated(SystemExit):
 
 
 @contextlib.contextmanager
-def requests() -> Iterator[Request]:
-    """Note SIGTERM and the first SIGINT instead of dying of them; a second SIGINT interrupts.
+def kept() -> Iterator[bool]:
+    """Afterwards SIGTERM and SIGINT do what they did before; whether a handler can be set inside.
 
-    Python allows handlers in the main thread only; elsewhere nothing is noted.
+    Python allows that in the main thread only.
     """
-    request = Request()
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield False
         return
+    before = {number: signal.getsignal(number) for number in ENDS}
+    try:
+        yield True
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Call `handler(number, frame)` on SIGTERM and SIGINT, where Python allows it, see `kept`."""
+    with kept() as possible:
+        for number in ENDS if possible else ():
+            signal.signal(number, handler)
+        yield
+
+
+@contextlib.contextmanager
+def requests() -> Iterator[Request]:
+    """Note SIGTERM and the first SIGINT instead of dying of them; a second SIGINT interrupts."""
+    request = Request()
 
     def note(number: int, frame: Any) -> None:
         if number == signal.SIGINT and request.number:
             raise KeyboardInterrupt
         request.number = number
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with handled(note):
         yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Strategies by name, one object per process, and what a model needs before it runs under one.
+"""Strategies by name, one object per process.
 
 TensorFlow breaks when a process makes a second strategy with collectives (every later step fails
 with a shape mismatch in the collective), so the object lives here and every run reuses it.
@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from typing import Any
 
-import keras
 import tensorflow as tf
 
-from kerascnn.distribution import cluster, doors
+from kerascnn.distribution import cluster, doors, signals
 from kerascnn.distribution.watchdog import at_most, follow_launcher
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import StrategyError, WorkerError
@@ -109,41 +104,53 @@ def _multiworker(found: cluster.Cluster) -> tf.distribute.Strategy:
             SECONDS_TO_END,
             f"Worker {found.index} ends: the `kerascnn launch` that started it is gone.",
         )
-        main = threading.current_thread() is threading.main_thread()
-        handler = signal.getsignal(signal.SIGTERM)
-        port = int(found.workers[found.index].rpartition(":")[2])
-        here = doors.only_here(found.workers)
-        if not here and not found.index:
-            print(doors.warning(found.workers), file=sys.stderr)
-        with (
-            contextlib.ExitStack() as stack,
-            at_most(
-                seconds,
-                f"Error: Worker {found.index} has waited {seconds:g} s for the others of "
-                f"{', '.join(found.workers)}. Look whether each was started and can be reached; "
-                f"{START_TIMEOUT} sets another time-out, in seconds.",
-            ),
-        ):
-            door = stack.enter_context(doors.closed_to_others(port)) if here else None
-            try:
-                _made[key] = tf.distribute.MultiWorkerMirroredStrategy()
-            except RuntimeError as error:  # a ValueError would be a mistake of ours
-                raise StrategyError(
-                    f"Worker {found.index} can't start as {found.workers[found.index]} "
-                    f"({error}). A strategy with workers must be made before TensorFlow is first "
-                    "used in a process: use the command line, or train first."
-                ) from error
-            except tf.errors.OpError as error:
-                raise WorkerError(
-                    f"Worker {found.index} can't start as {found.workers[found.index]} "
-                    f"({error.message}). Perhaps another process uses that port: choose another, "
-                    "or start again with `kerascnn launch`, which takes free ones."
-                ) from None
-        if door is not None and not door.closed and not found.index:
-            print(doors.warning(found.workers), file=sys.stderr)
-        if main:  # TensorFlow has put a handler of its own in place, which swallows the signal
-            signal.signal(signal.SIGTERM, handler if handler is not None else signal.SIG_DFL)
+        with signals.kept():  # TensorFlow's handler of SIGTERM swallows it
+            _made[key] = _started(found, seconds)
     return _made[key]
+
+
+def _started(found: cluster.Cluster, seconds: float) -> tf.distribute.Strategy:
+    """The strategy of this worker, when all workers have found each other.
+
+    Raises:
+        StrategyError: it is too late in this process.
+        WorkerError: another process uses this worker's port.
+    """
+    address = found.workers[found.index]
+    port = int(address.rpartition(":")[2])
+    tied: contextlib.AbstractContextManager[doors.Door] = doors.closed_to_others(port)
+    if not doors.only_here(found.workers):
+        _warn(found)
+        tied = contextlib.nullcontext(doors.Door(closed=True))  # nothing more to say
+    late = (
+        f"Error: Worker {found.index} has waited {seconds:g} s for the others of "
+        f"{', '.join(found.workers)}. Look whether each was started and can be reached; "
+        f"{START_TIMEOUT} sets another time-out, in seconds."
+    )
+    with at_most(seconds, late), tied as door:
+        try:
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        except RuntimeError as error:  # a ValueError would be a mistake of ours
+            raise StrategyError(
+                f"Worker {found.index} can't start as {address} "
+                f"({error}). A strategy with workers must be made before TensorFlow is first "
+                "used in a process: use the command line, or train first."
+            ) from error
+        except tf.errors.OpError as error:
+            raise WorkerError(
+                f"Worker {found.index} can't start as {address} "
+                f"({error.message}). Perhaps another process uses that port: choose another, "
+                "or start again with `kerascnn launch`, which takes free ones."
+            ) from None
+    if not door.closed:
+        _warn(found)
+    return strategy
+
+
+def _warn(found: cluster.Cluster) -> None:
+    """Say, once for the job, what its servers expose."""
+    if not found.index:
+        print(doors.warning(found.workers), file=sys.stderr)
 
 
 def _refuse_second(kind: str, key: str) -> None:
@@ -186,78 +193,3 @@ def describe(strategy: tf.distribute.Strategy) -> str:
 def is_chief() -> bool:
     """Whether this process is the one that writes and prints: all are but a job's other workers."""
     return all(Workers(strategy).chief for strategy in _made.values())
-
-
-def under(model: keras.Model, strategy: tf.distribute.Strategy) -> keras.Model:
-    """The model with its variables on all replicas: itself, or a copy made in the scope.
-
-    Raises:
-        StrategyError: the model has layers that can't be copied.
-    """
-    if not distributed(strategy):
-        return model
-    if all(isinstance(v.value, tf.distribute.DistributedValues) for v in model.variables):
-        return model
-    with strategy.scope():
-        try:
-            copy = keras.models.clone_model(model)
-        except Exception as error:
-            raise StrategyError(
-                "The model was built outside of the strategy's scope and can't be copied into it "
-                f"({type(error).__name__}: {error}). Pass the name of an architecture, or build "
-                "the model inside `kerascnn.distribution.strategies.resolve(...).scope()`."
-            ) from error
-        copy.set_weights(model.get_weights())
-    return copy
-
-
-def make_replicas_agree(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
-    """Give replicas common normalization statistics, and random layers different seeds.
-
-    Stock Keras keeps one set of moving statistics for each replica and saves the first only, and
-    draws the same dropout mask on every replica.
-    """
-    if strategy.num_replicas_in_sync == 1:
-        return
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = True
-        generator = getattr(layer, "seed_generator", None)
-        if isinstance(generator, keras.random.SeedGenerator):
-            generator.next = _replica_seeds(generator)
-
-
-def as_single_device(model: keras.Model) -> None:
-    """Undo what only makes sense under a strategy, so that the saved model loads anywhere."""
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = False
-
-
-@contextlib.contextmanager
-def portable(model: keras.Model) -> Iterator[None]:
-    """`as_single_device` for a while, in which a callback may save the model."""
-    before = [
-        (layer, layer.synchronized)
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    as_single_device(model)
-    try:
-        yield
-    finally:
-        for layer, synchronized in before:
-            layer.synchronized = synchronized
-
-
-def _replica_seeds(generator: keras.random.SeedGenerator) -> Any:
-    """`generator.next` with the replica's number folded into the seed; replica 0 is unchanged."""
-    stock = type(generator).next
-
-    def folded(ordered: bool = True) -> Any:
-        seed = stock(generator, ordered)
-        context = tf.distribute.get_replica_context()
-        replica = context.replica_id_in_sync_group if context is not None else 0
-        return tf.stack([seed[0] + tf.cast(replica, seed.dtype) * 1_000_003, seed[1]])
-
-    return folded

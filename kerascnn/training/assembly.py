@@ -12,7 +12,7 @@ import tensorflow as tf
 from kerascnn.architecture import Architecture
 from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset
-from kerascnn.distribution import strategies
+from kerascnn.distribution import replicas, strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.heads import scores_of
 from kerascnn.recipes import book as recipe_book
@@ -110,7 +110,7 @@ def _assemble(
         optimizer = make_optimizer(recipe, plan.updates, scores, config["precision"])
         loss = make_loss(recipe, dataset.classes, from_logits=is_logits)
         scores.compile(optimizer=optimizer)
-    strategies.make_replicas_agree(scores, strategy)
+    replicas.make_replicas_agree(scores, strategy)
     engine = Engine(
         scores,
         strategy=strategy,
@@ -145,6 +145,6 @@ def _build(
     network: Architecture | keras.Model, config: dict[str, Any], strategy: tf.distribute.Strategy
 ) -> keras.Model:
     if isinstance(network, keras.Model):
-        return strategies.under(network, strategy)
+        return replicas.under(network, strategy)
     values = tupled(config["architecture"]["arguments"])
     return network(input_shape=tuple(config["input_shape"]), classes=config["classes"], **values)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from kerascnn.console import sayer
 from kerascnn.data import Split
-from kerascnn.distribution import strategies
+from kerascnn.distribution import replicas, strategies
 from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import MEASURES, Recipe, monitored
 from kerascnn.runs.inference import preparation
@@ -147,7 +147,7 @@ class Given:
         with contextlib.ExitStack() as stack:
             stack.enter_context(_with_optimizer(self._training.model, self._training.optimizer))
             if strategies.distributed(self._training.strategy):
-                stack.enter_context(strategies.portable(self._training.model))
+                stack.enter_context(replicas.portable(self._training.model))
             if hook in ("on_epoch_end", "on_train_end"):
                 stack.enter_context(self._training.engine.shown())
             yield

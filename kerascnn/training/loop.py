@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset
-from kerascnn.distribution import signals, strategies
+from kerascnn.distribution import replicas, signals
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import RunError, TrainingError
 from kerascnn.recipes.recipe import KEEP_BEST, Recipe
@@ -443,7 +443,7 @@ class Training:
         return f"Go on with `kerascnn train --resume {self.run.path}`{where}."
 
     def _save(self, metrics: dict[str, Any]) -> None:
-        strategies.as_single_device(self.scores)
+        replicas.as_single_device(self.scores)
         with self.engine.averaged(), replacing(self.run.path / "model.keras") as temporary:
             self.model.save(temporary)
         write_json(self.run.path / "metrics.json", metrics)

@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from kerascnn.distribution import strategies
+from kerascnn.distribution import replicas, strategies
 from kerascnn.errors import StrategyError
 
 
@@ -38,8 +38,8 @@ def test_a_model_built_outside_is_copied_into_the_scope(two_devices):
     """Keras refuses to mix; the user should not have to know."""
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
-    copy = strategies.under(model, two_devices)
+    copy = replicas.under(model, two_devices)
     assert copy is not model
-    assert strategies.under(copy, two_devices) is copy
+    assert replicas.under(copy, two_devices) is copy
     for ours, theirs in zip(copy.get_weights(), model.get_weights()):
         assert (ours == theirs).all()

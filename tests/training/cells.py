@@ -13,7 +13,7 @@ from keras import layers
 
 from kerascnn import blocks
 from kerascnn.data.dataset import ArraySplit
-from kerascnn.distribution import strategies
+from kerascnn.distribution import replicas, strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import StrategyError
 from kerascnn.recipes.losses import make_loss
@@ -56,7 +56,7 @@ def engine_for(strategy, recipe, precision="float64"):
     with strategy.scope():
         model = two_headed()
         optimizer = make_optimizer(recipe, 10, model, precision)
-    strategies.make_replicas_agree(model, strategy)
+    replicas.make_replicas_agree(model, strategy)
     return Engine(
         model,
         strategy=strategy,

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from kerascnn.distribution import strategies
+from kerascnn.distribution import replicas
 from kerascnn.training.engine import Engine, filled
 
 RNG = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def engine_for(strategy, clip_norm=None, optimizer=lambda: keras.optimizers.SGD(
         model = two_headed()
         made = optimizer()
         made.build(model.trainable_variables)
-    strategies.make_replicas_agree(model, strategy)
+    replicas.make_replicas_agree(model, strategy)
     return Engine(
         model,
         strategy=strategy,
@@ -110,7 +110,7 @@ def test_replicas_draw_different_dropout_masks(two_devices):
     with two_devices.scope():
         inputs = keras.Input((64,))
         model = keras.Model(inputs, layers.Dropout(0.5, seed=3)(inputs))
-    strategies.make_replicas_agree(model, two_devices)
+    replicas.make_replicas_agree(model, two_devices)
     ones = tf.ones((4, 64))
     run = tf.function(lambda: two_devices.run(lambda: model(ones, training=True)))
     first, second = two_devices.experimental_local_results(run())

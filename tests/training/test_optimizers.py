@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerascnn.distribution import strategies
+from kerascnn.distribution import replicas
 from kerascnn.recipes.losses import make_loss
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.training.engine import Engine
@@ -216,7 +216,7 @@ def test_two_replicas_train_as_one_device(two_devices, schedule):
             x = keras.layers.GlobalAveragePooling2D()(x)
             model = keras.Model(inputs, keras.layers.Dense(3)(x))
             optimizer = make_optimizer(recipe, 2, model, "float64")
-        strategies.make_replicas_agree(model, strategy)
+        replicas.make_replicas_agree(model, strategy)
         engine = Engine(
             model,
             strategy=strategy,
