@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from kerascnn_tuning.hypermodel import HyperModel
     from kerascnn_tuning.plan import Plan
     from kerascnn_tuning.searching import search
-    from kerascnn_tuning.study import Study
+    from kerascnn_tuning.study.study import Study
 
 _PUBLIC = {
     "HyperModel": "hypermodel",
     "Plan": "plan",
-    "Study": "study",
+    "Study": "study.study",
     "search": "searching",
 }
 

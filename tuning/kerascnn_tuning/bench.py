@@ -168,7 +168,7 @@ def growth(trials: int) -> list[Figure]:
         task = {"function": "many_of_stock", "plan": plan, "directory": str(stock)}
         watched = {
             ours: _start("kerascnn", "tune", "--study", str(root / "study.toml"), "--dir", ours),
-            stock: _start("kerascnn_tuning.contestants", json_.dumps(task)),
+            stock: _start("kerascnn_tuning.bench_processes", json_.dumps(task)),
         }
         grown = _watch(watched)
         size = {place: _size(place) for place in watched}
@@ -198,7 +198,7 @@ def _start(module: str, *arguments: object) -> subprocess.Popen[str]:
 
 def _ask(function: str, **arguments: Any) -> dict[str, Any]:
     task = json_.dumps({"function": function, **arguments})
-    process = _start("kerascnn_tuning.contestants", task)
+    process = _start("kerascnn_tuning.bench_processes", task)
     output, _ = process.communicate()
     if process.returncode:
         raise KerascnnError(f"The benchmark {function} failed:\n{output[-2000:]}")

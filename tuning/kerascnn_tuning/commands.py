@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import ast
-import json as json_
 import math
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import typer
 
 from kerascnn.commands.groups import Group
-from kerascnn.commands.options import parse_shape
 from kerascnn.errors import ArgumentError, KerascnnError
-from kerascnn_tuning.plan import METRICS, PRUNINGS, TUNERS, Plan, parse_count
-
-if TYPE_CHECKING:
-    from kerascnn_tuning.finals import Finals
-    from kerascnn_tuning.study import Study
+from kerascnn_tuning.options import given, said
+from kerascnn_tuning.plan import METRICS, PRUNINGS, TUNERS, Plan
 
 
 class _SearchByDefault(Group):
@@ -168,22 +161,29 @@ def search(
             "--study FILE, or --resume DIR."
         )
     _refuse_ignored(context, resume=resume, space=space)
-    if finalists is None and _given(context, "seeds"):
+    if finalists is None and given(context, "seeds"):
         raise ArgumentError("--seeds are those of finals. Pass --finalists K, too.")
-    said = _said(context)
+    fields = said(context)
     if study is not None:
-        plan = _plan(study, said)
+        plan = _plan(study, fields)
     elif resume is not None:
-        plan = _stored(resume).changed(said)  # what can't change any more is refused by the study
+        plan = _stored(resume).changed(fields)  # what can't change any more is refused by the study
     else:
         assert name is not None
-        plan = Plan(architecture=name, **said)
+        plan = Plan(architecture=name, **fields)
 
     from kerascnn.console import Console
+    from kerascnn_tuning import printing
 
     console = Console(stderr=json)
     if space:
-        _print_space(plan, console, json=json)
+        from kerascnn_tuning.problem import Problem
+
+        problem = Problem.of(plan)
+        if json:
+            printing.print_json(printing.space_as_json(problem))
+        else:
+            printing.print_space(problem, console)
         return
     from kerascnn_tuning.searching import search_on
 
@@ -193,18 +193,18 @@ def search(
         if finalists:
             options += ["--finalists", str(finalists), "--seeds", str(seeds)]
         _in_a_fresh_process("tune", "search", "--resume", str(found.path), *options)
-    if not finalists:
-        _print_result(found, console, json=json)
-        return
-    from kerascnn_tuning.finals import as_json, run_finals
-
+    content = printing.study_as_json(found)
     if not json:
-        _print_result(found, console, json=False)
-    outcome = run_finals(found, finalists=finalists, seeds=seeds, console=console)
+        printing.print_study(found, console)
+    if finalists:
+        from kerascnn_tuning.finals.running import run_finals
+
+        outcome = run_finals(found, finalists=finalists, seeds=seeds, console=console)
+        content["finals"] = outcome.as_json()
+        if not json:
+            printing.print_finals(outcome, console)
     if json:
-        _print_result(found, console, json=True, finals=as_json(outcome))
-    else:
-        _print_finals(outcome, console)
+        printing.print_json(content)
 
 
 @app.command()
@@ -217,16 +217,20 @@ def report(
 ) -> None:
     """Rebuild leaderboard, pictures, HParams and best/ from the trials."""
     from kerascnn.console import Console
-    from kerascnn_tuning import report as report_
-    from kerascnn_tuning.study import Study
+    from kerascnn_tuning import printing
+    from kerascnn_tuning.study import report as report_
+    from kerascnn_tuning.study.study import Study
 
     found = Study.open(study)
     report_.write(found)
     if optuna is not None:
-        from kerascnn_tuning.tpe import export
+        from kerascnn_tuning.oracles.tpe import export
 
         export(found, optuna)
-    _print_result(found, Console(stderr=json), json=json)
+    if json:
+        printing.print_json(printing.study_as_json(found))
+    else:
+        printing.print_study(found, Console())
 
 
 @app.command()
@@ -242,8 +246,9 @@ def finals(
 ) -> None:
     """Train the best trials again from several seeds, beside the default within the budget."""
     from kerascnn.console import Console
-    from kerascnn_tuning.finals import as_json, run_finals
-    from kerascnn_tuning.study import Study
+    from kerascnn_tuning import printing
+    from kerascnn_tuning.finals.running import run_finals
+    from kerascnn_tuning.study.study import Study
 
     console = Console(stderr=json)
     found = run_finals(
@@ -255,9 +260,9 @@ def finals(
         console=console,
     )
     if json:
-        typer.echo(json_.dumps(as_json(found), indent=2))
+        printing.print_json(found.as_json())
     else:
-        _print_finals(found, console)
+        printing.print_finals(found, console)
 
 
 @app.command()
@@ -279,8 +284,9 @@ def chief(
     plan = _plan(study)
 
     from kerascnn.console import Console
-    from kerascnn_tuning.machines import run_chief
-    from kerascnn_tuning.remote import read_token
+    from kerascnn_tuning.printing import print_study
+    from kerascnn_tuning.remote.addresses import read_token
+    from kerascnn_tuning.remote.machines import run_chief
 
     console = Console()
     found = run_chief(
@@ -292,7 +298,7 @@ def chief(
         wait_seconds=wait,
         console=console,
     )
-    _print_result(found, console, json=False)
+    print_study(found, console)
 
 
 @app.command()
@@ -311,8 +317,8 @@ def worker(
 ) -> None:
     """Run trials of a chief until it has no more."""
     from kerascnn.console import Console
-    from kerascnn_tuning.machines import run_worker
-    from kerascnn_tuning.remote import read_token
+    from kerascnn_tuning.remote.addresses import read_token
+    from kerascnn_tuning.remote.machines import run_worker
 
     over = run_worker(
         dir_,
@@ -341,7 +347,7 @@ def local(
     _plan(study)
 
     from kerascnn.console import Console
-    from kerascnn_tuning.machines import run_local
+    from kerascnn_tuning.remote.machines import run_local
 
     raise typer.Exit(run_local(study, dir_, workers, Console(), threads=threads))
 
@@ -352,7 +358,7 @@ def _in_a_fresh_process(*arguments: str) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-m", "kerascnn", *arguments])
 
 
-def _plan(study: Path, said: dict[str, Any] | None = None) -> Plan:
+def _plan(study: Path, changes: dict[str, Any] | None = None) -> Plan:
     """What a study file says, or the command line in its place, everything looked up.
 
     Raises:
@@ -365,229 +371,23 @@ def _plan(study: Path, said: dict[str, Any] | None = None) -> Plan:
         Problem.of(plan)
     except KerascnnError as error:
         raise type(error)(f"The study {study}: {error}") from None
-    return Plan.read(study, said)
+    return Plan.read(study, changes)
 
 
 def _stored(path: Path) -> Plan:
-    from kerascnn_tuning.study import Study
+    from kerascnn_tuning.study.study import Study
 
     return Study.open(path).plan
 
 
 def _refuse_ignored(context: typer.Context, *, resume: Path | None, space: bool) -> None:
     """Refuse options that would have no effect beside the others."""
-    if resume is not None and _given(context, "dir_"):
+    if resume is not None and given(context, "dir_"):
         raise ArgumentError("--resume names the study directory itself. Leave --dir out.")
     if not space:
         return
     without = {"dir_": "--dir", "recycle": "--recycle", "finalists": "--finalists"}
-    if useless := [option for name, option in without.items() if _given(context, name)]:
+    if useless := [option for name, option in without.items() if given(context, name)]:
         raise ArgumentError(
             f"--space prints and stops: {', '.join(useless)} would have no effect. Leave it out."
         )
-
-
-def _given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
-
-
-def _said(context: typer.Context) -> dict[str, Any]:
-    """The fields of a plan that this command line sets, without defaults."""
-    return {
-        field: convert(context.params[option])
-        for option, (field, convert) in _FIELDS.items()
-        if _given(context, option)
-    }
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _value(text: str) -> Any:
-    try:
-        return ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
-    except (ValueError, SyntaxError):
-        return text
-
-
-def _assignments(items: list[str], option: str) -> dict[str, Any]:
-    """`["pool=max", "widths=6,16"]` → `{"pool": "max", "widths": (6, 16)}`."""
-    found: dict[str, Any] = {}
-    for item in items:
-        key, equals, text = (part.strip() for part in item.partition("="))
-        parts = tuple(_value(part.strip()) for part in text.strip("()[]").split(",") if part)
-        if not (key and equals and parts):
-            raise ArgumentError(f"{option} must be parameter=value. Received: {item!r}.")
-        _refuse_second(key, found, option)
-        found[key] = parts if "," in text else parts[0]
-    return found
-
-
-def _refuse_second(key: str, found: dict[str, Any], option: str) -> None:
-    if key in found:
-        raise ArgumentError(f"{option} says something about {key} more than once.")
-
-
-def _choices(items: list[str]) -> dict[str, Any]:
-    found = _assignments(items, "--choose")
-    return {k: v if isinstance(v, tuple) else (v,) for k, v in found.items()}
-
-
-def _ranges(items: list[str]) -> dict[str, tuple[Any, Any]]:
-    found: dict[str, tuple[Any, Any]] = {}
-    for item in items:
-        key, _, bounds = item.partition("=")
-        low, colon, high = bounds.partition(":")
-        values = (_value(low), _value(high))
-        if not key or not colon or not all(isinstance(v, (int, float)) for v in values):
-            raise ArgumentError(f"--range must be parameter=LOW:HIGH. Received: {item!r}.")
-        _refuse_second(key, found, "--range")
-        found[key] = values
-    return found
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "objective": ("objectives", _names),
-    "only": ("only", _names),
-    "input_shape": ("input_shape", parse_shape),
-    "start": ("start", lambda items: _assignments(items, "--start")),
-    "fix": ("fix", lambda items: _assignments(items, "--fix")),
-    "choose": ("choose", _choices),
-    "range_": ("range", _ranges),
-    "max_params": ("max_params", lambda text: parse_count(text, "--max-params")),
-    "max_macs": ("max_macs", lambda text: parse_count(text, "--max-macs")),
-    "max_memory": ("max_memory", lambda text: parse_count(text, "--max-memory")),
-    **{
-        name: (name, _same)
-        for name in (
-            *("data", "tuner", "max_trials", "max_minutes", "epochs", "strategy", "precision"),
-            *(
-                "seed",
-                "repeats",
-                "prune",
-                "prune_after",
-                "warm_start",
-                "retries",
-                "failure_limit",
-                "keep",
-            ),
-        )
-    },
-}
-"""Option of `search` → the plan's field, and how the text becomes its value."""
-
-
-def _print_space(plan: Plan, console: Any, *, json: bool) -> None:
-    from rich.table import Table
-
-    from kerascnn_tuning.problem import COUNTED, Problem, is_searched
-
-    problem = Problem.of(plan)
-    size, share = problem.size(), problem.share_allowed()
-    if json:
-        found = {
-            "parameters": [
-                {
-                    "name": param.name,
-                    "default": param.default,
-                    "searched": [e.name for e in param.elements() if is_searched(e)],
-                    "values": _searched_text(param),
-                    "only_if": param.when,
-                    "help": param.help,
-                }
-                for param in problem.space
-            ],
-            "configurations": None if size == float("inf") else size,
-            "share_within_budget": share,
-        }
-        typer.echo(json_.dumps(found, indent=2))
-        return
-    table = Table(box=None)
-    for column in ("parameter", "default", "searched", "only if", "help"):
-        table.add_column(column)
-    for param in problem.space:
-        searched = any(is_searched(element) for element in param.elements())
-        only_if = f"{param.when[0]}: {', '.join(map(str, param.when[1]))}" if param.when else ""
-        values = _searched_text(param) if searched else "fixed"
-        table.add_row(param.name, str(param.default), values, only_if, param.help)
-    console.print(table)
-    count = f"{'at most ' if size > COUNTED else ''}{size:,}"
-    console.print(f"Configurations: {'a continuum' if size == float('inf') else count}")
-    console.print(f"Can be built within the budget: {share:.0%} (of 200 samples)")
-
-
-def _searched_text(param: Any) -> str:
-    if isinstance(param.search, tuple):
-        return ", ".join(map(str, param.search))
-    return str(param.search or "")
-
-
-def _print_finals(finals: Finals, console: Any) -> None:
-    from kerascnn_tuning.finals import print_finals
-
-    print_finals(finals, console.print)
-    console.print(f"The runs, finals.csv and finals.json are in {finals.directory}.")
-
-
-def _print_result(
-    study: Study, console: Any, *, json: bool, finals: dict[str, Any] | None = None
-) -> None:
-    rows = study.leaderboard
-    front = {row.id for row in study.pareto}
-    if json:
-        found = [
-            {
-                "trial": row.id,
-                "epochs": row.epochs,
-                "pareto": row.id in front,
-                "metrics": row.metrics,
-                "spread": row.spread,
-                "arguments": row.arguments,
-                "training": row.training,
-            }
-            for row in rows
-        ]
-        content = {"study": str(study.path), "trials": found}
-        typer.echo(json_.dumps(content | ({"finals": finals} if finals else {}), indent=2))
-        return
-    from rich.table import Table
-
-    from kerascnn_tuning.report import FEWEST, importance_note
-
-    shown = list(dict.fromkeys([*study.plan.objectives, "val_error", "test_error", "params"]))
-    table = Table(box=None)
-    for column in ("trial", "epochs", *shown, "pareto", "hyperparameters"):
-        table.add_column(column)
-    for row in rows[:10]:
-        numbers = [_shown(name, row.metrics.get(name), row.spread.get(name)) for name in shown]
-        values = " ".join(f"{k}={v}" for k, v in row.values.items() if not k.startswith("tuner/"))
-        table.add_row(row.id, str(row.epochs), *numbers, "yes" if row.id in front else "", values)
-    console.print(table)
-    if study.plan.prune != "none":
-        ended = [row.status for row in study.trials]
-        console.print(f"{ended.count('PRUNED')} of {len(ended)} trials were pruned.")
-    if study.plan.repeats > 1:
-        console.print(f"Means and standard deviations of {study.plan.repeats} seeds.")
-    if rows and len(rows) < FEWEST:
-        console.print(importance_note(study, rows))
-    if rows:
-        console.print(f"The best model is in {study.path / 'best'}; the rest in {study.path}.")
-
-
-def _shown(name: str, value: float | None, spread: float | None = None) -> str:
-    if value is None:
-        return ""
-    percent = name.endswith("error")
-    if percent:
-        text = f"{value:.2%}"
-    else:
-        text = f"{value:,.0f}" if name in ("params", "macs") else f"{value:.4g}"
-    if spread is None:
-        return text
-    return f"{text.removesuffix('%')} ± {spread:.2%}" if percent else f"{text} ± {spread:.2g}"

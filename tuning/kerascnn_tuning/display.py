@@ -10,8 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from kerascnn.console import Console
+from kerascnn.words import counted
+from kerascnn_tuning.figures import figure
 from kerascnn_tuning.plan import Plan
-from kerascnn_tuning.study import PRUNED_AT
+from kerascnn_tuning.study.files import PRUNED_AT
 
 BEST = 5
 
@@ -68,8 +70,8 @@ class Display:
             self._ended.append((scores, trial.trial_id, values))
             self._count += 1
             best = min(self._ended)
-            found = "  ".join(f"{n} {_number(n, s)}" for n, s in zip(names, scores))
-            text = f"{found}{took}  best {_number(names[0], best[0][0])} ({best[1]})"
+            found = "  ".join(f"{n} {figure(n, s)}" for n, s in zip(names, scores))
+            text = f"{found}{took}  best {figure(names[0], best[0][0])} ({best[1]})"
         else:
             again = "will be tried again" if trial.status == "INVALID" else "failed"
             self._count += trial.status == "FAILED"
@@ -94,19 +96,13 @@ class Display:
         for trial_id, (started, values) in list(self._running.items()):
             table.add_row(trial_id, f"{time.monotonic() - started:.0f} s", *blank, _values(values))
         for scores, trial_id, values in sorted(self._ended)[:BEST]:
-            shown = [_number(n, s) for n, s in zip(self._plan.objectives, scores)]
+            shown = [figure(n, s) for n, s in zip(self._plan.objectives, scores)]
             table.add_row(trial_id, *shown, _values(values), style="bold")
         return table
 
 
-def _number(name: str, value: float) -> str:
-    if name.endswith("error"):
-        return f"{value:.2%}"
-    return f"{value:,.0f}" if name in ("params", "macs") else f"{value:.4g}"
-
-
 def _epochs(count: int) -> str:
-    return f"{count} epoch{'' if count == 1 else 's'}"
+    return counted(count, "epoch", "epochs")
 
 
 def _values(values: dict[str, Any]) -> str:

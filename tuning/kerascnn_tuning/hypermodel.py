@@ -16,7 +16,8 @@ from kerascnn.recipes.recipe import Recipe
 from kerascnn.training.optimizers import make_optimizer
 from kerascnn_tuning.losses import LabelAccuracy, LabelLoss
 from kerascnn_tuning.plan import Plan
-from kerascnn_tuning.problem import Problem, register
+from kerascnn_tuning.problem import Problem
+from kerascnn_tuning.space import register
 
 
 class HyperModel(keras_tuner.HyperModel):

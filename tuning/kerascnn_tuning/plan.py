@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,15 @@ from typing import Any
 from kerascnn import catalogue
 from kerascnn.errors import ArgumentError, UnknownNameError
 from kerascnn.files import read_toml, shortened
-from kerascnn.recipes.recipe import OPTIMIZERS, Recipe
+from kerascnn.recipes.recipe import OPTIMIZERS, PRECISIONS, Recipe
+from kerascnn_tuning.values import (
+    is_number,
+    parse_count,
+    refuse_doubles,
+    require_one_of,
+    require_text,
+    require_whole,
+)
 
 PRUNINGS = ("none", "median")
 TUNERS = ("random", "bayesian", "hyperband", "grid", "optuna")
@@ -30,10 +36,7 @@ METRICS = (
     "latency",
     "seconds",
 )
-# As in kerascnn.training.settings, which loads TensorFlow; a test compares the two.
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 STRATEGIES = "auto, none, mirrored, mirrored:N or multiworker"
-_UNITS = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 _COUNTS = {  # field → its least value
     **dict.fromkeys(("max_trials", "max_params", "max_macs", "max_memory", "epochs"), 1),
     **dict.fromkeys(("failure_limit", "keep", "repeats", "prune_after"), 1),
@@ -108,10 +111,11 @@ class Plan:
     keep: int = 3
 
     def __post_init__(self) -> None:
-        _require_text(self, "architecture", "data")
-        _require_one_of(self.tuner, "tuner", TUNERS)
-        _require_one_of(self.precision, "precision", PRECISIONS)
-        _require_one_of(self.prune, "prune", PRUNINGS)
+        require_text(self.architecture, "architecture")
+        require_text(self.data, "data")
+        require_one_of(self.tuner, "tuner", TUNERS)
+        require_one_of(self.precision, "precision", PRECISIONS)
+        require_one_of(self.prune, "prune", PRUNINGS)
         if not re.fullmatch(r"auto|none|multiworker|mirrored(:[1-9]\d*)?", str(self.strategy)):
             raise ArgumentError(f"strategy must be {STRATEGIES}. Received: {self.strategy!r}.")
         _require_numbers(self)
@@ -225,39 +229,18 @@ class Plan:
                 )
 
 
-def _require_text(plan: Plan, *names: str) -> None:
-    for name in names:
-        value = getattr(plan, name)
-        if not (isinstance(value, str) and value.strip()):
-            raise ArgumentError(f"{name} must be a text. Received: {value!r}.")
-
-
-def _require_one_of(value: object, name: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ArgumentError(f"{name} must be one of {', '.join(known)}. Received: {value!r}.")
-
-
 def _require_numbers(plan: Plan) -> None:
     for name, least in _COUNTS.items():
         value = getattr(plan, name)
-        if value is None and name in _OPTIONAL:
-            continue
-        if type(value) is not int or value < least:
-            raise ArgumentError(
-                f"{name} must be at least {least}, a whole number. Received: {value!r}."
-            )
+        if value is not None or name not in _OPTIONAL:
+            require_whole(value, name, least)
     if plan.seed >= _LARGEST_SEED:
         raise ArgumentError(f"seed must be less than 2^31. Received: {plan.seed}.")
-    if plan.max_minutes is not None and not (_is_number(plan.max_minutes) and plan.max_minutes > 0):
+    if plan.max_minutes is not None and not (is_number(plan.max_minutes) and plan.max_minutes > 0):
         raise ArgumentError(
             "max_minutes must be a positive number; leave it out for no limit. "
             f"Received: {plan.max_minutes!r}."
         )
-
-
-def _is_number(value: object) -> bool:
-    kind = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return kind and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def _require_objectives(names: tuple[str, ...]) -> None:
@@ -267,15 +250,7 @@ def _require_objectives(names: tuple[str, ...]) -> None:
             f"An objective must be one of {', '.join(METRICS)}; all are minimized. "
             f"Received: {', '.join(unknown) or 'none'}."
         )
-    _refuse_doubles("objectives", names)
-
-
-def _refuse_doubles(owner: str, values: Sequence[Any]) -> None:
-    # By what they are written as: values of a file may be many, and lists can't be hashed.
-    counts = Counter(map(repr, values))
-    doubled = sorted({str(value) for value in values if counts[repr(value)] > 1})
-    if doubled:
-        raise ArgumentError(f"{owner}: {', '.join(doubled)} is given more than once.")
+    refuse_doubles(names, "objectives")
 
 
 def _require_shape(shape: object) -> None:
@@ -291,7 +266,7 @@ def _require_shape(shape: object) -> None:
 
 def _require_consistent(plan: Plan) -> None:
     """Refuse what could only be meant otherwise, as one of two settings would be passed over."""
-    _refuse_doubles("only", plan.only)
+    refuse_doubles(plan.only, "only")
     if plan.prune != "none" and plan.tuner == "hyperband":
         raise ArgumentError(
             "Hyperband ends the worse trials itself. Leave out --prune, or use another tuner."
@@ -301,17 +276,13 @@ def _require_consistent(plan: Plan) -> None:
             "prune_after belongs to a pruning. Add --prune median, or leave it out."
         )
     if plan.warm_start is not None:
-        _require_text(plan, "warm_start")
+        require_text(plan.warm_start, "warm_start")
         if plan.tuner in ("hyperband", "grid"):
             raise ArgumentError(
                 "A warm start is for the tuners random, bayesian and optuna. "
                 f"Received: {plan.tuner}."
             )
-    said = {
-        "fix": set(plan.fix),
-        "choose": set(plan.choose),
-        "range": set(plan.range),
-    }
+    said = {"fix": set(plan.fix), "choose": set(plan.choose), "range": set(plan.range)}
     for first, second in itertools.combinations(said, 2):
         if both := sorted(said[first] & said[second]):
             raise ArgumentError(
@@ -320,10 +291,10 @@ def _require_consistent(plan: Plan) -> None:
     for name, values in plan.choose.items():
         if not isinstance(values, Sequence) or isinstance(values, str) or not values:
             raise ArgumentError(f"choose.{name} must be a list of values. Received: {values!r}.")
-        _refuse_doubles(f"choose.{name}", values)
+        refuse_doubles(values, f"choose.{name}")
     for name, bounds in plan.range.items():
         pair = isinstance(bounds, Sequence) and len(bounds) == 2
-        if not pair or not all(map(_is_number, bounds)) or not bounds[0] < bounds[1]:
+        if not pair or not all(map(is_number, bounds)) or not bounds[0] < bounds[1]:
             raise ArgumentError(
                 f"range.{name} must be two numbers, the lower one first. Received: {bounds!r}."
             )
@@ -331,24 +302,3 @@ def _require_consistent(plan: Plan) -> None:
 
 def _tupled(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def parse_count(text: str, option: str) -> int:
-    """`500k` → 500,000; `1.5M`, `2G` and plain numbers too.
-
-    Raises:
-        ArgumentError: it is no positive number.
-    """
-    lowered = text.strip().lower().removesuffix("b") if text.strip()[-2:].isalpha() else text
-    lowered = lowered.strip().lower()
-    unit = _UNITS.get(lowered[-1:], 1)
-    number = lowered[:-1] if unit != 1 else lowered
-    try:
-        value = float(number) * unit
-    except ValueError:
-        value = math.nan
-    if not value > 0 or math.isinf(value):
-        raise ArgumentError(
-            f"{option} must be a positive number such as 500k, 1.5M or 2G. Received: {text!r}."
-        )
-    return round(value)

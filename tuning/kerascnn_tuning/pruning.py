@@ -24,7 +24,7 @@ from kerascnn.runs.results import read_history
 from kerascnn.writing import write_json
 from kerascnn_tuning.internals import TrialStatus
 from kerascnn_tuning.problem import Problem
-from kerascnn_tuning.study import PRUNED_AT, PRUNED_FILE, read_json, trial_files, usable
+from kerascnn_tuning.study.files import PRUNED_AT, PRUNED_FILE, read_json, trial_files, usable
 
 FEWEST = 4
 """With fewer earlier trials a median says nothing."""

@@ -13,14 +13,15 @@ from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset, load
 from kerascnn.distribution import strategies
 from kerascnn.errors import ArgumentError
-from kerascnn_tuning import report, warm_start
+from kerascnn_tuning import warm_start
 from kerascnn_tuning.display import Display
 from kerascnn_tuning.errors import NO_OPTUNA, SearchError
 from kerascnn_tuning.internals import forget
-from kerascnn_tuning.oracles import make_oracle
+from kerascnn_tuning.oracles.making import make_oracle
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem
-from kerascnn_tuning.study import Study, require_free
+from kerascnn_tuning.study import report
+from kerascnn_tuning.study.study import Study, require_free
 from kerascnn_tuning.trials import Runner, settled_heap, work
 
 WORKER = "local"
@@ -83,7 +84,7 @@ def search_on(
     with study.locked("searching"), Display(plan, console) as display:
         runner = Runner(study.problem, dataset, study.path / "trials")
         oracle = make_oracle(study.problem, study.path / "oracle", Keeper(study, display))
-        _requeue(oracle)
+        oracle.take_over(WORKER)
         try:
             with settled_heap():
                 over = work(oracle, runner, worker=WORKER, most=most) or oracle.finished
@@ -148,12 +149,6 @@ def default_path(plan: Plan) -> Path:
     """`studies/NAME-DATA-TIME`."""
     label = plan.data.split(":")[0]
     return Path("studies") / f"{plan.architecture}-{label}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-def _requeue(oracle: Any) -> None:
-    """Trials of the session before: their worker is gone, this one takes them."""
-    for worker in [name for name in oracle.ongoing_trials if name != WORKER]:
-        oracle._retry_queue.append(oracle.ongoing_trials.pop(worker).trial_id)
 
 
 class Keeper:

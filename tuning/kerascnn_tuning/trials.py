@@ -25,7 +25,8 @@ from kerascnn.training import trainer
 from kerascnn_tuning import pruning
 from kerascnn_tuning.internals import Trial, TrialStatus
 from kerascnn_tuning.problem import Configuration, Problem
-from kerascnn_tuning.study import PRUNED_AT, averaged, numbers
+from kerascnn_tuning.study.files import PRUNED_AT
+from kerascnn_tuning.study.rows import averaged, numbers
 
 IDLE_SECONDS = 0.5
 """Between two requests for a trial; KerasTuner itself asks thousands of times."""

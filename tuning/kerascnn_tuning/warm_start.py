@@ -20,11 +20,14 @@ from keras_tuner.engine import hyperparameters as kinds
 from kerascnn.data import Dataset
 from kerascnn.writing import write_json
 from kerascnn_tuning.errors import StudyError
-from kerascnn_tuning.identity import differences, identity
 from kerascnn_tuning.plan import Plan
-from kerascnn_tuning.problem import Problem, is_searched, tidy
+from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.rates import RATE
-from kerascnn_tuning.study import Row, Study, read_json, usable
+from kerascnn_tuning.space import is_searched, tidy
+from kerascnn_tuning.study.files import read_json, usable
+from kerascnn_tuning.study.identity import differences, identity
+from kerascnn_tuning.study.rows import Row
+from kerascnn_tuning.study.study import Study
 
 FILE = "warm_start.json"
 FIRST = 3

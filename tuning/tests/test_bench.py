@@ -4,7 +4,7 @@ import itertools
 
 import keras_tuner
 import pytest
-from kerascnn_tuning import bench, contestants
+from kerascnn_tuning import bench, bench_processes
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem
 
@@ -22,7 +22,7 @@ def test_a_plan_as_a_study_file_is_the_plan_itself(tmp_path, name):
 def test_both_contestants_build_the_same_networks():
     problem = Problem.of(Plan.from_dict(bench.TIMED, owner="test"), 10)
     assert problem.size() == 8
-    stock = contestants.Stock(problem)
+    stock = bench_processes.Stock(problem)
     hp = keras_tuner.HyperParameters()
     for *kernels, pool in itertools.product((3, 5), (3, 5), ("avg", "max")):
         hp.values = {"kernels_1": kernels[0], "kernels_2": kernels[1], "pool": pool}

@@ -11,8 +11,9 @@ import pytest
 import typer
 from kerascnn_tuning import commands
 from kerascnn_tuning.errors import StudyError
-from kerascnn_tuning.plan import PRECISIONS, Plan
-from kerascnn_tuning.study import Study
+from kerascnn_tuning.options import FIELDS
+from kerascnn_tuning.plan import Plan
+from kerascnn_tuning.study.study import Study
 from typer.testing import CliRunner
 
 from kerascnn.cli import app
@@ -196,10 +197,10 @@ def test_options_beside_a_study_file_replace_what_it_says(plans, tmp_path):
 def test_every_option_of_a_plan_is_taken_over():
     """A new option must be merged, too, or say why it isn't."""
     command = typer.main.get_command(commands.app).commands["search"]
-    handled = {*commands._FIELDS, "name", "study", "resume", "dir_", "space", "recycle", "json"}
+    handled = {*FIELDS, "name", "study", "resume", "dir_", "space", "recycle", "json"}
     handled |= {"finalists", "seeds"}  # of what follows the search
     assert {parameter.name for parameter in command.params} <= handled
-    assert {field for field, _ in commands._FIELDS.values()} <= {
+    assert {field for field, _ in FIELDS.values()} <= {
         field.name for field in dataclasses.fields(Plan)
     }
 
@@ -249,9 +250,3 @@ def test_listing_commands_loads_neither_keras_nor_keras_tuner():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
-
-
-def test_precisions_are_those_of_a_training():
-    from kerascnn.training import settings
-
-    assert PRECISIONS == settings.PRECISIONS

@@ -254,7 +254,7 @@ def test_ctrl_c_leaves_a_study_that_goes_on_in_fresh_processes(place, processes)
 def test_workers_that_cannot_start_end_their_chief_with_the_reason(place, processes, tmp_path):
     """Other data on a worker started by hand; then all workers of `tune local`."""
     from kerascnn_tuning.plan import Plan
-    from kerascnn_tuning.study import Study
+    from kerascnn_tuning.study.study import Study
 
     from kerascnn.data import load
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from kerascnn_tuning import Plan, Study, search
 from kerascnn_tuning.errors import StudyError
-from kerascnn_tuning.finals import (
+from kerascnn_tuning.finals.default import default_within
+from kerascnn_tuning.finals.running import run_finals, with_validation
+from kerascnn_tuning.finals.verdict import (
     DEFAULT,
     TOGETHER,
     TRAIN,
@@ -18,11 +20,8 @@ from kerascnn_tuning.finals import (
     Final,
     Finals,
     by_chance,
-    default_within,
-    print_finals,
-    run_finals,
-    with_validation,
 )
+from kerascnn_tuning.printing import print_finals
 from kerascnn_tuning.problem import Configuration, Problem
 from rich.console import Console
 
@@ -117,7 +116,7 @@ def test_table_csv_and_json_say_the_same(finals):
     assert winner["train"]["test_error"]["mean"] == pytest.approx(statistics.fmean(errors))
     assert winner["train"]["test_error"]["deviation"] == pytest.approx(statistics.stdev(errors))
     console = Console(width=80, record=True, file=io.StringIO())
-    print_finals(finals, console.print)
+    print_finals(finals, console)
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80
     assert f"{statistics.fmean(errors):.1%} ± {statistics.stdev(errors):.1%}" in text

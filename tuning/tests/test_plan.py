@@ -3,8 +3,10 @@
 import random
 
 import pytest
-from kerascnn_tuning.plan import Plan, parse_count
-from kerascnn_tuning.problem import Problem, is_searched, joint_space
+from kerascnn_tuning.plan import Plan
+from kerascnn_tuning.problem import Problem
+from kerascnn_tuning.space import is_searched, joint_space
+from kerascnn_tuning.values import parse_count
 
 import kerascnn
 from kerascnn.errors import ArgumentError

@@ -6,9 +6,9 @@ import math
 
 import pytest
 from kerascnn_tuning import Plan, Study, pruning, search
-from kerascnn_tuning.oracles import make_oracle
+from kerascnn_tuning.oracles.making import make_oracle
 from kerascnn_tuning.problem import Problem
-from kerascnn_tuning.study import PRUNED_AT
+from kerascnn_tuning.study.files import PRUNED_AT
 from rich.console import Console
 
 from kerascnn.data import load

@@ -1,7 +1,7 @@
 """The optimizer as something to search: each has learning rates of its own."""
 
 import pytest
-from kerascnn_tuning.oracles import make_oracle
+from kerascnn_tuning.oracles.making import make_oracle
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem
 

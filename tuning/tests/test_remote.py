@@ -6,12 +6,15 @@ import time
 
 import grpc
 import pytest
-from kerascnn_tuning import internals, machines, remote
+from kerascnn_tuning import internals
 from kerascnn_tuning.errors import CannotStartError, ChiefError
-from kerascnn_tuning.oracles import make_oracle
+from kerascnn_tuning.oracles.making import make_oracle
 from kerascnn_tuning.problem import Problem
-from kerascnn_tuning.remote import Chief, Client
-from kerascnn_tuning.study import Study
+from kerascnn_tuning.remote import addresses, machines
+from kerascnn_tuning.remote import chief as chief_
+from kerascnn_tuning.remote.chief import Chief
+from kerascnn_tuning.remote.client import Client
+from kerascnn_tuning.study.study import Study
 from kerascnn_tuning.trials import work
 from rich.console import Console
 
@@ -115,9 +118,9 @@ def test_the_token_keeps_strangers_out(serve, call):
 def test_other_machines_need_a_token(serve):
     with pytest.raises(ArgumentError, match="--token-file"):
         serve(address="0.0.0.0:0")
-    assert remote.is_loopback("127.0.0.1")
-    assert remote.is_loopback("localhost")
-    assert not remote.is_loopback("chief.example")
+    assert addresses.is_loopback("127.0.0.1")
+    assert addresses.is_loopback("localhost")
+    assert not addresses.is_loopback("chief.example")
 
 
 @pytest.mark.parametrize("content", ["", "short", None])
@@ -126,7 +129,7 @@ def test_a_token_file_must_hold_a_secret(tmp_path, content):
     if content is not None:
         path.write_text(content)
     with pytest.raises(ArgumentError, match="token"):
-        remote.read_token(path)
+        addresses.read_token(path)
 
 
 def test_a_worker_of_another_directory_is_refused(serve, call):
@@ -151,7 +154,7 @@ def test_all_workers_die_and_the_chief_notices_by_itself(serve, call):
     end = time.monotonic() + 10
     while oracle.ongoing_trials and time.monotonic() < end:
         time.sleep(0.05)  # nobody calls
-    assert sorted(oracle._retry_queue) == ["0000", "0001"]
+    assert sorted(oracle.waiting) == ["0000", "0001"]
     assert work(call(chief, "c"), quick, worker="c")
     thread.join(10)
     assert found == [None]
@@ -218,7 +221,7 @@ def test_hyperparameters_survive_the_wire_and_idle_is_not_asked_again_at_once(
     assert oracle.problem.configuration(sent) == oracle.problem.configuration(
         trial.hyperparameters.values
     )
-    monkeypatch.setattr(oracle, "_propose", lambda trial_id: {"status": "IDLE", "values": None})
+    monkeypatch.setattr(oracle, "propose", lambda trial_id: {"status": "IDLE", "values": None})
     calls = []
     client = call(chief, "second")
 
@@ -267,7 +270,7 @@ def test_a_worker_without_a_chief_gives_up(call, serve):
 
 
 def test_a_worker_that_cannot_start_ends_its_chief_with_the_reason(serve, call, monkeypatch):
-    monkeypatch.setattr(remote, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(chief_, "GRACE_SECONDS", 0.5)
     chief, thread, oracle, found = serve(wait_seconds=600.0)
     call(chief).cannot_start("other data")
     thread.join(15)
@@ -277,7 +280,7 @@ def test_a_worker_that_cannot_start_ends_its_chief_with_the_reason(serve, call, 
 
 
 def test_one_worker_that_cannot_start_does_not_end_a_search_of_others(serve, call, monkeypatch):
-    monkeypatch.setattr(remote, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(chief_, "GRACE_SECONDS", 0.5)
     chief, thread, oracle, found = serve(plan={"max_trials": 3})
 
     def slow(trial_id, values):
@@ -297,7 +300,7 @@ def test_a_worker_with_other_data_is_refused_before_its_first_trial(
     serve, tmp_path, tiny, monkeypatch
 ):
     """`run_worker` itself, with a study and a data set that differ in one image."""
-    monkeypatch.setattr(remote, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(chief_, "GRACE_SECONDS", 0.5)
     data = load("mnist5k", input_shape=(16, 16, 1), echo=None)
     study = Study.begin(tiny(), tmp_path / "study", data)
     chief, thread, oracle, found = serve(study_id=study.id)

@@ -14,6 +14,8 @@ import pytest
 from kerascnn_tuning import HyperModel, Plan, Study, search
 from kerascnn_tuning import trials as trials_module
 from kerascnn_tuning.errors import SearchError, StudyError
+from kerascnn_tuning.study import pictures
+from kerascnn_tuning.study.importance import importance_note, varied
 from rich.console import Console
 
 from kerascnn.data import load
@@ -228,7 +230,7 @@ def test_latency_is_measured_when_it_is_an_objective(study):
 
 def test_optuna_reads_the_export(study, tmp_path):
     optuna = pytest.importorskip("optuna")
-    from kerascnn_tuning.tpe import export
+    from kerascnn_tuning.oracles.tpe import export
 
     export(study, tmp_path / "trials.db")
     read = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'trials.db'}")
@@ -240,7 +242,7 @@ def test_optuna_reads_the_export(study, tmp_path):
 def test_the_export_opens_in_optuna_dashboard(study, tmp_path):
     """The dashboard's own web application answers with the study, its trials and their values."""
     dashboard = pytest.importorskip("optuna_dashboard")
-    from kerascnn_tuning.tpe import export
+    from kerascnn_tuning.oracles.tpe import export
 
     export(study, tmp_path / "trials.db")
     serve = dashboard.wsgi(f"sqlite:///{tmp_path / 'trials.db'}")
@@ -287,7 +289,7 @@ def test_study_json_says_with_what_it_was_made(study):
 
 def test_a_study_goes_on_with_the_same_code_data_and_versions_alone(study, data, monkeypatch):
     # Another code's default gave 29,624 parameters where the leaderboard said 61,706.
-    from kerascnn_tuning import identity as identity_module
+    from kerascnn_tuning.study import identity as identity_module
 
     import kerascnn
 
@@ -333,7 +335,7 @@ def test_a_study_goes_on_with_the_same_code_data_and_versions_alone(study, data,
 
 
 def test_an_older_study_is_compared_as_far_as_it_says(study):
-    from kerascnn_tuning.identity import differences
+    from kerascnn_tuning.study.identity import differences
 
     now = study.content
     old = {k: now[k] for k in ("space", "fingerprint", "versions")}
@@ -403,10 +405,8 @@ def test_what_can_be_seen_without_the_data_is_refused_before_it_is_read(tmp_path
 def test_parallel_coordinates_name_what_has_no_axis_and_importance_how_little_it_knows(
     study, monkeypatch
 ):
-    from kerascnn_tuning import report
-
     rows = study.leaderboard
-    varied = report._varied(study, rows)
+    drawn = varied(study, rows)
     searched = {hp.name for hp in study.problem.hyperparameters().space}
 
     def names(figure):
@@ -414,16 +414,16 @@ def test_parallel_coordinates_name_what_has_no_axis_and_importance_how_little_it
         assert all(part[-1] == "val_error" for part in parts)
         return [name for part in parts for name in part[:-1]]
 
-    figure = report.parallel_picture(study, rows)
-    assert names(figure) == varied
+    figure = pictures.parallel_picture(study, rows)
+    assert names(figure) == drawn
     note = figure.get_supxlabel().replace("\n", " ")
-    assert all(name in note for name in searched - set(varied))
-    monkeypatch.setattr(report, "AXES", 3)
-    figure = report.parallel_picture(study, rows)
-    assert names(figure) == varied
-    assert len(figure.axes) == -(-len(varied) // 2) > 1
-    assert "too few" in report.importance_note(study, rows)
-    assert "a hint and no measurement" in report.importance_note(study, rows * 3)
-    enough = report.importance_note(study, rows * 20)
-    assert enough == f"{20 * len(rows)} trials for {len(varied)} hyperparameters"
+    assert all(name in note for name in searched - set(drawn))
+    monkeypatch.setattr(pictures, "AXES", 3)
+    figure = pictures.parallel_picture(study, rows)
+    assert names(figure) == drawn
+    assert len(figure.axes) == -(-len(drawn) // 2) > 1
+    assert "too few" in importance_note(study, rows)
+    assert "a hint and no measurement" in importance_note(study, rows * 3)
+    enough = importance_note(study, rows * 20)
+    assert enough == f"{20 * len(rows)} trials for {len(drawn)} hyperparameters"
     assert not (study.path / "importance.png").exists()

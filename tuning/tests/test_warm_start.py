@@ -5,9 +5,8 @@ import json
 import pytest
 from kerascnn_tuning import Study, search
 from kerascnn_tuning.errors import StudyError
-from kerascnn_tuning.oracles import make_oracle
+from kerascnn_tuning.oracles.making import make_oracle
 from kerascnn_tuning.problem import Problem
-from kerascnn_tuning.study import Study as StudyDirectory
 from kerascnn_tuning.warm_start import FILE, FIRST, gather, read, write
 from rich.console import Console
 
@@ -28,7 +27,7 @@ def study(tmp_path, data, tiny):
 
     def make(name, scores, **changes):
         plan = tiny(max_trials=max(1, len(scores)), objectives=("val_error", "params"), **changes)
-        found = StudyDirectory.begin(plan, tmp_path / name, data)
+        found = Study.begin(plan, tmp_path / name, data)
         oracle = make_oracle(found.problem, found.path / "oracle")
         for score in scores:
             trial = oracle.create_trial("w")
@@ -50,7 +49,7 @@ def begun(tmp_path, data, tiny):
         plan = tiny(warm_start=str(other), **settings)
         said = []
         content = gather(plan, tmp_path / name, data, said.append)
-        found = StudyDirectory.begin(plan, tmp_path / name, data)
+        found = Study.begin(plan, tmp_path / name, data)
         write(found.path, content)
         return make_oracle(found.problem, found.path / "oracle"), said
 

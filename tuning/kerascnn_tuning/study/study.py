@@ -15,72 +15,29 @@ import contextlib
 import json
 import secrets
 import shutil
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascnn.errors import KerascnnError
 from kerascnn.runs.run import Run
 from kerascnn.writing import LockedError, locked, write_json
 from kerascnn_tuning.errors import StudyError
-from kerascnn_tuning.identity import described, differences, identity
 from kerascnn_tuning.plan import Plan
-from kerascnn_tuning.problem import Problem, tidy
+from kerascnn_tuning.problem import Problem
+from kerascnn_tuning.study.files import RESTORE, read_json, trial_files
+from kerascnn_tuning.study.identity import described, differences, identity
+from kerascnn_tuning.study.rows import Row, front, read_row
 
 if TYPE_CHECKING:
     import keras
 
     from kerascnn.data import Dataset
 
-RESTORE = "Restore it from a copy, or begin another study with another --dir."
-LARGEST = 2**26  # bytes of a file of JSON
-PRUNED_AT = "pruned_at"
-"""The metric by which an oracle's trial is known to be pruned: after how many epochs it ended."""
-PRUNED_FILE = "pruned.json"
 # What may change between two sessions of one search.
 FREE = ("max_trials", "max_minutes", "strategy", "retries", "failure_limit", "keep")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One trial.
-
-    Attributes:
-        id: its id, the name of its run directory.
-        status: RUNNING, INVALID (to be tried again), COMPLETED, PRUNED or FAILED.
-        values: the searched hyperparameters that were active.
-        arguments, training: complete arguments of the architecture and values of the recipe.
-        metrics: what it reported; empty unless it was completed or pruned.
-        reason: why it failed or was pruned.
-        path: its run directory; of its repeats, in `repeats/1` and so on.
-        epochs: for which it was trained.
-        spread: standard deviation of each metric over the repeats; empty without any.
-    """
-
-    id: str
-    status: str
-    values: dict[str, Any]
-    arguments: dict[str, Any]
-    training: dict[str, Any]
-    metrics: dict[str, float]
-    reason: str | None
-    path: Path
-    epochs: int = 0
-    spread: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def completed(self) -> bool:
-        """Whether it came to a good end."""
-        return self.status == "COMPLETED"
-
-    @property
-    def ended(self) -> bool:
-        """Whether it came to an end."""
-        return self.status in ("COMPLETED", "PRUNED", "FAILED")
 
 
 @dataclass(frozen=True)
@@ -226,7 +183,7 @@ class Study:
         rows = []
         for file in trial_files(self.path / "oracle"):
             if file not in self._ended:
-                row = self._row(file)
+                row = read_row(file, self.problem, self.path / "trials")
                 rows.append(row)
                 if row.ended:
                     self._ended[file] = row
@@ -238,43 +195,6 @@ class Study:
     def _ended(self) -> dict[Path, Row]:
         """Trials that have ended, which never change: a search reads them after each trial."""
         return {}
-
-    def _row(self, file: Path) -> Row:
-        with usable(file):
-            state = read_json(file)
-            values = state["hyperparameters"]["values"]
-            found = self.problem.configuration(values)
-            path = self.path / "trials" / f"{int(state['trial_id']):04d}"
-            metrics: dict[str, float] = {
-                name: float(history["observations"][0]["value"][0])
-                for name, history in state["metrics"]["metrics"].items()
-            }
-            spread: dict[str, float] = {}
-            done = state["status"] == "COMPLETED"
-            pruned_at = metrics.pop(PRUNED_AT, None)
-            if done and (path / "metrics.json").is_file():
-                # What came over the wire was rounded to single precision.
-                exact, spread = averaged([numbers(run.metrics) for run in runs_of(path)])
-                cost = self.problem.cost(found.arguments)
-                metrics |= {**exact, "params": cost.params, "macs": cost.macs}
-            if done and (missing := [n for n in self.plan.objectives if n not in metrics]):
-                raise KeyError(missing[0])
-            return Row(
-                id=path.name,
-                status=state["status"] if pruned_at is None else "PRUNED",
-                values={
-                    p.name: tidy(p, values[p.name])
-                    for p in self.problem.space.scalars()
-                    if p.name in values
-                },
-                arguments=found.arguments,
-                training=found.training,
-                metrics=metrics if done else {},
-                reason=_why_pruned(path) if pruned_at else None if done else state["message"],
-                path=path,
-                epochs=int(pruned_at or values.get("tuner/epochs", self.problem.recipe.epochs)),
-                spread=spread,
-            )
 
     @property
     def leaderboard(self) -> list[Row]:
@@ -339,67 +259,6 @@ class Study:
         new.rename(old)
 
 
-def front(rows: list[Row], names: tuple[str, ...]) -> list[Row]:
-    """The rows that are not dominated, by the first metric; all metrics are minimized."""
-    points = {row.id: [row.metrics[name] for name in names] for row in rows}
-
-    def dominated(row: Row) -> bool:
-        mine = points[row.id]
-        return any(
-            other != mine and all(a <= b for a, b in zip(other, mine)) for other in points.values()
-        )
-
-    kept = [row for row in rows if not dominated(row)]
-    return sorted(kept, key=lambda row: points[row.id])
-
-
-def _why_pruned(path: Path) -> str:
-    file = path / PRUNED_FILE
-    return str(read_json(file)["reason"]) if file.is_file() else "worse than the median"
-
-
-def trial_files(directory: Path) -> list[Path]:
-    """The files of an oracle's trials, in the order in which they began."""
-    return sorted(directory.glob("trial_*/trial.json"), key=lambda p: (len(p.parent.name), p))
-
-
-def runs_of(path: Path) -> list[Run]:
-    """A trial's run, and those of its repeats."""
-    repeats = sorted((path / "repeats").glob("*/metrics.json"), key=lambda file: len(str(file)))
-    return [Run(path), *(Run(file.parent) for file in repeats)]
-
-
-def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics that are numbers with a fraction."""
-    return {name: value for name, value in metrics.items() if isinstance(value, float)}
-
-
-def averaged(runs: Sequence[Mapping[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """The means of what several runs measured, and the standard deviations; none for one run."""
-    columns = {name: [run[name] for run in runs] for name in runs[0]}
-    means = {name: statistics.fmean(values) for name, values in columns.items()}
-    if len(runs) < 2:
-        return means, {}
-    return means, {name: statistics.stdev(values) for name, values in columns.items()}
-
-
-@contextlib.contextmanager
-def usable(file: Path) -> Iterator[None]:
-    """Turn what goes wrong with a file's content into one message with its name.
-
-    Raises:
-        StudyError: something did.
-    """
-    try:
-        yield
-    except StudyError:
-        raise
-    except KerascnnError as error:
-        raise StudyError(f"{file} can't be used: {error}") from None
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise StudyError(f"{file} is damaged: {error!r}. {RESTORE}") from None
-
-
 def require_free(path: Path) -> None:
     """Refuse a directory that can't become a study.
 
@@ -410,24 +269,6 @@ def require_free(path: Path) -> None:
         raise StudyError(f"{path} is a file, not a directory. Choose another with --dir.")
     if path.is_dir() and any(path.iterdir()):
         raise StudyError(f"{path} is not empty and no study. Choose another with --dir.")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A table from one of a study's files.
-
-    Raises:
-        StudyError: names the file, which can't be read or holds something else.
-    """
-    try:
-        if path.stat().st_size > LARGEST:
-            raise StudyError(f"{path} is damaged: it is larger than {LARGEST:,} bytes. {RESTORE}")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise StudyError(f"{path} can't be read: {reason}. {RESTORE}") from None
-    if not isinstance(found, dict):
-        raise StudyError(f"{path} is damaged: it holds a {type(found).__name__}. {RESTORE}")
-    return found
 
 
 def _plain(plan: Plan) -> dict[str, Any]:

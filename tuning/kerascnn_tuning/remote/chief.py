@@ -9,70 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import ipaddress
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent import futures
-from pathlib import Path
 from typing import Any
 
 import grpc
 
 from kerascnn.errors import ArgumentError
 from kerascnn_tuning.errors import ChiefError
-from kerascnn_tuning.guarded import Guarded
 from kerascnn_tuning.internals import Trial, messages, services
+from kerascnn_tuning.oracles.guarded import Guarded
+from kerascnn_tuning.remote.addresses import (
+    STALE_SECONDS,
+    WAIT_SECONDS,
+    is_loopback,
+    split_address,
+)
 
-STALE_SECONDS = 60.0
-"""A worker that is silent for so long is taken for dead."""
-WAIT_SECONDS = 600.0
-"""A chief without any worker, or a worker without a chief, gives up after so long."""
-DEADLINE_SECONDS = 30.0
 FAREWELL_SECONDS = 10.0
 GRACE_SECONDS = 15.0
 """After a worker has said that it can't start, others have so long to show that they can."""
-LARGEST_REASON = 2000
-_PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """`HOST:PORT`.
-
-    Raises:
-        ArgumentError: it has another form.
-    """
-    host, colon, port = address.rpartition(":")
-    if not (host and colon and port.isdecimal() and int(port) < 65536):
-        raise ArgumentError(f"An address must be HOST:PORT. Received: {address!r}.")
-    return host, int(port)
-
-
-def read_token(path: Path | None) -> str:
-    """The shared secret in a file; "" without one.
-
-    Raises:
-        ArgumentError: the file can't be read, or its secret is too short to be one.
-    """
-    if path is None:
-        return ""
-    try:
-        token = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ArgumentError(f"The token file can't be read: {error}.") from None
-    if len(token) < 16 or not token.isascii():
-        raise ArgumentError(
-            f"{path} must hold at least 16 ASCII characters, such as `openssl rand -hex 16` makes."
-        )
-    return token
 
 
 class Chief:
@@ -243,108 +200,3 @@ def _refuse(code: grpc.StatusCode, message: str) -> Any:
     return grpc.unary_unary_rpc_method_handler(
         lambda request, context: context.abort(code, message)
     )
-
-
-class Client:
-    """A worker's end: an oracle as `kerascnn_tuning.trials.work` needs it.
-
-    Args:
-        address: the chief's HOST:PORT.
-        worker: this worker's id.
-        study_id: what it read in the shared directory.
-        token: the shared secret.
-        patience: seconds to go on trying while the chief doesn't answer.
-        stale_seconds: the chief's; heartbeats come six times as often.
-
-    Every method raises ChiefError if the chief refuses the call or stays away.
-    """
-
-    def __init__(
-        self,
-        address: str,
-        *,
-        worker: str,
-        study_id: str,
-        token: str = "",
-        patience: float = WAIT_SECONDS,
-        stale_seconds: float = STALE_SECONDS,
-    ) -> None:
-        split_address(address)
-        self._address, self._patience = address, patience
-        self._pulse = stale_seconds / 6
-        self._metadata = (("worker", worker), ("study", study_id), ("token", token))
-        self._channel = grpc.insecure_channel(
-            address,
-            # A restarted chief is found within seconds, not minutes.
-            options=[("grpc.max_reconnect_backoff_ms", 2000), ("grpc.enable_http_proxy", 0)],
-        )
-        self._stub = services().OracleStub(self._channel)
-
-    def close(self) -> None:
-        """Hang up."""
-        self._channel.close()
-
-    def create_trial(self, tuner_id: str) -> Trial:
-        """See `Guarded.create_trial`."""
-        request = messages().CreateTrialRequest(tuner_id=tuner_id)
-        return Trial.from_proto(self._call(self._stub.CreateTrial, request).trial)
-
-    def update_trial(self, trial_id: str, metrics: dict[str, float]) -> Trial:
-        """See `Guarded.update_trial`."""
-        request = messages().UpdateTrialRequest(trial_id=trial_id, metrics=metrics, step=0)
-        return Trial.from_proto(self._call(self._stub.UpdateTrial, request).trial)
-
-    def end_trial(self, trial: Trial) -> None:
-        """See `Guarded.end_trial`; the reason of a failure goes with it."""
-        reason = (trial.message or "").encode()[:LARGEST_REASON]
-        request = messages().EndTrialRequest(trial=trial.to_proto())
-        self._call(self._stub.EndTrial, request, (("reason-bin", reason),))
-
-    def cannot_start(self, reason: str) -> None:
-        """Tell the chief why this worker will never run a trial; without patience."""
-        text = reason.encode()[:LARGEST_REASON]
-        with contextlib.suppress(grpc.RpcError):  # also the answer that it is noted
-            self._stub.CreateTrial(
-                messages().CreateTrialRequest(tuner_id=""),
-                timeout=DEADLINE_SECONDS,
-                metadata=(*self._metadata, ("cannot-start-bin", text)),
-                wait_for_ready=True,
-            )
-
-    @contextlib.contextmanager
-    def alive(self, trial_id: str) -> Iterator[None]:
-        """Ask for the trial again and again while the block runs: a sign of life."""
-        ended = threading.Event()
-
-        def beat() -> None:
-            request = messages().GetTrialRequest(trial_id=trial_id)
-            while not ended.wait(self._pulse):
-                # A chief that is away for a moment will hear the next one.
-                with contextlib.suppress(grpc.RpcError):
-                    self._stub.GetTrial(request, timeout=self._pulse, metadata=self._metadata)
-
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-    def _call(self, method: Any, request: Any, more: tuple[Any, ...] = ()) -> Any:
-        """One call, repeated while the chief is away; all of them may arrive twice."""
-        end = time.monotonic() + self._patience
-        while True:
-            try:
-                return method(request, timeout=DEADLINE_SECONDS, metadata=(*self._metadata, *more))
-            except grpc.RpcError as error:
-                if error.code() not in _PASSING:
-                    raise ChiefError(
-                        f"The chief at {self._address} refused: {error.details()}."
-                    ) from None
-                if time.monotonic() > end:
-                    raise ChiefError(
-                        f"The chief at {self._address} has not answered for "
-                        f"{self._patience:.0f} seconds."
-                    ) from None
-                time.sleep(0.5)

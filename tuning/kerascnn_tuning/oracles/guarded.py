@@ -1,56 +1,38 @@
 """The safety net that all our oracles share.
 
-An oracle proposes trials and keeps their state. `Guarded` refuses configurations before anything is
-built, stops in order instead of raising, survives the death of any process, and writes files whole
-or not at all.
+An oracle proposes trials and keeps their state. `Guarded` stops in order instead of raising,
+survives the death of any process, and writes files whole or not at all.
 """
 
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras_tuner
-
 from kerascnn.writing import write_json
 from kerascnn_tuning.errors import SearchError, StudyError
-from kerascnn_tuning.internals import MetricsTracker, Trial, TrialStatus, unlocking
+from kerascnn_tuning.internals import Trial, TrialStatus, unlocking
+from kerascnn_tuning.oracles.proposing import STOPPED, Proposing
 from kerascnn_tuning.problem import Problem
-from kerascnn_tuning.study import RESTORE, read_json, trial_files, usable
-from kerascnn_tuning.warm_start import FIRST, Known
+from kerascnn_tuning.study.files import RESTORE, read_json, trial_files, usable
 
 STATUSES = (TrialStatus.RUNNING, TrialStatus.INVALID, TrialStatus.COMPLETED, TrialStatus.FAILED)
 UNFINISHED = (TrialStatus.RUNNING, TrialStatus.INVALID)
-REFUSALS = 2000
-"""After so many refused proposals in a row there is nothing left to find."""
-PATIENCE = 100
-"""After so many the budget must be tight: look among the small ones."""
 LOSSES = 3
 """A trial whose worker dies so often is the cause of it."""
-STOPPED: dict[str, Any] = {"status": TrialStatus.STOPPED, "values": None}
 
 
-class Guarded(keras_tuner.Oracle):
+class Guarded(Proposing):
     """The safety net, to be mixed in before an oracle of KerasTuner.
 
-    A configuration that is tried already or refused is never proposed and is no trial. KerasTuner
-    gives up after 20 repetitions, long before a small space is exhausted.
-
     Attributes:
-        known: trials of another study, see `kerascnn_tuning.warm_start`.
         reason: why the search was stopped early; None if it wasn't.
-        refused: how many proposals were refused.
     """
-
-    hyperparameters: Any
-
-    known: Sequence[Known] = ()
 
     def guard(self, problem: Problem, directory: Path, listener: Any = None) -> None:
         """Say what is searched and where the state is kept; continue from there if there is one.
@@ -60,11 +42,9 @@ class Guarded(keras_tuner.Oracle):
             directory: for the oracle's own files.
             listener: has `on_trial_begin(trial)` and `on_trial_end(trial)`.
         """
-        self.problem = problem
+        self.search_in(problem)
         # `populate_space` keeps the limit: Hyperband ignores this one, and it changes the ids.
         self.max_trials = None
-        self.reason: str | None = None
-        self.refused = 0
         self._lock = threading.RLock()
         self._seen: dict[str, float] = {}  # trial → when its worker was last heard of
         self._lost: Counter[str] = Counter()  # trial → workers that died with it
@@ -73,71 +53,12 @@ class Guarded(keras_tuner.Oracle):
         self._ended_before = 0
         self._spent = 0.0  # seconds of earlier sessions
         self._since = time.monotonic()
-        self._verdicts: dict[str, str | None] = {}
-        self._point = self.hyperparameters.copy()
-        self._of_architecture = {
-            element.name for param in problem.architecture.space for element in param.elements()
-        }
-        self._display = _Quiet(listener)
-        self._set_project_dir(str(directory.parent), directory.name)
-        if Path(self._get_oracle_fname()).is_file():
+        self.show_by(_Quiet(listener))
+        self.keep_in(directory)
+        if self.state_file.is_file():
             self.reload()
 
-    # ---- what is proposed
-
-    def refusal(self, values: dict[str, Any]) -> str | None:
-        """Why these values can't be a trial; remembered."""
-        key = self._compute_values_hash(values)
-        if key not in self._verdicts:
-            self._verdicts[key] = self.problem.refusal(values)
-        return self._verdicts[key]
-
-    def acceptable(self, values: dict[str, Any]) -> bool:
-        """Whether these values are new and can be a trial."""
-        return not self._duplicate(values) and self.refusal(values) is None
-
-    def _random_values(self) -> dict[str, Any] | None:
-        last = None
-        for attempt in range(REFUSALS):
-            values = self._draw(attempt)
-            if self._duplicate(values):
-                continue
-            last = self.refusal(values)
-            if last is None:
-                return values
-            self.refused += 1
-        if not self.trials:
-            self.reason = (
-                f"no configuration that can be built within the budget among {REFUSALS:,} random "
-                f"ones. The last was refused because: {last}"
-            )
-        return None
-
-    def _draw(self, attempt: int) -> dict[str, Any]:
-        """Random values of all active parameters.
-
-        A pure function of the seed, the number of trials and the attempt: a search that goes on
-        draws what it would have drawn without the interruption.
-
-        Where a budget leaves one configuration in a million, uniform draws find none. After
-        `PATIENCE` attempts all of an architecture's parameters are pulled towards their smallest
-        values, each time by another factor.
-        """
-        rng = random.Random(f"{self.seed}/{len(self.trials)}/{attempt}")
-        factor = rng.random() if attempt >= PATIENCE else 1.0
-        space = self.hyperparameters.space
-        return self.point(
-            [rng.random() * (factor if hp.name in self._of_architecture else 1.0) for hp in space]
-        )
-
-    def point(self, places: Iterable[float]) -> dict[str, Any]:
-        """The active values at a place of the unit cube, one coordinate for each parameter."""
-        values: dict[str, Any] = {}
-        self._point.values = values
-        for hp, place in zip(self._point.space, places, strict=True):
-            if self._point.is_active(hp):
-                values[hp.name] = hp.prob_to_value(place)
-        return values
+    # ---- when it is over
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """KerasTuner's hook: values for a new trial, or the order to wait or to stop."""
@@ -146,18 +67,7 @@ class Guarded(keras_tuner.Oracle):
             return STOPPED
         if plan.max_trials and len(self.trials) >= plan.max_trials:
             return STOPPED
-        for one in self.known[:FIRST]:
-            if self.acceptable(one.values):
-                return {"status": TrialStatus.RUNNING, "values": dict(one.values)}
-        return {"values": None, **self._propose(trial_id)}
-
-    def _propose(self, trial_id: str) -> dict[str, Any]:
         return super().populate_space(trial_id)
-
-    def remembered(self) -> list[tuple[dict[str, Any], dict[str, float]]]:
-        """Values and scores of another study's trials that count, but for those tried here too."""
-        known = [one for one in self.known if one.scores]
-        return [(one.values, one.scores) for one in known if not self._duplicate(one.values)]
 
     @property
     def seconds(self) -> float:
@@ -200,7 +110,7 @@ class Guarded(keras_tuner.Oracle):
                     # KerasTuner would search keras.metrics for the name to guess a direction.
                     trial.metrics.register(name, direction="min")
                 trial.metrics.update(name, value, step=step)
-            self._save_trial(trial)
+            self.save_trial(trial)
             return trial
 
     def end_trial(self, trial: Trial) -> None:
@@ -213,14 +123,8 @@ class Guarded(keras_tuner.Oracle):
             self._seen.pop(trial.trial_id, None)
             super().end_trial(trial)
 
-    def _retry(self, trial: Trial) -> bool:
-        again = super()._retry(trial)
-        if again:
-            # Otherwise the worker finds the objective there already and reports nothing.
-            trial.metrics, trial.score = MetricsTracker(), None
-        return again
-
-    def _check_consecutive_failures(self) -> None:
+    def check_failures(self) -> None:
+        """Stop after the plan's number of failures in a row."""
         limit = self.problem.plan.failure_limit
         session = self.end_order[self._ended_before :]
         last = [self.trials[trial_id] for trial_id in session[-limit:]]
@@ -231,9 +135,14 @@ class Guarded(keras_tuner.Oracle):
     def stop(self, reason: str) -> None:
         """Propose nothing more; trials that run may end."""
         self.reason = reason
-        self._retry_queue.clear()
+        self.waiting.clear()
 
     # ---- death and resurrection
+
+    def take_over(self, worker: str) -> None:
+        """Queue the trials of all other workers again: they belonged to an earlier process."""
+        for other in [name for name in self.ongoing_trials if name != worker]:
+            self.waiting.append(self.ongoing_trials.pop(other).trial_id)
 
     def reap(self, stale_seconds: float) -> list[str]:
         """Queue the trials of workers that have been silent for so long again; their ids."""
@@ -250,13 +159,13 @@ class Guarded(keras_tuner.Oracle):
                 self._seen.pop(trial.trial_id)
                 self._lost[trial.trial_id] += 1
                 if self._lost[trial.trial_id] < LOSSES and not self.reason:
-                    self._retry_queue.append(trial.trial_id)
+                    self.waiting.append(trial.trial_id)
                 else:
                     trial.status = TrialStatus.FAILED
                     trial.message = f"{self._lost[trial.trial_id]} workers died while they ran it."
                     self.end_order.append(trial.trial_id)
-                    self._check_consecutive_failures()
-                self._save_trial(trial)
+                    self.check_failures()
+                self.save_trial(trial)
             if found:
                 self.save()
             return [trial.trial_id for _, trial in found]
@@ -273,14 +182,15 @@ class Guarded(keras_tuner.Oracle):
                 return True
             limit = self.problem.plan.max_trials
             full = limit is not None and len(self.trials) >= limit
-            return not self._retry_queue and (self._exhausted or full)
+            return not self.waiting and (self._exhausted or full)
 
     def save(self) -> None:
         """Write the state; a crash leaves the one before."""
-        write_json(Path(self._get_oracle_fname()), self.get_state())
+        write_json(self.state_file, self.get_state())
 
-    def _save_trial(self, trial: Trial) -> None:
-        write_json(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
+    def save_trial(self, trial: Trial) -> None:
+        """Write a trial's own file."""
+        write_json(self.trial_file(trial.trial_id), trial.get_state())
 
     def reload(self) -> None:
         """Read the state; trials that run go on running until their workers are silent too long.
@@ -288,7 +198,7 @@ class Guarded(keras_tuner.Oracle):
         Raises:
             StudyError: a file is damaged or missing.
         """
-        path = Path(self._get_oracle_fname())
+        path = self.state_file
         for number, file in enumerate(trial_files(path.parent)):
             if file.parent.name != f"trial_{number:04d}":
                 raise StudyError(
@@ -319,14 +229,14 @@ class Guarded(keras_tuner.Oracle):
             if trial.trial_id in unfinished
         }
         running = {trial.trial_id for trial in self.ongoing_trials.values()}
-        self._retry_queue = [i for i in unfinished if i not in running]
+        self.waiting = [i for i in unfinished if i not in running]
         self.start_order += [i for i in self.trials if i not in self.start_order]
         self.end_order += [
             i for i in self.trials if i not in self.end_order and i not in unfinished
         ]
         self._ended_before = len(self.end_order)  # who resumes has removed the cause of failures
         for trial in self.trials.values():
-            self._record_values(trial)
+            self.note_values(trial)
 
     def get_state(self) -> dict[str, Any]:
         """KerasTuner's state, and ours."""

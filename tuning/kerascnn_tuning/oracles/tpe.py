@@ -12,15 +12,16 @@ from keras_tuner.engine import hyperparameters as kinds
 
 from kerascnn.errors import ArgumentError
 from kerascnn_tuning.errors import NO_OPTUNA
-from kerascnn_tuning.guarded import STOPPED, Guarded
 from kerascnn_tuning.internals import TrialStatus
+from kerascnn_tuning.oracles.guarded import Guarded
+from kerascnn_tuning.oracles.proposing import STOPPED
 from kerascnn_tuning.problem import Problem
-from kerascnn_tuning.study import PRUNED_AT
+from kerascnn_tuning.study.files import PRUNED_AT
 
 if TYPE_CHECKING:
     import optuna
 
-    from kerascnn_tuning.study import Study
+    from kerascnn_tuning.study.study import Study
 
 try:
     import optuna
@@ -49,7 +50,8 @@ class OptunaOracle(Guarded):
         self._refused_at: dict[int, list[dict[str, Any]]] = {}
         super().guard(problem, directory, listener)
 
-    def _propose(self, trial_id: str) -> dict[str, Any]:
+    def propose(self, trial_id: str) -> dict[str, Any]:
+        """What TPE asks for, if it is allowed."""
         number = len(self.trials)
         # After a crash this number may have been proposed, and its trial not been written.
         self._refused_at = {k: v for k, v in self._refused_at.items() if k < number}
@@ -57,14 +59,14 @@ class OptunaOracle(Guarded):
         for _ in range(ASKS):
             asked = study.ask()
             values = self._suggest(asked)
-            if not self._duplicate(values) and self.refusal(values) is None:
+            if not self.is_duplicate(values) and self.refusal(values) is None:
                 break
             self.refused += self.refusal(values) is not None
             # TPE counts pruned trials among the bad ones, and so learns where the budget ends.
             study.tell(asked, state=optuna.trial.TrialState.PRUNED)
             refused.append(values)
         else:
-            values = self._random_values()  # type: ignore[assignment]
+            values = self.random_values()  # type: ignore[assignment]
         if refused:
             self._refused_at[number] = refused
         return {"status": TrialStatus.RUNNING, "values": values} if values else STOPPED

@@ -18,12 +18,14 @@ from kerascnn.errors import KerascnnError
 from kerascnn_tuning import warm_start
 from kerascnn_tuning.display import Display
 from kerascnn_tuning.errors import CannotStartError, SearchError
-from kerascnn_tuning.oracles import make_oracle
+from kerascnn_tuning.oracles.making import make_oracle
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem
-from kerascnn_tuning.remote import STALE_SECONDS, WAIT_SECONDS, Chief, Client, is_loopback
+from kerascnn_tuning.remote.addresses import STALE_SECONDS, WAIT_SECONDS, is_loopback
+from kerascnn_tuning.remote.chief import Chief
+from kerascnn_tuning.remote.client import Client
 from kerascnn_tuning.searching import Keeper, finish, load_data, refuse_at_once
-from kerascnn_tuning.study import Study
+from kerascnn_tuning.study.study import Study
 from kerascnn_tuning.trials import Runner, check_objectives, settled_heap, work
 
 RESTARTS = 10

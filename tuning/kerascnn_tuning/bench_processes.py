@@ -1,7 +1,7 @@
 """What `kerascnn bench tune` measures: our search, and what a user of KerasTuner writes instead.
 
-Each runs in a process of its own: `python -m kerascnn_tuning.contestants TASK`, with a JSON object
-of this module's function and its arguments, prints the function's result as its last line.
+Each runs in a process of its own: `python -m kerascnn_tuning.bench_processes TASK`, with a JSON
+object of this module's function and its arguments, prints the function's result as its last line.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from kerascnn.data import Dataset, load
 from kerascnn.errors import KerascnnError
 from kerascnn.recipes.recipe import Recipe
 from kerascnn_tuning.internals import TrialStatus
-from kerascnn_tuning.oracles import make_oracle
+from kerascnn_tuning.oracles.making import make_oracle
 from kerascnn_tuning.plan import Plan
-from kerascnn_tuning.problem import Problem, register
+from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.searching import search
+from kerascnn_tuning.space import register
 from kerascnn_tuning.trials import work
 
 OBJECTIVE = "val_accuracy"

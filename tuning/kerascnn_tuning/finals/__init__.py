@@ -1,0 +1,1 @@
+"""The best trials trained again, and what may be said of them."""

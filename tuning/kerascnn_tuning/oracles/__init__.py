@@ -1,0 +1,1 @@
+"""What proposes trials: KerasTuner's oracles behind one safety net."""

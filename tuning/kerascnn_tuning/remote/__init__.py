@@ -1,0 +1,1 @@
+"""A chief and its workers, on one machine or many."""
