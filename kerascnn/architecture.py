@@ -123,6 +123,7 @@ class Architecture:
         *,
         card: Card | None = None,
         recipe: Recipe | None = None,
+        weights: tuple[Source, ...] | None = None,
         **config: Any,
     ) -> Architecture:
         """Another row of the same family: `resnet18.variant("resnet10", depths=(1, 1, 1, 1))`.
@@ -131,6 +132,8 @@ class Architecture:
             name: its name.
             card: its card; without one, the paper's counts and results are left out.
             recipe: its recipe; without one, this architecture's.
+            weights: what is published for it; None: what is published for this architecture, which
+                fits as long as the arguments are those that it requires.
             **config: arguments that differ from this architecture's.
 
         Raises:
@@ -138,12 +141,16 @@ class Architecture:
         """
         if card is None:
             card = replace(self.card, params=None, macs=None, smallest_input=None, results=())
+        if weights is None:
+            defaults = self.space.defaults()
+            weights = tuple(replace(s, trained={**defaults, **s.trained}) for s in self.weights)
         return replace(
             self,
             name=name,
             card=card,
             config={**self.config, **self.space.renamed(config)},
             recipe=recipe or self.recipe,
+            weights=weights,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -197,7 +204,7 @@ class Architecture:
         Args:
             include_top: whether to include the classifier.
             weights: None for a random initialisation; "imagenet", or one publisher's as in
-                "imagenet:keras", for published weights (`kerascnn.weights.SOURCES`); or a file.
+                "imagenet:keras", for published weights (those of its `weights`); or a file.
                 A classifier for another number of classes keeps its random initialisation, and
                 the first convolution is adapted to the number of channels.
             input_tensor: a Keras tensor `[batch, height, width, channels]` to build upon.

@@ -74,21 +74,66 @@ class Card:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TorchNames:
+    """What torch calls the modules of a family, and what we call their layers.
+
+    `{b}` stands for a number, or a number with a letter as in GoogLeNet's 3a, and `{b+1}` for one
+    more: `"layer{s}.{b}.bn{k}": "conv{s+1}_block{b+1}_{k}_bn"`.
+
+    Attributes:
+        family: its name, for messages.
+        first: what torch calls the first convolution; whatever stands before it is a prefix.
+        layers: our layer for each of torch's modules.
+        flattened: the dense module that follows a flattened map, and the convolution before it.
+        epsilon: of the batch normalization.
+    """
+
+    family: str
+    first: tuple[str, ...]
+    layers: Mapping[str, str]
+    flattened: tuple[str, str] | None = None
+    epsilon: float = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberedNames:
+    """The same of a family whose modules torch numbers: `features.0`, ..., pooling counted, too.
+
+    Attributes:
+        family: its name, for messages.
+        conv: our name of a convolution, made of `{layer}`, its place among all, `{block}`, that of
+            the pooling behind it, and `{number}`, its place since the pooling before it.
+        dense: what torch calls the dense modules, in order; the very last is the classifier.
+        first_dense: the number of the first of ours, as in fc6.
+        first_kernel: side of the first convolution, which tells the family from others of the same
+            names; None: any that no other family has.
+        epsilon: of the batch normalization.
+    """
+
+    family: str
+    conv: str
+    dense: tuple[str, ...] = ("classifier.{n}",)
+    first_dense: int = 1
+    first_kernel: int | None = None
+    epsilon: float = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """One published file of weights.
 
     Attributes:
-        architecture: our name.
-        publisher: "torchvision" or "keras": who trained or converted them.
+        publisher: who trained or converted them, such as "torchvision" or "keras".
         file: a repository of the Hugging Face hub that holds a model.safetensors, or a URL.
         revision: the commit of the hub's repository; "": its newest.
         digest: the hash of a URL's file; that of the hub's file comes with it.
-        no_top, no_top_digest: the file without the classifier, where there is one.
+        no_top, no_top_digest: the URL of a file without the classifier, where there is one.
         preprocessing: what the weights expect of their input.
         requires: arguments without which the model computes something else.
+        names: what torch calls the layers; None: the file has our names, or Keras's.
+        trained: arguments that they were trained with, where a variant's own defaults differ.
     """
 
-    architecture: str
     publisher: str
     file: str
     revision: str = ""
@@ -97,6 +142,16 @@ class Source:
     no_top_digest: str = ""
     preprocessing: Preprocessing
     requires: Mapping[str, Any] = field(default_factory=dict)
+    names: TorchNames | NumberedNames | None = None
+    trained: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for url, digest in ((self.file, self.digest), (self.no_top, self.no_top_digest)):
+            if "://" in url and not digest:
+                raise ValueError(
+                    f"{url} needs its hash, such as sha256:... or md5:...: no file is loaded that "
+                    "can't be told from another. Received: ''."
+                )
 
     @property
     def name(self) -> str:

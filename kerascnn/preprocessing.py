@@ -84,7 +84,8 @@ def preprocess_input(
     from kerascnn.weights.sources import find
 
     values = architecture.space.validate(arguments, owner=architecture.name)
-    return preprocess(images, find(architecture.name, weights, values).preprocessing)
+    source = find(architecture.weights, weights, values, owner=architecture.name)
+    return preprocess(images, source.preprocessing)
 
 
 @keras.saving.register_keras_serializable("kerascnn")

@@ -22,10 +22,10 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import common
+from kerascnn.applications import common, published
 from kerascnn.applications.common import result
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card
+from kerascnn.card import Card, NumberedNames
 from kerascnn.space import Param, Range, Space
 
 # Section 3.3 has n=5, alpha=1e-4, beta=0.75 and k=2. The authors' code and Caffe divide alpha by
@@ -136,6 +136,9 @@ FIVE_LAYERS = (
     common.one_for_each("convolution but the first", 4, "kernels"),
 )
 
+# torch numbers all layers of a Sequential: `features.0`, `features.3`, ... `classifier.6`.
+TORCH_NAMES = NumberedNames(family="alexnet", conv="conv{layer}", first_dense=6, first_kernel=11)
+
 RECIPE = replace(
     common.ADAMW,
     source="ours, for small data sets, tried on mnist5k; section 5 has SGD with 0.01, divided by "
@@ -220,8 +223,8 @@ AlexNetOWT = Architecture(
         params=61_100_840,
         macs=714_188_480,
         smallest_input=(63, 63),
-        preprocessing=common.IMAGENET,
-        results=(common.torchvision(43.478, 20.934),),
+        preprocessing=published.TORCH,
+        results=(published.torchvision(43.478, 20.934),),
         deviations=(
             "torchvision's form, not the paper's: conv4 has 256 maps, and dropout precedes fc6 "
             "and fc7.",
@@ -229,6 +232,7 @@ AlexNetOWT = Architecture(
         ),
     ),
     recipe=RECIPE,
+    weights=(published.from_torch("alexnet-owt-7be5be79.pth", "7be5be79", TORCH_NAMES),),
 )
 
 _TinyAlexNet = AlexNet.variant("tiny_alexnet", widths=(8, 16, 24, 24, 16), hidden=(32, 32))

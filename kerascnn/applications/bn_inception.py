@@ -22,11 +22,11 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from kerascnn import blocks
-from kerascnn.applications import common, inception
+from kerascnn.applications import common, inception, published
 from kerascnn.applications.common import ConvUnit, result
 from kerascnn.applications.googlenet import GoogLeNet
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card, Preprocessing
+from kerascnn.card import Card, Preprocessing, TorchNames
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Space
 
@@ -204,6 +204,33 @@ BNInception = Architecture(
     ),
 )
 
+# Of torchvision: each convolution is a `conv` and a `bn`, branches in the order of figure 2b.
+TORCH_UNITS = {
+    "conv1": "conv1",
+    "conv2": "conv2_reduce",
+    "conv3": "conv2",
+    "inception{m}.branch1": "inception_{m}_1x1",
+    "inception{m}.branch2.0": "inception_{m}_3x3_reduce",
+    "inception{m}.branch2.1": "inception_{m}_3x3",
+    "inception{m}.branch3.0": "inception_{m}_5x5_reduce",
+    "inception{m}.branch3.1": "inception_{m}_5x5",
+    "inception{m}.branch4.1": "inception_{m}_pool_proj",
+    "aux{n}.conv": "aux{n}_conv",
+}
+TORCH_NAMES = TorchNames(
+    family="googlenet",
+    first=("conv1.conv",),
+    layers={
+        **{f"{theirs}.conv": ours for theirs, ours in TORCH_UNITS.items()},
+        **{f"{theirs}.bn": f"{ours}_bn" for theirs, ours in TORCH_UNITS.items()},
+        "aux{n}.fc1": "aux{n}_fc",
+        "aux{n}.fc2": "aux{n}_logits",
+        "fc": "logits",
+    },
+    flattened=("aux{n}.fc1", "aux{n}.conv.conv"),
+    epsilon=1e-3,
+)
+
 GoogLeNetBN = GoogLeNet.variant(
     "googlenet_bn",
     kernels_5x5=3,
@@ -218,12 +245,17 @@ GoogLeNetBN = GoogLeNet.variant(
         params=6_624_904,
         macs=1_498_376_192,
         smallest_input=(31, 31),
-        preprocessing=common.IMAGENET,
-        results=(common.torchvision(30.222, 10.47),),
+        preprocessing=published.TORCH,
+        results=(published.torchvision(30.222, 10.47),),
         deviations=(
             "Not the paper's network but torchvision's: batch normalization, 3×3 in place of 5×5, "
             "2×2 windows in the last pooling, the auxiliary maps pooled to 4×4 at every size.",
             "torchvision's weights expect pixels in [-1, 1]: it rescales them (transform_input).",
+        ),
+    ),
+    weights=(
+        published.from_torch(
+            "googlenet-1378be20.pth", "1378be20", TORCH_NAMES, published.SYMMETRIC
         ),
     ),
 )

@@ -355,11 +355,9 @@ def one_for_each_stage(*names: str) -> Rule:
 
 # Pixels, recipes and cards.
 
-IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 CIFAR = Preprocessing(scale=1.0, mean=(125.3, 123.0, 113.9), std=(63.0, 62.1, 66.7))
 # The papers subtract the mean image of the training set; its mean colour does as well.
 MEAN_RGB = Preprocessing(scale=1.0, mean=(123.68, 116.779, 103.939))
-MEAN_BGR = Preprocessing(scale=1.0, mean=(103.939, 116.779, 123.68), order="BGR")
 
 # For plain networks on small data sets.
 ADAMW = Recipe(
@@ -396,12 +394,6 @@ def result(
 ) -> Result:
     """A published figure, by default both errors on the validation images of ImageNet."""
     return Result(dataset=dataset, protocol=protocol, metric=metric, value=value, source=source)
-
-
-def torchvision(top1: float, top5: float) -> Result:
-    """What torchvision's reference weights IMAGENET1K_V1 reach."""
-    protocol = "224 centre crop of a shorter side of 256"
-    return result((top1, top5), protocol, "torchvision IMAGENET1K_V1")
 
 
 def cifar_card(card: Card, smallest: int) -> Card:

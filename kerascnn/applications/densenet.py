@@ -16,15 +16,20 @@ from typing import Any
 
 from kerascnn import blocks
 from kerascnn.applications import common
-from kerascnn.applications.common import result, torchvision
+from kerascnn.applications.common import result
+from kerascnn.applications.published import (
+    TORCH,
+    from_hub,
+    from_keras,
+    preprocess_for,
+    torchvision,
+)
 from kerascnn.applications.published import decode_predictions as decode_predictions
-from kerascnn.applications.published import preprocess_for
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card, Result
+from kerascnn.card import Card, Result, Source, TorchNames
 from kerascnn.space import Param, Range, Space
-from kerascnn.weights import sources
 
-preprocess_input = preprocess_for(sources.TORCH)
+preprocess_input = preprocess_for(TORCH)
 
 
 def build(
@@ -145,7 +150,7 @@ CARD = Card(
     input_shape=(224, 224, 3),
     classes=1000,
     smallest_input=(29, 29),
-    preprocessing=common.IMAGENET,
+    preprocessing=TORCH,
 )
 FIRST = "16 filters in the first convolution as in the paper; the authors' code has 2k."
 
@@ -173,13 +178,63 @@ def crops(one: tuple[float, float], ten: tuple[float, float]) -> tuple[Result, R
     return single, result(ten, "10 crops, table 3", CARD.link)
 
 
-TORCH = result(22.2, "single crop, released Torch model", "liuzhuang13/DenseNet", common.TOP1)
+RELEASED = result(22.2, "single crop, released Torch model", "liuzhuang13/DenseNet", common.TOP1)
 RESULTS: dict[str, tuple[Result, ...]] = {
     "densenet121": (*crops((25.02, 7.71), (23.61, 6.66)), torchvision(25.566, 8.028)),
-    "densenet161": (TORCH, torchvision(22.862, 6.44)),
+    "densenet161": (RELEASED, torchvision(22.862, 6.44)),
     "densenet169": (*crops((23.8, 6.85), (22.08, 5.92)), torchvision(24.4, 7.194)),
     "densenet201": (*crops((22.58, 6.34), (21.46, 5.54)), torchvision(23.104, 6.63)),
     "densenet264": crops((22.15, 6.12), (20.8, 5.29)),
+}
+
+
+# Of torchvision, whose blocks are counted from 1.
+TORCH_NAMES = TorchNames(
+    family="densenet",
+    first=("features.conv0",),
+    layers={
+        "features.conv0": "conv1_conv",
+        "features.norm0": "conv1_bn",
+        "features.denseblock{s}.denselayer{b}.norm{k}": "conv{s+1}_block{b}_{k-1}_bn",
+        "features.denseblock{s}.denselayer{b}.conv{k}": "conv{s+1}_block{b}_{k}_conv",
+        # Checkpoints from before torchvision 0.2.
+        "features.denseblock{s}.denselayer{b}.norm.{k}": "conv{s+1}_block{b}_{k-1}_bn",
+        "features.denseblock{s}.denselayer{b}.conv.{k}": "conv{s+1}_block{b}_{k}_conv",
+        "features.transition{s}.norm": "pool{s+1}_bn",
+        "features.transition{s}.conv": "pool{s+1}_conv",
+        "features.norm5": "bn",
+        "classifier": "logits",
+    },
+)
+WEIGHTS: dict[str, tuple[Source, ...]] = {
+    "densenet121": (
+        from_hub("densenet121", TORCH_NAMES),
+        from_keras(
+            "densenet/densenet121",
+            "9d60b8095a5708f2dcce2bca79d332c7",
+            "30ee3e1110167f948a6b9946edeeb738",
+            TORCH,
+        ),
+    ),
+    "densenet161": (from_hub("densenet161", TORCH_NAMES),),
+    "densenet169": (
+        from_hub("densenet169", TORCH_NAMES),
+        from_keras(
+            "densenet/densenet169",
+            "d699b8f76981ab1b30698df4c175e90b",
+            "b8c4d4c20dd625c148057b9ff1c1176b",
+            TORCH,
+        ),
+    ),
+    "densenet201": (
+        from_hub("densenet201", TORCH_NAMES),
+        from_keras(
+            "densenet/densenet201",
+            "1ceb130c1ea1b78c3bf6114dbdfd8807",
+            "c13680b51ded0fb44dff2d8f86ac8bb1",
+            TORCH,
+        ),
+    ),
 }
 
 
@@ -194,7 +249,7 @@ def imagenet(
     """A column of table 1; the stem has 2k filters."""
     card = replace(CARD, params=params, macs=macs, results=RESULTS[name], deviations=deviations)
     width: dict[str, Any] = {"growth_rate": growth_rate, "stem_width": 2 * growth_rate}
-    return DENSE.variant(name, card=card, depths=depths, **width)
+    return DENSE.variant(name, card=card, weights=WEIGHTS.get(name, ()), depths=depths, **width)
 
 
 TABLE_2: dict[str, tuple[float | None, ...]] = {  # errors on CIFAR-10, 10+, 100 and 100+

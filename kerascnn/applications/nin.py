@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import common
+from kerascnn.applications import common, published
 from kerascnn.applications.common import result
 from kerascnn.architecture import Architecture
 from kerascnn.card import Card, Result
@@ -200,7 +200,7 @@ NiN = Architecture(
         params=7_595_176,
         macs=1_100_188_800,
         smallest_input=(55, 55),
-        preprocessing=common.MEAN_BGR,
+        preprocessing=published.CAFFE,
         results=(result(40.64, "centre crop", "authors' model card", common.TOP1),),
         deviations=(
             "Not in the paper: the authors' model in Caffe's Model Zoo, whose last layer is "

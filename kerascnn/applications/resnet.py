@@ -29,16 +29,22 @@ from typing import Any
 
 from kerascnn import blocks
 from kerascnn.applications import common
-from kerascnn.applications.common import result, torchvision
+from kerascnn.applications.common import result
+from kerascnn.applications.published import (
+    CAFFE,
+    TORCH,
+    from_hub,
+    from_keras,
+    preprocess_for,
+    torchvision,
+)
 from kerascnn.applications.published import decode_predictions as decode_predictions
-from kerascnn.applications.published import preprocess_for
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card, Result
+from kerascnn.card import Card, Result, Source, TorchNames
 from kerascnn.layers import PaddedIdentity
 from kerascnn.space import Param, Range, Space
-from kerascnn.weights import sources
 
-preprocess_input = preprocess_for(sources.CAFFE)
+preprocess_input = preprocess_for(CAFFE)
 
 
 def build(
@@ -169,7 +175,7 @@ CARD = Card(
     input_shape=(224, 224, 3),
     classes=1000,
     smallest_input=(17, 17),
-    preprocessing=common.IMAGENET,
+    preprocessing=TORCH,
     deviations=(
         "pool1 is padded as in torchvision and keras.applications; the authors' Caffe models round "
         'its size up: stem_pool="caffe".',
@@ -197,7 +203,7 @@ BASIC = Architecture(
 )
 PLAIN = replace(BASIC, space=SPACE.narrow(fix={"shortcut": "none"}))  # and no search changes it
 BOTTLENECKS = BASIC.variant(
-    "bottlenecks", card=replace(CARD, preprocessing=common.MEAN_BGR), block="bottleneck"
+    "bottlenecks", card=replace(CARD, preprocessing=CAFFE), block="bottleneck"
 )
 SMALL = BASIC.variant("small", card=CIFAR_CARD, recipe=CIFAR_RECIPE, shortcut="A", **THREE_STAGES)
 SMALL_PLAIN = PLAIN.variant("small_plain", card=CIFAR_CARD, recipe=CIFAR_RECIPE, **THREE_STAGES)
@@ -231,12 +237,79 @@ RESULTS: dict[str, tuple[Result, ...]] = {
 }
 
 
+# Of torchvision, whose stages are layer1 to layer4, counted from 0 as blocks are.
+TORCH_NAMES = TorchNames(
+    family="resnet",
+    first=("conv1", "0"),
+    layers={
+        "conv1": "conv1_conv",
+        "bn1": "conv1_bn",
+        "layer{s}.{b}.conv{k}": "conv{s+1}_block{b+1}_{k}_conv",
+        "layer{s}.{b}.bn{k}": "conv{s+1}_block{b+1}_{k}_bn",
+        "layer{s}.{b}.downsample.0": "conv{s+1}_block{b+1}_0_conv",
+        "layer{s}.{b}.downsample.1": "conv{s+1}_block{b+1}_0_bn",
+        "fc": "logits",
+        # nn.Sequential(*resnet.children()): 0 to 7 for conv1, bn1, relu, maxpool, layer1 to 4.
+        "0": "conv1_conv",
+        "1": "conv1_bn",
+        "{s}.{b}.conv{k}": "conv{s-2}_block{b+1}_{k}_conv",
+        "{s}.{b}.bn{k}": "conv{s-2}_block{b+1}_{k}_bn",
+        "{s}.{b}.downsample.0": "conv{s-2}_block{b+1}_0_conv",
+        "{s}.{b}.downsample.1": "conv{s-2}_block{b+1}_0_bn",
+    },
+)
+IN_1X1, IN_3X3 = {"stride_in": "1x1"}, {"stride_in": "3x3"}
+WEIGHTS: dict[str, tuple[Source, ...]] = {
+    "resnet18": (
+        from_hub("resnet18", TORCH_NAMES, revision="bbd144b3e5565108aad885f145491d11bc6ce807"),
+    ),
+    "resnet34": (
+        from_hub("resnet34", TORCH_NAMES, revision="1b7b21cca82ff974d341713f777bf740c2db38c4"),
+    ),
+    "resnet50": (
+        from_hub(
+            "resnet50",
+            TORCH_NAMES,
+            revision="78f3ecfdb38e06d9b8397f662e7ab8fee96026fa",
+            requires=IN_3X3,
+        ),
+        from_keras(
+            "resnet/resnet50",
+            "2cb95161c43110f7111970584f804107",
+            "4d473c1dd8becc155b73f8504c6f6626",
+            CAFFE,
+            requires=IN_1X1,
+        ),
+    ),
+    "resnet101": (
+        from_hub("resnet101", TORCH_NAMES, requires=IN_3X3),
+        from_keras(
+            "resnet/resnet101",
+            "f1aeb4b969a6efcfb50fad2f0c20cfc5",
+            "88cf7a10940856eca736dc7b7e228a21",
+            CAFFE,
+            requires=IN_1X1,
+        ),
+    ),
+    "resnet152": (
+        from_hub("resnet152", TORCH_NAMES, requires=IN_3X3),
+        from_keras(
+            "resnet/resnet152",
+            "100835be76be38e30d865e96f2aaae62",
+            "ee4c566cf9a93f14d82f913c2dc6dd0c",
+            CAFFE,
+            requires=IN_1X1,
+        ),
+    ),
+}
+
+
 def imagenet(
     family: Architecture, name: str, depths: tuple[int, ...], params: int, macs: int
 ) -> Architecture:
     """A column of table 1, or the plain net of figure 3."""
     card = replace(family.card, params=params, macs=macs, results=RESULTS[name])
-    return family.variant(name, card=card, depths=depths)
+    return family.variant(name, card=card, weights=WEIGHTS.get(name, ()), depths=depths)
 
 
 def cifar(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from kerascnn.applications.published import decode_predictions, preprocess_for
+from kerascnn.applications.published import CAFFE, decode_predictions, preprocess_for
 from kerascnn.applications.resnet import ResNet50
-from kerascnn.weights import sources
 
-preprocess_input = preprocess_for(sources.CAFFE)
+preprocess_input = preprocess_for(CAFFE)
 
 __all__ = ["ResNet50", "decode_predictions", "preprocess_input"]

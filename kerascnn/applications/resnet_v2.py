@@ -20,15 +20,14 @@ from typing import Any
 from kerascnn import blocks
 from kerascnn.applications import common, resnet
 from kerascnn.applications.common import result
+from kerascnn.applications.published import SYMMETRIC, from_keras, preprocess_for
 from kerascnn.applications.published import decode_predictions as decode_predictions
-from kerascnn.applications.published import preprocess_for
 from kerascnn.architecture import Architecture
-from kerascnn.card import Result
+from kerascnn.card import Result, Source
 from kerascnn.layers import PaddedIdentity
 from kerascnn.space import Param, Space
-from kerascnn.weights import sources
 
-preprocess_input = preprocess_for(sources.SYMMETRIC)
+preprocess_input = preprocess_for(SYMMETRIC)
 
 
 def build(
@@ -143,6 +142,23 @@ CARD = replace(
 CIFAR_CARD = replace(resnet.CIFAR_CARD, **PAPER, deviations=())
 
 
+# keras.applications' version 2 is another network than the paper's.
+KERAS: dict[str, Any] = {
+    "first_activation": "unit",
+    "stem_pool": "keras",
+    "stride_at": "last",
+    "use_bias": True,
+}
+WEIGHTS: dict[str, Source] = {
+    name: from_keras(f"resnet/{name}", top, no_top, SYMMETRIC, requires=KERAS)
+    for name, top, no_top in (
+        ("resnet50v2", "3ef43a0b657b3be2300d5770ece849e0", "fac2f116257151a9d068a22e544a4917"),
+        ("resnet101v2", "6343647c601c52e1368623803854d971", "c0ed64b8031c3730f411d2eb4eea35b5"),
+        ("resnet152v2", "a49b44d1979771252814e80f8ec446f9", "ed17cf2e0169df9d443503ef94b23b33"),
+    )
+}
+
+
 def imagenet(
     name: str, depths: tuple[int, ...], *results: Result, params: int, macs: int
 ) -> Architecture:
@@ -155,6 +171,7 @@ def imagenet(
         config={"depths": depths, "block": "bottleneck", "stride_in": "3x3"},
         card=replace(CARD, params=params, macs=macs, results=results),
         recipe=resnet.IMAGENET_RECIPE,
+        weights=(WEIGHTS[name],) if name in WEIGHTS else (),
     )
 
 

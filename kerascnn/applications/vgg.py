@@ -20,10 +20,11 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import common
-from kerascnn.applications.common import result, torchvision
+from kerascnn.applications import common, published
+from kerascnn.applications.common import result
+from kerascnn.applications.published import CAFFE, from_hub, from_keras, torchvision
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card, Preprocessing, Result
+from kerascnn.card import Card, NumberedNames, Preprocessing, Result
 from kerascnn.space import Param, Range, Space
 
 
@@ -72,11 +73,20 @@ RECIPE = replace(
 )
 
 
+# torch numbers all layers of a Sequential: `features.0`, `features.2`, ... `classifier.6`; timm
+# names the dense ones, and makes convolutions of the first two.
+TORCH_NAMES = NumberedNames(
+    family="vgg",
+    conv="block{block}_conv{number}",
+    dense=("classifier.{n}", "pre_logits.fc{n}", "head.fc"),
+)
+
+
 def _card(
     params: int,
     macs: int,
     *results: Result,
-    preprocessing: Preprocessing = common.MEAN_BGR,
+    preprocessing: Preprocessing = CAFFE,
     deviations: tuple[str, ...] = (),
 ) -> Card:
     return Card(
@@ -156,10 +166,14 @@ VGG11 = Architecture(
     ),
     card=_card(132_863_336, 7_609_090_048, _dense(29.6, 10.4, _256), torchvision(30.98, 11.372)),
     recipe=RECIPE,
+    weights=(from_hub("vgg11", TORCH_NAMES),),
 )
 
 VGG11LRN = VGG11.variant(
-    "vgg11_lrn", card=_card(132_863_336, 7_609_090_048, _dense(29.7, 10.5, _256)), norm="lrn"
+    "vgg11_lrn",
+    card=_card(132_863_336, 7_609_090_048, _dense(29.7, 10.5, _256)),
+    weights=(),
+    norm="lrn",
 )
 
 VGG13 = VGG11.variant(
@@ -171,6 +185,7 @@ VGG13 = VGG11.variant(
         _dense(28.2, 9.6, "S=256, Q=224, 256 and 288", table=4),
         torchvision(30.072, 10.754),
     ),
+    weights=(from_hub("vgg13", TORCH_NAMES),),
     depths=(2, 2, 2, 2, 2),
 )
 
@@ -187,6 +202,15 @@ VGG16 = VGG11.variant(
         result((28.07, 9.33), "10 crops", "He et al., arXiv:1512.03385, table 3"),
         torchvision(28.408, 9.618),
     ),
+    weights=(
+        from_hub("vgg16", TORCH_NAMES, revision="b8d8aa2dd860af9233c8c67385a8097fd6c35d3f"),
+        from_keras(
+            "vgg16/vgg16",
+            "64373286793e3c8b2b4e3219cbf3544b",
+            "6d6bbae143d832006294945121d1f1fc",
+            CAFFE,
+        ),
+    ),
     depths=(2, 2, 3, 3, 3),
 )
 
@@ -200,6 +224,7 @@ VGG16C = VGG16.variant(
         _dense(27.3, 8.8, _JITTER),
         _dense(26.3, 8.2, _MULTI, table=4),
     ),
+    weights=(),
     pointwise_blocks=3,
 )
 
@@ -215,6 +240,15 @@ VGG19 = VGG11.variant(
         result((24.4, 7.1), "dense and multi-crop", "table 5"),
         torchvision(27.624, 9.124),
     ),
+    weights=(
+        from_hub("vgg19", TORCH_NAMES),
+        from_keras(
+            "vgg19/vgg19",
+            "cbe5617147190e668d6c5d5026f83318",
+            "253f8cb515780f3b799900260a226db6",
+            CAFFE,
+        ),
+    ),
     depths=(2, 2, 4, 4, 4),
 )
 
@@ -228,12 +262,13 @@ def _with_batch_norm(plain: Architecture, params: int, top1: float, top5: float)
             params,
             plain.card.macs,
             torchvision(top1, top5),
-            preprocessing=common.IMAGENET,
+            preprocessing=published.TORCH,
             deviations=("Batch normalization isn't in the paper; this is torchvision's form.",),
         ),
         recipe=replace(
             RECIPE, learning_rate=1e-3, source="ours; torchvision's is that of the paper"
         ),
+        weights=(from_hub(f"{plain.name}_bn", TORCH_NAMES),),
         norm="batch",
         grid=7,
     )

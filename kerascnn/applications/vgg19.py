@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from kerascnn.applications.published import decode_predictions, preprocess_for
+from kerascnn.applications.published import TORCH, decode_predictions, preprocess_for
 from kerascnn.applications.vgg import VGG19
-from kerascnn.weights import sources
 
-preprocess_input = preprocess_for(sources.TORCH)
+preprocess_input = preprocess_for(TORCH)
 
 __all__ = ["VGG19", "decode_predictions", "preprocess_input"]

@@ -38,7 +38,7 @@ def export(
         network, preprocessing = run.model(), run.preprocessing()
     else:
         from kerascnn import catalogue
-        from kerascnn.weights import preprocessing as expected
+        from kerascnn.weights.sources import find
 
         architecture = catalogue.get(model)
         arguments = parse_arguments(model, set_)
@@ -46,7 +46,9 @@ def export(
         network = architecture(weights=weights, input_shape=shape, classes=classes, **arguments)
         preprocessing = architecture.card.preprocessing
         if weights and weights.startswith("imagenet"):
-            preprocessing = expected(model, weights, **arguments)
+            values = architecture.space.validate(arguments, owner=model)
+            source = find(architecture.weights, weights, values, owner=model)
+            preprocessing = source.preprocessing
     written = exporting.export(
         network,
         output or Path(path.resolve().name if path else model),

@@ -53,7 +53,7 @@ def require_published(
     """
     if stored["sha256"] is None:
         values = network.space.validate(arguments, owner=network.name)
-        find(network.name, stored["source"], values)
+        find(network.weights, stored["source"], values, owner=network.name)
 
 
 def start(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -50,7 +51,7 @@ def require(
         )
     name = os.fspath(weights)
     if name.partition(":")[0] == "imagenet":
-        find(architecture.name, name, arguments)
+        find(architecture.weights, name, arguments, owner=architecture.name)
     elif Path(name).expanduser().is_file():
         require_known(Path(name))
     else:
@@ -90,7 +91,7 @@ def load_into(
         return load(model, name, inputs=inputs, verbose=verbose)
     with published(architecture, name, arguments, include_top=include_top) as path:
         report = load(model, path, inputs=inputs, verbose=False)
-    source = find(architecture.name, name, arguments)
+    source = find(architecture.weights, name, arguments, owner=architecture.name)
     report = replace(report, notes=_changes(architecture, source, arguments))
     if verbose:
         report.tell()
@@ -106,9 +107,9 @@ def published(
     Raises:
         WeightsError: there are no such weights, or they can't be fetched.
     """
-    source = find(architecture.name, name, arguments)
+    source = find(architecture.weights, name, arguments, owner=architecture.name)
     kind = "top" if include_top or not source.no_top else "no_top"
-    file = f"{source.architecture}-{source.publisher}-{kind}.{RULES}.npz"
+    file = f"{_key(source)}-{kind}.{RULES}.npz"
     with download.folder("weights", file) as folder:
         path = folder / file
         if not path.exists():
@@ -117,11 +118,18 @@ def published(
         yield path
 
 
+def _key(source: Source) -> str:
+    """What the cache calls a source: the same for all networks that share it."""
+    exact = "".join((source.file, source.revision, source.digest))
+    name = source.file.rpartition("/")[2].removesuffix(".h5").removesuffix(".pth")
+    return f"{name}-{hashlib.sha256(exact.encode()).hexdigest()[:8]}"
+
+
 def _changes(
     architecture: Architecture, source: Source, arguments: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """Arguments that fit the weights' shapes and still change what the network computes."""
-    usual = {**architecture.space.defaults(), **source.requires}
+    usual = {**architecture.space.defaults(), **source.trained, **source.requires}
     return tuple(
         f"The weights were trained with {name}={usual[name]!r}, the model has {value!r}."
         for name, value in arguments.items()
@@ -138,7 +146,7 @@ def _prepare(source: Source, kind: str, target: Path) -> None:
         return
     downloads = target.parent / "downloads" / target.stem
     try:
-        _convert(_fetch(source, kind, downloads), target)
+        _convert(_fetch(source, kind, downloads), source, target)
     except BaseException:
         with contextlib.suppress(OSError):  # what a later attempt goes on from stays
             downloads.rmdir()
@@ -146,8 +154,8 @@ def _prepare(source: Source, kind: str, target: Path) -> None:
     shutil.rmtree(downloads)
 
 
-def _convert(original: Path, target: Path) -> None:
-    canonical = convert(open_checkpoint(original))
+def _convert(original: Path, source: Source, target: Path) -> None:
+    canonical = convert(open_checkpoint(original), names=source.names)
     tensors = dict(canonical.tensors)
     if isinstance(canonical.epsilon, float):
         tensors[EPSILON] = np.array(canonical.epsilon)
@@ -159,14 +167,14 @@ def _convert(original: Path, target: Path) -> None:
 
 def _fetch(source: Source, kind: str, folder: Path) -> Path:
     if "://" not in source.file:
-        return _from_hub(source.file, folder)
+        return _from_hub(source.file, source.revision or None, folder)
     no_top = kind == "no_top"
     url = source.no_top if no_top else source.file
     digest = source.no_top_digest if no_top else source.digest
     return download.fetch(url, folder / url.rpartition("/")[2], digest=digest)
 
 
-def _from_hub(repository: str, folder: Path) -> Path:
+def _from_hub(repository: str, revision: str | None, folder: Path) -> Path:
     """A repository's model.safetensors; the hub's entity tag is the file's SHA-256."""
     try:
         import huggingface_hub
@@ -177,12 +185,12 @@ def _from_hub(repository: str, folder: Path) -> Path:
             'pip install "kerascnn[weights]".'
         ) from None
     endpoint = os.environ.get("HF_ENDPOINT")
-    url = huggingface_hub.hf_hub_url(repository, HUB_FILE, endpoint=endpoint)
+    url = huggingface_hub.hf_hub_url(repository, HUB_FILE, revision=revision, endpoint=endpoint)
     try:
         tag = huggingface_hub.get_hf_file_metadata(url, endpoint=endpoint).etag or ""
         path = Path(
             huggingface_hub.hf_hub_download(
-                repository, HUB_FILE, local_dir=folder, endpoint=endpoint
+                repository, HUB_FILE, revision=revision, local_dir=folder, endpoint=endpoint
             )
         )
     except Exception as error:  # the client's errors have changed class with its major versions

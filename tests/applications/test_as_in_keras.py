@@ -8,7 +8,6 @@ import pytest
 
 from kerascnn import applications
 from kerascnn.errors import ArgumentError
-from kerascnn.weights.sources import SOURCES
 
 # Module → constructors, as keras.applications has them.
 MODULES = {
@@ -45,7 +44,7 @@ def test_pixels_become_what_the_published_weights_expect(name):
     np.testing.assert_array_equal(pixels, before)
     for constructor in MODULES[name]:
         architecture = getattr(ours, constructor)
-        sources = [s for s in SOURCES if s.architecture == architecture.name]
+        sources = architecture.weights
         source = next((s for s in sources if s.fits(architecture.space.defaults())), sources[0])
         expected = architecture.preprocess_input(pixels, source.name, **source.requires)
         np.testing.assert_allclose(found, expected, atol=1e-4)

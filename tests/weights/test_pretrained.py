@@ -1,7 +1,7 @@
 """`weights="imagenet"` and files, against a local server with the publishers' layout.
 
-The networks are tiny, the publishers' table has rows for them, and everything else is the real
-thing: HTTP, the hub's client, hashes, conversion, the cache.
+The networks are tiny, their weights are published on that server, and everything else is the
+real thing: HTTP, the hub's client, hashes, conversion, the cache.
 """
 
 import hashlib
@@ -24,16 +24,19 @@ import pytest
 from rich.console import Console
 
 import kerascnn
-from kerascnn import weights
-from kerascnn.applications.resnet import ResNet50
+from kerascnn import registry, weights
+from kerascnn.applications.published import KERAS_URL
+from kerascnn.applications.resnet import TORCH_NAMES, ResNet50
+from kerascnn.card import Preprocessing, Source
 from kerascnn.errors import WeightsError
 from kerascnn.preprocessing import preprocess_input
-from kerascnn.weights import download, imagenet, pretrained, sources
-from kerascnn.weights.sources import Source
+from kerascnn.weights import download, imagenet, pretrained
+from kerascnn.weights.sources import find
 
 # A ResNet small enough to be sent a hundred times, under a name of its own.
 TINY = ResNet50.variant(
     "tiny",
+    weights=(),
     depths=(1, 1),
     widths=(4, 8),
     kernels=(3, 3),
@@ -90,7 +93,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path in server.hub:
             digest = hashlib.sha256(content).hexdigest()
             self.send_header("ETag", f'"{server.wrong_tag or digest}"')
-            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("X-Repo-Commit", REVISION)
         self.end_headers()
         if self.command == "HEAD":
             return
@@ -136,18 +139,23 @@ def legacy_h5(model, path):
 
 
 @pytest.fixture
-def keras_file(server, trained, tmp_path, monkeypatch):
+def keras_file(server, trained, tmp_path):
     content = legacy_h5(trained, tmp_path / "served.h5")
     server.files["storage.googleapis.com/tiny/tiny.h5"] = content
-    row = Source(
-        architecture="tiny",
+    return content
+
+
+@pytest.fixture
+def tiny(keras_file):
+    """The network that the served file is published for."""
+    source = Source(
         publisher="keras",
         file=KERAS,
-        digest=f"md5:{hashlib.md5(content).hexdigest()}",
+        digest=f"md5:{hashlib.md5(keras_file).hexdigest()}",
+        preprocessing=Preprocessing(),
         requires={"stride_in": "3x3"},
     )
-    monkeypatch.setattr(sources, "SOURCES", (row,))
-    return content
+    return replace(TINY, weights=(source,))
 
 
 def same(model, other, rtol=1e-6):
@@ -159,70 +167,70 @@ def fetched(server):
     return [path for method, path, _ in server.requests if method == "GET"]
 
 
-def test_fetches_converts_and_keeps(server, keras_file, trained, tmp_path):
-    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
-    same(TINY(input_shape=SHAPE, weights="imagenet:keras"), trained)
+def test_fetches_converts_and_keeps(server, tiny, trained, tmp_path):
+    same(tiny(input_shape=SHAPE, weights="imagenet"), trained)
+    same(tiny(input_shape=SHAPE, weights="imagenet:keras"), trained)
     assert len(fetched(server)) == 1, "the second time it comes from the cache"
-    kept = [p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()]
-    assert kept == ["tiny-keras-top.1.npz"]
+    (kept,) = [p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+    assert re.fullmatch(r"tiny-[0-9a-f]{8}-top\.1\.npz", kept)
 
 
 @pytest.mark.parametrize("fault", ["interrupt", "ignore range"])
-def test_goes_on_after_an_interruption(server, keras_file, trained, fault):
+def test_goes_on_after_an_interruption(server, keras_file, tiny, trained, fault):
     server.faults = ["interrupt", fault]
-    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+    same(tiny(input_shape=SHAPE, weights="imagenet"), trained)
     ranges = [r for _, _, r in server.requests]
     half = len(keras_file) // 2
     assert ranges[:2] == [None, f"bytes={half}-"]
 
 
-def test_goes_on_in_the_next_process(server, keras_file, trained, monkeypatch):
+def test_goes_on_in_the_next_process(server, keras_file, tiny, trained, monkeypatch):
     monkeypatch.setattr(download, "ATTEMPTS", 1)
     server.faults = ["interrupt"]
     with pytest.raises(WeightsError, match="goes on from what has arrived"):
-        TINY(input_shape=SHAPE, weights="imagenet")
-    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+        tiny(input_shape=SHAPE, weights="imagenet")
+    same(tiny(input_shape=SHAPE, weights="imagenet"), trained)
     assert server.requests[-1][2] == f"bytes={len(keras_file) // 2}-"
 
 
-def test_refuses_what_stays_truncated(server, keras_file):
+def test_refuses_what_stays_truncated(server, tiny):
     server.faults = ["interrupt"] * 3
     with pytest.raises(WeightsError, match="tried 3 times"):
-        TINY(input_shape=SHAPE, weights="imagenet")
+        tiny(input_shape=SHAPE, weights="imagenet")
 
 
-def test_refuses_a_wrong_hash_and_deletes_the_file(server, keras_file, trained, tmp_path):
+def test_refuses_a_wrong_hash_and_deletes_the_file(server, keras_file, tiny, trained, tmp_path):
     path = "storage.googleapis.com/tiny/tiny.h5"
     server.files[path] = keras_file[:-1] + b"x"
     with pytest.raises(WeightsError, match=r"md5 must be .* Received"):
-        TINY(input_shape=SHAPE, weights="imagenet")
+        tiny(input_shape=SHAPE, weights="imagenet")
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
     server.files[path] = keras_file
-    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+    same(tiny(input_shape=SHAPE, weights="imagenet"), trained)
 
 
-def test_says_that_a_file_is_gone(server, keras_file, tmp_path):
+def test_says_that_a_file_is_gone(server, tiny, tmp_path):
     server.files.clear()
     with pytest.raises(WeightsError, match="404"):
-        TINY(input_shape=SHAPE, weights="imagenet")
+        tiny(input_shape=SHAPE, weights="imagenet")
     assert not list((tmp_path / "cache").rglob("tiny*")), "not even an empty directory"
 
 
-def test_says_that_there_is_no_network(server, keras_file, monkeypatch):
+def test_says_that_there_is_no_network(server, tiny, monkeypatch):
     monkeypatch.setenv("KERASCNN_MIRROR", "http://127.0.0.1:9")
     with pytest.raises(WeightsError, match=r"refused.*pass its path as weights"):
-        TINY(input_shape=SHAPE, weights="imagenet")
+        tiny(input_shape=SHAPE, weights="imagenet")
 
 
-def test_says_that_a_mirror_is_no_address(server, keras_file, monkeypatch):
+def test_says_that_a_mirror_is_no_address(server, tiny, monkeypatch):
     monkeypatch.setenv("KERASCNN_MIRROR", "mirror.example")
     with pytest.raises(WeightsError, match="KERASCNN_MIRROR must begin with https://"):
-        TINY(input_shape=SHAPE, weights="imagenet")
+        tiny(input_shape=SHAPE, weights="imagenet")
 
 
 @pytest.mark.parametrize("fault", ["gone", "does not fit"])
 def test_training_that_cannot_have_its_weights_leaves_nothing_behind(
-    fault, server, keras_file, trained, tmp_path
+    fault, server, keras_file, tiny, trained, tmp_path
 ):
     """No run directory, so that the same call can be said again, and no earlier run deleted."""
     rng = np.random.default_rng(0)
@@ -238,12 +246,12 @@ def test_training_that_cannot_have_its_weights_leaves_nothing_behind(
         del server.files[path]
     else:
         start = tmp_path / "a.weights.h5"
-        TINY.variant("other", widths=(5, 6))(input_shape=SHAPE).save_weights(start)
+        tiny.variant("other", widths=(5, 6))(input_shape=SHAPE).save_weights(start)
     quiet = Console(quiet=True)
 
     def train(**more):
         return kerascnn.train(
-            TINY,
+            tiny,
             f"npz:{tmp_path / 'data.npz'}",
             input_shape=SHAPE,
             weights=start,
@@ -303,27 +311,27 @@ def test_unknown_weights_are_refused_before_anything_is_built(
     assert built
 
 
-def test_works_without_a_writable_cache(server, keras_file, trained, tmp_path, monkeypatch):
+def test_works_without_a_writable_cache(server, tiny, trained, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("KERASCNN_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.warns(UserWarning, match="KERASCNN_CACHE"):
-        model = TINY(input_shape=SHAPE, weights="imagenet")
+        model = tiny(input_shape=SHAPE, weights="imagenet")
     same(model, trained)
 
 
-def test_uses_what_a_read_only_cache_has(server, keras_file, trained, monkeypatch):
-    TINY(input_shape=SHAPE, weights="imagenet")
+def test_uses_what_a_read_only_cache_has(server, tiny, trained, monkeypatch):
+    tiny(input_shape=SHAPE, weights="imagenet")
     monkeypatch.setattr(tempfile, "TemporaryFile", Mock(side_effect=PermissionError))
-    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+    same(tiny(input_shape=SHAPE, weights="imagenet"), trained)
 
 
-def test_processes_wait_for_each_other(server, keras_file, trained):
+def test_processes_wait_for_each_other(server, tiny, trained):
     """The workers of one training ask at the same time; one of them fetches."""
-    models = [TINY(input_shape=SHAPE) for _ in range(4)]
-    values = TINY.space.defaults()
+    models = [tiny(input_shape=SHAPE) for _ in range(4)]
+    values = tiny.space.defaults()
 
     def worker(model):
-        pretrained.load_into(model, TINY, "imagenet", values, include_top=True)
+        pretrained.load_into(model, tiny, "imagenet", values, include_top=True)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(worker, models))
@@ -332,27 +340,27 @@ def test_processes_wait_for_each_other(server, keras_file, trained):
         same(model, trained)
 
 
-def test_no_top(server, keras_file, trained, tmp_path, monkeypatch):
+def test_no_top(server, tiny, trained, tmp_path, monkeypatch):
     """keras.applications publishes smaller files without the classifier."""
     bare = keras.Model(trained.input, trained.get_layer("conv3_block1_out").output)
     content = legacy_h5(bare, tmp_path / "no_top.h5")
     server.files["storage.googleapis.com/tiny/no_top.h5"] = content
-    row = replace(
-        sources.SOURCES[0],
+    source = replace(
+        tiny.weights[0],
         no_top=KERAS.replace("tiny.h5", "no_top.h5"),
         no_top_digest=f"md5:{hashlib.md5(content).hexdigest()}",
     )
-    monkeypatch.setattr(sources, "SOURCES", (row,))
-    same(TINY(include_top=False, weights="imagenet"), bare)
+    same(replace(tiny, weights=(source,))(include_top=False, weights="imagenet"), bare)
     assert fetched(server) == ["storage.googleapis.com/tiny/no_top.h5"]
 
 
 # --- the Hugging Face hub ------------------------------------------------------------------------
 
-HUB = "someone/tiny.tv_in1k/resolve/main/model.safetensors"
+REVISION = "0" * 40
+HUB = f"someone/tiny.tv_in1k/resolve/{REVISION}/model.safetensors"
 
 
-def torch_names(model):
+def torch_state(model):
     """The state dict that torch would have: the reverse of the importer's rules."""
     names = {"kernel": "weight", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean"}
     names |= {"bias": "bias", "moving_variance": "running_var"}
@@ -372,47 +380,53 @@ def torch_names(model):
 
 
 @pytest.fixture
-def hub_file(server, trained, monkeypatch):
+def hub_tiny(server, trained):
     pytest.importorskip("huggingface_hub", reason="pip install kerascnn[weights]")
     from safetensors.numpy import save
 
-    server.files[HUB] = save(torch_names(trained))
+    server.files[HUB] = save(torch_state(trained))
     server.hub.add(HUB)
-    row = Source(architecture="tiny", publisher="torchvision", file="someone/tiny.tv_in1k")
-    monkeypatch.setattr(sources, "SOURCES", (row,))
+    source = Source(
+        publisher="torchvision",
+        file="someone/tiny.tv_in1k",
+        revision=REVISION,
+        preprocessing=Preprocessing(),
+        names=TORCH_NAMES,
+    )
+    return replace(TINY, weights=(source,))
 
 
-def test_fetches_from_the_hub(server, hub_file, trained, tmp_path):
-    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
-    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+def test_fetches_from_the_hub(server, hub_tiny, trained, tmp_path):
+    same(hub_tiny(input_shape=SHAPE, weights="imagenet"), trained)
+    same(hub_tiny(input_shape=SHAPE, weights="imagenet"), trained)
     assert fetched(server).count(HUB) == 1
-    kept = [p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()]
-    assert kept == ["tiny-torchvision-top.1.npz"]
+    (kept,) = [p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+    assert re.fullmatch(r"tiny\.tv_in1k-[0-9a-f]{8}-top\.1\.npz", kept)
 
 
-def test_the_hub_goes_on_after_an_interruption(server, hub_file, trained):
+def test_the_hub_goes_on_after_an_interruption(server, hub_tiny, trained):
     server.faults = ["interrupt"]
-    same(TINY(input_shape=SHAPE, weights="imagenet"), trained)
+    same(hub_tiny(input_shape=SHAPE, weights="imagenet"), trained)
     assert fetched(server).count(HUB) == 2
 
 
-def test_checks_the_hubs_hash(server, hub_file):
+def test_checks_the_hubs_hash(server, hub_tiny):
     server.wrong_tag = "0" * 64
     with pytest.raises(WeightsError, match="sha256 must be 000"):
-        TINY(input_shape=SHAPE, weights="imagenet")
+        hub_tiny(input_shape=SHAPE, weights="imagenet")
 
 
-def test_says_that_the_hub_cannot_be_reached(server, hub_file, monkeypatch):
+def test_says_that_the_hub_cannot_be_reached(server, hub_tiny, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(WeightsError, match=r"tiny\.tv_in1k.*can't be fetched"):
-        TINY(input_shape=SHAPE, weights="imagenet")
+        hub_tiny(input_shape=SHAPE, weights="imagenet")
 
 
 # --- surgery, files and messages -----------------------------------------------------------------
 
 
-def test_another_number_of_classes_keeps_everything_else(server, keras_file, trained, capsys):
-    model = TINY(input_shape=SHAPE, weights="imagenet", classes=5)
+def test_another_number_of_classes_keeps_everything_else(server, tiny, trained, capsys):
+    model = tiny(input_shape=SHAPE, weights="imagenet", classes=5)
     for layer in trained.layers:
         if layer.name != "logits":
             for a, b in zip(layer.get_weights(), model.get_layer(layer.name).get_weights()):
@@ -439,59 +453,121 @@ def test_another_input_size(tmp_path, trained):
     same(model, trained)
 
 
-def test_arguments_that_change_what_is_computed_are_told(server, keras_file, capsys):
-    TINY(input_shape=SHAPE, weights="imagenet", activation="silu")
+def test_arguments_that_change_what_is_computed_are_told(server, tiny, capsys):
+    tiny(input_shape=SHAPE, weights="imagenet", activation="silu")
     told = "The weights were trained with activation='relu', the model has 'silu'."
     assert told in capsys.readouterr().err
 
 
-def test_under_a_strategy(server, keras_file, trained, two_devices):
+def test_under_a_strategy(server, tiny, trained, two_devices):
     with two_devices.scope():
-        model = TINY(input_shape=SHAPE, weights="imagenet")
+        model = tiny(input_shape=SHAPE, weights="imagenet")
     for variable, expected in zip(model.weights, trained.get_weights(), strict=True):
         for replica in variable.value.values:
             np.testing.assert_allclose(replica.numpy(), expected, rtol=1e-6)
 
 
-def test_arguments_that_change_the_network_are_refused(server, keras_file):
+def test_arguments_that_change_the_network_are_refused(server, tiny):
     with pytest.raises(WeightsError, match="imagenet:keras needs stride_in='3x3'"):
-        TINY(input_shape=SHAPE, weights="imagenet", stride_in="1x1")
+        tiny(input_shape=SHAPE, weights="imagenet", stride_in="1x1")
     assert not server.requests
 
 
-def test_says_which_weights_there_are(server, keras_file):
-    other = TINY.variant("other")
-    with pytest.raises(WeightsError, match=r"published for other\. There are some for: tiny"):
-        other(weights="imagenet")
+def test_says_which_weights_there_are(server, tiny):
     with pytest.raises(WeightsError, match=r"one of 'imagenet:keras'\. Received: 'imagenet:timm'"):
-        TINY(weights="imagenet:timm")
+        tiny(weights="imagenet:timm")
     with pytest.raises(WeightsError, match=r'must be None, "imagenet" or a file'):
-        TINY(weights="imagnet")
+        tiny(weights="imagnet")
 
 
-def test_the_table_agrees_with_keras():
-    """Addresses and hashes are keras.applications' own."""
+def test_a_variant_has_the_weights_of_its_parent(server, tiny, trained, capsys):
+    """And is told where it differs from what they were trained for."""
+    same(tiny.variant("mine")(input_shape=SHAPE, weights="imagenet"), trained)
+    assert "trained with" not in capsys.readouterr().err
+    grandchild = tiny.variant("silu", activation="silu").variant("mine")
+    same(grandchild(input_shape=SHAPE, weights="imagenet"), trained)
+    told = "The weights were trained with activation='relu', the model has 'silu'."
+    assert told in capsys.readouterr().err
+    assert len(fetched(server)) == 1, "one file in the cache serves all"
+
+
+def test_a_variant_that_contradicts_what_the_weights_require_is_refused(server, tiny):
+    other = tiny.variant("mine", stride_in="1x1")
+    with pytest.raises(WeightsError, match=r"mine with these.*needs stride_in='3x3'"):
+        other(input_shape=SHAPE, weights="imagenet")
+    assert not server.requests
+
+
+def test_of_two_publishers_a_variant_gets_the_one_whose_requirements_it_meets():
+    mine = ResNet50.variant("mine", stride_in="3x3")
+    source = find(mine.weights, "imagenet", mine.space.defaults(), owner="mine")
+    assert source.publisher == "torchvision"
+
+
+def test_another_package_lists_weights_of_its_own(server, tiny, trained):
+    source = replace(
+        tiny.weights[0], publisher="someone", preprocessing=Preprocessing(scale=1.0), requires={}
+    )
+    mine = replace(TINY, name="mine", weights=(source,))
+    same(mine(input_shape=SHAPE, weights="imagenet:someone"), trained)
+    assert np.max(preprocess_input(np.ones((1, 1, 3)), mine, "imagenet")) == 1
+
+
+def test_an_address_comes_with_the_hash_of_its_file():
+    with pytest.raises(ValueError, match="needs its hash"):
+        Source(publisher="someone", file=KERAS, preprocessing=Preprocessing())
+
+
+def test_another_package_says_what_torch_calls_its_layers(trained, monkeypatch):
+    """Then files with these names can be loaded, from wherever they are."""
+    monkeypatch.setattr(registry, "_added", {})
+    state = {key.replace("layer", "part"): array for key, array in torch_state(trained).items()}
+    model = TINY(input_shape=SHAPE)
+    with pytest.raises(WeightsError, match="none of the known torch models"):
+        weights.load(model, state)
+    theirs = {name.replace("layer", "part"): ours for name, ours in TORCH_NAMES.layers.items()}
+    names = replace(TORCH_NAMES, family="mine", layers=theirs)
+    source = Source(publisher="someone", file="", preprocessing=Preprocessing(), names=names)
+    kerascnn.register(replace(TINY, name="mine", weights=(source,)))
+    weights.load(model, state)
+    same(model, trained)
+
+
+SOURCES = [
+    (architecture, source)
+    for architecture in map(kerascnn.get, kerascnn.list_architectures(provider="kerascnn"))
+    for source in architecture.weights
+]
+
+
+def test_addresses_and_hashes_are_keras_applications_own():
     from keras.src.applications import densenet, resnet, vgg16, vgg19
 
     code = "".join(inspect.getsource(module) for module in (densenet, resnet, vgg16, vgg19))
     code = re.sub(r'"\s*\n\s*f?"', "", code)
-    rows = [row for row in sources.SOURCES if row.publisher == "keras"]
-    assert len(rows) == 11
-    for row in rows:
-        for url, digest in ((row.file, row.digest), (row.no_top, row.no_top_digest)):
-            folder, _, name = url.removeprefix(sources.KERAS_URL).rpartition("/")
+    keras_own = [(a, s) for a, s in SOURCES if s.publisher == "keras"]
+    assert len(keras_own) == 11
+    for architecture, source in keras_own:
+        for url, digest in (
+            (source.file, source.digest),
+            (source.no_top, source.no_top_digest),
+        ):
+            folder, _, name = url.removeprefix(KERAS_URL).rpartition("/")
             assert digest.removeprefix("md5:") in code
-            assert f"{sources.KERAS_URL}{folder}/" in code
-            assert name.removeprefix(row.architecture) in code
+            assert f"{KERAS_URL}{folder}/" in code
+            assert name.removeprefix(architecture.name) in code
 
 
-def test_the_table_names_architectures_and_legal_arguments():
-    for row in sources.SOURCES:
-        space = kerascnn.get(row.architecture).space
-        space.validate(row.requires, owner=row.architecture)
-        assert (
-            weights.preprocessing(row.architecture, row.name, **row.requires) == row.preprocessing
-        )
+@pytest.mark.parametrize(("architecture", "source"), SOURCES)
+def test_published_weights_are_found_with_the_arguments_that_they_require(architecture, source):
+    arguments = architecture.space.validate(source.requires, owner=architecture.name)
+    found = find(architecture.weights, source.name, arguments, owner=architecture.name)
+    assert found == source
+
+
+def test_files_of_torch_say_what_their_names_mean():
+    for architecture, source in SOURCES:
+        assert (source.names is None) == (source.publisher == "keras"), architecture.name
 
 
 @pytest.mark.parametrize(
@@ -504,10 +580,10 @@ def test_the_table_names_architectures_and_legal_arguments():
     ],
 )
 def test_preprocessing_is_keras_applications(name, module):
-    row = next(r for r in sources.SOURCES if (r.architecture, r.publisher) == (name, "keras"))
+    source = next(s for s in kerascnn.get(name).weights if s.publisher == "keras")
     pixels = np.random.default_rng(0).uniform(0, 255, (1, 8, 8, 3)).astype("float32")
     theirs = getattr(keras.applications, module).preprocess_input(pixels.copy())
-    ours = preprocess_input(pixels, name, "imagenet:keras", **row.requires)
+    ours = preprocess_input(pixels, name, "imagenet:keras", **source.requires)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
