@@ -54,10 +54,10 @@ def torch_names() -> list[TorchNames | NumberedNames]:
     found: list[TorchNames | NumberedNames] = []
     for name in registry.names(registry.ARCHITECTURES):
         try:
-            architecture: Any = registry.load(registry.ARCHITECTURES, name, object)
+            architecture = registry.load(registry.ARCHITECTURES, name, object)
         except KerascnnError:
             continue
-        for source in architecture.weights:
+        for source in getattr(architecture, "weights", ()):  # else it is none
             if source.names is not None and source.names not in found:
                 found.append(source.names)
     return found
