@@ -9,35 +9,49 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kerascnn.data.dataset import Dataset, Split, explain
-    from kerascnn.data.examples import Arrays, Contents, DataSource, Files, Options
-    from kerascnn.data.loading import load
+    from kerascnn.data.dataset import Dataset
+    from kerascnn.data.encoded import contents
+    from kerascnn.data.examples import Arrays, Contents, DataSource, Encoded, Files, Options
+    from kerascnn.data.loading import load, load_for
     from kerascnn.data.split_names import SPLITS
+    from kerascnn.data.splits import ArraySplit, ReadSplit, Split, joined, readable_errors
 
 _PUBLIC = {
     "load": "loading",
+    "load_for": "loading",
     "Dataset": "dataset",
-    "Split": "dataset",
-    "explain": "dataset",
+    "Split": "splits",
+    "ArraySplit": "splits",
+    "ReadSplit": "splits",
+    "joined": "splits",
+    "readable_errors": "splits",
     "DataSource": "examples",
     "Options": "examples",
     "Contents": "examples",
     "Arrays": "examples",
+    "Encoded": "examples",
     "Files": "examples",
+    "contents": "encoded",
     "SPLITS": "split_names",
 }
 
 __all__ = [
     "SPLITS",
+    "ArraySplit",
     "Arrays",
     "Contents",
     "DataSource",
     "Dataset",
+    "Encoded",
     "Files",
     "Options",
+    "ReadSplit",
     "Split",
-    "explain",
+    "contents",
+    "joined",
     "load",
+    "load_for",
+    "readable_errors",
 ]
 
 

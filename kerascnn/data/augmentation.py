@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerascnn.data.dataset import Crops, Split
 from kerascnn.data.randaugment import OPERATIONS, blended, contrasted, grey, transformed
+from kerascnn.data.splits import Crops, Split
 from kerascnn.data.threads import threads
 from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import Augmentation

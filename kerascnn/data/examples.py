@@ -14,20 +14,14 @@ import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from kerascnn.data import images as pixels
 from kerascnn.data.images import Shape
-from kerascnn.data.index import Names, shown
-from kerascnn.data.threads import threads
-
-if TYPE_CHECKING:
-    from kerascnn.data.dataset import Split
-
-# Arrays that take more room than this in the network's size are adapted image by image, each time.
-ADAPT_LIMIT = 2**30
+from kerascnn.data.index import shown
+from kerascnn.data.names import Names, digests
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +48,6 @@ class Arrays:
 
     def names(self) -> Names:
         """A digest of each image, which stays the same when others are added or removed."""
-        from kerascnn.data.dataset import digests
-
         return digests(self.images)
 
     def digest(self, update: Callable[[Any], None]) -> None:
@@ -63,38 +55,6 @@ class Arrays:
         update(repr(self.images.shape).encode())
         update(np.ascontiguousarray(self.images))
         update(np.ascontiguousarray(self.labels, "int32"))
-
-    def deliver(self, shape: Shape, *, fast: bool = False) -> tuple[Split, tuple[str, ...]]:
-        """The examples in the network's size, and a note for each conversion.
-
-        They are adapted once and kept, or at each use if they would take too much memory. There is
-        no faster way.
-        """
-        from kerascnn.data.dataset import ArraySplit, ReadSplit
-
-        if self.shape == shape:
-            return ArraySplit(self.images, self.labels, names=self.names), ()
-        first, changes = pixels.fit(self.images[:1], shape)
-        size = "×".join(map(str, self.shape))
-        notes = tuple(f"{size} images are {change}." for change in changes)
-        if len(self.labels) * first.nbytes > ADAPT_LIMIT:
-            read = self._fitted(shape)
-            return ReadSplit(read, self.labels, shape, self._original, self.names), notes
-        adapted = np.empty((len(self.labels), *shape), "uint8")
-        starts = range(0, len(adapted), 256)
-
-        def fill(start: int) -> None:
-            part = slice(start, start + 256)
-            adapted[part] = pixels.fit(self.images[part], shape)[0]
-
-        list(threads().map(fill, starts))
-        return ArraySplit(adapted, self.labels, self._original, self.names), notes
-
-    def _original(self, position: int) -> np.ndarray:
-        return self.images[position]
-
-    def _fitted(self, shape: Shape) -> Callable[[int], np.ndarray]:
-        return lambda position: pixels.fit(self.images[position : position + 1], shape)[0][0]
 
 
 class Encoded:
@@ -144,21 +104,6 @@ class Encoded:
         for name, value in (("shape", shape), ("reading", reading)):
             object.__setattr__(other, name, value)  # of a frozen dataclass, perhaps
         return other
-
-    def deliver(self, shape: Shape, *, fast: bool = False) -> tuple[Split, tuple[str, ...]]:
-        """Read and adapted at each use; `fast`: plain JPEG files by `kerascnn.data.jpeg`."""
-        from kerascnn.data.dataset import EncodedSplit, ReadSplit
-
-        def image(position: int) -> np.ndarray:
-            content = self.content(position)
-            return pixels.read(self.place(position), shape, content, self.reading)[0]
-
-        def original(position: int) -> np.ndarray:
-            return pixels.original(self.place(position), self.content(position), self.reading)
-
-        if not fast:
-            return ReadSplit(image, self.labels, shape, original, self.names), ()
-        return EncodedSplit(self, image, shape, original), ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,12 +159,6 @@ class Files(Encoded):
             sizes=np.concatenate([part.sizes for part in parts]),
             labels=np.concatenate([part.labels for part in parts]),
         )
-
-    def deliver(self, shape: Shape, *, fast: bool = False) -> tuple[Split, tuple[str, ...]]:
-        """See `Encoded`; the split knows its files."""
-        split, notes = super().deliver(shape, fast=fast)
-        split.files = self
-        return split, notes
 
     def names(self) -> Names:
         """The paths below the root."""

@@ -13,17 +13,17 @@ import hashlib
 import io
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kerascnn import cache
 from kerascnn.data import images
+from kerascnn.data.names import Names
 
 # Smaller folders are listed each time, in less than half a second, which sees every change.
 KEPT = 20_000
-AT_ONCE = 4096  # names that are unpacked together
 LOOKED_AT = 256  # files whose size and time must be as they were, evenly over the index
 VERSION = 2  # of the file in the cache
 # A directory that was changed so shortly before it was listed may change again within the same
@@ -43,66 +43,6 @@ def passed_over(name: str) -> bool:
 def shown(path: str | bytes) -> str:
     """A path as text that can be printed: bytes that are no UTF-8 as escapes, `caf\\xe9`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-class Names:
-    """Byte strings in one buffer: a million file names in 50 MB, where a list takes 100.
-
-    Args:
-        text: uint8, all names one after the other.
-        start, length: of each, int64 and uint32 `[n]`.
-    """
-
-    def __init__(self, text: np.ndarray, start: np.ndarray, length: np.ndarray) -> None:
-        self.text, self.start, self.length = text, start, length
-
-    @classmethod
-    def of(cls, names: Iterable[bytes]) -> Names:
-        """Pack names; an iterator is consumed one by one."""
-        text, lengths = bytearray(), []
-        for name in names:
-            text += name
-            lengths.append(len(name))
-        return cls.packed(np.frombuffer(bytes(text), "uint8"), np.array(lengths, "uint32"))
-
-    @classmethod
-    def packed(cls, text: np.ndarray, length: np.ndarray) -> Names:
-        """Names that follow each other without a gap."""
-        return cls(text, np.cumsum(length, dtype="int64") - length, length)
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    def __getitem__(self, position: int) -> bytes:
-        start = self.start[position]
-        return self.text[start : start + self.length[position]].tobytes()
-
-    def __iter__(self) -> Iterator[bytes]:
-        text = self.text.data
-        for at in range(0, len(self), AT_ONCE):
-            part = slice(at, at + AT_ONCE)
-            for start, length in zip(self.start[part].tolist(), self.length[part].tolist()):
-                yield bytes(text[start : start + length])
-
-    def hashes(self, salt: bytes = b"") -> np.ndarray:
-        """A number for each name that depends on it and the salt (64 bytes at most) alone.
-
-        Returns:
-            uint64 `[n]`, BLAKE2b's first 8 bytes; evenly distributed.
-        """
-        found = bytearray()
-        for name in self:
-            found += hashlib.blake2b(name, digest_size=8, key=salt).digest()
-        return np.frombuffer(bytes(found), ">u8").astype("uint64")
-
-    def take(self, index: np.ndarray) -> Names:
-        """The names at these positions; the buffer is shared."""
-        return Names(self.text, self.start[index], self.length[index])
-
-    @property
-    def nbytes(self) -> int:
-        """Memory, in bytes."""
-        return int(self.text.nbytes + self.start.nbytes + self.length.nbytes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,11 +13,14 @@ from PIL import Image
 
 from kerascnn import registry
 from kerascnn.data.arguments import common
-from kerascnn.data.dataset import ArraySplit, Dataset, Split, joined
+from kerascnn.data.dataset import Dataset
+from kerascnn.data.delivery import deliver
 from kerascnn.data.examples import Arrays, Contents, DataSource, Examples, Options
 from kerascnn.data.images import Shape, eight_bits
-from kerascnn.data.index import Names, shown
+from kerascnn.data.index import shown
+from kerascnn.data.names import Names
 from kerascnn.data.split_names import SPLITS
+from kerascnn.data.splits import ArraySplit, Split, joined
 from kerascnn.errors import ArgumentError, DataError, UnknownNameError
 from kerascnn.words import counted
 
@@ -85,7 +88,7 @@ def load(
     notes = list(contents.notes)
     splits: dict[str, Split] = {}
     for name, examples in wanted.items():
-        splits[name], changes = examples.deliver(shape, fast=name == "train" and split is None)
+        splits[name], changes = deliver(examples, shape, fast=name == "train" and split is None)
         notes += [change for change in changes if change not in notes]
     if split == ALL:
         splits = {"test": joined(list(splits.values()))}
@@ -114,6 +117,37 @@ def load(
         split_rule=rule,
         **{name: splits.get(name, empty) for name in SPLITS},
     )
+
+
+def load_for(
+    data: str | Dataset,
+    shape: Shape,
+    *,
+    seed: int,
+    skip_corrupt: bool,
+    echo: Callable[[str], None],
+    split: str | None = None,
+) -> Dataset:
+    """The data, loaded for a network that takes images of this shape; arguments as `load`'s.
+
+    Raises:
+        ArgumentError: a Dataset that delivers images of another shape.
+    """
+    if isinstance(data, str):
+        data = load(
+            data,
+            input_shape=shape,
+            seed=seed,
+            skip_corrupt=skip_corrupt,
+            split=split,
+            echo=echo,
+        )
+    if tuple(data.image_shape) != tuple(shape):
+        raise ArgumentError(
+            f"The network takes images of {shape}, the Dataset {data.name} delivers "
+            f"{data.image_shape}. Load it with input_shape={shape}."
+        )
+    return data
 
 
 def read_source(source: str, options: Options) -> Contents:

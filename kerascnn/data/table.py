@@ -24,7 +24,7 @@ import numpy as np
 
 from kerascnn.data.encoded import contents
 from kerascnn.data.examples import Contents, DataSource, Encoded, Files, Options
-from kerascnn.data.index import Names
+from kerascnn.data.names import Names
 from kerascnn.data.split_names import SPLIT_WORDS, SPLITS
 from kerascnn.errors import DataError
 from kerascnn.files import open_regular

@@ -38,7 +38,7 @@ from kerascnn.data import encoded
 from kerascnn.data.arguments import parsed
 from kerascnn.data.examples import Contents, DataSource, Encoded, Options
 from kerascnn.data.images import AS_THEY_ARE, Reading, Shape
-from kerascnn.data.index import Names
+from kerascnn.data.names import Names
 from kerascnn.data.split_names import SPLIT_WORDS, SPLITS
 from kerascnn.errors import DataError
 

@@ -11,12 +11,13 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 QUIET_SECONDS = 0.1  # without a call: the pipelines have read as far ahead as they may
 LONGEST_SECONDS = 10.0
@@ -29,6 +30,17 @@ _running, _last = 0, 0.0
 def threads() -> ThreadPoolExecutor:
     """The threads that read images, one for each core; made at the first use."""
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kerascnn-images")
+
+
+def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """What the function makes of each item, in their order.
+
+    Nothing, if the interpreter is ending: then nobody will see the batch that is being made.
+    """
+    try:
+        return threads().map(function, items)
+    except RuntimeError:
+        return iter(())
 
 
 def awaited(function: Callable[P, R]) -> Callable[P, R]:

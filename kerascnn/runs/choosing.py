@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kerascnn.data import SPLITS, Dataset, Split, load
-from kerascnn.data.dataset import joined
+from kerascnn.data import SPLITS, Dataset, Split, joined, load, load_for
 from kerascnn.errors import ArgumentError, DataError, UnknownNameError
 from kerascnn.runs import sides
-from kerascnn.runs.inference import canvas_shape, load_for
+from kerascnn.runs.inference import canvas_shape
 from kerascnn.runs.run import Run
 from kerascnn.runs.sides import Changes, Sides
 from kerascnn.words import counted
@@ -191,7 +190,7 @@ def _load(
     if isinstance(data, str) and split == "train":  # all of it, as nothing is going to be trained
         options: dict[str, Any] = {"seed": seed, "skip_corrupt": skip, "validation": 0, "test": 0}
         data = load(data, input_shape=shape, split=split, echo=say, **options)
-    return load_for(data, shape, seed, skip, say, split=split)
+    return load_for(data, shape, seed=seed, skip_corrupt=skip, echo=say, split=split)
 
 
 def _part(dataset: Dataset, split: str | None) -> tuple[str, Split]:
@@ -200,11 +199,11 @@ def _part(dataset: Dataset, split: str | None) -> tuple[str, Split]:
     Raises:
         DataError: there is no image in it.
     """
-    filled = [name for name in SPLITS if getattr(dataset, name).size]
+    filled = {name: part for name, part in dataset.splits.items() if part.size}
     if not filled or (split not in (None, ALL, *filled)):
         had = f", only in {' and '.join(filled)}" if filled else ""
         raise DataError(f"{dataset.name}: there is no image in {split or 'any split'}{had}.")
     if split == ALL:
-        return ALL, joined([getattr(dataset, name) for name in filled])
+        return ALL, joined(list(filled.values()))
     name = split or next(name for name in PREFERRED if name in filled)
-    return name, getattr(dataset, name)
+    return name, filled[name]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerascnn.data import Dataset
+from kerascnn.data import Dataset, readable_errors
 from kerascnn.errors import ArgumentError
 from kerascnn.heads import scores_of
 from kerascnn.recipes import trusted
@@ -22,7 +22,6 @@ from kerascnn.runs.inference import (
     outputs,
     preparation,
     preprocess_with,
-    readable_errors,
 )
 from kerascnn.runs.matching import class_names, match
 from kerascnn.runs.measures import Answers
@@ -127,7 +126,7 @@ def _answers(
         name: _on_arrays(make_loss(one, config["classes"], from_logits=from_logits))
         for name, one in (("loss", recipe), ("cross_entropy", Recipe()))
     }
-    with readable_errors():
+    with readable_errors(split):
         return measures.judged(batches, labels, judges)
 
 

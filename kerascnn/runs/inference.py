@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,10 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascnn.data import Dataset, Split, explain, load
+from kerascnn.data import ArraySplit, Split
 from kerascnn.data.augmentation import central
-from kerascnn.data.dataset import ArraySplit
-from kerascnn.errors import ArgumentError, DataError
+from kerascnn.errors import ArgumentError
 from kerascnn.preprocessing import float_of_pixels, preprocess
 from kerascnn.runs.config import preprocessing_from, recipe_from
 from kerascnn.runs.run import Run
@@ -96,39 +94,3 @@ def canvas_shape(config: Mapping[str, Any]) -> tuple[int, int, int]:
     """`(height, width, channels)` of the images that a run's training was given."""
     height, width, channels = config["data"].get("image_shape", config["input_shape"])
     return height, width, channels
-
-
-def load_for(
-    data: str | Dataset,
-    shape: tuple[int, int, int],
-    seed: int,
-    skip_corrupt: bool,
-    say: Callable[[str], None],
-    *,
-    split: str | None = None,
-) -> Dataset:
-    """The data, loaded for a network of this input shape; `split`: see `kerascnn.data.load`.
-
-    Raises:
-        ArgumentError: a Dataset that delivers images of another shape.
-    """
-    if isinstance(data, str):
-        options: dict[str, Any] = {"seed": seed, "skip_corrupt": skip_corrupt, "split": split}
-        data = load(data, input_shape=shape, echo=say, **options)
-    if tuple(data.image_shape) != tuple(shape):
-        raise ArgumentError(
-            f"The network takes images of {shape}, the Dataset {data.name} delivers "
-            f"{data.image_shape}. Load it with input_shape={shape}."
-        )
-    return data
-
-
-@contextlib.contextmanager
-def readable_errors() -> Iterator[None]:
-    """Turn a data pipeline's error from deep inside TensorFlow into the message behind it."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        if message := explain(error):
-            raise DataError(message) from None
-        raise

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascnn.data import SPLITS, Dataset, Split
-from kerascnn.data.index import Names
+from kerascnn.data.names import Names
 from kerascnn.errors import RunError
 from kerascnn.files import open_regular
 from kerascnn.writing import replacing
@@ -33,8 +33,8 @@ NAMELESS = 0  # of an image that is known by its position only, or has no file
 def write(run: Path, dataset: Dataset) -> None:
     """Keep which images are on which side."""
     parts = []
-    for number, name in enumerate(SPLITS):
-        rows = _rows(getattr(dataset, name))
+    for number, split in enumerate(dataset.splits.values()):
+        rows = _rows(split)
         rows["split"] = number
         parts.append(rows)
     # NumPy's own writing says "N requested and M written" where the disk is full; Python's says so.

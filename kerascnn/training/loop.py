@@ -16,14 +16,13 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.console import Console, sayer
-from kerascnn.data import Dataset
+from kerascnn.data import Dataset, readable_errors
 from kerascnn.distribution import replicas, signals
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import RunError, TrainingError
 from kerascnn.recipes.recipe import KEEP_BEST, Recipe
 from kerascnn.runs import checkpoints
 from kerascnn.runs.directory import alive
-from kerascnn.runs.inference import readable_errors
 from kerascnn.runs.position import Position, Totals
 from kerascnn.runs.results import write_history
 from kerascnn.runs.run import Run
@@ -121,7 +120,8 @@ class Training:
                 own.append(watching.profiler(self, self.profile))
         chain = keras.callbacks.CallbackList(own, model=self.scores)
         try:
-            with signals.requests() as self._request, readable_errors():
+            splits = self.dataset.splits.values()
+            with signals.requests() as self._request, readable_errors(*splits):
                 given = watching.Given(callbacks, self)
                 failed, metrics = self._to_the_end(chain, given)
             chain.on_train_end({k: v for k, v in metrics.items() if isinstance(v, float)})

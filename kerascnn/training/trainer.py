@@ -16,7 +16,7 @@ from kerascnn import catalogue
 from kerascnn.architecture import Architecture
 from kerascnn.card import Preprocessing
 from kerascnn.console import Console, sayer
-from kerascnn.data import SPLITS, Dataset
+from kerascnn.data import Dataset, load_for
 from kerascnn.data.augmentation import with_components
 from kerascnn.distribution import strategies
 from kerascnn.distribution.workers import Workers
@@ -36,7 +36,7 @@ from kerascnn.runs.config import (
     versions,
 )
 from kerascnn.runs.directory import prepare_directory, refuse_directory
-from kerascnn.runs.inference import canvas_shape, load_for
+from kerascnn.runs.inference import canvas_shape
 from kerascnn.runs.models import load_graph
 from kerascnn.runs.run import Run
 from kerascnn.training.assembly import fit
@@ -169,7 +169,7 @@ def train(
     canvas = recipe.augmentation.canvas_shape(subject.shape)
     if isinstance(data, Dataset) and data.image_shape == subject.shape:
         canvas = subject.shape  # crops are then cut from the images as they are
-    dataset = load_for(data, canvas, seed, skip_corrupt, sayer(console))
+    dataset = load_for(data, canvas, seed=seed, skip_corrupt=skip_corrupt, echo=sayer(console))
     recipe = dataclasses.replace(
         recipe, augmentation=with_components(recipe.augmentation, dataset.train)
     )
@@ -202,7 +202,7 @@ def train(
             "fingerprint": dataset.fingerprint,
             "split_rule": dataset.split_rule,
             "skip_corrupt": skip_corrupt,
-            "sizes": {k: getattr(dataset, k).size for k in SPLITS},
+            "sizes": {name: split.size for name, split in dataset.splits.items()},
         },
         "recipe": plain(recipe),
         "weights": start,
@@ -370,9 +370,9 @@ def _same_data(run: Run, data: Dataset | None, console: Console) -> Dataset:
     dataset = load_for(
         data or stored["source"],
         canvas_shape(config),
-        config["seed"],
-        stored["skip_corrupt"],
-        sayer(console),
+        seed=config["seed"],
+        skip_corrupt=stored["skip_corrupt"],
+        echo=sayer(console),
     )
     if dataset.fingerprint != stored["fingerprint"]:
         if dataset.split_rule and "split_rule" not in stored:

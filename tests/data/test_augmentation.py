@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerascnn.data import ArraySplit
 from kerascnn.data.augmentation import augment, central, with_components
-from kerascnn.data.dataset import ArraySplit
 from kerascnn.recipes.recipe import Augmentation
 
 EVERYTHING = Augmentation(shift=0.1, rotation=20, zoom=0.2, shear=0.2, flip=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerascnn.data.dataset import ArraySplit, ReadSplit
+from kerascnn.data import ArraySplit, ReadSplit
 from kerascnn.errors import ArgumentError
 
 SIZE = 103
@@ -142,7 +142,7 @@ def test_ending_the_process_while_images_are_read_ahead_is_silent():
     code = """
 import time
 import numpy as np
-from kerascnn.data.dataset import ReadSplit
+from kerascnn.data import ReadSplit
 
 def read(position):
     time.sleep(0.01)

@@ -199,11 +199,11 @@ def test_a_damaged_file_met_in_training_is_named(colours, monkeypatch):
     photos = load(f"folder:{colours}", validation=0, test=0)
     with pytest.raises(tf.errors.OpError) as raised:
         list(photos.train.batches(8, seed=1))
-    message = data.explain(raised.value)
+    message = photos.train.explain(raised.value)
     assert any(name in message for name in ("000.png", "007.png", "019.png", "020.png"))
     assert "can't be read as an image" in message
     assert "Traceback" not in message
-    assert data.explain(ValueError("something else")) is None
+    assert photos.train.explain(ValueError("something else")) is None
 
 
 def test_folders_that_can_not_be_used(tmp_path):

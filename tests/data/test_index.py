@@ -11,7 +11,8 @@ import pytest
 
 from kerascnn import data
 from kerascnn.data import index as indexing
-from kerascnn.data.index import Names, index, scan
+from kerascnn.data.index import index, scan
+from kerascnn.data.names import Names
 
 
 @pytest.fixture(autouse=True)

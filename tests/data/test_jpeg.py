@@ -12,7 +12,7 @@ from PIL import Image
 from kerascnn import data
 from kerascnn.data import images, jpeg
 from kerascnn.data.augmentation import augment, crops
-from kerascnn.data.dataset import Crops, ReadSplit
+from kerascnn.data.splits import Crops, ReadSplit
 from kerascnn.errors import DataError
 from kerascnn.recipes.recipe import Augmentation
 
@@ -198,7 +198,7 @@ def test_a_damaged_file_is_named(folder, tmp_path, monkeypatch):
         split = load(f"folder:{tmp_path}", input_shape=(64, 64, 3)).train
         with pytest.raises(tf.errors.OpError) as raised:
             list(split.batches(2))
-        assert f"{name}.jpg can't be read as an image" in data.explain(raised.value)
+        assert f"{name}.jpg can't be read as an image" in split.explain(raised.value)
         (tmp_path / "a" / f"{name}.jpg").unlink()
 
 
@@ -308,7 +308,7 @@ def test_what_tensorflow_alone_refuses_is_named(folder, monkeypatch):
     monkeypatch.setattr(jpeg, "plain", lambda given: given == odd)
     with pytest.raises(tf.errors.OpError) as raised:
         list(split.batches(2))
-    assert "a/0.jpg can't be read as an image by TensorFlow" in data.explain(raised.value)
+    assert "a/0.jpg can't be read as an image by TensorFlow" in split.explain(raised.value)
 
 
 def test_pillow_reads_the_same_from_memory(folder):

@@ -65,7 +65,7 @@ class TestMnist5k:
 
     def test_adapting_at_each_use_delivers_the_same(self, monkeypatch):
         kept = load("mnist5k", input_shape=(48, 40, 3)).validation
-        monkeypatch.setattr("kerascnn.data.examples.ADAPT_LIMIT", 0)
+        monkeypatch.setattr("kerascnn.data.delivery.ADAPT_LIMIT", 0)
         anew = load("mnist5k", input_shape=(48, 40, 3)).validation
         assert (type(kept).__name__, type(anew).__name__) == ("ArraySplit", "ReadSplit")
         for (one, _), (two, _) in zip(kept.batches(100, seed=1), anew.batches(100, seed=1)):

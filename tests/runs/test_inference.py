@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerascnn.data.dataset import ArraySplit
+from kerascnn.data import ArraySplit
 from kerascnn.runs.inference import FEW, outputs
 
 

@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kerascnn.data import load
-from kerascnn.data.dataset import ArraySplit
+from kerascnn.data import ArraySplit, load
 from kerascnn.errors import ArgumentError
 from kerascnn.recipes import papers
 from kerascnn.recipes import recipe as recipes

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kerascnn.data import SPLITS, load
-from kerascnn.data.dataset import ReadSplit, joined
+from kerascnn.data import SPLITS, ReadSplit, joined, load
 from kerascnn.errors import RunError
 from kerascnn.runs import sides
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import layers
 
 from kerascnn import blocks
-from kerascnn.data.dataset import ArraySplit
+from kerascnn.data import ArraySplit
 from kerascnn.distribution import replicas, strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import StrategyError

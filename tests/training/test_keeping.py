@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from kerascnn.data import load
-from kerascnn.data.dataset import ArraySplit
+from kerascnn.data import ArraySplit, load
 from kerascnn.errors import ArgumentError, DataError
 from kerascnn.recipes.recipe import Recipe, monitored
 from kerascnn.runs.run import Run

@@ -9,8 +9,7 @@ import tensorflow as tf
 from PIL import Image
 from rich.console import Console
 
-from kerascnn.data import load
-from kerascnn.data.dataset import ArraySplit
+from kerascnn.data import ArraySplit, load
 from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.training import trainer

@@ -218,7 +218,7 @@ def test_an_objective_without_its_data_is_an_error_before_the_first_trial(tmp_pa
 
 
 def load_nothing(data):
-    from kerascnn.data.dataset import ArraySplit
+    from kerascnn.data import ArraySplit
 
     return ArraySplit(np.zeros((0, *data.image_shape), "uint8"), np.zeros(0, "int32"))
 

@@ -26,8 +26,7 @@ import keras
 import tensorflow as tf
 
 from kerascnn.console import Console, sayer
-from kerascnn.data import Dataset
-from kerascnn.data.dataset import ArraySplit, joined
+from kerascnn.data import ArraySplit, Dataset, joined
 from kerascnn.distribution import strategies
 from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import Recipe
