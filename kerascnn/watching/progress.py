@@ -106,7 +106,7 @@ class Progress(keras.callbacks.Callback):
         """Start drawing."""
         if self.console.is_terminal and not self.console.quiet and self._page is None:
             self._live = Live(
-                get_renderable=self._draw,
+                get_renderable=lambda: self,
                 console=self.console,
                 refresh_per_second=REFRESH,
                 transient=True,
@@ -202,7 +202,7 @@ class Progress(keras.callbacks.Callback):
         hours, minutes = seconds // 3600, seconds // 60 % 60
         return f"{hours}:{minutes:02}:{seconds % 60:02} left"
 
-    def _draw(self) -> Group:
+    def __rich__(self) -> Group:
         """The bar of this epoch, and what is known so far; runs in the drawing thread."""
         bar = Table.grid(padding=(0, 1), expand=True)
         for ratio in (None, 1, None):

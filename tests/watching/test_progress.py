@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 import time
 
 import keras
@@ -66,7 +67,7 @@ def test_live_display_counts_steps_and_estimates_the_time_left(monkeypatch):
             progress.on_train_batch_end(step, {"loss": 0.25, "error": 0.125})
         if steps == 10:
             progress.on_epoch_end(epoch, {"loss": 0.5, "val_loss": 0.75, "val_error": 0.5})
-    terminal.print(progress._draw())
+    terminal.print(progress)
     bar, status = text(terminal).splitlines()[-2:]
     assert bar.startswith("epoch 2/2 ")
     assert bar.rstrip().endswith("0:00:03 left")
@@ -79,32 +80,41 @@ def test_live_display_counts_steps_and_estimates_the_time_left(monkeypatch):
         (lambda: progress.on_epoch_end(1), "writing logs"),
     ):
         event()
-        terminal.print(progress._draw())
+        terminal.print(progress)
         assert text(terminal).splitlines()[-2].rstrip().endswith(said)
 
 
-def test_resumed_run_goes_on_counting_and_steps_run_in_groups_count_all_their_images():
+def test_resumed_run_goes_on_counting_and_steps_run_in_groups_count_all_their_images(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
     plain = console(terminal=False)
-    progress = Progress(12, 8, 4, plain, first_epoch=9)
+    progress = Progress(12, 12, 4, plain, first_epoch=9)
     progress.on_epoch_begin(9)
-    for last in (3, 7):
+    for last in (3, 7, 11):
+        now += 1.0
         progress.on_train_batch_end(last, {"loss": 1.0})
-    assert progress._trained == 8 * 4
+    drawn = console(terminal=False)
+    drawn.print(progress)
+    assert " 16 images/s" in text(drawn)
     progress.on_epoch_end(9, {"loss": 1e-5, "images_per_second": 1234.5})
     assert text(plain).startswith("epoch 10/12  loss 1e-05   1,234 images/s  ")
 
 
 @pytest.mark.parametrize("epochs", [9, 99, 300, 2000])
 @pytest.mark.parametrize("loss", [0.1234, 1e-9, 123456.7])
-def test_no_epochs_line_is_longer_than_the_terminal_is_wide(epochs, loss):
+def test_no_epochs_line_is_longer_than_the_terminal_is_wide(epochs, loss, monkeypatch):
     """The most a training may have: 12,345,678 images/s, epochs of hours, errors of 100%."""
+    now = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
     for width in (80, 100, 120):
         plain = Console(file=io.StringIO(), width=width, color_system=None)
         progress = Progress(epochs, 10, 50, plain)
         for rate, seconds in ((6_789.0, 1.2), (12_345.0, 12.3), (12_345_678.0, 12_345.6)):
             logs = {"loss": loss, "error": 1.0, "val_loss": loss, "val_error": 0.1234}
-            progress._epoch = epochs - 1
-            line = progress._line({**logs, "images_per_second": rate}, seconds)
+            progress.on_epoch_begin(epochs - 1)
+            now += seconds
+            progress.on_epoch_end(epochs - 1, {**logs, "images_per_second": rate})
+            line = text(plain).splitlines()[-1]
             assert len(line) <= width
             assert line.startswith(f"epoch {epochs}/{epochs}  loss ")
             assert "12.34%" in line
@@ -127,13 +137,21 @@ def test_display_stops_when_training_fails():
 def test_training_thread_never_reads_a_value():
     """Reading one waits for the device; the drawing thread may, the training thread must not."""
 
+    read = []
+
     class Lazy:
         def __float__(self):
-            raise AssertionError("read in the training thread")
+            read.append(threading.current_thread())
+            return 0.25
 
-    progress = Progress(1, 2, 1, console(terminal=False))
+    progress = Progress(1, 2, 1, console(terminal=True))
+    progress.on_train_begin()
     progress.on_epoch_begin(0)
     progress.on_train_batch_end(0, {"loss": Lazy(), "accuracy": Lazy()})
+    while not read:  # the drawing thread wakes up a few times in a second
+        time.sleep(0.01)
+    assert threading.main_thread() not in read
+    progress.close()
 
 
 def test_error_comes_from_either_metric():

@@ -235,9 +235,11 @@ def test_npz_with_pickled_objects_is_refused(tmp_path):
 
 def test_dropout_seeds_are_no_weights(trained):
     """A model with dropout has a random state among its variables."""
-    model = network(dropout=0.5)
+    model, other = network(dropout=0.5), network()
     weights.load(model, trained)
-    weights.load(network(), model)
+    weights.load(other, model)
+    for a, b in zip(trained.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_bfloat16_files(trained, tmp_path):
@@ -289,22 +291,30 @@ def test_pth_files(trained, golden, torch_files, tmp_path):
 # --- rules ---------------------------------------------------------------------------------------
 
 
+def same(found, expected):
+    """Two dictionaries have the same arrays, in the same order."""
+    assert list(found) == list(expected)
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
 def test_older_densenet_names():
     """Checkpoints from before torchvision 0.2 have a dot where the name has none today."""
     block = "features.denseblock1.denselayer2"
+    gamma, mean, kernel = (RNG.standard_normal(shape) for shape in (3, 3, (2, 3, 1, 1)))
     new = {
-        f"{block}.norm1.weight": np.ones(3),
-        f"{block}.norm1.running_mean": np.ones(3),
-        f"{block}.conv2.weight": np.ones((2, 3, 1, 1)),
+        f"{block}.norm1.weight": gamma,
+        f"{block}.norm1.running_mean": mean,
+        f"{block}.conv2.weight": kernel,
     }
     old = {name.replace("norm1", "norm.1").replace("conv2", "conv.2"): v for name, v in new.items()}
-    names = [
-        "conv2_block2_0_bn/gamma",
-        "conv2_block2_0_bn/moving_mean",
-        "conv2_block2_2_conv/kernel",
-    ]
-    assert list(convert(open_checkpoint(new)).tensors) == names
-    assert list(convert(open_checkpoint(old)).tensors) == names
+    expected = {
+        "conv2_block2_0_bn/gamma": gamma,
+        "conv2_block2_0_bn/moving_mean": mean,
+        "conv2_block2_2_conv/kernel": kernel.transpose(2, 3, 1, 0),
+    }
+    same(convert(open_checkpoint(new)).tensors, expected)
+    same(convert(open_checkpoint(old)).tensors, expected)
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "model._orig_mod."])
@@ -314,6 +324,7 @@ def test_wrapped_torch_models(prefix, golden):
     expected = convert(open_checkpoint(state))
     found = convert(open_checkpoint({prefix + name: array for name, array in state.items()}))
     assert dict(found.theirs) == dict(expected.theirs)
+    same(found.tensors, expected.tensors)
 
 
 @pytest.mark.parametrize("normalization", [False, True])
@@ -339,8 +350,7 @@ def test_timms_vgg(normalization):
     expected = convert(open_checkpoint(state)).tensors
     for mapping in (theirs, state):
         ours = convert(open_checkpoint(dict(sorted(mapping.items())))).tensors  # safetensors sorts
-        assert set(ours) == set(expected)
-        assert all(np.array_equal(ours[key], expected[key]) for key in ours)
+        same(dict(sorted(ours.items())), dict(sorted(expected.items())))
 
 
 @pytest.mark.parametrize("name", ["googlenet", "densenet121", "resnet50"])
@@ -348,7 +358,7 @@ def test_the_order_in_a_file_does_not_matter(name, golden):
     state = golden(name).state
     mixed = {key: state[key] for key in sorted(state, reverse=True)}
     ours, expected = convert(open_checkpoint(mixed)), convert(open_checkpoint(state))
-    assert all(np.array_equal(ours.tensors[k], expected.tensors[k]) for k in expected.tensors)
+    same(dict(sorted(ours.tensors.items())), dict(sorted(expected.tensors.items())))
 
 
 @pytest.mark.parametrize(
@@ -373,8 +383,8 @@ def test_numbered_names_of_other_depths(name, first, depths, width):
 
 def test_old_keras_names():
     """keras.applications' files are older than its code: slashes, fc1000."""
-    tensors = {"conv1_conv/0": np.zeros((1, 1, 3, 2)), "conv1_bn/0": np.zeros(2)}
-    tensors |= {f"conv1_bn/{k}": np.zeros(2) for k in range(4)}
-    tensors |= {"fc1000/0": np.zeros((2, 4)), "fc1000/1": np.zeros(4)}
-    names = {*(f"conv1_bn/{k}" for k in range(4)), "conv1_conv/0", "logits/0", "logits/1"}
-    assert set(convert(open_checkpoint(tensors)).tensors) == names
+    shapes = {"conv1_conv/0": (1, 1, 3, 2), **{f"conv1_bn/{k}": (2,) for k in range(4)}}
+    shapes |= {"fc1000/0": (2, 4), "fc1000/1": (4,)}
+    theirs = {name: RNG.standard_normal(shape) for name, shape in shapes.items()}
+    expected = {name.replace("fc1000", "logits"): array for name, array in theirs.items()}
+    same(convert(open_checkpoint(theirs)).tensors, expected)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 from kerascnn_tuning.commands import app
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem
@@ -29,7 +30,6 @@ def test_the_slurm_script_is_bash_with_real_options():
 
 
 def test_the_kubernetes_file_is_yaml_with_real_options():
-    yaml = pytest.importorskip("yaml")
     documents = list(yaml.safe_load_all((HERE / "deploy" / "kubernetes.yaml").read_text()))
     jobs = [d for d in documents if d["kind"] == "Job"]
     assert len(jobs) == 2

@@ -155,6 +155,8 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path, data):
         search(Plan(**SETTINGS), directory=tmp_path, dataset=data, console=QUIET)
     with pytest.raises(StudyError, match="no study"):
         Study.open(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
 
 
 def test_a_trial_whose_loss_is_nan_fails_with_its_reason_and_the_others_go_on(tmp_path, data):
