@@ -18,8 +18,12 @@ ROOT = Path(__file__).parent.parent
 # The README, and where its reader stands.
 READMES = {
     "README.md": "",
-    "tuning/README.md": "",
+    "kerascnn/data/README.md": "",
+    "kerascnn/training/README.md": "",
+    "kerascnn/weights/README.md": "",
+    "plugins/README.md": "",
     "plugins/template/README.md": "plugins/template",
+    "tuning/README.md": "",
 }
 # What has to be there afterwards, by a word of the line.
 BRINGS = {
