@@ -17,7 +17,7 @@ from kerascnn.words import printable
 if TYPE_CHECKING:
     from kerascnn.console import Console
     from kerascnn.data.checking import Example, Report
-    from kerascnn.data.images import Shape
+    from kerascnn.data.fitting import Shape
     from kerascnn.recipes.recipe import Recipe
 
 SHOWN = 10  # lines of a kind
@@ -238,9 +238,9 @@ def preview(
 
     import numpy as np
 
-    from kerascnn.data import images as pixels
     from kerascnn.data import load
     from kerascnn.data.augmentation import augment, with_components
+    from kerascnn.data.fitting import fit
     from kerascnn.watching import pictures
 
     console = Console(stderr=json)
@@ -267,7 +267,7 @@ def preview(
         for epoch in range(CHANGED)
     ]
     changed = [np.clip(np.rint(batch), 0, 255).astype("uint8") for batch in changed]
-    figure = pictures.augmented(pixels.fit(originals, shape)[0], changed, labels)
+    figure = pictures.augmented(fit(originals, shape)[0], changed, labels)
     save.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(save, facecolor=pictures.PAPER)
     settings = dataclasses.asdict(augmentation)

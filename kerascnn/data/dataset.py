@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kerascnn.data.images import Shape
+from kerascnn.data.fitting import Shape
 from kerascnn.data.split_names import SPLITS
 from kerascnn.data.splits import Split
 

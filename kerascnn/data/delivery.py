@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kerascnn.data import images as pixels
 from kerascnn.data.examples import Arrays, Examples
-from kerascnn.data.images import Shape
+from kerascnn.data.fitting import Shape, fit
 from kerascnn.data.jpeg_split import JpegSplit
 from kerascnn.data.splits import ArraySplit, EncodedSplit, ReadSplit, Split
 from kerascnn.data.threads import threads
@@ -38,7 +37,7 @@ def _of_arrays(arrays: Arrays, shape: Shape) -> tuple[Split, tuple[str, ...]]:
     images, labels = arrays.images, arrays.labels
     if arrays.shape == shape:
         return ArraySplit(images, labels, names=arrays.names), ()
-    first, changes = pixels.fit(images[:1], shape)
+    first, changes = fit(images[:1], shape)
     size = "×".join(map(str, arrays.shape))
     notes = tuple(f"{size} images are {change}." for change in changes)
 
@@ -46,7 +45,7 @@ def _of_arrays(arrays: Arrays, shape: Shape) -> tuple[Split, tuple[str, ...]]:
         return images[position]
 
     def fitted(position: int) -> np.ndarray:
-        return pixels.fit(images[position : position + 1], shape)[0][0]
+        return fit(images[position : position + 1], shape)[0][0]
 
     if len(labels) * first.nbytes > ADAPT_LIMIT:
         return ReadSplit(fitted, labels, shape, original, arrays.names), notes
@@ -54,7 +53,7 @@ def _of_arrays(arrays: Arrays, shape: Shape) -> tuple[Split, tuple[str, ...]]:
 
     def fill(start: int) -> None:
         part = slice(start, start + AT_ONCE)
-        adapted[part] = pixels.fit(images[part], shape)[0]
+        adapted[part] = fit(images[part], shape)[0]
 
     list(threads().map(fill, range(0, len(adapted), AT_ONCE)))
     return ArraySplit(adapted, labels, original, arrays.names), notes

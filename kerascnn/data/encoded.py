@@ -9,7 +9,7 @@ import numpy as np
 
 from kerascnn.data import images
 from kerascnn.data.examples import Contents, Encoded, Options
-from kerascnn.data.images import Shape
+from kerascnn.data.fitting import PAD_LIMIT, Shape
 from kerascnn.data.threads import threads
 from kerascnn.errors import DataError
 from kerascnn.words import counted
@@ -184,7 +184,7 @@ def _rule(shape: Shape) -> str:
     height, width, channels = shape
     return (
         f"Images that are not {height}×{width} are padded with zeros if they are at most "
-        f"{images.PAD_LIMIT} pixels smaller, else scaled and cropped to the middle; all are "
+        f"{PAD_LIMIT} pixels smaller, else scaled and cropped to the middle; all are "
         f"delivered with {channels} {'channel' if channels == 1 else 'channels'}."
     )
 

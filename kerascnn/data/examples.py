@@ -19,9 +19,9 @@ from typing import Any, Self
 import numpy as np
 
 from kerascnn.data import images as pixels
-from kerascnn.data.images import Shape
-from kerascnn.data.index import shown
+from kerascnn.data.fitting import Shape
 from kerascnn.data.names import Names, digests
+from kerascnn.words import printable
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +35,15 @@ class Arrays:
 
     images: np.ndarray
     labels: np.ndarray
+
+    @classmethod
+    def of(cls, images: np.ndarray, labels: np.ndarray) -> Arrays:
+        """With an axis for channels, and labels `[n]`; the rest is left to the checks of `load`."""
+        if images.ndim == 3:
+            images = images[..., None]
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        return cls(images, labels)
 
     @property
     def shape(self) -> Shape:
@@ -126,11 +135,11 @@ class Files(Encoded):
 
     def name(self, position: int) -> str:
         """The file, below the root."""
-        return shown(self.paths[position])
+        return printable(os.fsdecode(self.paths[position]))
 
     def place(self, position: int) -> str:
         """The file."""
-        return os.path.join(shown(self.root), self.name(position))
+        return os.path.join(printable(self.root), self.name(position))
 
     def content(self, position: int) -> bytes:
         """What the file holds; see `Encoded`."""

@@ -22,11 +22,11 @@ from kerascnn.data import images, splitting, table
 from kerascnn.data.arguments import parsed
 from kerascnn.data.encoded import contents, listing
 from kerascnn.data.examples import Contents, DataSource, Files, Options
-from kerascnn.data.index import Index, index, passed_over, shown
+from kerascnn.data.index import Index, index, passed_over
 from kerascnn.data.split_names import SPLITS
 from kerascnn.data.splitting import Parts
 from kerascnn.errors import DataError
-from kerascnn.words import counted, listed
+from kerascnn.words import counted, listed, printable
 
 NO_IMAGE, LOOSE = "no image", "beside the class folders"
 
@@ -43,7 +43,7 @@ def _folder(argument: str, options: Options) -> Contents:
     if given:
         parts = splitting.told(root, given)
         first = {folder.split(os.sep)[0] for folders in parts.values() for folder in folders}
-        rest = [shown(name) for name in _folders(root) if not first & {name, ""}]
+        rest = [printable(name) for name in _folders(root) if not first & {name, ""}]
         if rest:
             what = counted(len(rest), "folder", "folders")
             notes = (listing(f"Left out {what} (no option names it)", rest),)
@@ -52,9 +52,9 @@ def _folder(argument: str, options: Options) -> Contents:
     class_names = _classes(root, parts)
     splits, strays = _find(root, parts, class_names, options)
     loose = [place for folders in parts.values() for f in folders for place in _loose(root, f)]
-    names = list(map(shown, class_names))
+    names = list(map(_class_name, class_names))
     for odd in (name for name, text in zip(class_names, names) if name != text):
-        notes += (f"The folder of the class {shown(odd)} has a name that is no UTF-8.",)
+        notes += (f"The folder of the class {printable(odd)} has a name that is no UTF-8.",)
     return contents(root, names, splits, options, {NO_IMAGE: strays, LOOSE: loose}, notes)
 
 
@@ -64,7 +64,7 @@ def _folders(path: str) -> list[str]:
         names = sorted(e.name for e in entries if e.is_dir() and not passed_over(e.name))
     if not names:
         raise DataError(
-            f"{shown(path)} must hold one sub-folder of images for each class; it has none."
+            f"{printable(path)} must hold one sub-folder of images for each class; it has none."
         )
     return names
 
@@ -74,7 +74,7 @@ def _loose(root: str, folder: str) -> Iterator[str]:
     with os.scandir(os.path.join(root, folder)) as entries:
         for name in sorted(entry.name for entry in entries if not entry.is_dir()):
             if images.is_image(name) and not passed_over(name):
-                yield shown(os.path.join(folder, name))
+                yield printable(os.path.join(folder, name))
 
 
 def _classes(root: str, parts: Parts) -> list[str]:
@@ -88,9 +88,16 @@ def _classes(root: str, parts: Parts) -> list[str]:
         for split, folders in parts.items()
     }
     names = found.get("train") or sorted({name for part in found.values() for name in part})
-    if len(set(map(shown, names))) < len(names):
-        raise DataError(f"{shown(root)}: two class folders differ only in bytes that are no UTF-8.")
+    if len(set(map(_class_name, names))) < len(names):
+        raise DataError(
+            f"{printable(root)}: two class folders differ only in bytes that are no UTF-8."
+        )
     return names
+
+
+def _class_name(folder: str) -> str:
+    """A folder's name as text: bytes that are no UTF-8 as escapes, `caf\\xe9`."""
+    return os.fsencode(folder).decode("utf-8", "backslashreplace")
 
 
 def _find(
@@ -105,10 +112,11 @@ def _find(
     for folder in (folder for folders in parts.values() for folder in folders):
         unknown = set(_folders(os.path.join(root, folder))) - set(class_names)
         if unknown:
+            name = min(unknown)
             raise DataError(
-                f"{shown(os.path.join(root, folder, min(unknown)))}: the training images have no "
-                f"class {shown(min(unknown))!r}, only {listed(map(shown, class_names))}. Rename "
-                "the folder, or move it away."
+                f"{printable(os.path.join(root, folder, name))}: the training images have no class "
+                f"{printable(name)!r}, only {listed(map(printable, class_names))}. Rename the "
+                "folder, or move it away."
             )
     places = [
         (split, os.path.join(folder, name))
@@ -125,15 +133,15 @@ def _find(
         per_class = found.counts[chosen].reshape(len(folders), len(class_names))
         if split == "train" and not per_class.any(axis=0).all() and not options.unread:
             empty = class_names[int(per_class.any(axis=0).argmin())]
+            place = printable(os.path.join(root, folders[0], empty))
             raise DataError(
-                f"The class folder {shown(os.path.join(root, folders[0], empty))} has no image. "
-                "Add some, or remove the folder."
+                f"The class folder {place} has no image. Add some, or remove the folder."
             )
         labels = np.tile(np.arange(len(class_names), dtype="int32"), len(folders))
         labels = np.repeat(labels, per_class.ravel())
         part = np.arange(first[chosen[0]], first[chosen[-1] + 1])
         splits[split] = Files(root, found.names.take(part), found.sizes[part], labels, (0, 0, 0))
-    return splits, [shown(name) for name in found.strays]
+    return splits, [printable(os.fsdecode(name)) for name in found.strays]
 
 
 def _refuse_splits_of_classes(root: str, found: Index, places: Sequence[str]) -> None:
@@ -150,12 +158,12 @@ def _refuse_splits_of_classes(root: str, found: Index, places: Sequence[str]) ->
             continue
         inside.setdefault(above, set()).add(said[0])
         if len(inside[above]) > 1:
-            here = shown(os.path.join(root, above))
-            name = shown(os.path.basename(above)) if above in places else "CLASS"
+            here = printable(os.path.join(root, above))
+            name = printable(os.path.basename(above)) if above in places else "CLASS"
             meant = f"Did you mean folder:{here}? " if len(places) == 1 else ""
             raise DataError(
                 f"{here} has folders for several splits in it. {meant}Expected "
-                f"{shown(root)}/train/{name} and so on, or a table of the files: see csv:FILE."
+                f"{printable(root)}/train/{name} and so on, or a table of the files: see csv:FILE."
             )
 
 

@@ -40,11 +40,6 @@ def passed_over(name: str) -> bool:
     return name.startswith((".", "$")) or name in LEFT_BEHIND
 
 
-def shown(path: str | bytes) -> str:
-    """A path as text that can be printed: bytes that are no UTF-8 as escapes, `caf\\xe9`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 @dataclass(frozen=True, eq=False)
 class Index:
     """The image files below some folders of a root.

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from PIL import ExifTags, Image
 
-from kerascnn.data.images import TURNED, Shape
+from kerascnn.data.fitting import Shape
+from kerascnn.data.images import TURNED
 
 RATIOS = (1, 2, 4, 8)  # by which libjpeg shrinks while decoding
 MARGIN = 0.75  # the largest share of the decoded size that is wanted

@@ -11,7 +11,8 @@ import numpy as np
 
 from kerascnn.data import jpeg
 from kerascnn.data.examples import Encoded
-from kerascnn.data.images import Shape, decode
+from kerascnn.data.fitting import Shape
+from kerascnn.data.images import decode
 from kerascnn.data.splits import Crops, EncodedSplit
 from kerascnn.data.threads import awaited, in_parallel
 from kerascnn.errors import DataError

@@ -16,17 +16,15 @@ from kerascnn.data.arguments import common
 from kerascnn.data.dataset import Dataset
 from kerascnn.data.delivery import deliver
 from kerascnn.data.examples import Arrays, Contents, DataSource, Examples, Options
-from kerascnn.data.images import Shape, eight_bits
-from kerascnn.data.index import shown
-from kerascnn.data.names import Names
+from kerascnn.data.fitting import Shape, eight_bits
+from kerascnn.data.shares import with_shares
 from kerascnn.data.split_names import SPLITS
 from kerascnn.data.splits import ArraySplit, Split, joined
 from kerascnn.errors import ArgumentError, DataError, UnknownNameError
-from kerascnn.words import counted
+from kerascnn.words import counted, printable
 
 ALL, OWN = "all", "own"
 ENDINGS = {"csv": "csv", "tfrecord": "tfrecord", "tfrecords": "tfrecord"}  # file → source
-SPLIT_RULE = "hash of the name"  # changes whenever `sides` decides otherwise
 
 
 def load(
@@ -44,7 +42,8 @@ def load(
 
     Where the source comes without a validation or test set, a share of its training images is
     taken. On which side an image falls is decided by a hash of its name and the seed alone, so that
-    adding or removing images moves no other; see `sides` for what that means for small classes.
+    adding or removing images moves no other; what that means for small classes says
+    `kerascnn.data.shares.sides`.
 
     To evaluate, `split="all"` gives every image of the source, whatever split it belongs to, and
     `split="test"` the test images alone; both also of a source without training images, which is
@@ -55,7 +54,7 @@ def load(
             fashion_mnist, cifar10, cifar100, npz:PATH, folder:PATH, csv:FILE, tfrecord:GLOB,
             tfds:NAME, or another package's.
         input_shape: `(height, width, channels)` to deliver; images of another size are padded,
-            resized or converted, see `kerascnn.data.images.fit`. Default: as they are.
+            resized or converted, see `kerascnn.data.fitting.fit`. Default: as they are.
         seed: of the split, where the source comes without one.
         validation: share of the training images to take for validation where the source has no
             validation set.
@@ -82,7 +81,7 @@ def load(
     if split == OWN:
         split = next((n for n in reversed(SPLITS) if _has(contents, n)), ALL)
     elif split != ALL:
-        contents, rule = _split(contents, seed, validation, test)
+        contents, rule = with_shares(contents, seed, validation, test)
     wanted = _chosen(source, contents, split)
     shape = input_shape or next(iter(wanted.values())).shape
     notes = list(contents.notes)
@@ -156,10 +155,13 @@ def read_source(source: str, options: Options) -> Contents:
     Raises:
         DataError, UnknownNameError, DuplicateNameError, BrokenPluginError: see `load`.
     """
-    if shown(source) != source:
+    try:
+        source.encode()
+    except UnicodeEncodeError:
         raise DataError(
-            f"The path of {shown(source)} is no UTF-8: rename the folder or file, or make a link."
-        )
+            f"The path of {printable(source)} is no UTF-8: rename the folder or file, or make a "
+            "link."
+        ) from None
     found, argument = _find(source)
     argument, reading = common(argument)
     if Image.MAX_IMAGE_PIXELS and reading.pixels > 2 * Image.MAX_IMAGE_PIXELS:
@@ -299,50 +301,6 @@ def _lacking(labels: Mapping[str, np.ndarray], class_names: tuple[str, ...]) -> 
             classes = counted(len(missing), "class", "classes")
             notes.append(f"No {what} image of {classes}: {some}{more}.")
     return notes
-
-
-def _split(contents: Contents, seed: int, validation: float, test: float) -> tuple[Contents, str]:
-    """Take the validation and test sets that the source doesn't have from its training set.
-
-    Returns:
-        The contents, and the rule by which that was done; "": nothing was taken.
-    """
-    shares = {
-        name: share
-        for name, share in (("validation", validation), ("test", test))
-        if name not in contents.splits
-    }
-    if not shares or "train" not in contents.splits:
-        return contents, ""
-    everything = contents.splits["train"]
-    seed = seed if contents.split_seed is None else contents.split_seed
-    rest, *parts = sides(everything.names(), tuple(shares.values()), seed=seed)
-    taken = {name: everything.take(part) for name, part in zip(shares, parts)}
-    counts = " and ".join(f"{len(part)} for {name}" for name, part in zip(shares, parts))
-    note = f"{counts} are taken from {len(everything.labels)} training images, by their names."
-    rule = ", ".join((SPLIT_RULE, f"seed {seed}", *(f"{n} {s:g}" for n, s in shares.items())))
-    contents = replace(
-        contents,
-        splits={**contents.splits, "train": everything.take(rest), **taken},
-        notes=(*contents.notes, note) if any(shares.values()) else contents.notes,
-    )
-    return contents, rule if any(shares.values()) else ""
-
-
-def sides(names: Names, shares: tuple[float, ...], *, seed: int) -> list[np.ndarray]:
-    """Positions of what remains and of each share, in natural order.
-
-    A hash of seed and name is a number in [0, 1): below the first share the image belongs to it,
-    below the sum of the first two to the second, and so on. Nothing else matters, so adding,
-    removing or mislabelling an image moves no other. The price: of a class with n images a share s
-    has s·n on average, with a standard deviation of √(s·(1-s)·n). A class of 100 gives 10 ± 3 to a
-    tenth; a class of 5 more often none than one, which `load` notes; then give a larger share, or
-    a split of your own. To count out exactly s·n for each class would make them depend on
-    each other.
-    """
-    at = names.hashes(str(seed).encode()) / 2.0**64
-    part = np.searchsorted(np.cumsum(shares), at, side="right")
-    return [np.flatnonzero(part == which) for which in (len(shares), *range(len(shares)))]
 
 
 def _fingerprint(contents: Contents, shape: Shape) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from kerascnn.data import images as pixels
 from kerascnn.data import order
 from kerascnn.data.examples import Encoded, Files
-from kerascnn.data.images import Shape
+from kerascnn.data.fitting import Shape
 from kerascnn.data.names import Names, digests
 from kerascnn.data.threads import awaited, in_parallel
 from kerascnn.errors import ArgumentError, DataError

@@ -37,7 +37,8 @@ from kerascnn import cache
 from kerascnn.data import encoded
 from kerascnn.data.arguments import parsed
 from kerascnn.data.examples import Contents, DataSource, Encoded, Options
-from kerascnn.data.images import AS_THEY_ARE, Reading, Shape
+from kerascnn.data.fitting import Shape
+from kerascnn.data.images import AS_THEY_ARE, Reading
 from kerascnn.data.names import Names
 from kerascnn.data.split_names import SPLIT_WORDS, SPLITS
 from kerascnn.errors import DataError

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from kerascnn.data import images
 from kerascnn.data.arguments import common
-from kerascnn.data.images import Reading, Shape
+from kerascnn.data.fitting import Shape
+from kerascnn.data.images import Reading
 from kerascnn.data.threads import threads
 from kerascnn.errors import DataError
 from kerascnn.runs.files import Found

@@ -2,7 +2,7 @@
 
 Each is one sentence of a paper, which stands beside its function. The probabilities of all views at
 all scales are averaged. What a paper crops from all of a rectangular image, or slides over it, is
-cropped from all of it here: `kerascnn.data.images.uncut`.
+cropped from all of it here: `kerascnn.data.fitting.uncut`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.data import Split
-from kerascnn.data.images import fit, uncut
+from kerascnn.data.fitting import fit, uncut
 from kerascnn.data.threads import threads
 from kerascnn.errors import ArgumentError
 from kerascnn.features import convolutionalize
