@@ -8,20 +8,16 @@ is done here, once.
 
 from __future__ import annotations
 
-import functools
 import html
 import inspect
-import operator
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from kerascnn import registry, tables
 from kerascnn.card import Card, Source
-from kerascnn.errors import ArgumentError
+from kerascnn.network import Network, check_name, keywords, shape_of
 from kerascnn.space import Space
-from kerascnn.words import did_you_mean
 
 if TYPE_CHECKING:
     import os
@@ -42,7 +38,6 @@ _CALL = (
     ("classifier_activation", "softmax"),
     ("name", None),
 )
-_POOLING = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,9 +74,11 @@ class Architecture:
     weights: tuple[Source, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_name(self.name, "an architecture's name")
+        check_name(self.name, "an architecture's name")
         declared = {param.name for param in self.space}
-        written = set(self._build_keywords) | set(self._head_keywords)
+        written = set(self._keywords(self.build))
+        if self.head is not None:
+            written |= set(self._keywords(self.head)) - {"classes"}
         if declared != written:
             raise ValueError(
                 f"{self.name}: the space must declare exactly the keyword-only arguments of build "
@@ -91,15 +88,11 @@ class Architecture:
         object.__setattr__(self, "space", self.space.with_defaults(self.config, owner=self.name))
         object.__setattr__(self, "__doc__", self._doc())
 
-    @functools.cached_property
-    def _build_keywords(self) -> tuple[str, ...]:
-        return _keywords(self.build, self.name)
-
-    @functools.cached_property
-    def _head_keywords(self) -> tuple[str, ...]:
-        if self.head is None:
-            return ()
-        return tuple(k for k in _keywords(self.head, self.name) if k != "classes")
+    def _keywords(self, function: Callable[..., Any]) -> tuple[str, ...]:
+        try:
+            return keywords(function)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -226,134 +219,80 @@ class Architecture:
             InputSizeError: the input is too small; the message names the smallest legal size.
             WeightsError: there are no such weights, or they don't fit.
         """
-        import keras
-
-        from kerascnn.cost import check_input
-        from kerascnn.heads import activated
-        from kerascnn.keras_internals import allow_deep_graphs
-        from kerascnn.windows import FORMAT
-
-        self._check_known(arguments)
-        values = self.space.validate(arguments, owner=self.name)
-        self._check_call(include_top, pooling, name)
-        _check_activation(classifier_activation, f"{self.name}: classifier_activation")
-        classes = self._check_classes(classes)
-        if weights is not None:
-            from kerascnn.weights.pretrained import require
-
-            require(self, weights, values)
-        inputs, sources = self._inputs(include_top, input_tensor, input_shape)
-        check_input(self, values, inputs.shape[1:], classes if include_top else None)
-        outputs = self.trunk(inputs, values)
-        if include_top:
-            logits = self.classifier(outputs, classes, values)
-            outputs = activated(logits, classifier_activation)
-        elif pooling:
-            pool = getattr(keras.layers, _POOLING[pooling])
-            outputs = pool(**FORMAT, name=f"{pooling}_pool")(outputs)
-        allow_deep_graphs()
-        model = keras.Model(sources, outputs, name=name or self.name)
-        if weights is not None:
-            from kerascnn.weights.pretrained import load_into
-
-            load_into(model, self, weights, values, include_top=include_top, inputs=input_tensor)
-        return model
-
-    def _check_known(self, arguments: Mapping[str, Any]) -> None:
-        own, common = [param.name for param in self.space], [name for name, _ in _CALL]
-        for name in self.space.renamed(arguments):
-            if name not in own:
-                raise ArgumentError(
-                    f"{self.name} has no argument {name!r}.{did_you_mean(name, own + common)} "
-                    f"Its own arguments: {', '.join(own) or 'none'}. "
-                    f"Those of every architecture: {', '.join(common)}."
-                )
-
-    def _check_call(self, include_top: bool, pooling: str | None, name: str | None) -> None:
-        if name is not None:
-            _check_name(name, f"{self.name}: name")
-        if pooling not in (None, *_POOLING):
-            raise ArgumentError(
-                f'{self.name}: pooling must be None, "avg" or "max". Received: {pooling!r}.'
-            )
-        if pooling and include_top:
-            raise ArgumentError(
-                f"{self.name}: pooling has an effect with include_top=False only. "
-                f"Received: pooling={pooling!r}, include_top=True."
-            )
-
-    def _check_classes(self, classes: int | None) -> int:
-        if classes is None:
-            return self.card.classes
-        if (number := _positive(classes)) is None:
-            raise ArgumentError(
-                f"{self.name}: classes must be a positive integer. Received: {classes!r}."
-            )
-        return number
-
-    def _inputs(
-        self, include_top: bool, input_tensor: Any, input_shape: tuple | None
-    ) -> tuple[Any, Any]:
-        """The tensor to build upon, and the model's inputs."""
-        import keras
-
-        from kerascnn.keras_internals import sources
-
+        self.space.require_known(
+            self.space.renamed(arguments), owner=self.name, common=[name for name, _ in _CALL]
+        )
         if input_tensor is not None:
-            if not keras.backend.is_keras_tensor(input_tensor):
-                raise ArgumentError(
-                    f"{self.name}: input_tensor must be a Keras tensor, such as keras.Input gives. "
-                    f"Received: {type(input_tensor).__name__}."
-                )
-            if input_shape is not None and tuple(input_shape) != tuple(input_tensor.shape[1:]):
-                raise ArgumentError(
-                    f"{self.name}: input_shape {tuple(input_shape)} contradicts input_tensor, "
-                    f"whose shape is {tuple(input_tensor.shape[1:])}. Pass one of them."
-                )
-            self._check_shape(tuple(input_tensor.shape[1:]))
-            found = sources(input_tensor)
-            return input_tensor, found[0] if len(found) == 1 else found
+            input_shape = shape_of(input_tensor, input_shape, self.name)
+        network = self.network(
+            arguments, input_shape=input_shape, classes=classes, include_top=include_top
+        )
+        return network.model(
+            weights=weights,
+            input_tensor=input_tensor,
+            pooling=pooling,
+            classifier_activation=classifier_activation,
+            name=name,
+        )
+
+    def network(
+        self,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        input_shape: tuple[int | None, int | None, int] | None = None,
+        classes: int | None = None,
+        include_top: bool = True,
+    ) -> Network:
+        """The network that is asked for, its arguments, input shape and classes checked; not built.
+
+        Args:
+            arguments: the family's own; those that are missing have their defaults.
+            input_shape: `(height, width, channels)`; height and width may be None. Default: the
+                card's, or `(None, None, channels)` without the classifier.
+            classes: default: the card's.
+            include_top: whether it has its classifier.
+
+        Raises:
+            ArgumentError: one of these is unknown or illegal.
+        """
+        values = self.space.validate(arguments or {}, owner=self.name)
         if input_shape is None:
             native = self.card.input_shape
             input_shape = native if include_top else (None, None, native[2])
-        inputs = keras.Input(self._check_shape(input_shape), name="input")
-        return inputs, inputs
-
-    def _check_shape(self, shape: Any, *, known: bool = False) -> tuple[Any, ...]:
-        """The shape as integers; height and width may be None unless they must be `known`."""
-        try:
-            height, width, channels = shape
-        except (TypeError, ValueError):
-            height = width = channels = 0
-        found = (_positive(height), _positive(width), _positive(channels))
-        open_ = None in found[:2] and known
-        if open_ or found[2] is None or (height, width) != found[:2]:
-            raise ArgumentError(
-                f"{self.name}: input_shape must be (height, width, channels), positive integers"
-                f"{'' if known else '; height and width may be None'}. Received: {shape!r}."
-            )
-        return found
-
-    def trunk(self, inputs: Any, values: Mapping[str, Any]) -> Any:
-        """The feature map on `inputs`, with complete arguments as `space.validate` returns them."""
-        from kerascnn.blocks import channels_last
-
-        with channels_last():
-            return self.build(inputs, **{k: values[k] for k in self._build_keywords})
-
-    def classifier(self, features: Any, classes: int, values: Mapping[str, Any]) -> Any:
-        """The logits on a feature map: one tensor, or a list whose first is the main one."""
-        from kerascnn.blocks import channels_last, global_average_head
-
-        head = self.head or global_average_head
-        with channels_last():
-            return head(features, classes=classes, **{k: values[k] for k in self._head_keywords})
+        network = Network(
+            name=self.name,
+            build=self.build,
+            head=self.head,
+            space=self.space,
+            weights=self.weights,
+            arguments=values,
+            given={name: values[name] for name in self.space.renamed(arguments or {})},
+            input_shape=input_shape,
+            classes=self.card.classes if classes is None else classes,
+        )
+        return network if include_top else replace(network, classes=None)
 
     def preprocess_input(self, images: Any, weights: str | None = None, **arguments: Any) -> Any:
-        """Pixels as the network takes them; see `kerascnn.preprocessing.preprocess_input`."""
-        from kerascnn.preprocessing import preprocess_input
+        """What `keras.applications.NAME.preprocess_input` does: pixels as the network takes them.
 
-        return preprocess_input(images, self, weights, **arguments)
+        Args:
+            images: RGB in 0..255, `[..., height, width, channels]`; not changed in place.
+            weights: what the model's `weights` was: published weights expect what they were
+                trained with ("imagenet", "imagenet:keras"); None: the paper's preprocessing.
+            **arguments: the model's own, where the choice of the weights depends on them.
+
+        Returns:
+            float32 of the same shape.
+
+        Raises:
+            WeightsError: there are no such weights.
+        """
+        from kerascnn.preprocessing import preprocess
+
+        known = self.card.preprocessing
+        if weights is not None:
+            known = self.network(arguments).published(weights).preprocessing
+        return preprocess(images, known)
 
     def decode_predictions(
         self, predictions: Any, top: int = 5
@@ -379,11 +318,7 @@ class Architecture:
         Raises:
             ArgumentError, InputSizeError: the model can't be built.
         """
-        from kerascnn.cost import cost
-
-        values = self.space.validate(arguments, owner=self.name)
-        shape: Any = self._check_shape(input_shape or self.card.input_shape, known=True)
-        return cost(self, values, shape, self._check_classes(classes))
+        return self.network(arguments, input_shape=input_shape, classes=classes).cost()
 
 
 def _listed(value: Any, comma: str) -> str:
@@ -392,46 +327,3 @@ def _listed(value: Any, comma: str) -> str:
 
 def _assembled(parts: dict[str, Any]) -> Architecture:
     return Architecture(**parts)
-
-
-def _positive(value: Any) -> int | None:
-    """The value as a positive integer, NumPy's too; None if it isn't one."""
-    try:
-        number = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        return None
-    return number if number > 0 else None
-
-
-def _check_activation(activation: object, what: str) -> None:
-    import keras
-
-    try:
-        keras.activations.get(activation)
-    except (TypeError, ValueError):
-        raise ArgumentError(
-            f'{what} must be None, one of keras.activations such as "softmax", or a function. '
-            f"Received: {activation!r}."
-        ) from None
-
-
-def _check_name(name: object, what: str) -> None:
-    """TensorFlow makes a scope of a model's name when it compiles the model, and is particular."""
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\-]*", name):
-        raise ArgumentError(
-            f"{what} must begin with a letter or digit and consist of letters, digits, '_', '-' "
-            f"and '.'. Received: {name!r}."
-        )
-
-
-def _keywords(function: Callable[..., Any], owner: str) -> tuple[str, ...]:
-    """The keyword-only arguments of a builder, which must be explicit and without defaults."""
-    parameters = list(inspect.signature(function).parameters.values())
-    keywords = [p for p in parameters[1:] if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    if len(keywords) != len(parameters) - 1 or any(p.default is not p.empty for p in keywords):
-        raise ValueError(
-            f"{owner}: {function.__name__} must take one tensor and then keyword-only arguments "
-            "without defaults (the space holds the defaults). "
-            f"Received: {inspect.signature(function)}."
-        )
-    return tuple(p.name for p in keywords)

@@ -1,22 +1,23 @@
-"""What an architecture costs, and whether it can be built at all, without building it.
+"""What a network costs, and whether it can be built at all, without building it.
 
-A builder is run with a `Sketch` in place of a tensor; see `kerascnn.sketch`.
+What builds it is run with a `Sketch` in place of a tensor; see `kerascnn.sketch`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerascnn.errors import InputSizeError, KerascnnError
 from kerascnn.keras_internals import allow_deep_graphs, without_values
+from kerascnn.profiling import profile
 from kerascnn.sketch import Ledger, Sketch
 
-if TYPE_CHECKING:
-    from kerascnn.architecture import Architecture
-
 LARGEST_INPUT = 4096
+
+Build = Callable[[Any], Any]
+"""From inputs `[batch, height, width, channels]`, tensors or a sketch, to a network's outputs."""
 
 
 @dataclass(frozen=True)
@@ -36,56 +37,101 @@ class Cost:
 
 
 def cost(
-    architecture: Architecture, values: Mapping[str, Any], shape: tuple[int, int, int], classes: int
+    build: Build,
+    shape: tuple[int | None, int | None, int],
+    *,
+    owner: str,
+    usual: Build | None = None,
 ) -> Cost:
-    """Parameters and MACs with complete, validated arguments.
+    """Parameters and multiply-adds of a network, which the input must be large enough for.
+
+    Too small is one into whose maps a window doesn't fit, or that is halved more often than its
+    pixels allow. A kernel that padding makes fit may be larger than its map if it is the
+    architecture's own (ResNet's 3×3 meet maps of one pixel at 32×32, as in keras.applications), but
+    not if an argument has made it larger than that: most of its weights would see zeros alone.
+
+    Args:
+        build: the network.
+        shape: `(height, width, channels)`; one of the sides may be None, and is then taken to be
+            as long as the other.
+        owner: whose network it is, for the message.
+        usual: the network with kernels that are nowhere larger than the architecture's own; None:
+            `build` is that.
 
     Raises:
-        InputSizeError: see `check_input`.
+        InputSizeError: the message names the smallest legal size and the layer that fails.
     """
-    ledger = _checked(architecture, values, shape, classes)
+    height, width, channels = shape
+    rows, columns = height or width, width or height
+    assert rows
+    assert columns
+    try:
+        ledger = _run(build, (rows, columns, channels), usual)
+    except InputSizeError as error:
+        least = smallest_input(build, channels, owner=owner, usual=usual)
+        raise InputSizeError(
+            f"{owner}: the input is too small for these arguments. {error} "
+            f"Smallest legal height and width: {least}×{least}. Received: {height}×{width}."
+        ) from None
     return Cost(ledger.params, ledger.macs, ledger.activations)
 
 
-def _run(
-    architecture: Architecture,
-    values: Mapping[str, Any],
-    shape: tuple[int, int, int],
-    classes: int | None,
-) -> Ledger:
-    """The bill of the trunk and, unless `classes` is None, of the classifier.
+def smallest_input(build: Build, channels: int, *, owner: str, usual: Build | None = None) -> int:
+    """The smallest legal side of a square input, in pixels; for the arguments see `cost`.
+
+    Raises:
+        InputSizeError: even an input of `LARGEST_INPUT` pixels is too small.
+    """
+
+    def fits(side: int) -> bool:
+        try:
+            _run(build, (side, side, channels), usual)
+        except InputSizeError:
+            return False
+        return True
+
+    low, high = 0, 1  # `low` is too small; `high` grows until it fits
+    while not fits(high):
+        low, high = high, high * 2
+        if high > LARGEST_INPUT:
+            raise InputSizeError(
+                f"{owner}: no input up to {LARGEST_INPUT} pixels is large enough for "
+                "these arguments; use smaller kernels or fewer stages."
+            )
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
+
+
+def _run(build: Build, shape: tuple[int, int, int], usual: Build | None) -> Ledger:
+    """The bill.
 
     Raises:
         InputSizeError: a window or a kernel doesn't fit into its map.
     """
-    ledger = _sketched(architecture, values, shape, classes)
+    ledger = _sketched(build, shape)
     large = [name for name, (kernel, side) in ledger.kernels.items() if kernel > side]
-    own = architecture.space.with_own_kernels(values) if large else values
-    if own == values:
+    if not large or usual is None:
         return ledger
-    usual = _sketched(architecture, own, shape, classes).kernels
+    own = _sketched(usual, shape).kernels
     for name in large:
         kernel, side = ledger.kernels[name]
-        if usual[name][0] < kernel:
+        if own[name][0] < kernel:
             raise InputSizeError(
                 f"{name}: a kernel of {kernel}×{kernel}, where the network's own has "
-                f"{usual[name][0]}×{usual[name][0]}, must not be larger than the map it reads, "
+                f"{own[name][0]}×{own[name][0]}, must not be larger than the map it reads, "
                 f"whose smaller side has {side}."
             )
     return ledger
 
 
-def _sketched(
-    architecture: Architecture,
-    values: Mapping[str, Any],
-    shape: tuple[int, int, int],
-    classes: int | None,
-) -> Ledger:
+def _sketched(build: Build, shape: tuple[int, int, int]) -> Ledger:
     """The bill, whatever the kernels."""
     ledger = Ledger()
     try:
         with without_values():  # layers that aren't blocks are made, and built to be counted
-            _network(architecture, values, Sketch((None, *shape), ledger), classes)
+            build(Sketch((None, *shape), ledger))
     except KerascnnError:
         raise
     except Exception:
@@ -94,37 +140,23 @@ def _sketched(
         pass
     else:
         return ledger
-    return _run_keras(architecture, values, shape, classes)
+    return _run_keras(build, shape)
 
 
-def _network(
-    architecture: Architecture, values: Mapping[str, Any], inputs: Any, classes: int | None
-) -> Any:
-    features = architecture.trunk(inputs, values)
-    return features if classes is None else architecture.classifier(features, classes, values)
-
-
-def _run_keras(
-    architecture: Architecture,
-    values: Mapping[str, Any],
-    shape: tuple[int, int, int],
-    classes: int | None,
-) -> Ledger:
+def _run_keras(build: Build, shape: tuple[int, int, int]) -> Ledger:
     """The same from a real Keras graph, built without values for its weights."""
     import keras
-
-    from kerascnn.profiling import profile
 
     allow_deep_graphs()
     try:
         with without_values():
             inputs = keras.Input(shape, name="input")
-            model = keras.Model(inputs, _network(architecture, values, inputs, classes))
+            model = keras.Model(inputs, build(inputs))
     except ValueError as error:
         # Keras's error for a window that doesn't fit is like any other: ask a larger input.
         if min(shape[:2]) >= LARGEST_INPUT:
             raise
-        _run_keras(architecture, values, (LARGEST_INPUT, LARGEST_INPUT, shape[2]), classes)
+        _run_keras(build, (LARGEST_INPUT, LARGEST_INPUT, shape[2]))
         raise InputSizeError(str(error).partition("\n")[0]) from error
     profiled = profile(model)
     for layer in profiled.layers:
@@ -137,74 +169,3 @@ def _run_keras(
     }
     activations = profiled.activation_bytes // 4
     return Ledger(profiled.params, profiled.macs, activations, kernels=kernels)
-
-
-def check_input(
-    architecture: Architecture,
-    values: Mapping[str, Any],
-    shape: tuple[int | None, int | None, int],
-    classes: int | None,
-) -> None:
-    """Refuse an input that is too small; heights and widths of None are not checked.
-
-    Too small is one into whose maps a window doesn't fit, or that is halved more often than its
-    pixels allow. A kernel that padding makes fit may be larger than its map if it is the
-    architecture's own (ResNet's 3×3 meet maps of one pixel at 32×32, as in keras.applications), but
-    not if an argument has made it larger than that: most of its weights would see zeros alone.
-
-    Raises:
-        InputSizeError: the message names the smallest legal size and the layer that fails.
-    """
-    if shape[0] is not None or shape[1] is not None:
-        _checked(architecture, values, shape, classes)
-
-
-def _checked(
-    architecture: Architecture,
-    values: Mapping[str, Any],
-    shape: tuple[int | None, int | None, int],
-    classes: int | None,
-) -> Ledger:
-    """The bill; an unknown side is taken to be as long as the known one."""
-    height, width, channels = shape
-    rows, columns = height or width, width or height
-    assert rows
-    assert columns
-    try:
-        return _run(architecture, values, (rows, columns, channels), classes)
-    except InputSizeError as error:
-        least = smallest_input(architecture, values, channels, classes)
-        raise InputSizeError(
-            f"{architecture.name}: the input is too small for these arguments. {error} "
-            f"Smallest legal height and width: {least}×{least}. Received: {height}×{width}."
-        ) from None
-
-
-def smallest_input(
-    architecture: Architecture, values: Mapping[str, Any], channels: int, classes: int | None
-) -> int:
-    """The smallest legal side of a square input, in pixels.
-
-    Raises:
-        InputSizeError: even an input of `LARGEST_INPUT` pixels is too small.
-    """
-
-    def fits(side: int) -> bool:
-        try:
-            _run(architecture, values, (side, side, channels), classes)
-        except InputSizeError:
-            return False
-        return True
-
-    low, high = 0, 1  # `low` is too small; `high` grows until it fits
-    while not fits(high):
-        low, high = high, high * 2
-        if high > LARGEST_INPUT:
-            raise InputSizeError(
-                f"{architecture.name}: no input up to {LARGEST_INPUT} pixels is large enough for "
-                "these arguments; use smaller kernels or fewer stages."
-            )
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if fits(middle) else (middle, high)
-    return high

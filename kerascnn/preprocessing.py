@@ -9,8 +9,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerascnn import catalogue
-from kerascnn.architecture import Architecture
 from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError
 
@@ -58,36 +56,6 @@ def _per_channel(name: str, values: Sequence[float], channels: int) -> np.ndarra
     )
 
 
-def preprocess_input(
-    images: Any, architecture: str | Architecture, weights: str | None = None, **arguments: Any
-) -> Any:
-    """What `keras.applications.NAME.preprocess_input` does, for any registered architecture.
-
-    Args:
-        images: RGB in 0..255, `[..., height, width, channels]`; not changed in place.
-        architecture: a name from `kerascnn.list_architectures()`, or an architecture.
-        weights: what the model's `weights` was: published weights expect what they were trained
-            with ("imagenet", "imagenet:keras"); None: the paper's preprocessing.
-        **arguments: the model's own, where the choice of the weights depends on them.
-
-    Returns:
-        float32 of the same shape.
-
-    Raises:
-        UnknownNameError: there is no such architecture.
-        WeightsError: there are no such weights.
-    """
-    if isinstance(architecture, str):
-        architecture = catalogue.get(architecture)
-    if weights is None:
-        return preprocess(images, architecture.card.preprocessing)
-    from kerascnn.weights.sources import find
-
-    values = architecture.space.validate(arguments, owner=architecture.name)
-    source = find(architecture.weights, weights, values, owner=architecture.name)
-    return preprocess(images, source.preprocessing)
-
-
 @keras.saving.register_keras_serializable("kerascnn")
 class PreprocessingLayer(keras.layers.Layer):
     """`preprocess` as a layer, so that a saved model takes pixels in 0..255.
@@ -111,12 +79,6 @@ class PreprocessingLayer(keras.layers.Layer):
         self.preprocessing = Preprocessing(
             scale=scale, mean=tuple(mean), std=tuple(std), order=order
         )
-
-    @classmethod
-    def of(cls, architecture: Architecture, name: str = "preprocessing") -> PreprocessingLayer:
-        """The layer for an architecture."""
-        known = architecture.card.preprocessing
-        return cls(known.scale, known.mean, known.std, known.order, name=name)
 
     def call(self, inputs: Any) -> Any:
         """Preprocess `[batch, height, width, channels]`."""

@@ -11,11 +11,12 @@ import math
 import numbers
 import operator
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 from kerascnn.errors import ArgumentError
+from kerascnn.files import shortened
 from kerascnn.words import did_you_mean
 
 Rule = Callable[[Mapping[str, Any]], str | None]
@@ -66,7 +67,7 @@ class Param:
             None: what `search` says, or anything of the default's type if that is None too.
         when: `(name of an earlier argument, its values)` under which this one has an effect.
         kernel: whether it is the side of convolutions. One above the default must not be larger
-            than the map it slides over: see `kerascnn.cost.check_input`.
+            than the map it slides over: see `kerascnn.cost.cost`.
         per: an earlier tuple to whose length this one's is equal; a single value counts for all of
             them, and so does a default that is the same everywhere.
         formerly: the name that it had in earlier versions, by which runs of that time call it.
@@ -272,6 +273,30 @@ class Space:
             return [name]
         return [param.name for param in self.params if param.formerly == name] or [name]
 
+    def require_known(
+        self, named: Iterable[str], *, owner: str, common: Sequence[str] = ()
+    ) -> None:
+        """Refuse names that no argument has today.
+
+        Args:
+            named: what a user wrote.
+            owner: whose arguments these are, for the message.
+            common: names that are legal beside its own, where they are.
+
+        Raises:
+            ArgumentError: the message suggests near names and lists all.
+        """
+        own = list(self.defaults())
+        for name in named:
+            if name in own or name in common:
+                continue
+            others = f" Those of every architecture: {', '.join(common)}." if common else ""
+            raise ArgumentError(
+                f"{owner} has no argument {shortened(name)}."
+                f"{did_you_mean(name, [*own, *common])} "
+                f"Its own arguments: {', '.join(own) or 'none'}.{others}"
+            )
+
     def defaults(self) -> dict[str, Any]:
         """The default of every argument."""
         return {param.name: param.default for param in self.params}
@@ -289,20 +314,14 @@ class Space:
         """All arguments: those given, checked, and the defaults of the others.
 
         Args:
-            arguments: what the user passed; former names are understood.
+            arguments: what the user gave; former names are understood.
             owner: whose arguments these are, for the message.
 
         Raises:
             ArgumentError: one is unknown or illegal, or a rule forbids the combination.
         """
         given = self.renamed(arguments)
-        for name in given:
-            if name not in self:
-                legal = ", ".join(sorted(self.defaults())) or "none"
-                raise ArgumentError(
-                    f"{owner} has no argument {name!r}.{did_you_mean(name, self.defaults())} "
-                    f"Its own arguments: {legal}."
-                )
+        self.require_known(given, owner=owner)
         values: dict[str, Any] = {}
         for param in self.params:
             count = len(values[param.per]) if param.per else None
@@ -364,13 +383,8 @@ class Space:
         """
         fix, choose, ranges = (self.renamed(named or {}) for named in (fix, choose, ranges))
         named = [*fix, *choose, *ranges]
+        self.require_known(named, owner="The search")
         for name in named:
-            if name not in self:
-                legal = ", ".join(p.name for p in self.params)
-                raise ArgumentError(
-                    f"The search has no parameter {name!r}."
-                    f"{did_you_mean(name, [p.name for p in self.params])} It has: {legal}."
-                )
             if named.count(name) > 1:
                 raise ArgumentError(
                     f"search: {name} can be fixed, chosen from values or given a range, but only "

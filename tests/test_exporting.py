@@ -13,7 +13,6 @@ import kerascnn
 from kerascnn import exporting
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, ExportError
-from kerascnn.preprocessing import preprocess_input
 
 RUNTIMES = {"onnx": ("tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
 # One network for each layer that a converter could get wrong, with few weights.
@@ -184,7 +183,7 @@ def test_pixels(tmp_path):
     path = exporting.export(model, tmp_path / "a", "keras", preprocessing=known).path
     loaded = keras.models.load_model(path)
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype("float32")
-    expected = model(preprocess_input(pixels, "lenet5"))
+    expected = model(kerascnn.get("lenet5").preprocess_input(pixels))
     np.testing.assert_allclose(loaded(pixels), expected, atol=1e-6)
     names = [layer.name for layer in model.layers[1:]]
     assert [layer.name for layer in loaded.layers][-len(names) :] == names, "a flat graph"

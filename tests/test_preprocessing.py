@@ -6,8 +6,8 @@ import pytest
 
 from kerascnn import Preprocessing
 from kerascnn.applications import VGG16, LeNet5
-from kerascnn.errors import ArgumentError, UnknownNameError
-from kerascnn.preprocessing import PreprocessingLayer, preprocess, preprocess_input
+from kerascnn.errors import ArgumentError
+from kerascnn.preprocessing import PreprocessingLayer, preprocess
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 3), "uint8")
 TORCH = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -53,12 +53,9 @@ def test_values_that_fit_no_channels_are_refused():
 def test_lenet_gets_the_papers_background_and_ink():
     """Section II.B: background -0.1, ink 1.175."""
     images = np.array([0, 255], "uint8").reshape(1, 1, 2, 1)
-    for architecture in ("lenet5", LeNet5):
-        values = np.ravel(preprocess_input(images, architecture))
-        np.testing.assert_allclose(values, [-0.1, 1.175], atol=1e-6)
+    values = np.ravel(LeNet5.preprocess_input(images))
+    np.testing.assert_allclose(values, [-0.1, 1.175], atol=1e-6)
     assert images.ravel().tolist() == [0, 255]
-    with pytest.raises(UnknownNameError):
-        preprocess_input(images, "lenet55")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
@@ -79,13 +76,6 @@ def test_layer_in_a_saved_model_keeps_float32(tmp_path, dtype, policy):
     for network in (model, reloaded):
         np.testing.assert_array_equal(network.predict(images, verbose=0), preprocess(IMAGES, CAFFE))
     assert reloaded.get_layer("pixels").preprocessing == CAFFE
-
-
-def test_layer_of_an_architecture():
-    layer = PreprocessingLayer.of(LeNet5)
-    assert layer.name == "preprocessing"
-    assert layer.preprocessing == LeNet5.card.preprocessing
-    np.testing.assert_array_equal(layer(IMAGES), preprocess_input(IMAGES, LeNet5))
 
 
 def test_an_architecture_has_its_own():

@@ -197,7 +197,7 @@ def test_a_range_of_listed_values_keeps_those_inside(space):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"fix": {"width": 3}}, "no parameter 'width'"),
+        ({"fix": {"width": 3}}, "no argument 'width'"),
         ({"fix": {"kernel": 99}}, "kernel must be an integer from 1 to 15"),
         ({"choose": {"kernel": []}}, "a list that isn't empty"),
         ({"choose": {"kind": "max"}}, "Received: 'max'"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kerascnn.architecture import Architecture
@@ -23,12 +24,10 @@ class Case:
     """An architecture under test, and the models that several checks look at, built once."""
 
     def __init__(self, architecture: Architecture) -> None:
-        from kerascnn.cost import smallest_input
-
         self.architecture = architecture
         self.channels = architecture.card.input_shape[2]
-        self.values = architecture.space.defaults()
-        self.smallest = smallest_input(architecture, self.values, self.channels, CLASSES)
+        self.network = architecture.network(classes=CLASSES)
+        self.smallest = self.network.smallest_input()
         # Large enough for maps of more than one pixel, odd so that rounding shows.
         self.side = max(self.smallest * 3 // 2, 24) | 1
         self._models: dict[str, keras.Model] = {}
@@ -60,11 +59,9 @@ class Case:
         return self.feature_shape((self.side, self.side, self.channels))[-1]
 
     @property
-    def smallest_trunk(self) -> int:
+    def smallest_features(self) -> int:
         """The smallest side of an input without the classifier."""
-        from kerascnn.cost import smallest_input
-
-        return smallest_input(self.architecture, self.values, self.channels, None)
+        return replace(self.network, classes=None).smallest_input()
 
     def feature_shape(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
         """Shape of the feature map, as `cost` reckons it."""
@@ -74,7 +71,7 @@ class Case:
         try:
             with without_values():
                 sketch = Sketch((None, *shape), Ledger())
-                return self.architecture.trunk(sketch, self.values).shape[1:]
+                return self.network.features(sketch).shape[1:]
         except KerascnnError:
             raise
         except Exception:  # a builder of keras.layers, which take no sketch
@@ -107,7 +104,7 @@ class Case:
             self._models[key] = model
         return self._models[key]
 
-    def trunk(self, channels: int, pooling: str | None = None) -> keras.Model:
+    def headless(self, channels: int, pooling: str | None = None) -> keras.Model:
         """The network without classifier, for any input size."""
         shape = (None, None, channels)
         return self.build(include_top=False, pooling=pooling, input_shape=shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kerascnn.architecture import Architecture
@@ -32,7 +33,7 @@ def check_card(case: Case) -> None:
             if stated is not None:
                 same(f"card.{name}", stated, getattr(found, name))
     if card.smallest_input is not None:
-        least = case.smallest_trunk
+        least = case.smallest_features
         same("card.smallest_input", card.smallest_input, (least, least))
 
 
@@ -45,7 +46,7 @@ def check_cost(case: Case) -> None:
 @check
 def check_smallest_input(case: Case) -> None:
     """One pixel less than the smallest input is refused, naming it; the smallest works."""
-    for top, least in ((True, case.smallest), (False, case.smallest_trunk)):
+    for top, least in ((True, case.smallest), (False, case.smallest_features)):
         shape = (least, least, case.channels)
         model = case.build(values=False, include_top=top, input_shape=shape)
         assert None not in model.output_shape[1:], f"unknown output shape {model.output_shape}"
@@ -146,13 +147,10 @@ def _extremes(scalar: Any) -> Sequence[Any]:
 
 def _counted(case: Case, point: Mapping[str, Any]) -> int | None:
     """A side at which this point of the space can be built; None if a rule forbids the point."""
-    from kerascnn.cost import smallest_input
-
-    architecture = case.architecture
     try:
-        values = architecture.space.validate(point, owner=architecture.name)
-        side = max(case.side, smallest_input(architecture, values, case.channels, CLASSES))
-        architecture.cost(input_shape=(side, side, case.channels), classes=CLASSES, **point)
+        network = case.architecture.network(point, classes=CLASSES)
+        side = max(case.side, network.smallest_input())
+        replace(network, input_shape=(side, side, case.channels)).cost()
     except ArgumentError:  # by a rule, or because no input is large enough
         return None
     return side

@@ -20,7 +20,7 @@ from kerascnn.checks.suite import VERY_DEEP, SkipCheck, check, quick_up_to
 def check_channels(case: Case) -> None:
     """Any number of channels: 1 and 4 give the same features as the native number."""
     for channels in (1, 4):
-        found = case.trunk(channels, {1: "avg", 4: "max"}[channels])
+        found = case.headless(channels, {1: "avg", 4: "max"}[channels])
         features = found(case.images(channels=channels))
         same("features", features.shape, (BATCH, case.features))
 
@@ -29,8 +29,8 @@ def check_channels(case: Case) -> None:
 @quick_up_to(VERY_DEEP)
 def check_odd_sizes(case: Case) -> None:
     """Odd and oblong inputs, 123×123 too, run, and give the size that `cost` reckons with."""
-    least = case.smallest_trunk
-    trunk = before_pooling(case.trunk(1, "avg"))
+    least = case.smallest_features
+    trunk = before_pooling(case.headless(1, "avg"))
     for height, width in ((least, least), (least + 1, least + 6), (max(123, least | 1),) * 2):
         expected = case.feature_shape((height, width, 1))
         found = trunk(case.images(height, width, 1)[:1]).shape[1:]
@@ -42,7 +42,7 @@ def check_odd_sizes(case: Case) -> None:
 def check_last_dimension(case: Case) -> None:
     """Without the classifier the number of feature maps is known, at unknown sizes too."""
     expected = (None, None, None, case.features)
-    same("the output", before_pooling(case.trunk(1, "avg")).output_shape, expected)
+    same("the output", before_pooling(case.headless(1, "avg")).output_shape, expected)
 
 
 @check
@@ -53,7 +53,7 @@ def check_pooling(case: Case) -> None:
 
     for channels, kind, reduce in ((1, "avg", ops.mean), (4, "max", ops.max)):
         images = case.images(channels=channels)
-        pooled = case.trunk(channels, kind)
+        pooled = case.headless(channels, kind)
         features = before_pooling(pooled)(images)
         close(f"pooling={kind!r}", pooled(images), reduce(features, axis=(1, 2)))
 
@@ -127,13 +127,13 @@ def check_endpoints(case: Case) -> None:
 
     from kerascnn.features import endpoints
 
-    trunk = before_pooling(case.trunk(1, "avg"))
+    trunk = before_pooling(case.headless(1, "avg"))
     points = endpoints(trunk)
     if not points:
         raise SkipCheck("no map is halved, so there is no endpoint")
     maps = keras.Model(trunk.input, [trunk.get_layer(p.layer).output for p in points.values()])
     largest = max(point.stride for point in points.values())
-    side = max(case.smallest_trunk, 2 * largest)
+    side = max(case.smallest_features, 2 * largest)
     small = as_list(maps(case.images(side, side, 1)[:1]))
     large = as_list(maps(case.images(side + largest, side, 1)[:1]))
     for (name, point), one, other in zip(points.items(), small, large, strict=True):

@@ -38,7 +38,6 @@ def export(
         network, preprocessing = run.model(), run.preprocessing()
     else:
         from kerascnn import catalogue
-        from kerascnn.weights.sources import find
 
         architecture = catalogue.get(model)
         arguments = parse_arguments(model, set_)
@@ -46,9 +45,7 @@ def export(
         network = architecture(weights=weights, input_shape=shape, classes=classes, **arguments)
         preprocessing = architecture.card.preprocessing
         if weights and weights.startswith("imagenet"):
-            values = architecture.space.validate(arguments, owner=model)
-            source = find(architecture.weights, weights, values, owner=model)
-            preprocessing = source.preprocessing
+            preprocessing = architecture.network(arguments).published(weights).preprocessing
     written = exporting.export(
         network,
         output or Path(path.resolve().name if path else model),

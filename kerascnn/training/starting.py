@@ -14,9 +14,7 @@ from kerascnn.errors import RunError, WeightsError
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.training.initialization import initialize
 from kerascnn.weights.loading import load
-from kerascnn.weights.pretrained import load_into
 from kerascnn.weights.readers import require_known
-from kerascnn.weights.sources import find
 
 
 def described(weights: str | Path) -> dict[str, Any]:
@@ -52,8 +50,7 @@ def require_published(
         WeightsError: there are none; the message lists what there is.
     """
     if stored["sha256"] is None:
-        values = network.space.validate(arguments, owner=network.name)
-        find(network.weights, stored["source"], values, owner=network.name)
+        network.network(arguments).published(stored["source"])
 
 
 def start(
@@ -83,10 +80,8 @@ def start(
         return
     require_same(stored)
     if isinstance(network, Architecture):
-        values = network.space.validate(config["architecture"]["arguments"], owner=network.name)
-        report = load_into(
-            model, network, stored["source"], values, include_top=True, verbose=False
-        )
+        built = network.network(config["architecture"]["arguments"], classes=config["classes"])
+        report = built.load(model, stored["source"], verbose=False)
     else:
         report = load(model, stored["source"], verbose=False)
     say(str(report))

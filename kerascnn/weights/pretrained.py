@@ -10,104 +10,87 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from kerascnn.card import Source
 from kerascnn.errors import WeightsError
 from kerascnn.weights import download
 from kerascnn.weights.loading import Report, load
 from kerascnn.weights.readers import EPSILON, open_checkpoint, require_known
 from kerascnn.weights.rules import convert
-from kerascnn.weights.sources import Source, find
 from kerascnn.words import did_you_mean
-
-if TYPE_CHECKING:
-    from kerascnn.architecture import Architecture
 
 HUB_FILE = "model.safetensors"
 RULES = 1
 """Raise it when the rules change what a converted file holds: older ones are then not used."""
 
 
-def require(
-    architecture: Architecture, weights: str | os.PathLike[str], arguments: Mapping[str, Any]
-) -> None:
-    """Refuse weights that don't exist, before anything is built or fetched.
+def published_name(weights: str | os.PathLike[str], *, owner: str) -> str | None:
+    """The name of published weights, or None for a file, which is there and of a known kind.
 
     Args:
-        architecture: whose model shall have them.
         weights: "imagenet", "imagenet:PUBLISHER" or a file.
-        arguments: the complete arguments of the model.
+        owner: whose weights they are to be, for messages.
 
     Raises:
-        WeightsError: there are no such weights; the message says which there are.
+        WeightsError: it is neither.
     """
     if not isinstance(weights, (str, os.PathLike)):
         raise WeightsError(
-            f'{architecture.name}: weights must be None, "imagenet" or a file; '
+            f'{owner}: weights must be None, "imagenet" or a file; '
             "kerascnn.weights.load(model, weights) takes mappings and models, too. "
             f"Received: {type(weights).__name__}."
         )
     name = os.fspath(weights)
     if name.partition(":")[0] == "imagenet":
-        find(architecture.weights, name, arguments, owner=architecture.name)
-    elif Path(name).expanduser().is_file():
-        require_known(Path(name))
-    else:
+        return name
+    if not Path(name).expanduser().is_file():
         raise WeightsError(
-            f'{architecture.name}: weights must be None, "imagenet" or a file. '
+            f'{owner}: weights must be None, "imagenet" or a file. '
             f"There is no file {name!r}.{did_you_mean(name, ['imagenet'])}"
         )
+    require_known(Path(name))
+    return None
 
 
-def load_into(
+def load_published(
     model: Any,
-    architecture: Architecture,
-    weights: str | os.PathLike[str],
-    arguments: Mapping[str, Any],
+    source: Source,
     *,
+    arguments: Mapping[str, Any],
+    defaults: Mapping[str, Any],
     include_top: bool,
     inputs: Any = None,
     verbose: bool = True,
 ) -> Report:
-    """Load what `weights` names: "imagenet", "imagenet:PUBLISHER" or a file.
+    """Load published weights, fetched and converted if the cache hasn't got them.
 
     Args:
         model: the built model.
-        architecture: whose model it is.
-        weights: what to load.
+        source: what to load.
         arguments: the complete arguments the model was built with.
-        include_top: whether it has its classifier.
+        defaults: those that the weights were trained with, where they require no others.
+        include_top: whether the model has its classifier.
         inputs: the tensor that the network was built upon, if not its own input.
         verbose: print the report to stderr if anything was adapted or left out.
 
     Raises:
-        WeightsError: no such weights, they can't be fetched, or they don't fit.
+        WeightsError: they can't be fetched, or they don't fit.
     """
-    require(architecture, weights, arguments)
-    name = os.fspath(weights)
-    if name.partition(":")[0] != "imagenet":
-        return load(model, name, inputs=inputs, verbose=verbose)
-    with published(architecture, name, arguments, include_top=include_top) as path:
+    with _fetched(source, include_top=include_top) as path:
         report = load(model, path, inputs=inputs, verbose=False)
-    source = find(architecture.weights, name, arguments, owner=architecture.name)
-    report = replace(report, notes=_changes(architecture, source, arguments))
+    usual = {**defaults, **source.trained, **source.requires}
+    report = replace(report, notes=_changes(usual, arguments))
     if verbose:
         report.tell()
     return report
 
 
 @contextlib.contextmanager
-def published(
-    architecture: Architecture, name: str, arguments: Mapping[str, Any], *, include_top: bool
-) -> Iterator[Path]:
-    """The file of published weights, fetched and converted if the cache hasn't got it.
-
-    Raises:
-        WeightsError: there are no such weights, or they can't be fetched.
-    """
-    source = find(architecture.weights, name, arguments, owner=architecture.name)
+def _fetched(source: Source, *, include_top: bool) -> Iterator[Path]:
+    """The file of published weights, in our names and layouts."""
     kind = "top" if include_top or not source.no_top else "no_top"
     file = f"{_key(source)}-{kind}.{RULES}.npz"
     with download.folder("weights", file) as folder:
@@ -125,11 +108,8 @@ def _key(source: Source) -> str:
     return f"{name}-{hashlib.sha256(exact.encode()).hexdigest()[:8]}"
 
 
-def _changes(
-    architecture: Architecture, source: Source, arguments: Mapping[str, Any]
-) -> tuple[str, ...]:
+def _changes(usual: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """Arguments that fit the weights' shapes and still change what the network computes."""
-    usual = {**architecture.space.defaults(), **source.trained, **source.requires}
     return tuple(
         f"The weights were trained with {name}={usual[name]!r}, the model has {value!r}."
         for name, value in arguments.items()

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from facts import FACTS
 
-from kerascnn import cost
 from kerascnn.applications import bn_inception
 from kerascnn.applications.bn_inception import FIGURE_5, BNInception
 from kerascnn.cost import Cost
@@ -16,8 +15,8 @@ TINY = bn_inception._TinyBNInception
 
 @pytest.mark.parametrize("architecture", [BNInception, TINY], ids=lambda a: a.name)
 def test_card_tells_the_smallest_input(architecture):
-    values = architecture.space.defaults()
-    assert cost.smallest_input(architecture, values, 3, None) == architecture.card.smallest_input[0]
+    side = architecture.network(include_top=False).smallest_input()
+    assert side == architecture.card.smallest_input[0]
 
 
 def test_the_other_reading_of_figure_5():

@@ -5,7 +5,7 @@ import importlib
 import pytest
 from facts import FACTS
 
-from kerascnn import applications, cost
+from kerascnn import applications
 from kerascnn.architecture import Architecture
 from kerascnn.cost import Cost
 
@@ -23,10 +23,10 @@ VARIANTS = {
 @pytest.mark.parametrize("name", VARIANTS)
 def test_card_tells_the_costs_and_the_smallest_input(name):
     architecture = VARIANTS[name]
-    card, values = architecture.card, architecture.space.defaults()
+    card = architecture.card
     assert card.smallest_input or name.startswith("tiny_")
     if card.smallest_input:
-        side = cost.smallest_input(architecture, values, card.input_shape[2], None)
+        side = architecture.network(include_top=False).smallest_input()
         assert card.smallest_input == (side, side)
     if fact := FACTS.get(name):
         expected = Cost(fact.params, fact.macs)

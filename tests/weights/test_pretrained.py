@@ -29,8 +29,7 @@ from kerascnn.applications.published import KERAS_URL
 from kerascnn.applications.resnet import TORCH_NAMES, ResNet50
 from kerascnn.card import Preprocessing, Source
 from kerascnn.errors import WeightsError
-from kerascnn.preprocessing import preprocess_input
-from kerascnn.weights import download, imagenet, pretrained
+from kerascnn.weights import download, imagenet
 from kerascnn.weights.sources import find
 
 # A ResNet small enough to be sent a hundred times, under a name of its own.
@@ -328,10 +327,10 @@ def test_uses_what_a_read_only_cache_has(server, tiny, trained, monkeypatch):
 def test_processes_wait_for_each_other(server, tiny, trained):
     """The workers of one training ask at the same time; one of them fetches."""
     models = [tiny(input_shape=SHAPE) for _ in range(4)]
-    values = tiny.space.defaults()
+    network = tiny.network(input_shape=SHAPE)
 
     def worker(model):
-        pretrained.load_into(model, tiny, "imagenet", values, include_top=True)
+        network.load(model, "imagenet")
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(worker, models))
@@ -510,7 +509,7 @@ def test_another_package_lists_weights_of_its_own(server, tiny, trained):
     )
     mine = replace(TINY, name="mine", weights=(source,))
     same(mine(input_shape=SHAPE, weights="imagenet:someone"), trained)
-    assert np.max(preprocess_input(np.ones((1, 1, 3)), mine, "imagenet")) == 1
+    assert np.max(mine.preprocess_input(np.ones((1, 1, 3)), "imagenet")) == 1
 
 
 def test_an_address_comes_with_the_hash_of_its_file():
@@ -583,7 +582,7 @@ def test_preprocessing_is_keras_applications(name, module):
     source = next(s for s in kerascnn.get(name).weights if s.publisher == "keras")
     pixels = np.random.default_rng(0).uniform(0, 255, (1, 8, 8, 3)).astype("float32")
     theirs = getattr(keras.applications, module).preprocess_input(pixels.copy())
-    ours = preprocess_input(pixels, name, "imagenet:keras", **source.requires)
+    ours = kerascnn.get(name).preprocess_input(pixels, "imagenet:keras", **source.requires)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 

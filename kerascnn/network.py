@@ -1,0 +1,324 @@
+"""Network: what is built, with everything that was asked of it checked."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from kerascnn.card import Source
+from kerascnn.errors import ArgumentError
+from kerascnn.space import Space
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerascnn.cost import Cost
+    from kerascnn.weights.loading import Report
+
+_POOLING = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """An architecture with complete, checked arguments, an input shape and a number of classes.
+
+    `Architecture.network` makes one of what a user gives. From there it is passed on whole, and
+    nobody checks again; with `dataclasses.replace` it gets other classes or another input.
+
+    Attributes:
+        name, build, head, space, weights: the architecture's.
+        arguments: all of its own arguments.
+        given: those of them that the user gave.
+        input_shape: `(height, width, channels)`; height and width may be None.
+        classes: number of classes; None: without the classifier.
+
+    Raises:
+        ArgumentError: `input_shape` or `classes` is illegal.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    head: Callable[..., Any] | None
+    space: Space
+    weights: tuple[Source, ...]
+    arguments: Mapping[str, Any]
+    given: Mapping[str, Any]
+    input_shape: tuple[int | None, int | None, int]
+    classes: int | None
+
+    def __post_init__(self) -> None:
+        shape = _checked_shape(self.input_shape, self.name)
+        object.__setattr__(self, "input_shape", shape)
+        if self.classes is None:
+            return
+        if (classes := _positive(self.classes)) is None:
+            raise ArgumentError(
+                f"{self.name}: classes must be a positive integer. Received: {self.classes!r}."
+            )
+        object.__setattr__(self, "classes", classes)
+
+    def features(self, inputs: Any) -> Any:
+        """The feature map on `inputs`, `[batch, height, width, channels]`: a tensor or a sketch."""
+        from kerascnn.blocks import channels_last
+
+        with channels_last():
+            return self.build(inputs, **self._of(self.build))
+
+    def logits(self, features: Any) -> Any:
+        """The scores on a feature map: one tensor, or a list whose first is the main one."""
+        from kerascnn.blocks import channels_last, global_average_head
+
+        head: Callable[..., Any] = self.head or global_average_head
+        with channels_last():
+            return head(features, **{**self._of(head), "classes": self.classes})
+
+    def _of(self, function: Callable[..., Any]) -> dict[str, Any]:
+        """Those of the arguments that a builder or a head takes."""
+        return {n: self.arguments[n] for n in keywords(function) if n in self.arguments}
+
+    def outputs(self, inputs: Any) -> Any:
+        """The logits, or the feature map of a network without its classifier."""
+        features = self.features(inputs)
+        return features if self.classes is None else self.logits(features)
+
+    def model(
+        self,
+        *,
+        weights: str | os.PathLike[str] | None = None,
+        input_tensor: Any = None,
+        pooling: str | None = None,
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
+        name: str | None = None,
+    ) -> keras.Model:
+        """Build it; for arguments and errors see `Architecture.__call__`, which does this.
+
+        Raises:
+            ArgumentError, InputSizeError, WeightsError: before anything is built, but for weights
+                that don't fit.
+        """
+        import keras
+
+        from kerascnn.heads import activated
+        from kerascnn.keras_internals import allow_deep_graphs, sources
+        from kerascnn.windows import FORMAT
+
+        if name is not None:
+            check_name(name, f"{self.name}: name")
+        if pooling not in (None, *_POOLING):
+            raise ArgumentError(
+                f'{self.name}: pooling must be None, "avg" or "max". Received: {pooling!r}.'
+            )
+        if pooling and self.classes is not None:
+            raise ArgumentError(
+                f"{self.name}: pooling has an effect with include_top=False only. "
+                f"Received: pooling={pooling!r}, include_top=True."
+            )
+        _check_activation(classifier_activation, f"{self.name}: classifier_activation")
+        if weights is not None:
+            self.require(weights)
+        self.check_input()
+        if input_tensor is None:
+            inputs = ends = keras.Input(self.input_shape, name="input")
+        else:
+            inputs, found = input_tensor, sources(input_tensor)
+            ends = found[0] if len(found) == 1 else found
+        outputs = self.outputs(inputs)
+        if self.classes is not None:
+            outputs = activated(outputs, classifier_activation)
+        elif pooling:
+            pool = getattr(keras.layers, _POOLING[pooling])
+            outputs = pool(**FORMAT, name=f"{pooling}_pool")(outputs)
+        allow_deep_graphs()
+        model = keras.Model(ends, outputs, name=name or self.name)
+        if weights is not None:
+            self.load(model, weights, inputs=input_tensor)
+        return model
+
+    def cost(self) -> Cost:
+        """Trainable parameters and MACs, exactly those of the built model, without building it.
+
+        Raises:
+            ArgumentError: height or width isn't known.
+            InputSizeError: the input is too small; the message names the smallest legal size.
+        """
+        from kerascnn.cost import cost
+
+        _checked_shape(self.input_shape, self.name, known=True)
+        return cost(self.outputs, self.input_shape, owner=self.name, usual=self._usual())
+
+    def check_input(self) -> None:
+        """Refuse an input that is too small, as `cost` does; an unknown size is none.
+
+        Raises:
+            InputSizeError: the message names the smallest legal size.
+        """
+        from kerascnn.cost import cost
+
+        if any(self.input_shape[:2]):
+            cost(self.outputs, self.input_shape, owner=self.name, usual=self._usual())
+
+    def smallest_input(self) -> int:
+        """The smallest legal side of a square input, in pixels, whatever its own input is.
+
+        Raises:
+            InputSizeError: no input is large enough for these arguments.
+        """
+        from kerascnn.cost import smallest_input
+
+        channels = self.input_shape[2]
+        return smallest_input(self.outputs, channels, owner=self.name, usual=self._usual())
+
+    def _usual(self) -> Callable[[Any], Any] | None:
+        """What builds it with kernels that are nowhere larger than the architecture's own."""
+        own = self.space.with_own_kernels(self.arguments)
+        return None if own == self.arguments else replace(self, arguments=own).outputs
+
+    def published(self, weights: str) -> Source:
+        """The published weights of this name: "imagenet", or "imagenet:PUBLISHER".
+
+        Raises:
+            WeightsError: there are none for this network; the message lists what there is.
+        """
+        from kerascnn.weights.sources import find
+
+        return find(self.weights, weights, self.arguments, owner=self.name)
+
+    def require(self, weights: str | os.PathLike[str]) -> Source | None:
+        """Refuse weights that don't exist, before anything is built or fetched.
+
+        Args:
+            weights: "imagenet", "imagenet:PUBLISHER" or a file.
+
+        Returns:
+            The published weights; None: it is a file.
+
+        Raises:
+            WeightsError: there are no such weights; the message says which there are.
+        """
+        from kerascnn.weights.pretrained import published_name
+
+        name = published_name(weights, owner=self.name)
+        return None if name is None else self.published(name)
+
+    def load(
+        self,
+        model: keras.Model,
+        weights: str | os.PathLike[str],
+        *,
+        inputs: Any = None,
+        verbose: bool = True,
+    ) -> Report:
+        """Load weights into the model that was built from it.
+
+        Args:
+            model: the model.
+            weights: "imagenet", "imagenet:PUBLISHER" or a file.
+            inputs: the tensor that the model was built upon, if not its own input.
+            verbose: print the report to stderr if anything was adapted or left out.
+
+        Raises:
+            WeightsError: no such weights, they can't be fetched, or they don't fit.
+        """
+        from kerascnn.weights.loading import load
+        from kerascnn.weights.pretrained import load_published
+
+        source = self.require(weights)
+        if source is None:
+            return load(model, weights, inputs=inputs, verbose=verbose)
+        return load_published(
+            model,
+            source,
+            arguments=self.arguments,
+            defaults=self.space.defaults(),
+            include_top=self.classes is not None,
+            inputs=inputs,
+            verbose=verbose,
+        )
+
+
+def shape_of(tensor: Any, shape: Any, owner: str) -> Any:
+    """The shape of a tensor to build upon, which one that was given must not contradict."""
+    import keras
+
+    if not keras.backend.is_keras_tensor(tensor):
+        raise ArgumentError(
+            f"{owner}: input_tensor must be a Keras tensor, such as keras.Input gives. "
+            f"Received: {type(tensor).__name__}."
+        )
+    found = tuple(tensor.shape[1:])
+    if shape is not None and tuple(shape) != found:
+        raise ArgumentError(
+            f"{owner}: input_shape {tuple(shape)} contradicts input_tensor, "
+            f"whose shape is {found}. Pass one of them."
+        )
+    return found
+
+
+def _checked_shape(shape: Any, owner: str, *, known: bool = False) -> tuple[Any, ...]:
+    """The shape as integers; height and width may be None unless they must be `known`."""
+    try:
+        height, width, channels = shape
+    except (TypeError, ValueError):
+        height = width = channels = 0
+    found = (_positive(height), _positive(width), _positive(channels))
+    open_ = None in found[:2] and known
+    if open_ or found[2] is None or (height, width) != found[:2]:
+        raise ArgumentError(
+            f"{owner}: input_shape must be (height, width, channels), positive integers"
+            f"{'' if known else '; height and width may be None'}. Received: {shape!r}."
+        )
+    return found
+
+
+def _positive(value: Any) -> int | None:
+    """The value as a positive integer, NumPy's too; None if it isn't one."""
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+    return number if number > 0 else None
+
+
+def _check_activation(activation: object, what: str) -> None:
+    import keras
+
+    try:
+        keras.activations.get(activation)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f'{what} must be None, one of keras.activations such as "softmax", or a function. '
+            f"Received: {activation!r}."
+        ) from None
+
+
+def check_name(name: object, what: str) -> None:
+    """TensorFlow makes a scope of a model's name when it compiles the model, and is particular."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\-]*", name):
+        raise ArgumentError(
+            f"{what} must begin with a letter or digit and consist of letters, digits, '_', '-' "
+            f"and '.'. Received: {name!r}."
+        )
+
+
+@functools.cache
+def keywords(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The keyword-only arguments of a builder or head, which must be explicit and have no defaults.
+
+    Raises:
+        ValueError: it has others.
+    """
+    parameters = list(inspect.signature(function).parameters.values())
+    found = [p for p in parameters[1:] if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    if len(found) != len(parameters) - 1 or any(p.default is not p.empty for p in found):
+        raise ValueError(
+            f"{function.__name__} must take one tensor and then keyword-only arguments "
+            "without defaults (the space holds the defaults). "
+            f"Received: {inspect.signature(function)}."
+        )
+    return tuple(p.name for p in found)
