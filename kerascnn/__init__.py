@@ -13,9 +13,17 @@ from kerascnn.saving import serve_keras
 
 if TYPE_CHECKING:
     # `as` exports a name to type checkers that are strict about it.
+    from kerascnn import blocks as blocks
+    from kerascnn import checks as checks
+    from kerascnn import commands as commands
+    from kerascnn import console as console
     from kerascnn import data as data
+    from kerascnn import errors as errors
+    from kerascnn import files as files
     from kerascnn import preprocessing as preprocessing
     from kerascnn import weights as weights
+    from kerascnn import words as words
+    from kerascnn import writing as writing
     from kerascnn.architecture import Architecture as Architecture
     from kerascnn.card import Card as Card
     from kerascnn.card import Preprocessing as Preprocessing
@@ -25,15 +33,22 @@ if TYPE_CHECKING:
     from kerascnn.catalogue import get as get
     from kerascnn.catalogue import list_architectures as list_architectures
     from kerascnn.catalogue import register as register
+    from kerascnn.distribution.strategies import resolve_strategy as resolve_strategy
     from kerascnn.features import convolutionalize as convolutionalize
     from kerascnn.features import endpoints as endpoints
     from kerascnn.features import feature_extractor as feature_extractor
     from kerascnn.profiling import profile as profile
+    from kerascnn.recipes.recipe import PRECISIONS as PRECISIONS
+    from kerascnn.recipes.recipe import Augmentation as Augmentation
+    from kerascnn.recipes.recipe import Protocol as Protocol
+    from kerascnn.recipes.recipe import Recipe as Recipe
+    from kerascnn.runs.config import versions as versions
     from kerascnn.runs.run import Run as Run
     from kerascnn.saving import load_model as load_model
     from kerascnn.space import Param as Param
     from kerascnn.space import Range as Range
     from kerascnn.space import Space as Space
+    from kerascnn.training.optimizers import make_optimizer as make_optimizer
     from kerascnn.training.trainer import resume as resume
     from kerascnn.training.trainer import train as train
 
@@ -48,6 +63,10 @@ _PUBLIC = {
     "Param": "kerascnn.space",
     "Range": "kerascnn.space",
     "Space": "kerascnn.space",
+    "Recipe": "kerascnn.recipes.recipe",
+    "Augmentation": "kerascnn.recipes.recipe",
+    "Protocol": "kerascnn.recipes.recipe",
+    "PRECISIONS": "kerascnn.recipes.recipe",
     "profile": "kerascnn.profiling",
     "endpoints": "kerascnn.features",
     "feature_extractor": "kerascnn.features",
@@ -58,11 +77,18 @@ _PUBLIC = {
     "register": "kerascnn.catalogue",
     "load_model": "kerascnn.saving",
     "Run": "kerascnn.runs.run",
+    "versions": "kerascnn.runs.config",
+    "make_optimizer": "kerascnn.training.optimizers",
+    "resolve_strategy": "kerascnn.distribution.strategies",
     "resume": "kerascnn.training.trainer",
     "train": "kerascnn.training.trainer",
 }
 
-_MODULES = ("data", "preprocessing", "weights")
+_MODULES = (
+    *("blocks", "checks", "data", "preprocessing", "weights"),
+    # What other packages' commands are written with.
+    *("commands", "console", "errors", "files", "words", "writing"),
+)
 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]
 

@@ -17,7 +17,7 @@ def two_devices():
     """One MirroredStrategy over two logical CPUs, shared: a second strategy object breaks fit."""
     from kerascnn.distribution import strategies
 
-    return strategies.resolve("mirrored:2")
+    return strategies.resolve_strategy("mirrored:2")
 
 
 def pytest_configure(config):

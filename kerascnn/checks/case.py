@@ -146,7 +146,7 @@ def two_replicas() -> Any:
     from kerascnn.distribution import strategies
 
     try:
-        return strategies.resolve("mirrored:2")
+        return strategies.resolve_strategy("mirrored:2")
     except StrategyError as error:
         return error
 

@@ -13,6 +13,6 @@ strategies  by name, one object in a process; starts the worker that `cluster` d
 replicas    what a model needs before it runs under a strategy, and before it is saved
 launching   starts, watches and ends the workers of a job on this machine
 
-`kerascnn launch` calls `launching.run_job`. Training calls `strategies.resolve`, makes `Workers` of
+`kerascnn launch` calls `launching.run_job`. Training calls `resolve_strategy`, makes `Workers` of
 what it returns, and notes signals while it runs.
 """

@@ -31,7 +31,7 @@ def under(model: keras.Model, strategy: tf.distribute.Strategy) -> keras.Model:
             raise StrategyError(
                 "The model was built outside of the strategy's scope and can't be copied into it "
                 f"({type(error).__name__}: {error}). Pass the name of an architecture, or build "
-                "the model inside `kerascnn.distribution.strategies.resolve(...).scope()`."
+                "the model inside `kerascnn.resolve_strategy(...).scope()`."
             ) from error
         copy.set_weights(model.get_weights())
     return copy

@@ -25,7 +25,7 @@ NAMES = '"auto", "none", "mirrored", "mirrored:N" or "multiworker"'
 _made: dict[str, tf.distribute.Strategy] = {}
 
 
-def resolve(name: str = "auto") -> tf.distribute.Strategy:
+def resolve_strategy(name: str = "auto") -> tf.distribute.Strategy:
     """The strategy of a name.
 
     Args:

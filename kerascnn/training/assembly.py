@@ -99,7 +99,7 @@ def _assemble(
 ) -> Training:
     """Build everything under the strategy that the run's config names."""
     recipe = replace(recipe_from(config["recipe"]), loss=loss_class)
-    strategy = strategies.resolve(config["strategy"])
+    strategy = strategies.resolve_strategy(config["strategy"])
     plan = batching(recipe, dataset.train.size, strategy)
     keras.utils.set_random_seed(config["seed"])
     with strategy.scope():

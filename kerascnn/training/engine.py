@@ -28,7 +28,7 @@ class Engine:
 
     Args:
         model: a keras.Model built under `strategy`; its first output is the one that counts.
-        strategy: as `kerascnn.distribution.strategies.resolve` returns it.
+        strategy: as `kerascnn.resolve_strategy` returns it.
         optimizer: built under the strategy; None to evaluate only.
         loss: `loss(labels, logits) -> [batch]`.
         loss_weights: one factor for each output.

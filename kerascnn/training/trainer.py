@@ -102,8 +102,8 @@ def train(
         weights: trained weights to start from: "imagenet", "imagenet:PUBLISHER", a file or a run
             directory; None: the recipe's or the architecture's first weights.
         strategy: "auto", "none", "mirrored", "mirrored:N" or "multiworker"; see
-            `kerascnn.distribution.strategies.resolve`. On several machines every worker calls this
-            alike and has its share of each batch; one of them, the chief, writes.
+            `kerascnn.resolve_strategy`. On several machines every worker calls this alike and has
+            its share of each batch; one of them, the chief, writes.
         precision: "float32", "mixed_bfloat16", "mixed_float16" or "float64".
         jit: compile the step with XLA; default: on a single GPU only, as it is slower on CPUs.
         seed: of the weights, the order of the data, dropout and augmentation.
@@ -161,7 +161,7 @@ def train(
     path = Path(run) if run else default_path(subject.name, source)
     refuse_directory(path, overwrite)  # before minutes are spent on reading data
     # Before the data pipeline starts TensorFlow's devices.
-    found = strategies.resolve(strategy)
+    found = strategies.resolve_strategy(strategy)
     refuse_jit(found, jit)
     workers = Workers(found)
     console = console if workers.chief else Console(quiet=True)
@@ -274,7 +274,7 @@ def repeat(
     console = console or Console()
     recipe = recipe_from(config["recipe"])
     own = trusted.again(recipe.loss, loss, config["architecture"]["name"], old.path)
-    strategies.resolve(config["strategy"])
+    strategies.resolve_strategy(config["strategy"])
     return train(
         config["architecture"]["name"],
         _same_data(old, None, console),
@@ -328,7 +328,7 @@ def resume(
     stored = recipe_from(config["recipe"]).loss
     own = trusted.again(stored, loss, architecture["name"] if architecture else None, run.path)
     callbacks = check_callbacks(callbacks, recipe_from(config["recipe"]))
-    strategy = strategies.resolve(config["strategy"])
+    strategy = strategies.resolve_strategy(config["strategy"])
     refuse_jit(strategy, config["jit"])
     workers = Workers(strategy)
     console = console if workers.chief else Console(quiet=True)

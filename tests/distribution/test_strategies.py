@@ -9,14 +9,14 @@ from kerascnn.errors import StrategyError
 
 
 def test_auto_without_several_gpus_is_no_strategy():
-    assert strategies.resolve("auto") is tf.distribute.get_strategy()
+    assert strategies.resolve_strategy("auto") is tf.distribute.get_strategy()
 
 
 def test_one_object_for_the_whole_process(two_devices):
     """A second MirroredStrategy object breaks every later step of the process."""
-    assert strategies.resolve("mirrored:2") is two_devices
+    assert strategies.resolve_strategy("mirrored:2") is two_devices
     with pytest.raises(StrategyError, match="one MirroredStrategy in a process"):
-        strategies.resolve("mirrored:1")
+        strategies.resolve_strategy("mirrored:1")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_one_object_for_the_whole_process(two_devices):
 )
 def test_impossible_strategies_are_refused(two_devices, name, message):
     with pytest.raises(StrategyError, match=message):
-        strategies.resolve(name)
+        strategies.resolve_strategy(name)
 
 
 def test_a_model_built_outside_is_copied_into_the_scope(two_devices):

@@ -15,7 +15,7 @@ address = sys.argv[1]
 os.environ["TF_CONFIG"] = json.dumps(
     {"cluster": {"worker": [address]}, "task": {"type": "worker", "index": 0}})
 from kerascnn.distribution import strategies
-strategies.resolve("multiworker")
+strategies.resolve_strategy("multiworker")
 print("ready", flush=True)
 sys.stdin.read()
 """

@@ -186,7 +186,7 @@ def everything(strategy):
 
 
 if __name__ == "__main__":
-    strategy = strategies.resolve("multiworker")
+    strategy = strategies.resolve_strategy("multiworker")
     workers = Workers(strategy)
     cells = everything(strategy) | {f"agreement|{k}": v for k, v in agreement(workers).items()}
     np.savez(f"{sys.argv[1]}-{workers.index}.npz", **cells)

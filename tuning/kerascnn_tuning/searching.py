@@ -74,7 +74,9 @@ def search_on(
         The study, and whether the search is over.
     """
     console = console or Console()
-    strategies.resolve(plan.strategy)  # before the data pipeline starts TensorFlow's devices
+    strategies.resolve_strategy(
+        plan.strategy
+    )  # before the data pipeline starts TensorFlow's devices
     path = Path(directory or default_path(plan))
     refuse_at_once(plan, path)
     dataset = dataset or load_data(plan, console)

@@ -83,7 +83,7 @@ def run_finals(
             raise ArgumentError(f"{name} must be at least 1. Received: {value}.")
     problem = study.problem
     entrants, notes = contestants(study, finalists)
-    strategies.resolve(problem.plan.strategy)
+    strategies.resolve_strategy(problem.plan.strategy)
     dataset = dataset or load_data(problem.plan, console)
     if dataset.fingerprint != study.content["data"]["fingerprint"]:
         raise StudyError(

@@ -122,7 +122,7 @@ def run_worker(
     with contextlib.ExitStack() as stack:
         stack.callback(client.close)
         try:
-            strategies.resolve(study.plan.strategy)
+            strategies.resolve_strategy(study.plan.strategy)
             dataset = load_data(study.plan, console)
             study.require_same_world(study.problem, dataset)
             runner = Runner(study.problem, dataset, study.path / "trials")
