@@ -18,8 +18,9 @@ from urllib.request import getproxies, proxy_bypass
 from kerascnn.data import encoded
 from kerascnn.data.arguments import parsed
 from kerascnn.data.examples import Contents, DataSource, Encoded, Options
+from kerascnn.data.record_index import indexed
 from kerascnn.data.split_names import SPLIT_WORDS
-from kerascnn.data.tfrecord import indexed, records
+from kerascnn.data.tfrecord import records
 from kerascnn.errors import DataError
 
 

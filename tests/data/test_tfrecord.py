@@ -15,7 +15,8 @@ import tensorflow as tf
 from PIL import Image
 
 from kerascnn import data
-from kerascnn.data import checking, tfrecord
+from kerascnn.data import checking, record_index
+from kerascnn.data.record_index import IMAGE, LABEL
 from kerascnn.errors import DataError
 
 load = functools.partial(data.load, echo=None, validation=0, test=0)
@@ -120,7 +121,7 @@ def test_other_names_of_the_features(tmp_path):
 def test_the_index_is_the_documented_framing(tmp_path):
     """Each offset leads to a record's length, and the records fill the file."""
     path = write(tmp_path / "a.rec", [example(n, n) for n in range(300)])
-    shard = tfrecord.indexed(str(path), tfrecord.IMAGE, tfrecord.LABEL)
+    shard = record_index.indexed(str(path), IMAGE, LABEL)
     raw, at = path.read_bytes(), 0
     for offset in shard.offsets:
         assert offset == at
@@ -131,10 +132,10 @@ def test_the_index_is_the_documented_framing(tmp_path):
 
 def test_a_file_is_read_once_until_it_changes(tmp_path, cache, monkeypatch):
     path = write(tmp_path / "a.rec", [example(n, n) for n in range(3)])
-    index = functools.partial(tfrecord.indexed, str(path), tfrecord.IMAGE, tfrecord.LABEL)
+    index = functools.partial(record_index.indexed, str(path), IMAGE, LABEL)
     first = index()
-    reads, read = [], tfrecord._read
-    monkeypatch.setattr(tfrecord, "_read", lambda *args: reads.append(args) or read(*args))
+    reads, read = [], record_index._read
+    monkeypatch.setattr(record_index, "_read", lambda *args: reads.append(args) or read(*args))
     np.testing.assert_array_equal(index().offsets, first.offsets)
     assert not reads
     (kept,) = cache.iterdir()
@@ -149,7 +150,7 @@ def test_a_file_is_read_once_until_it_changes(tmp_path, cache, monkeypatch):
 def test_a_damaged_record_is_named(tmp_path):
     path = write(tmp_path / "a.rec", [example(n, 0) for n in range(500)])
     whole = path.read_bytes()
-    start = int(tfrecord.indexed(str(path), tfrecord.IMAGE, tfrecord.LABEL).offsets[321])
+    start = int(record_index.indexed(str(path), IMAGE, LABEL).offsets[321])
     for damaged in (
         whole[: start + 40],  # cut off
         whole[: start + 30] + b"?" + whole[start + 31 :],  # data
@@ -200,6 +201,18 @@ def test_declared_lengths_are_compared_with_the_file(tmp_path):
         DataError, match=r"a\.rec is damaged at record 0: it says 1,099,511,627,776"
     ):
         load(f"tfrecord:{tmp_path}/a.rec")
+
+
+def test_a_record_that_is_cut_off_is_told_how_much_of_it_is_there(tmp_path):
+    """Its data alone are compared: the file has also room for a header and a checksum."""
+    path = write(tmp_path / "a.rec", [b"x" * 1000])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(DataError, match="it says 1,000 bytes, and the file has room for 999"):
+        load(f"tfrecord:{path}")
+    path.write_bytes(whole + whole[:7])
+    with pytest.raises(DataError, match="at record 1: its header is cut off after 7 bytes"):
+        load(f"tfrecord:{path}")
 
 
 def crc(data):
