@@ -1,4 +1,4 @@
-# Every target first makes .venv, and makes it anew when a pyproject.toml has changed.
+# Targets that need .venv first make it, and install into it anew when a pyproject.toml has changed.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
