@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# Two processes of tests, a file in one of them: what its tests share is made once, and
+# tests/test_checks.py, which needs most of the memory, is never there twice.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --durations 20
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint docs bench clean
@@ -20,12 +23,11 @@ demo: $(READY)  ## train LeNet-5 on bundled handwritten digits, on two logical d
 	$(BIN)/kerascnn train lenet5 --data mnist5k --strategy mirrored:2 --run runs/demo --overwrite
 
 test: $(READY)  ## the fast tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
 test-slow: $(READY)  ## the slow proofs
 	$(BIN)/python -m pip install --quiet --group jax
-	$(BIN)/python -m pytest -m slow tests/test_checks.py  # apart: it needs most of the memory
-	$(BIN)/python -m pytest -m slow --ignore=tests/test_checks.py
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m slow
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
