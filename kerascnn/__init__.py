@@ -13,6 +13,7 @@ from kerascnn.saving import serve_keras
 
 if TYPE_CHECKING:
     # `as` exports a name to type checkers that are strict about it.
+    from kerascnn import applications as applications
     from kerascnn import blocks as blocks
     from kerascnn import checks as checks
     from kerascnn import commands as commands
@@ -85,7 +86,7 @@ _PUBLIC = {
 }
 
 _MODULES = (
-    *("blocks", "checks", "data", "preprocessing", "weights"),
+    *("applications", "blocks", "checks", "data", "preprocessing", "weights"),
     # What other packages' commands are written with.
     *("commands", "console", "errors", "files", "words", "writing"),
 )

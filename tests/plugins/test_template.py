@@ -1,5 +1,6 @@
 """plugins/template is really installed, discovered, checked and used, as its README says."""
 
+import ast
 import json
 import os
 import shutil
@@ -8,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import kerascnn
 
 TEMPLATE = Path(__file__).parents[2] / "plugins" / "template"
 
@@ -27,6 +30,19 @@ def installed(tmp_path_factory):
 def python(environment, *words):
     command = [sys.executable, *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def test_it_imports_what_kerascnn_exports_alone():
+    """Of a deeper path nobody has promised that it stays."""
+    files = sorted(TEMPLATE.rglob("*.py"))
+    assert files
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                assert not any(name.name.startswith("kerascnn.") for name in node.names), file
+            if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "kerascnn":
+                assert node.module == "kerascnn", file
+                assert {name.name for name in node.names} <= set(kerascnn.__all__), file
 
 
 def test_it_is_listed(installed):

@@ -11,8 +11,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from kerascnn import Architecture, Card, Param, Preprocessing, Range, Result, Space, blocks
-from kerascnn.recipes.recipe import Augmentation, Recipe
+from kerascnn import (
+    Architecture,
+    Augmentation,
+    Card,
+    Param,
+    Preprocessing,
+    Range,
+    Recipe,
+    Result,
+    Space,
+    blocks,
+)
 
 
 def build(x: Any, *, widths: tuple[int, ...], kernel: int, activation: str, dropout: float) -> Any:

@@ -1,11 +1,10 @@
 """What a plugin must prove: that it conforms, and what its own paper says."""
 
 import kerascnn
-from kerascnn.checks import parametrize_with_checks
 
 
 # Where a check can't pass, say why: expected_failures={"allcnn_c": {"xla": "the reason"}}.
-@parametrize_with_checks(kerascnn.list_architectures(provider="kerascnn-template"))
+@kerascnn.checks.parametrize_with_checks(kerascnn.list_architectures(provider="kerascnn-template"))
 def test_conformance(architecture, check):
     check(architecture)
 
