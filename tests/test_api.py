@@ -41,7 +41,11 @@ def public(module):
 
 def signature(value):
     """Names, kinds and plain defaults of the parameters."""
-    found = inspect.signature(value.__init__ if inspect.isclass(value) else value).parameters
+    if inspect.isclass(value):
+        value = value.__init__
+        if not getattr(value, "__module__", "").startswith("kerascnn"):
+            return ""  # a base class's, of another package
+    found = inspect.signature(value).parameters
     bare = [
         parameter.replace(
             annotation=parameter.empty,
