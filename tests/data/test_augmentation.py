@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kerascnn.data import ArraySplit
-from kerascnn.data.augmentation import augment, central, with_components
+from kerascnn.data.augmentation import augment, central, crops, with_components
 from kerascnn.recipes.recipe import Augmentation
 
 EVERYTHING = Augmentation(shift=0.1, rotation=20, zoom=0.2, shear=0.2, flip=True)
@@ -209,3 +209,9 @@ def test_strength_zero_leaves_images_nearly_alone():
     weak = replace(strong.scaled(0), aspect=(1.0, 1.0))
     np.testing.assert_allclose(changed(images, range(30), augmentation=weak), images, atol=1e-3)
     assert strong.scaled(1) == strong
+
+
+@pytest.mark.parametrize("changes", [{"rotation": 5.0}, {"resize": (1.0, 2.0)}, {"pad": 0.1}])
+def test_other_changes_are_left_to_the_augmentation(changes):
+    recipe = Augmentation(canvas=36 / 32, flip=True, **changes)
+    assert crops(recipe, seed=0, canvas=(36, 36), size=(32, 32)) == (None, recipe)

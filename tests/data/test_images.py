@@ -238,6 +238,15 @@ def test_unusable_pixels_and_damaged_files_name_the_file(tmp_path):
         decode("mail", None, b"")
 
 
+def test_pillow_reads_the_same_from_memory(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "a.jpg", np.repeat(np.repeat(COLOUR, 60, 0), 60, 1), exif=exif)
+    one, two = images.read(path, (64, 64, 3)), images.read("x", (64, 64, 3), path.read_bytes())
+    np.testing.assert_array_equal(one[0], two[0])
+    assert one[1] == two[1] == ("turned upright as the EXIF orientation says", "resized to 64×64")
+
+
 def test_original_pixels_are_upright_and_whole(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
