@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import kerascnn  # noqa: F401 - so that Keras finds what saved models name
 
 if TYPE_CHECKING:
+    from kerascnn_tuning.finals.running import run_finals
     from kerascnn_tuning.hypermodel import HyperModel
     from kerascnn_tuning.plan import Plan
     from kerascnn_tuning.searching import search
@@ -20,10 +21,11 @@ _PUBLIC = {
     "HyperModel": "hypermodel",
     "Plan": "plan",
     "Study": "study.study",
+    "run_finals": "finals.running",
     "search": "searching",
 }
 
-__all__ = ["HyperModel", "Plan", "Study", "search"]
+__all__ = ["HyperModel", "Plan", "Study", "run_finals", "search"]
 
 
 def __getattr__(name: str) -> Any:
