@@ -14,11 +14,10 @@ import sys
 from typing import Any
 
 import typer
-from rich.markup import escape
 
 from kerascnn import __version__, registry
-from kerascnn.commands.groups import Group
-from kerascnn.console import Console
+from kerascnn.commands.groups import Group, load_command
+from kerascnn.console import print_error
 from kerascnn.errors import KerascnnError, UnknownNameError
 from kerascnn.quiet import hush_tensorflow, verbose
 
@@ -50,31 +49,6 @@ class EntryPointGroup(Group):
         if not ctx.resilient_parsing and args[0] in registry.entries(registry.COMMANDS):
             load_command(registry.COMMANDS, args[0])
         return super().resolve_command(ctx, args)
-
-
-def print_error(kind: str, error: object, *, style: str) -> None:
-    """Print "Warning: ..." or "Error: ..." on stderr; brackets in the message are no markup."""
-    Console(stderr=True, soft_wrap=True, emoji=False).print(
-        f"[{style}]{kind}:[/] {escape(str(error))}", highlight=False
-    )
-
-
-def complete_architecture(incomplete: str) -> list[str]:
-    """For `typer.Argument(autocompletion=...)`: the names that begin with what was typed."""
-    return [n for n in registry.names(registry.ARCHITECTURES) if n.startswith(incomplete)]
-
-
-def load_command(group: str, name: str) -> Any:
-    """The command behind an entry point of a group."""
-    found: Any = registry.load(group, name, object)
-    if isinstance(found, typer.Typer):
-        app = found
-    else:
-        app = typer.Typer(rich_markup_mode=None, add_completion=False)
-        app.command(name=name)(found)
-    command = typer.main.get_command(app)
-    command.name = name
-    return command
 
 
 app = typer.Typer(

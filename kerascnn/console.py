@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import rich.console
+from rich.markup import escape
 from rich.segment import Segment
 from rich.text import Text
 
@@ -40,3 +41,10 @@ def _harmless(text: str) -> str:
 def sayer(console: Console) -> Callable[[str], None]:
     """Prints lines as they are: a path may look like Rich's markup, or like an emoji's `:ok:`."""
     return lambda line: console.print(Text(line), soft_wrap=True)
+
+
+def print_error(kind: str, error: object, *, style: str) -> None:
+    """Print "Warning: ..." or "Error: ..." on stderr; brackets in the message are no markup."""
+    Console(stderr=True, soft_wrap=True, emoji=False).print(
+        f"[{style}]{kind}:[/] {escape(str(error))}", highlight=False
+    )

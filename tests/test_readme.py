@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 
 import kerascnn
 from kerascnn import registry
-from kerascnn.cli import app, load_command
+from kerascnn.cli import app
+from kerascnn.commands.groups import load_command
 
 ROOT = Path(__file__).parent.parent
 ROOMS = [

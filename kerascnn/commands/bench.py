@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kerascnn import catalogue, registry
-from kerascnn.cli import complete_architecture, load_command
-from kerascnn.commands.groups import Group
+from kerascnn.commands.groups import Group, load_command
+from kerascnn.commands.options import complete_architecture
 
 if TYPE_CHECKING:
     from kerascnn.bench.networks import Row
@@ -280,10 +280,10 @@ def record(
 ) -> None:
     """Time trainings on the digits with and without checkpoints, curves and TensorBoard."""
     from kerascnn.bench import recording
-    from kerascnn.commands.options import parse_arguments
+    from kerascnn.commands.options import parse_network
 
     _check(names)
-    arguments = {name: parse_arguments(name, set_) for name in names}
+    arguments = {name: parse_network(name, set_).given for name in names}
     load = os.getloadavg()[0]
     results = {
         name: recording.measure(name, arguments=arguments[name], epochs=epochs, rounds=rounds)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from kerascnn.cli import complete_architecture
+from kerascnn.commands.options import complete_architecture
 
 if TYPE_CHECKING:
     from kerascnn.checks import Outcome

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn.cli import complete_architecture
 from kerascnn.commands.groups import Group
+from kerascnn.commands.options import complete_architecture
 from kerascnn.words import printable
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ data = typer.Typer(
 def list_(json: bool = typer.Option(False, "--json", help="Machine-readable output.")) -> None:
     """List the installed sources."""
     from kerascnn import registry
-    from kerascnn.cli import print_error
+    from kerascnn.console import print_error
     from kerascnn.data import DataSource
     from kerascnn.errors import KerascnnError
 

@@ -23,7 +23,7 @@ def export(
 ) -> None:
     """Export a model, and compare the file's outputs with the model's in the real runtime."""
     from kerascnn import exporting
-    from kerascnn.commands.options import parse_arguments, parse_shape, run_directory
+    from kerascnn.commands.options import parse_network, run_directory
     from kerascnn.errors import ArgumentError
 
     if path := run_directory(model):
@@ -39,13 +39,10 @@ def export(
     else:
         from kerascnn import catalogue
 
-        architecture = catalogue.get(model)
-        arguments = parse_arguments(model, set_)
-        shape = parse_shape(input_shape)
-        network = architecture(weights=weights, input_shape=shape, classes=classes, **arguments)
-        preprocessing = architecture.card.preprocessing
-        if weights and weights.startswith("imagenet"):
-            preprocessing = architecture.network(arguments).published(weights).preprocessing
+        chosen = parse_network(model, set_, input_shape=input_shape, classes=classes)
+        source = chosen.require(weights) if weights else None
+        preprocessing = (source or catalogue.get(model).card).preprocessing
+        network = chosen.model(weights=weights)
     written = exporting.export(
         network,
         output or Path(path.resolve().name if path else model),

@@ -1,4 +1,4 @@
-"""How groups of commands explain themselves and answer mistakes.
+"""Commands behind entry points, and how groups of them explain themselves and answer mistakes.
 
 Typer's panels cut words and descriptions to fit into 80 columns; plain help, which commands ask
 for with `rich_markup_mode=None`, folds lines at spaces, and here it leaves nothing out.
@@ -13,6 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from kerascnn import registry
 from kerascnn.words import did_you_mean
 
 
@@ -56,3 +57,16 @@ def _near_options() -> Iterator[None]:
             error.message = f"{error.message}. Did you mean {' or '.join(near[:2])}?"
             error.possibilities = None  # type: ignore[attr-defined]
         raise
+
+
+def load_command(group: str, name: str) -> Any:
+    """The command behind an entry point of a group."""
+    found: Any = registry.load(group, name, object)
+    if isinstance(found, typer.Typer):
+        app = found
+    else:
+        app = typer.Typer(rich_markup_mode=None, add_completion=False)
+        app.command(name=name)(found)
+    command = typer.main.get_command(app)
+    command.name = name
+    return command

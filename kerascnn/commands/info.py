@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn.cli import complete_architecture
+from kerascnn.commands.options import complete_architecture
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +35,7 @@ def info(
 ) -> None:
     """Show an architecture's card, arguments and layers, or those of a trained run."""
     from kerascnn import catalogue, profile
-    from kerascnn.commands.options import parse_arguments, parse_shape, run_directory
+    from kerascnn.commands.options import parse_network, run_directory
     from kerascnn.console import Console
     from kerascnn.keras_internals import without_values
     from kerascnn.tables import show
@@ -47,9 +47,9 @@ def info(
         network, model, run = _open(path)
     else:
         network = catalogue.get(subject)
-        arguments = parse_arguments(subject, assign)
+        chosen = parse_network(subject, assign, input_shape=input_shape, classes=classes)
         with without_values():
-            model = network(input_shape=parse_shape(input_shape), classes=classes, **arguments)
+            model = chosen.model()
     measured = profile(model)
     report = _report(network, measured, run)
     if json:

@@ -15,7 +15,7 @@ def list_(
     """List the installed architectures, and which of them can't be used."""
     from kerascnn import health
     from kerascnn.architecture import Architecture
-    from kerascnn.cli import print_error
+    from kerascnn.console import Console, print_error
     from kerascnn.registry import ARCHITECTURES
 
     rows = health.survey(ARCHITECTURES, Architecture, pattern=pattern, provider=provider)
@@ -26,7 +26,6 @@ def list_(
         return
     from rich.table import Table
 
-    from kerascnn.console import Console
     from kerascnn.tables import show
 
     if not rows:

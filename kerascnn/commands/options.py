@@ -6,11 +6,20 @@ import ast
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kerascnn import registry
 from kerascnn.errors import ArgumentError, RunError
+
+if TYPE_CHECKING:
+    from kerascnn.network import Network
+
+
+def complete_architecture(incomplete: str) -> list[str]:
+    """For `typer.Argument(autocompletion=...)`: the names that begin with what was typed."""
+    return [n for n in registry.names(registry.ARCHITECTURES) if n.startswith(incomplete)]
 
 
 def run_directory(subject: str) -> Path | None:
@@ -22,8 +31,6 @@ def run_directory(subject: str) -> Path | None:
     Raises:
         RunError: it is written as a path, and there is no such directory.
     """
-    from kerascnn import registry
-
     path = Path(subject)
     if subject in registry.entries(registry.ARCHITECTURES):
         if (path / "config.json").is_file():
@@ -55,32 +62,38 @@ def parse_shape(text: str | None) -> tuple[int, int, int] | None:
     return height, width, channels
 
 
-def parse_arguments(name: str, assignments: list[str]) -> dict[str, Any]:
-    """`["widths=12,32", "pool=max"]` → `{"widths": (12, 32), "pool": "max"}`, checked.
+def parse_network(
+    name: str,
+    assignments: list[str],
+    *,
+    input_shape: str | None = None,
+    classes: int | None = None,
+) -> Network:
+    """The network that the options of a command describe, checked; `["widths=12,32", "pool=max"]`.
 
     Args:
-        name: the architecture whose arguments they are.
+        name: the architecture's.
         assignments: `argument=value` each; commas make a sequence.
+        input_shape: such as 64x64x3; default: native.
+        classes: default: native.
 
     Raises:
-        ArgumentError: an assignment has no `=`, or the architecture refuses it.
+        ArgumentError: an assignment has no `=`, or the architecture refuses something.
+        UnknownNameError, DuplicateNameError, BrokenPluginError: see `kerascnn.registry.load`.
     """
     from kerascnn import catalogue
 
-    values: dict[str, Any] = {}
+    architecture = catalogue.get(name)
+    space = architecture.space
+    arguments: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key or not text:
             raise ArgumentError(f"--set must be argument=value. Received: {assignment!r}.")
-        values[key] = _value(text)
-    if values:
-        space = catalogue.get(name).space
-        for key in values:
-            sequence = key in space and space[key].per_stage and not space[key].per
-            if sequence and not isinstance(values[key], tuple):
-                values[key] = (values[key],)
-        space.validate(values, owner=name)
-    return values
+        value = _value(text)
+        sequence = key in space and space[key].per_stage and not space[key].per
+        arguments[key] = (value,) if sequence and not isinstance(value, tuple) else value
+    return architecture.network(arguments, input_shape=parse_shape(input_shape), classes=classes)
 
 
 def _value(text: str) -> Any:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text
 
-from kerascnn.cli import print_error
-from kerascnn.console import Console
+from kerascnn.console import Console, print_error
 from kerascnn.errors import DataError
 from kerascnn.words import LISTED, counted, printable
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn.cli import complete_architecture
-from kerascnn.commands.options import parse_arguments, parse_shape, parse_steps
+from kerascnn.commands.options import complete_architecture, parse_network, parse_shape, parse_steps
 from kerascnn.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -156,8 +155,7 @@ def train(
     chosen = _recipe(catalogue.get(name), recipe, changes, with_) if name else None
     batch_given = batch_size is not None or _names_a_batch(recipe, with_)
     rate_given = learning_rate is not None or _is_set("learning_rate", with_)
-    arguments = parse_arguments(name, set_) if name else {}
-    shape = parse_shape(input_shape)
+    network = parse_network(name, set_, input_shape=input_shape) if name else None
     traced = parse_steps(profile) if profile else None
 
     from kerascnn.console import Console
@@ -171,11 +169,12 @@ def train(
         found = trainer.repeat(config, run=run, overwrite=overwrite, loss=loss, console=console)
     else:
         assert name is not None
+        assert network is not None
         found = trainer.train(
             name,
             data,
-            arguments=arguments,
-            input_shape=shape,
+            arguments=network.given,
+            input_shape=parse_shape(input_shape),
             recipe=chosen,
             batch_size=None if batch_given else "auto",
             learning_rate=chosen.learning_rate if chosen and rate_given else None,

@@ -21,8 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from kerascnn import catalogue
-from kerascnn.commands.options import parse_arguments, parse_shape
+from kerascnn.commands.options import parse_network
 from kerascnn.runs.run import Run
 
 HERE = Path(__file__).parent
@@ -82,15 +81,18 @@ def table(found: list[Row]) -> str:
     ]
     for row in found:
         options = row.options
-        arguments = parse_arguments(row.network, _values(options, "--set"))
-        given = _values(options, "--input-shape")
-        architecture = catalogue.get(row.network)
-        shape = parse_shape(given[0]) if given else architecture.card.input_shape
-        cost = architecture.cost(shape, row.runs[0].config["classes"], **arguments)
+        shape = next(iter(_values(options, "--input-shape")), None)
+        network = parse_network(
+            row.network,
+            _values(options, "--set"),
+            input_shape=shape,
+            classes=row.runs[0].config["classes"],
+        )
+        cost = network.cost()
         errors = [run.metrics["test_error"] * 100 for run in row.runs]
         seconds = [run.metrics["train_seconds"] for run in row.runs]
         lines.append(
-            f"| {row.label} | {'×'.join(map(str, shape))} "
+            f"| {row.label} | {'×'.join(map(str, network.input_shape))} "
             f"| {cost.params:,} | {cost.macs / 1e6:.1f} M "
             f"| {median(errors):.1f} % ({min(errors):.1f} to {max(errors):.1f}) "
             f"| {median(seconds):.0f} s | `{shlex.join(row.command('S'))}` |"
