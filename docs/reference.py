@@ -1,7 +1,6 @@
 """The API reference from the docstrings: `make docs`. Needs no network; a warning is an error.
 
-Public is what `kerascnn` exports, its modules among it. Beside it stand the papers' files, the
-errors, and the search.
+Public is what `kerascnn` and `kerascnn_tuning` export, modules among it; and the papers' files.
 """
 
 import pkgutil
@@ -17,7 +16,7 @@ import kerascnn
 from kerascnn.quiet import hush_tensorflow
 
 PAGES = Path(__file__).parents[1] / "build" / "docs"
-PACKAGES = ("kerascnn", "kerascnn.applications", "kerascnn.errors", "kerascnn_tuning")
+PACKAGES = ("kerascnn", "kerascnn_tuning")
 
 
 def resolve(module: ModuleType) -> None:
