@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kerascnn.data.checking import check
     from kerascnn.data.dataset import Dataset
     from kerascnn.data.encoded import contents
     from kerascnn.data.examples import Arrays, Contents, DataSource, Encoded, Files, Options
@@ -33,6 +34,7 @@ _PUBLIC = {
     "Files": "examples",
     "contents": "encoded",
     "SPLITS": "split_names",
+    "check": "checking",
 }
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "Options",
     "ReadSplit",
     "Split",
+    "check",
     "contents",
     "joined",
     "load",

@@ -43,7 +43,7 @@ def load(
     Where the source comes without a validation or test set, a share of its training images is
     taken. On which side an image falls is decided by a hash of its name and the seed alone, so that
     adding or removing images moves no other; what that means for small classes says
-    `kerascnn.data.shares.sides`.
+    `kerascnn.data.shares.divided`.
 
     To evaluate, `split="all"` gives every image of the source, whatever split it belongs to, and
     `split="test"` the test images alone; both also of a source without training images, which is

@@ -9,7 +9,7 @@ import numpy as np
 from kerascnn.data.examples import Contents
 from kerascnn.data.names import Names
 
-RULE = "hash of the name"  # changes whenever `sides` decides otherwise
+RULE = "hash of the name"  # changes whenever `divided` decides otherwise
 
 
 def with_shares(
@@ -29,7 +29,7 @@ def with_shares(
         return contents, ""
     everything = contents.splits["train"]
     seed = seed if contents.split_seed is None else contents.split_seed
-    rest, *parts = sides(everything.names(), tuple(shares.values()), seed=seed)
+    rest, *parts = divided(everything.names(), tuple(shares.values()), seed=seed)
     taken = {name: everything.take(part) for name, part in zip(shares, parts)}
     counts = " and ".join(f"{len(part)} for {name}" for name, part in zip(shares, parts))
     note = f"{counts} are taken from {len(everything.labels)} training images, by their names."
@@ -42,7 +42,7 @@ def with_shares(
     return contents, rule if any(shares.values()) else ""
 
 
-def sides(names: Names, shares: tuple[float, ...], *, seed: int) -> list[np.ndarray]:
+def divided(names: Names, shares: tuple[float, ...], *, seed: int) -> list[np.ndarray]:
     """Positions of what remains and of each share, in natural order.
 
     A hash of seed and name is a number in [0, 1): below the first share the image belongs to it,
