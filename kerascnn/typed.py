@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import types
 import typing
@@ -57,6 +58,31 @@ def _typed_tuple(inner: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
         raise TypeError
     kinds = (inner[0],) * len(value) if endless else inner
     return tuple(typed(kind, item) for kind, item in zip(kinds, value))
+
+
+def settle(value: Any, prefix: str = "") -> None:
+    """Give each field of a new dataclass the type of its hint: an integer as a float, and so on.
+
+    Args:
+        value: the dataclass, in its `__post_init__`.
+        prefix: of the fields' names in messages.
+
+    Raises:
+        ArgumentError: a field is of another type.
+    """
+    for name, hint in _hints(value.__class__).items():
+        given = getattr(value, name)
+        try:
+            object.__setattr__(value, name, typed(hint, given))
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"{prefix}{name} must be {words(hint)}. Received: {shortened(given)}."
+            ) from None
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def require(legal: bool, name: str, what: str, value: Any) -> None:

@@ -110,7 +110,7 @@ def _ours(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
             callbacks=[watch],
             console=Console(quiet=True),
         )
-        size = run.config["data"]["sizes"]["train"] // batch_size * batch_size
+        size = run.config.data.sizes["train"] // batch_size * batch_size
     return {"marks": watch.marks, "first_step": watch.first_step, "images": size}
 
 

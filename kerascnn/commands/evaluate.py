@@ -71,7 +71,7 @@ def evaluate(
     if json:
         typer.echo(figures.as_json(found))
         return
-    figures.show(found, _described(chosen, opened.config["input_shape"][0]))
+    figures.show(found, _described(chosen, opened.config.input_shape[0]))
     if save:
         note(f"Saved: {save}")
 
@@ -86,15 +86,14 @@ def _protocol(
     """
     from kerascnn.recipes import book as recipe_book
     from kerascnn.recipes.recipe import Recipe
-    from kerascnn.runs.config import recipe_from
 
     if name == "run":
-        recipe = recipe_from(run.config["recipe"])
+        recipe = run.config.recipe
     else:
         recipe = recipe_book.find(name) if name else Recipe()
     changes: dict[str, Any] = {"views": views, "flip": flip}
     if resize is not None:
-        changes["resize"] = _lengths(resize, min(run.config["input_shape"][:2]))
+        changes["resize"] = _lengths(resize, min(run.config.input_shape[:2]))
     elif views == "144-crop":
         changes["resize"] = ()  # it has scales of its own
     given = {key: value for key, value in changes.items() if value is not None}

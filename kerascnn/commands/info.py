@@ -67,18 +67,19 @@ def info(
 def _open(path: Path) -> tuple[Architecture | None, Any, dict[str, Any]]:
     """The architecture, the trained model, and what is worth knowing of a run."""
     from kerascnn import catalogue
+    from kerascnn.runs.config import plain
     from kerascnn.runs.run import Run
 
     run = Run.open(path)
     model, config = run.model(), run.config
-    chosen = config["architecture"]
+    chosen = config.architecture
     found = {
         "path": str(path),
-        "data": config.get("data"),
-        "arguments": chosen["arguments"] if chosen else None,
+        "data": plain(config.data),
+        "arguments": plain(chosen.arguments) if chosen else None,
         "metrics": run.metrics,
     }
-    return (catalogue.get(chosen["name"]) if chosen else None), model, found
+    return (catalogue.get(chosen.name) if chosen else None), model, found
 
 
 def _report(

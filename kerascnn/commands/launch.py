@@ -68,7 +68,7 @@ def _with_run(command: list[str]) -> tuple[list[str], Path]:
         from kerascnn.runs.run import Run
 
         run = Run.open(earlier.parent if earlier.is_file() else earlier)
-        strategy = run.config["strategy"]
+        strategy = run.config.strategy
     if strategy not in ("auto", "multiworker"):
         which = f"{run.path} was trained with" if earlier else "Received:"
         raise ArgumentError(
@@ -93,13 +93,14 @@ def restart_command(command: Sequence[str], run: Path) -> list[str]:
     if not (run / "config.json").is_file():
         return list(command)
     again = ["train", "--resume", str(run)]
+    from kerascnn.recipes.losses import path_of
     from kerascnn.runs.run import Run
 
     try:
-        loss = Run(run).config["recipe"]["loss"]
+        loss = Run(run).config.recipe.loss
     except RunError:  # going on will say it
         loss = None
-    return [*again, "--loss", loss] if loss else again
+    return [*again, "--loss", path_of(loss)] if loss else again
 
 
 def _parsed(arguments: list[str]) -> dict[str, Any]:

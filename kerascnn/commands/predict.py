@@ -43,16 +43,16 @@ def predict(
     """
     from kerascnn.commands import predictions
     from kerascnn.runs.files import Files
-    from kerascnn.runs.matching import class_names
     from kerascnn.runs.run import Run
 
-    found = Run.open(run)
-    names = class_names(found.config)
+    opened = Run.open(run)
+    names = opened.config.named_classes
     if save:
         predictions.check_format(save)
 
     from kerascnn.runs.prediction import predict_files  # TensorFlow, after the cheap refusals
 
+    model = opened.model()
     files = Files(images, sys.stdin.buffer, b"\0" if null else b"\n")
     summary = _Summary(Console(stderr=True))
     with ExitStack() as open_:
@@ -63,7 +63,7 @@ def predict(
             writers.append(open_.enter_context(predictions.json_list(sys.stdout)))
         elif not save:
             writers.append(open_.enter_context(predictions.bars(Console())))
-        for prediction in predict_files(found, files, batch_size=batch_size):
+        for prediction in predict_files(model, opened.config, files, batch_size=batch_size):
             summary.add(prediction)
             if not prediction.error:
                 likely = predictions.likeliest(prediction.probabilities, names, top)

@@ -178,16 +178,16 @@ def _read(run: Run, name: str) -> Row:
     last = history[-1] if history else {}
     return Row(
         run=name,
-        name=config["name"],
-        data=config["data"]["source"],
+        name=config.name,
+        data=config.data.source,
         epochs=metrics.get("epochs", len(history)),
-        of=config["recipe"]["epochs"],
+        of=config.recipe.epochs,
         error=metrics.get("test_error"),
         val_error=metrics.get("val_error", last.get("val_error")),
         params=metrics.get("trainable_params"),
         seconds=metrics.get("train_seconds", sum(row["seconds"] for row in history)),
-        strategy=config["strategy"],
-        created=config["created"],
+        strategy=config.strategy,
+        created=config.created,
         state=state,
         silent=_silence(run.path) if state in (RUNNING, DEAD) else None,
     )
@@ -347,8 +347,10 @@ def diff(
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    config = {k: v for k, v in run.config.items() if k not in ALWAYS_DIFFERENT}
-    return dict(_flat(config))
+    from kerascnn.runs.config import plain
+
+    config = plain(run.config)
+    return dict(_flat({k: v for k, v in config.items() if k not in ALWAYS_DIFFERENT}))
 
 
 def _results(run: Run) -> dict[str, Any]:

@@ -160,6 +160,7 @@ def train(
 
     from kerascnn.console import Console
     from kerascnn.distribution import strategies
+    from kerascnn.recipes.recipe import KEEP_BEST
     from kerascnn.training import trainer
 
     console = Console(stderr=json)
@@ -197,7 +198,7 @@ def train(
         return
     if "test_error" in metrics:
         epoch = metrics.get("epoch")
-        best = found.config["recipe"].get("keep") == "best"
+        best = found.config.recipe.keep == KEEP_BEST
         which = f" of epoch {epoch}" if epoch and (best or epoch < metrics["epochs"]) else ""
         console.print(f"Test error{which} [bold]{metrics['test_error']:.2%}[/]", highlight=False)
     trainer.sayer(console)(f"Model, figures, curves.png and TensorBoard logs are in {found.path}.")

@@ -13,6 +13,7 @@ import sys
 import tensorflow as tf
 
 from kerascnn.distribution import cluster, doors, signals
+from kerascnn.distribution.names import check_strategy
 from kerascnn.distribution.watchdog import at_most, follow_launcher
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import StrategyError, WorkerError
@@ -20,7 +21,6 @@ from kerascnn.errors import StrategyError, WorkerError
 START_TIMEOUT = "KERASCNN_START_TIMEOUT"  # seconds in which all workers must have started
 SECONDS_TO_START = 300.0
 SECONDS_TO_END = 60.0  # to save what there is, after the launcher's end
-NAMES = '"auto", "none", "mirrored", "mirrored:N" or "multiworker"'
 
 _made: dict[str, tf.distribute.Strategy] = {}
 
@@ -40,17 +40,13 @@ def resolve_strategy(name: str = "auto") -> tf.distribute.Strategy:
             another strategy, or its environment doesn't say which worker it is.
         WorkerError: this worker can't be reached at its address.
     """
-    kind, _, number = name.partition(":")
-    if kind not in ("auto", "none", "mirrored", "multiworker") or (number and kind != "mirrored"):
-        raise StrategyError(f"strategy must be {NAMES}. Received: {name!r}.")
+    kind, number = check_strategy(name)
     if kind == "multiworker" or (kind == "auto" and os.environ.get(cluster.TF_CONFIG)):
         return _multiworker(cluster.find(os.environ))
-    if kind == "mirrored" and number and (not number.isdecimal() or int(number) < 1):
-        raise StrategyError(f"strategy mirrored:N needs a whole number N ≥ 1. Received: {name!r}.")
     gpus = tf.config.list_physical_devices("GPU")
     if kind == "none" or (kind == "auto" and len(gpus) < 2):
         return tf.distribute.get_strategy()
-    return _shared(_devices(int(number) if number else max(1, len(gpus)), bool(gpus)))
+    return _shared(_devices(number or max(1, len(gpus)), bool(gpus)))
 
 
 def _devices(count: int, on_gpus: bool) -> list[str]:

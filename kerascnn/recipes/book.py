@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from kerascnn.errors import ArgumentError, KerascnnError, UnknownNameError
 from kerascnn.files import read_json, read_toml, shortened
 from kerascnn.recipes import losses
 from kerascnn.recipes.recipe import SCHEDULED, Recipe
-from kerascnn.typed import typed, words
 
 if TYPE_CHECKING:
     from kerascnn.architecture import Architecture
@@ -208,7 +206,6 @@ def asked(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
 
 
 def _override(value: Any, changes: Mapping[str, Any], prefix: str) -> Any:
-    hints = typing.get_type_hints(type(value))
     known = [field.name for field in fields(value)]
     found = {}
     for name, new in changes.items():
@@ -222,12 +219,7 @@ def _override(value: Any, changes: Mapping[str, Any], prefix: str) -> Any:
                 raise ArgumentError(f"{path} has fields of its own: {inner}. Received: {new!r}.")
             found[name] = _override(old, new, f"{path}.")
             continue
-        try:
-            found[name] = typed(hints[name], new)
-        except (TypeError, ValueError):
-            raise ArgumentError(
-                f"{path} must be {words(hints[name])}. Received: {shortened(new)}."
-            ) from None
+        found[name] = new
     return replace(value, **found)
 
 

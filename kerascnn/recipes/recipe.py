@@ -8,7 +8,7 @@ from typing import Any
 
 from kerascnn.errors import ArgumentError
 from kerascnn.space import Param, Range, Space
-from kerascnn.typed import require
+from kerascnn.typed import require, settle
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "step", "exponential", "plateau")
@@ -141,6 +141,7 @@ class Augmentation:
     magnitude: float = 9.0
 
     def __post_init__(self) -> None:
+        settle(self, "augmentation.")
         require(self.canvas >= 1, "augmentation.canvas", "at least 1", self.canvas)
         for name, least in (("resize", 1.0), ("area", 0.0), ("aspect", 0.0)):
             if (pair := getattr(self, name)) is not None:
@@ -208,6 +209,7 @@ class Protocol:
     flip: bool = False
 
     def __post_init__(self) -> None:
+        settle(self, "evaluation.")
         _require_one_of(self.views, "evaluation.views", VIEWS)
         few = len(self.resize) <= _MOST_SCALES
         require(few, "evaluation.resize", f"at most {_MOST_SCALES} lengths", len(self.resize))
@@ -323,6 +325,7 @@ class Recipe:
     name: str = ""
 
     def __post_init__(self) -> None:
+        settle(self)
         keep, colon, monitor = self.keep.partition(":")
         if keep == KEEP_BEST and colon:
             object.__setattr__(self, "keep", keep)

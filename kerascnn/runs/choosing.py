@@ -7,21 +7,26 @@ still there. Of other data the source's own test images, or all of a source with
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from kerascnn.data import SPLITS, Dataset, Split, joined, load, load_for
 from kerascnn.errors import ArgumentError, DataError, UnknownNameError
 from kerascnn.runs import sides
-from kerascnn.runs.inference import canvas_shape
-from kerascnn.runs.run import Run
+from kerascnn.runs.config import RunConfig
+from kerascnn.runs.matching import match
 from kerascnn.runs.sides import Changes, Sides
 from kerascnn.words import counted
 
 ALL = "all"
 ASKED = (*SPLITS, ALL)
 PREFERRED = ("test", "validation", "train")
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -31,44 +36,72 @@ class Chosen:
     Attributes:
         data: the source.
         split: which part of it: one of `ASKED`.
-        images: these images, labelled as the source numbers its classes.
-        class_names: of the source.
+        images: these images.
+        labels: of these images as the run numbers its classes, int32 `[n]`.
         trained_on: how many of the images the run was trained on; None: it isn't known.
     """
 
     data: str
     split: str
     images: Split
-    class_names: tuple[str, ...]
+    labels: np.ndarray
+    trained_on: int | None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a dataset; see `Chosen`."""
+
+    dataset: Dataset
+    split: str
+    images: Split
     trained_on: int | None
 
 
 def choose(
-    run: Run,
-    config: Mapping[str, Any],
-    data: str | Dataset | None,
-    split: str | None,
-    say: Callable[[str], None],
+    run: Path, config: RunConfig, data: str | Dataset | None, split: str | None, say: Say
 ) -> Chosen:
-    """Load what a run is to be evaluated on.
+    """Load what a run is to be evaluated on, and say how far the run has seen it.
 
     Args:
-        run, config: the run and its config.
+        run: the run directory, which keeps the names of its images.
+        config: the run's.
         data: see `Run.evaluate`.
         split: one of `ASKED`; None: see `Run.evaluate`.
         say: is called with each note.
 
     Raises:
         ArgumentError: there is no such split.
-        DataError: the data can't be read, or hold no such image.
+        DataError: the data can't be read, hold no such image, or have classes that the run lacks.
         RunError: what the run keeps of its images is damaged.
     """
     if split is not None and split not in ASKED:
         raise ArgumentError(f"split must be one of {', '.join(ASKED)}. Received: {split!r}.")
-    kept = sides.read(run.path)
-    if data is None or (isinstance(data, str) and _same(data, config["data"]["source"])):
-        return _own(run, config, kept, split, say)
-    return _other(config, kept, data, split, say)
+    kept = sides.read(run)
+    if data is None or (isinstance(data, str) and _same(data, config.data.source)):
+        part = _own(run, config, kept, split, say)
+    elif kept and isinstance(data, str) and (dataset := _moved(config, kept, data)):
+        say(f"{data} has the images of {config.data.source}, which the run was trained on.")
+        part = _as_then(run, dataset, kept, split)
+    else:
+        part = _other(config, kept, data, split, say)
+    names, found = config.named_classes, part.dataset.class_names
+    labels = match(names, found, part.images.labels, run=str(run), data=part.dataset.name)
+    _say_what_was_seen(part, run, say)
+    return Chosen(part.dataset.name, part.split, part.images, labels, part.trained_on)
+
+
+def _say_what_was_seen(part: _Part, run: Path, say: Say) -> None:
+    if part.trained_on:
+        say(
+            f"{part.trained_on:,} of the {part.images.size:,} images are among those that the "
+            "run was trained on, where it does better than on others."
+        )
+    elif part.trained_on is None:
+        say(
+            f"How many of the images the run was trained on is not known: {run} has no "
+            f"{sides.FILE}, as it was made by an older version."
+        )
 
 
 def _same(one: str, other: str) -> bool:
@@ -77,20 +110,25 @@ def _same(one: str, other: str) -> bool:
     return len({(kind, path and os.path.realpath(path)) for kind, _, path in parts}) == 1
 
 
-def _own(
-    run: Run,
-    config: Mapping[str, Any],
-    kept: Sides | None,
-    split: str | None,
-    say: Callable[[str], None],
-) -> Chosen:
+def _moved(config: RunConfig, kept: Sides, data: str) -> Dataset | None:
+    """The run's own images if they are here now, all of them and no other: by names and sizes."""
+    if not kept.of_files or data.partition(":")[0] != config.data.source.partition(":")[0]:
+        return None
+    try:
+        dataset = _load(config, data, ALL)
+    except DataError:  # which whoever loads it as other data will say
+        return None
+    return dataset if kept.same(dataset.test) else None
+
+
+def _own(run: Path, config: RunConfig, kept: Sides | None, split: str | None, say: Say) -> _Part:
     """Of the data that the run was trained on."""
-    source = config["data"]["source"]
+    source = config.data.source
     try:
         dataset = _load(config, source, None)
     except UnknownNameError as error:
         raise UnknownNameError(
-            f"{error} The run {run.path} was trained on {source!r}: if that was a Dataset made in "
+            f"{error} The run {run} was trained on {source!r}: if that was a Dataset made in "
             "Python, pass it to Run.evaluate; if it was a source, install what has it."
         ) from None
     except DataError as error:
@@ -100,35 +138,46 @@ def _own(
             dataset = _load(config, source, ALL)  # no training image is left
         except DataError:
             raise _elsewhere(error, run, source) from None
-    unchanged = dataset.fingerprint == config["data"]["fingerprint"]
-    if unchanged or kept is None:
-        name, images = _part(dataset, split)
-        train = dataset.train.size if name in ("train", ALL) else 0
-        count: int | None = train
-        if kept is not None:  # an image may be there twice, on two sides
-            count = max(train, kept.trained(images))
-        elif not unchanged:
-            count = None
-            rule = "split_rule" not in config["data"] and dataset.split_rule
-            why = ", or was split by the rule of an older version" if rule else ""
-            say(f"{dataset.name} has changed since the run was trained{why}.")
-        return Chosen(dataset.name, name, images, dataset.class_names, count)
+    unchanged = dataset.fingerprint == config.data.fingerprint
+    if kept is not None and not unchanged:
+        part = _as_then(run, dataset, kept, split)
+        everything = _part(dataset, ALL)[1]
+        changes = kept.changes(everything, part.split)
+        say(_changed(dataset.name, part.split, changes, part.images.size))
+        return part
+    name, images = _part(dataset, split)
+    count: int | None = dataset.train.size if name in ("train", ALL) else 0
+    if kept is not None:  # an image may be there twice, on two sides
+        count = max(count or 0, kept.trained(images))
+    elif not unchanged:
+        count = None
+        rule = config.data.split_rule is None and dataset.split_rule
+        why = ", or was split by the rule of an older version" if rule else ""
+        say(f"{dataset.name} has changed since the run was trained{why}.")
+    return _Part(dataset, name, images, count)
+
+
+def _as_then(run: Path, dataset: Dataset, kept: Sides, split: str | None) -> _Part:
+    """The images that were on a side when the run was trained, as far as they are there.
+
+    Raises:
+        DataError: there is none.
+    """
     sizes = kept.sizes()
     name = split or next(name for name in PREFERRED if sizes[name])
     _, everything = _part(dataset, ALL)
     images = everything if name == ALL else everything.take(kept.named(everything, name))
-    say(_changed(dataset.name, name, kept.changes(everything, name), images.size))
     if not images.size:
         raise DataError(
-            f"{dataset.name} has no image any more of those that {run.path} had for {name}. "
+            f"{dataset.name} has no image any more of those that {run} had for {name}. "
             "Evaluate on what is there with --split all, which counts what it was trained on."
         )
-    return Chosen(dataset.name, name, images, dataset.class_names, kept.trained(images))
+    return _Part(dataset, name, images, kept.trained(images))
 
 
-def _elsewhere(error: DataError, run: Run, source: str) -> DataError:
+def _elsewhere(error: DataError, run: Path, source: str) -> DataError:
     return DataError(
-        f"{error} The run {run.path} was trained on {source!r}. A path in it begins where the "
+        f"{error} The run {run} was trained on {source!r}. A path in it begins where the "
         "training was started: evaluate from there, or on other data with --data."
     )
 
@@ -160,12 +209,8 @@ def _changed(data: str, name: str, changes: Changes, left: int) -> str:
 
 
 def _other(
-    config: Mapping[str, Any],
-    kept: Sides | None,
-    data: str | Dataset,
-    split: str | None,
-    say: Callable[[str], None],
-) -> Chosen:
+    config: RunConfig, kept: Sides | None, data: str | Dataset, split: str | None, say: Say
+) -> _Part:
     """Of any other data."""
     dataset = _load(config, data, split or "own", say)
     if isinstance(data, str):
@@ -175,18 +220,15 @@ def _other(
     else:
         name, images = _part(dataset, split)
     count = kept.trained(images) if kept else None
-    if dataset.fingerprint == config["data"]["fingerprint"] and kept is None:
+    if dataset.fingerprint == config.data.fingerprint and kept is None:
         count = dataset.train.size if name in ("train", ALL) else 0
-    return Chosen(dataset.name, name, images, dataset.class_names, count)
+    return _Part(dataset, name, images, count)
 
 
 def _load(
-    config: Mapping[str, Any],
-    data: str | Dataset,
-    split: str | None,
-    say: Callable[[str], None] = lambda line: None,
+    config: RunConfig, data: str | Dataset, split: str | None, say: Say = lambda line: None
 ) -> Dataset:
-    shape, seed, skip = canvas_shape(config), config["seed"], config["data"]["skip_corrupt"]
+    shape, seed, skip = config.canvas, config.seed, config.data.skip_corrupt
     if isinstance(data, str) and split == "train":  # all of it, as nothing is going to be trained
         options: dict[str, Any] = {"seed": seed, "skip_corrupt": skip, "validation": 0, "test": 0}
         data = load(data, input_shape=shape, split=split, echo=say, **options)

@@ -1,6 +1,6 @@
-"""What a run's config.json holds, and how it becomes objects again.
+"""A run's config.json, as one object: read, checked and written here and nowhere else.
 
-The file may come from a stranger: everything is checked here, once, and nothing that it names is
+The file may come from a stranger: everything is checked, once, and nothing that it names is
 imported or called.
 """
 
@@ -18,15 +18,19 @@ from typing import Any
 
 from kerascnn import __version__
 from kerascnn.card import Preprocessing
-from kerascnn.errors import ArgumentError
-from kerascnn.files import check_printable, shortened
+from kerascnn.distribution.names import check_strategy
+from kerascnn.errors import ArgumentError, RunError
+from kerascnn.files import check_printable, read_json, shortened
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes.losses import path_of
 from kerascnn.recipes.recipe import PRECISIONS, Recipe
 from kerascnn.typed import require, typed, words
+from kerascnn.writing import write_json
 
 Shape = tuple[int, int, int]
 
+FILE = "config.json"
+VERSION = 1  # of the file's form
 LARGEST_SIDE = 2**14  # of an image, in pixels
 LARGEST_IMAGE = 2**27  # values of one image, over its channels
 MOST_CLASSES = 2**20
@@ -36,39 +40,46 @@ ORDERS = ("RGB", "BGR")
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """Of a config.json: the registered architecture that was trained.
+    """The registered architecture that a run trains.
 
     Attributes:
         name: a registered one.
-        arguments: that it was built with.
+        arguments: those it was given; the others are its defaults.
     """
 
     name: str
     arguments: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", {k: _tupled(v) for k, v in self.arguments.items()})
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedOn:
-    """Of a config.json: the images.
+    """The images that a run trains on.
 
     Attributes:
-        source: as `kerascnn.data.load` takes it.
-        fingerprint: of names, shapes and contents.
-        image_shape: `(height, width, channels)` of the canvas; None: the network's input.
-        skip_corrupt: whether unreadable images were left out.
+        source: as `kerascnn.data.load` takes it, or the name of a Dataset.
+        image_shape: `(height, width, channels)` of the canvas; None, of an older run: the
+            network's input.
+        fingerprint: see `kerascnn.data.Dataset`.
+        split_rule: the rule by which the source was split, "" if it came with its splits; None: an
+            older one.
+        skip_corrupt: whether unreadable images are left out.
         sizes: images of each split.
     """
 
     source: str
-    fingerprint: str
     image_shape: Shape | None = None
+    fingerprint: str
+    split_rule: str | None = None
     skip_corrupt: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartedFrom:
-    """Of a config.json: trained weights.
+    """The trained weights that a run starts from.
 
     Attributes:
         source: "imagenet", "imagenet:PUBLISHER" or a file.
@@ -81,10 +92,30 @@ class StartedFrom:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What a config.json must hold, and of which types; it may hold more.
+    """What is trained on what, and how: all that is needed to do it again.
+
+    `RunConfig.read(path)` and `config.write(path)` are the only ways from and to config.json. What
+    an older run's file lacks has a default here; what it has beside these fields is passed over.
+    Fields that are tables in the file are objects here: `config.data.source`,
+    `config.recipe.epochs`, `config.architecture.arguments` (with tuples where JSON has lists).
+
+    Attributes:
+        kerascnn_run: `VERSION`.
+        name: of the network.
+        architecture: the registered one; None: a keras.Model of the user's own, in model.json.
+        input_shape: `(height, width, channels)` of the network's input.
+        classes: how many.
+        class_names: of the classes; (): an older run, which didn't say; see `named_classes`.
+        preprocessing: from pixels to the network's input.
+        data: the images.
+        recipe: as it was carried out. Its loss, if it has one of its own, is a class while it
+            trains, and where that can be imported from when it was read.
+        weights: trained ones to start from; None: the recipe's or the architecture's first ones.
+        strategy, precision, jit, seed: see `kerascnn.train`.
+        versions, git, command, created: where the run comes from.
 
     Raises:
-        ArgumentError: a value is out of range, or two contradict each other.
+        ArgumentError, StrategyError: a value is out of range, or two contradict each other.
     """
 
     kerascnn_run: int
@@ -92,19 +123,19 @@ class RunConfig:
     architecture: Trained | None
     input_shape: Shape
     classes: int
+    class_names: tuple[str, ...] = ()
     preprocessing: Preprocessing
     data: TrainedOn
     recipe: Recipe
+    weights: StartedFrom | None = None
     strategy: str
     precision: str
-    seed: int
-    created: str
-    class_names: tuple[str, ...] = ()
-    weights: StartedFrom | None = None
     jit: bool | None = None
+    seed: int
     versions: Mapping[str, str] = field(default_factory=dict)
     git: Mapping[str, Any] | None = None
     command: tuple[str, ...] = ()
+    created: str
 
     def __post_init__(self) -> None:
         for name, shape in (("input_shape", self.input_shape), ("image_shape", self.canvas)):
@@ -112,32 +143,57 @@ class RunConfig:
             require(legal and math.prod(shape) <= LARGEST_IMAGE, name, "an image's", shape)
         channels = self.input_shape[2]
         require(self.canvas[2] == channels, "image_shape", "with input_shape's channels", channels)
-        require(self.kerascnn_run == 1, "kerascnn_run", "1", self.kerascnn_run)
+        require(self.kerascnn_run == VERSION, "kerascnn_run", f"{VERSION}", self.kerascnn_run)
         require(0 < self.classes <= MOST_CLASSES, "classes", "positive", self.classes)
         count = len(self.class_names)
         require(count in (0, self.classes), "class_names", f"{self.classes} names", count)
         distinct = len(set(self.class_names)) == count
         require(distinct, "class_names", "different from each other", self.class_names)
+        check_strategy(self.strategy)
         require(self.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), self.precision)
         check_seed(self.seed)
         _check_preprocessing(self.preprocessing, channels)
         for name, size in self.data.sizes.items():
             require(size >= 0, f"data.sizes.{name}", "0 or more", size)
 
+    @classmethod
+    def read(cls, run: Path) -> RunConfig:
+        """The config of a run directory.
+
+        Raises:
+            RunError: there is none, or it is damaged.
+        """
+        path = run / FILE
+        found = read_json(path, error=RunError, inside=run)
+        try:
+            return cls.of(found)
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {str(error).rstrip('.')}.") from None
+
+    @classmethod
+    def of(cls, values: Any) -> RunConfig:
+        """The config that was read from JSON, or that `plain` gave.
+
+        Raises:
+            ValueError: what was expected, and what was received.
+        """
+        found = _built(cls, values, "")
+        check_printable(values, but=("class_names", "command"))
+        return found
+
+    def write(self, run: Path) -> None:
+        """Write the run directory's config.json."""
+        write_json(run / FILE, plain(self))
+
     @property
     def canvas(self) -> Shape:
-        """`(height, width, channels)` of the images that training was given."""
+        """`(height, width, channels)` of the images that training is given."""
         return self.data.image_shape or self.input_shape
 
-
-def check(values: Any) -> None:
-    """Refuse what can't be a run's config.
-
-    Raises:
-        ValueError: what was expected, and what was received.
-    """
-    _built(RunConfig, values, "")
-    check_printable(values, but=("class_names", "command"))
+    @property
+    def named_classes(self) -> tuple[str, ...]:
+        """Names of the classes; their numbers, if the run names none."""
+        return self.class_names or tuple(map(str, range(self.classes)))
 
 
 def _built(kind: type, values: Any, prefix: str) -> Any:
@@ -146,7 +202,7 @@ def _built(kind: type, values: Any, prefix: str) -> Any:
         name = prefix.rstrip(".") or "it"
         raise ArgumentError(f"{name} must be a table. Received: {type(values).__name__}.")
     if kind is Recipe:
-        return recipe_from(values)
+        return _recipe(values)
     hints, found = typing.get_type_hints(kind), {}
     for one in fields(kind):
         path = prefix + one.name
@@ -166,6 +222,18 @@ def _built(kind: type, values: Any, prefix: str) -> Any:
                 f"{path} must be {words(hint)}. Received: {shortened(value)}."
             ) from None
     return kind(**found)
+
+
+def _recipe(stored: Mapping[str, Any]) -> Recipe:
+    """The recipe that a run's config describes; a loss of its own stays the text that it is.
+
+    Raises:
+        ArgumentError: a field is unknown or illegal.
+    """
+    try:
+        return recipe_book.override(Recipe(), stored)
+    except ArgumentError as error:
+        raise ArgumentError(f"recipe: {error}") from None
 
 
 def check_seed(seed: Any) -> None:
@@ -191,6 +259,8 @@ def plain(value: Any) -> Any:
     """A dataclass as JSON can hold it; a class or function by its import path."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if callable(value):
@@ -198,30 +268,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def tupled(stored: Mapping[str, Any]) -> Any:
-    """Arguments as Python has them: JSON's lists as tuples."""
-    return {key: _tupled(value) for key, value in stored.items()}
-
-
 def _tupled(value: Any) -> Any:
+    """An argument as Python has it: JSON's lists as tuples."""
     return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
-
-
-def preprocessing_from(stored: Mapping[str, Any]) -> Preprocessing:
-    """The preprocessing that a run's config describes."""
-    return Preprocessing(**tupled(stored))
-
-
-def recipe_from(stored: Mapping[str, Any]) -> Recipe:
-    """The recipe that a run's config describes; a loss of its own stays the text that it is.
-
-    Raises:
-        ArgumentError: a field is unknown or illegal.
-    """
-    try:
-        return recipe_book.override(Recipe(), stored)
-    except ArgumentError as error:
-        raise ArgumentError(f"recipe: {error}") from None
 
 
 def default_path(name: str, source: str) -> Path:

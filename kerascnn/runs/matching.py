@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
@@ -12,11 +11,6 @@ from kerascnn.errors import DataError
 from kerascnn.words import counted, listed
 
 UNKNOWN = -1
-
-
-def class_names(config: Mapping[str, Any]) -> list[str]:
-    """The classes that a run's config names; numbers, if it names none."""
-    return list(config.get("class_names") or map(str, range(config["classes"])))
 
 
 def matched(trained: Sequence[str], found: Sequence[str]) -> np.ndarray:

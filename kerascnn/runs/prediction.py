@@ -10,19 +10,20 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascnn.data import images
+from kerascnn.data import ArraySplit, images
 from kerascnn.data.arguments import common
 from kerascnn.data.fitting import Shape
 from kerascnn.data.images import Reading
 from kerascnn.data.threads import threads
-from kerascnn.errors import DataError
+from kerascnn.errors import ArgumentError, DataError
+from kerascnn.runs.config import RunConfig
 from kerascnn.runs.files import Found
-from kerascnn.runs.inference import FEW, canvas_shape, forward, preparation
+from kerascnn.runs.forward import FEW, forward, outputs, preparation
 from kerascnn.runs.measures import require_numbers
-from kerascnn.runs.run import Run
 
 BATCH = 32
 AHEAD = 2  # batches that are read while one is looked at
@@ -55,25 +56,43 @@ class _Read:
     error: str
 
 
+def predict(
+    model: keras.Model, config: RunConfig, images: np.ndarray, *, batch_size: int
+) -> np.ndarray:
+    """Class probabilities `[batch, classes]` of an array; see `kerascnn.Run.predict`.
+
+    Raises:
+        ArgumentError: the array has another shape.
+    """
+    accepted = dict.fromkeys((config.input_shape, config.canvas))
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[1:] not in accepted:
+        shapes = " or ".join(f"[batch, {', '.join(map(str, shape))}]" for shape in accepted)
+        raise ArgumentError(f"images must be {shapes}. Received: {images.shape}.")
+    if not len(images):
+        return np.zeros((0, config.classes), "float32")
+    split = ArraySplit(images, np.zeros(len(images)))
+    return np.concatenate([*outputs(model, split, preparation(config), batch_size)])
+
+
 def predict_files(
-    run: Run, files: Iterable[Found], *, batch_size: int = BATCH
+    model: keras.Model, config: RunConfig, files: Iterable[Found], *, batch_size: int = BATCH
 ) -> Iterator[Prediction]:
     """Predict one file after the other, in their order.
 
     Args:
-        run: a trained run.
+        model: a run's.
+        config: that it was trained with.
         files: as `kerascnn.runs.files.Files` finds them; no more are taken than will be read soon.
         batch_size: images in one step.
 
     Raises:
-        RunError: the run has no model, or its answers are not numbers.
+        RunError: the model's answers are not numbers.
     """
-    config = run.config
-    shape = canvas_shape(config)
-    model, prepare = run.model(), preparation(config)
+    shape, prepare = config.canvas, preparation(config)
     network: Callable[[Any], np.ndarray] | None = None
     # As training read its files: 12 bits in 16 are nearly black without the range of the source.
-    _, reading = common(config["data"]["source"])
+    _, reading = common(config.data.source)
     read = functools.partial(_read, shape=shape, reading=reading)
     for batch in _batches(files, read, batch_size):
         pixels = [file.pixels for file in batch if file.pixels is not None]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascnn.errors import ArgumentError, RunError
-from kerascnn.files import read_csv, shortened
+from kerascnn.files import read_csv, read_json, shortened
 from kerascnn.typed import require, typed, words
 from kerascnn.writing import write_text
 
@@ -104,7 +104,27 @@ def _row(values: dict[str, str], number: int) -> dict[str, float]:
     return row
 
 
-def check_metrics(values: Any) -> None:
+def read_metrics(run: Path) -> dict[str, Any]:
+    """The final figures of a run directory.
+
+    Raises:
+        RunError: they are damaged, or training has not come to its end.
+    """
+    path = run / "metrics.json"
+    if not path.exists():
+        raise RunError(
+            f"The run {run} has no {path.name}: training has not come to its end. "
+            f"Go on with `kerascnn train --resume {run}`."
+        )
+    found = read_json(path, error=RunError, inside=run)
+    try:
+        _check_metrics(found)
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {str(error).rstrip('.')}.") from None
+    return found
+
+
+def _check_metrics(values: Any) -> None:
     """Refuse what can't be a run's metrics: errors are shares, figures numbers, counts whole.
 
     Raises:

@@ -14,6 +14,7 @@ checkpoints/    the last two epochs, or the place within one where it was ended,
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import os
 from collections.abc import Callable
@@ -25,11 +26,9 @@ from kerascnn import catalogue, tables
 from kerascnn.architecture import Architecture
 from kerascnn.card import Preprocessing
 from kerascnn.errors import KerascnnError, RunError
-from kerascnn.files import read_json
-from kerascnn.runs import config as config_
-from kerascnn.runs.config import preprocessing_from
+from kerascnn.runs.config import RunConfig
 from kerascnn.runs.models import load_model
-from kerascnn.runs.results import check_metrics, read_history
+from kerascnn.runs.results import read_history, read_metrics
 
 if TYPE_CHECKING:
     import keras
@@ -61,7 +60,7 @@ class Run:
         try:
             config, finished = self.config, self.finished
             metrics = self.metrics if finished else (self.history or [{}])[-1]
-            rows = [("network", config["name"]), ("data", config["data"]["source"])]
+            rows = [("network", config.name), ("data", config.data.source)]
         except KerascnnError as error:
             return f"{title}: {html.escape(str(error))}"
         rows += [(name.replace("_", " "), _figure(name, value)) for name, value in metrics.items()]
@@ -89,14 +88,14 @@ class Run:
             raise RunError(f"{run.path} is no run directory: it has no config.json.")
         return run
 
-    @property
-    def config(self) -> dict[str, Any]:
-        """What was trained on what, and how; checked, see `kerascnn.runs.config.RunConfig`.
+    @functools.cached_property
+    def config(self) -> RunConfig:
+        """What was trained on what, and how: `run.config.recipe.epochs`. It is read once.
 
         Raises:
             RunError: it is damaged.
         """
-        return self._json("config.json", config_.check)
+        return RunConfig.read(self.path)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -105,7 +104,7 @@ class Run:
         Raises:
             RunError: they are damaged, or training has not come to its end.
         """
-        return self._json("metrics.json", check_metrics)
+        return read_metrics(self.path)
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -121,20 +120,6 @@ class Run:
         """Whether training came to its end."""
         return (self.path / "metrics.json").is_file() and not self.metrics.get("interrupted")
 
-    def _json(self, name: str, check: Callable[[Any], None]) -> dict[str, Any]:
-        path = self.path / name
-        if not path.exists():
-            raise RunError(
-                f"The run {self.path} has no {name}: training has not come to its end. "
-                f"Go on with `kerascnn train --resume {self.path}`."
-            )
-        found = read_json(path, error=RunError, inside=self.path)
-        try:
-            check(found)
-        except ValueError as error:
-            raise RunError(f"{path} is damaged: {str(error).rstrip('.')}.") from None
-        return found
-
     def model(self) -> keras.Model:
         """The trained model.
 
@@ -142,11 +127,11 @@ class Run:
             RunError: training has not come to its end, or the file is damaged, or takes other
                 images or knows other classes than config.json says.
         """
-        config, path = self.config, self.path / "model.keras"
+        path = self.path / "model.keras"
         self.architecture()  # its module registers its layers
         model = load_model(path)
         given, found = model.inputs[0].shape[1:], model.outputs[0].shape[1:]
-        expected = tuple(config["input_shape"]), (config["classes"],)
+        expected = self.config.input_shape, (self.config.classes,)
         if len(model.inputs) != 1 or (tuple(given), tuple(found)) != expected:
             raise RunError(
                 f"{path} doesn't fit {self.path / 'config.json'}: expected a model from "
@@ -160,15 +145,15 @@ class Run:
         Raises:
             RunError: no installed package offers it.
         """
-        stored = self.config["architecture"]
+        stored = self.config.architecture
         try:
-            return catalogue.get(stored["name"]) if stored else None
+            return catalogue.get(stored.name) if stored else None
         except KerascnnError as error:
             raise RunError(f"{self.path / 'config.json'}: {error}") from error
 
     def preprocessing(self) -> Preprocessing:
         """What the model's input was made with."""
-        return preprocessing_from(self.config["preprocessing"])
+        return self.config.preprocessing
 
     def evaluate(
         self,
@@ -221,10 +206,21 @@ class Run:
             RunError: training has not come to its end, or the model answers with no numbers.
             ArgumentError: `top` is not below the number of classes, or the protocol doesn't fit.
         """
-        from kerascnn.runs.evaluation import evaluate_run
+        from kerascnn.recipes.recipe import Protocol
+        from kerascnn.runs.choosing import choose
+        from kerascnn.runs.evaluation import checked_top, evaluate
 
-        return evaluate_run(
-            self, data, split=split, batch_size=batch_size, echo=echo, protocol=protocol, top=top
+        config, say = self.config, echo or (lambda line: None)
+        top = checked_top(top, config.classes)
+        chosen = choose(self.path, config, data, split, say)
+        return evaluate(
+            self.model(),
+            config,
+            chosen,
+            protocol=protocol or Protocol(),
+            top=top,
+            batch_size=batch_size,
+            say=say,
         )
 
     def predict(self, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
@@ -235,9 +231,9 @@ class Run:
                 training cut its crops from, whose middle is taken; preprocessing is done here.
             batch_size: images in one step.
         """
-        from kerascnn.runs.inference import predict_run
+        from kerascnn.runs.prediction import predict
 
-        return predict_run(self, images, batch_size=batch_size)
+        return predict(self.model(), self.config, images, batch_size=batch_size)
 
 
 def _figure(name: str, value: Any) -> str:

@@ -129,6 +129,17 @@ class Sides:
         """How many images each side has."""
         return {name: len(self._of(name)) for name in SPLITS}
 
+    @property
+    def of_files(self) -> bool:
+        """Whether the images are files, which can be moved."""
+        return bool((self._rows["file"] != NAMELESS).any())
+
+    def same(self, everything: Split) -> bool:
+        """Whether a source has all of the images and no other, by names and sizes."""
+        changes = self.changes(everything, "all")
+        alike = not (changes.gone[0] or changes.resized[0] or changes.new)
+        return alike and everything.size == len(self._rows) and everything.has_names
+
     def named(self, split: Split, side: str) -> np.ndarray:
         """Positions in a split of the run's own source of the images of one side."""
         names = _rows(split)["name"]

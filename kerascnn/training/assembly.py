@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,7 +16,7 @@ from kerascnn.heads import scores_of
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes.losses import make_loss
 from kerascnn.recipes.recipe import Recipe
-from kerascnn.runs.config import recipe_from, tupled
+from kerascnn.runs.config import RunConfig
 from kerascnn.runs.run import Run
 from kerascnn.training.engine import Engine
 from kerascnn.training.loop import Training, trainable
@@ -36,13 +34,12 @@ from kerascnn.words import counted
 
 def fit(
     run: Run,
-    config: dict[str, Any],
+    config: RunConfig,
     *,
     network: Architecture | keras.Model,
     dataset: Dataset,
     callbacks: Sequence[keras.callbacks.Callback],
     console: Console,
-    loss: Callable[[], Any] | None,
     record: bool = True,
     profile: tuple[int, int] | None = None,
     prepare: Callable[[], None] = lambda: None,
@@ -50,12 +47,12 @@ def fit(
     """Train as the run's config says, from its last checkpoint if it has one.
 
     Args:
-        loss: the recipe's own, which the config only names; None: cross-entropy.
+        config: what is trained; its recipe's loss is a class, or None.
         prepare: makes the run directory, once model and weights are there: what fails before
             leaves none, and deletes no earlier run.
     """
-    with in_precision(config["precision"]):
-        training = _assemble(run, config, network, dataset, console, loss, record)
+    with in_precision(config.precision):
+        training = _assemble(run, config, network, dataset, console, record)
         prepare()
         training.profile = profile
         say, plan = sayer(console), training.batching
@@ -63,7 +60,7 @@ def fit(
         for note in plan.notes:
             say(note)
         say(
-            f"{training.config['name']}, {trainable(training.model):,} parameters: "
+            f"{config.name}, {trainable(training.model):,} parameters: "
             f"{counted(count, 'epoch', 'epochs')} of {plan.description}, "
             f"{strategies.describe(training.strategy)}."
         )
@@ -90,24 +87,22 @@ def _which(recipe: Recipe, network: Architecture | keras.Model) -> str:
 
 def _assemble(
     run: Run,
-    config: dict[str, Any],
+    config: RunConfig,
     network: Architecture | keras.Model,
     dataset: Dataset,
     console: Console,
-    loss_class: Callable[[], Any] | None,
     record: bool,
 ) -> Training:
     """Build everything under the strategy that the run's config names."""
-    recipe = replace(recipe_from(config["recipe"]), loss=loss_class)
-    strategy = strategies.resolve_strategy(config["strategy"])
+    recipe, strategy = config.recipe, strategies.resolve_strategy(config.strategy)
     plan = batching(recipe, dataset.train.size, strategy)
-    keras.utils.set_random_seed(config["seed"])
+    keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         model = _build(network, config, strategy)
         refuse_mixed_variables(model, strategy)
-        start(model, network, config, recipe, sayer(console))
+        start(model, network, config, sayer(console))
         scores, is_logits = scores_of(model)
-        optimizer = make_optimizer(recipe, plan.updates, scores, config["precision"])
+        optimizer = make_optimizer(recipe, plan.updates, scores, config.precision)
         loss = make_loss(recipe, dataset.classes, from_logits=is_logits)
         scores.compile(optimizer=optimizer)
     replicas.make_replicas_agree(scores, strategy)
@@ -121,7 +116,7 @@ def _assemble(
         accumulation=recipe.accumulation,
         class_weight=class_weights(recipe, dataset),
         ema=recipe.ema,
-        jit=use_jit(config["jit"], strategy),
+        jit=use_jit(config.jit, strategy),
     )
     return Training(
         run=run,
@@ -142,9 +137,10 @@ def _assemble(
 
 
 def _build(
-    network: Architecture | keras.Model, config: dict[str, Any], strategy: tf.distribute.Strategy
+    network: Architecture | keras.Model, config: RunConfig, strategy: tf.distribute.Strategy
 ) -> keras.Model:
     if isinstance(network, keras.Model):
         return replicas.under(network, strategy)
-    values = tupled(config["architecture"]["arguments"])
-    return network(input_shape=tuple(config["input_shape"]), classes=config["classes"], **values)
+    assert config.architecture is not None
+    values = config.architecture.arguments
+    return network(input_shape=config.input_shape, classes=config.classes, **values)

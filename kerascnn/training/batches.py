@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -11,8 +11,8 @@ import tensorflow as tf
 from kerascnn.data import Dataset, Split
 from kerascnn.data.augmentation import augment, crops
 from kerascnn.distribution.workers import Workers
-from kerascnn.recipes.recipe import Recipe
-from kerascnn.runs.inference import preparation
+from kerascnn.runs.config import RunConfig
+from kerascnn.runs.forward import preparation
 from kerascnn.runs.position import Position
 from kerascnn.training.engine import Engine, filled
 from kerascnn.training.settings import Batching
@@ -20,8 +20,7 @@ from kerascnn.training.settings import Batching
 
 def training_batches(
     dataset: Dataset,
-    config: Mapping[str, Any],
-    recipe: Recipe,
+    config: RunConfig,
     batching: Batching,
     start: Position,
     workers: Workers,
@@ -30,9 +29,8 @@ def training_batches(
 
     An iterator that has an end costs a collective for each step on several machines.
     """
-    seed, split = config["seed"], dataset.train
-    height, width = config["input_shape"][:2]
-    size, canvas = (height, width), split.image_shape[:2]
+    seed, split, recipe = config.seed, dataset.train, config.recipe
+    size, canvas = config.input_shape[:2], split.image_shape[:2]
     cut, augmentation = crops(recipe.augmentation, seed=seed, canvas=canvas, size=size)
     prepare = preparation(config)
 
@@ -61,7 +59,7 @@ def evaluation_batch(training_batch: int) -> int:
 
 
 def repeated(
-    split: Split, config: Mapping[str, Any], engine: Engine, training_batch: int, workers: Workers
+    split: Split, config: RunConfig, engine: Engine, training_batch: int, workers: Workers
 ) -> tuple[Iterator[Any], int] | None:
     """An endless iterator over a split, and the steps of one pass; None if it is empty.
 

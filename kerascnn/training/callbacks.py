@@ -15,7 +15,8 @@ from kerascnn.data import Split
 from kerascnn.distribution import replicas, strategies
 from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import MEASURES, Recipe, monitored
-from kerascnn.runs.inference import preparation
+from kerascnn.runs.config import RunConfig, plain
+from kerascnn.runs.forward import preparation
 from kerascnn.training.batches import evaluation_batch
 from kerascnn.watching.board import Judged, TensorBoardLogs
 from kerascnn.watching.profiler import Profiler
@@ -219,17 +220,17 @@ def close(callbacks: Iterable[keras.callbacks.Callback]) -> None:
 
 def tensorboard(training: Training, first_epoch: int) -> TensorBoardLogs:
     """What TensorBoard shows, with some validation images as samples."""
-    config, dataset = training.config, training.dataset
+    dataset = training.dataset
     held = dataset.validation if dataset.validation.size else dataset.train
     images, labels = _examples(held, SAMPLES)
     return TensorBoardLogs(
         directory=training.run.path / "tensorboard",
         class_names=dataset.class_names,
         images=images,
-        inputs=preparation(config)(images).numpy(),
+        inputs=preparation(training.config)(images).numpy(),
         labels=labels,
         name=training.run.path.as_posix(),
-        hparams=_hparams(config),
+        hparams=_hparams(training.config),
         epochs=training.recipe.epochs,
         first_epoch=first_epoch,
         judge=lambda: _judged(training, held),
@@ -241,22 +242,22 @@ def tensorboard(training: Training, first_epoch: int) -> TensorBoardLogs:
 ABOUT = ("source", "unstated", "notes", "network")  # fields that describe a recipe
 
 
-def _hparams(config: Mapping[str, Any]) -> dict[str, Any]:
+def _hparams(config: RunConfig) -> dict[str, Any]:
     """What runs are compared by; the numbers bring the first ones to the front of the table."""
-    recipe = {key: value for key, value in config["recipe"].items() if key not in ABOUT}
-    arguments = dict((config["architecture"] or {}).get("arguments", {}))
+    recipe = {key: value for key, value in plain(config.recipe).items() if key not in ABOUT}
+    arguments = plain(config.architecture.arguments) if config.architecture else {}
     widths = [name for name in arguments if "width" in name or "growth" in name]
     return {
-        "1 network": config["name"],
+        "1 network": config.name,
         "2 learning rate": recipe.pop("learning_rate"),
         "3 batch size": recipe.pop("batch_size"),
         **{f"4 {name}": arguments.pop(name) for name in widths},
         **arguments,
-        "data": config["data"]["source"],
-        "input_shape": config["input_shape"],
-        "precision": config["precision"],
+        "data": config.data.source,
+        "input_shape": plain(config.input_shape),
+        "precision": config.precision,
         "recipe": recipe,
-        "seed": config["seed"],
+        "seed": config.seed,
     }
 
 
@@ -281,7 +282,7 @@ def _probe(training: Training) -> Probe:
         inputs=preparation(training.config)(images).numpy(),
         labels=labels,
         loss=training.engine.losses,
-        scale=2.0**10 if training.config["precision"] == "mixed_float16" else 1.0,
+        scale=2.0**10 if training.config.precision == "mixed_float16" else 1.0,
     )
 
 

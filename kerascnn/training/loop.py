@@ -22,6 +22,7 @@ from kerascnn.distribution.workers import Workers
 from kerascnn.errors import RunError, TrainingError
 from kerascnn.recipes.recipe import KEEP_BEST, Recipe
 from kerascnn.runs import checkpoints
+from kerascnn.runs.config import RunConfig
 from kerascnn.runs.directory import alive
 from kerascnn.runs.position import Position, Totals
 from kerascnn.runs.results import write_history
@@ -49,7 +50,7 @@ class Training:
 
     Attributes:
         run: the directory that it writes.
-        config: what the run's config.json holds.
+        config: the run's.
         recipe: the same as in `config`.
         dataset: images and labels.
         model: with its classifier activation, as it is saved.
@@ -70,7 +71,7 @@ class Training:
     """
 
     run: Run
-    config: dict[str, Any]
+    config: RunConfig
     recipe: Recipe
     dataset: Dataset
     model: keras.Model
@@ -227,7 +228,7 @@ class Training:
 
     def _epochs(self, chain: keras.callbacks.CallbackList, given: watching.Given) -> None:
         data = training_batches(
-            self.dataset, self.config, self.recipe, self.batching, self.position, self.workers
+            self.dataset, self.config, self.batching, self.position, self.workers
         )
         batches = iter(self.engine.distribute(data))
         validation = self._repeated("validation")

@@ -11,14 +11,14 @@ import keras
 
 from kerascnn.architecture import Architecture
 from kerascnn.errors import RunError, WeightsError
-from kerascnn.recipes.recipe import Recipe
+from kerascnn.runs.config import RunConfig, StartedFrom
 from kerascnn.training.initialization import initialize
 from kerascnn.weights.loading import load
 from kerascnn.weights.readers import require_known
 
 
-def described(weights: str | Path) -> dict[str, Any]:
-    """Trained weights as a run's config.json holds them: what to load, and a file's SHA-256.
+def described(weights: str | Path) -> StartedFrom:
+    """Trained weights as a run's config holds them: what to load, and a file's SHA-256.
 
     Args:
         weights: "imagenet" or "imagenet:PUBLISHER"; a file; or a run directory.
@@ -28,7 +28,7 @@ def described(weights: str | Path) -> dict[str, Any]:
     """
     text = str(weights)
     if text.partition(":")[0] == "imagenet":
-        return {"source": text, "sha256": None}
+        return StartedFrom(source=text)
     path = Path(text).expanduser()
     path = path / "model.keras" if path.is_dir() else path
     if not path.is_file():
@@ -38,26 +38,26 @@ def described(weights: str | Path) -> dict[str, Any]:
         )
     require_known(path)
     with open(path, "rb") as file:
-        return {"source": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return StartedFrom(source=str(path), sha256=digest)
 
 
 def require_published(
-    network: Architecture, stored: Mapping[str, Any], arguments: Mapping[str, Any]
+    network: Architecture, weights: StartedFrom, arguments: Mapping[str, Any]
 ) -> None:
     """Refuse "imagenet" where nobody has published such weights; fetches nothing.
 
     Raises:
         WeightsError: there are none; the message lists what there is.
     """
-    if stored["sha256"] is None:
-        network.network(arguments).published(stored["source"])
+    if weights.sha256 is None:
+        network.network(arguments).published(weights.source)
 
 
 def start(
     model: keras.Model,
     network: Architecture | keras.Model,
-    config: Mapping[str, Any],
-    recipe: Recipe,
+    config: RunConfig,
     say: Callable[[str], None],
 ) -> None:
     """Give a built model the weights that its training starts from.
@@ -66,7 +66,6 @@ def start(
         model: the built model.
         network: what it was built from.
         config: the run's.
-        recipe: its `initialization`.
         say: is called with what became of trained weights.
 
     Raises:
@@ -74,27 +73,28 @@ def start(
         WeightsError: trained weights don't fit.
         RunError: their file has changed since the run was started.
     """
-    initialize(model, recipe.initialization, config["seed"])
-    stored = config.get("weights")
-    if not stored:
+    initialize(model, config.recipe.initialization, config.seed)
+    if not config.weights:
         return
-    require_same(stored)
+    require_same(config.weights)
+    source = config.weights.source
     if isinstance(network, Architecture):
-        built = network.network(config["architecture"]["arguments"], classes=config["classes"])
-        report = built.load(model, stored["source"], verbose=False)
+        assert config.architecture is not None
+        built = network.network(config.architecture.arguments, classes=config.classes)
+        report = built.load(model, source, verbose=False)
     else:
-        report = load(model, stored["source"], verbose=False)
+        report = load(model, source, verbose=False)
     say(str(report))
 
 
-def require_same(stored: Mapping[str, Any]) -> None:
+def require_same(weights: StartedFrom) -> None:
     """Refuse a file of weights that has changed since a config.json named it.
 
     Raises:
         RunError, WeightsError: it has changed, or is gone.
     """
-    if described(stored["source"])["sha256"] != stored["sha256"]:
+    if described(weights.source) != weights:
         raise RunError(
-            f"The weights {stored['source']} have changed since the run was started from them, so "
+            f"The weights {weights.source} have changed since the run was started from them, so "
             "the same result can't be expected. Start a new run with `kerascnn train`."
         )

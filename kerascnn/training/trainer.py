@@ -27,16 +27,17 @@ from kerascnn.recipes import trusted
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs import sides
 from kerascnn.runs.config import (
+    VERSION,
+    RunConfig,
+    Trained,
+    TrainedOn,
     check_seed,
     default_path,
     git_state,
     plain,
-    recipe_from,
-    tupled,
     versions,
 )
 from kerascnn.runs.directory import prepare_directory, refuse_directory
-from kerascnn.runs.inference import canvas_shape
 from kerascnn.runs.models import load_graph
 from kerascnn.runs.run import Run
 from kerascnn.training.assembly import fit
@@ -52,7 +53,7 @@ from kerascnn.training.settings import (
 )
 from kerascnn.training.starting import described, require_published, require_same
 from kerascnn.words import listed
-from kerascnn.writing import write_json, write_text
+from kerascnn.writing import write_text
 
 __all__ = ["PRECISIONS", "repeat", "resume", "sayer", "train"]
 
@@ -188,34 +189,33 @@ def train(
         )
     if isinstance(subject.network, keras.Model):
         _check_scores(subject.network, dataset.classes)
-    config = {
-        "kerascnn_run": 1,
-        "name": subject.name,
-        "architecture": subject.config,
-        "input_shape": list(subject.shape),
-        "classes": dataset.classes,
-        "class_names": list(dataset.class_names),
-        "preprocessing": plain(subject.preprocessing),
-        "data": {
-            "source": source,
-            "image_shape": list(dataset.image_shape),
-            "fingerprint": dataset.fingerprint,
-            "split_rule": dataset.split_rule,
-            "skip_corrupt": skip_corrupt,
-            "sizes": {name: split.size for name, split in dataset.splits.items()},
-        },
-        "recipe": plain(recipe),
-        "weights": start,
-        "strategy": strategy,
-        "precision": precision,
-        "jit": jit,
-        "seed": seed,
-        "versions": versions(),
-        "git": git_state(),
-        "command": sys.argv,
-        "created": datetime.now().isoformat(timespec="seconds"),
-    }
-    config = json.loads(json.dumps(config))  # as it will be read again
+    config = RunConfig(
+        kerascnn_run=VERSION,
+        name=subject.name,
+        architecture=subject.trained,
+        input_shape=subject.shape,
+        classes=dataset.classes,
+        class_names=dataset.class_names,
+        preprocessing=subject.preprocessing,
+        data=TrainedOn(
+            source=source,
+            image_shape=dataset.image_shape,
+            fingerprint=dataset.fingerprint,
+            split_rule=dataset.split_rule,
+            skip_corrupt=skip_corrupt,
+            sizes={name: split.size for name, split in dataset.splits.items()},
+        ),
+        recipe=dataclasses.replace(recipe, loss=loss),
+        weights=start,
+        strategy=strategy,
+        precision=precision,
+        jit=jit,
+        seed=seed,
+        versions=versions(),
+        git=git_state(),
+        command=tuple(sys.argv),
+        created=datetime.now().isoformat(timespec="seconds"),
+    )
     _require_same_settings(workers, config)
 
     def prepare() -> None:
@@ -223,7 +223,7 @@ def train(
             prepare_directory(path, overwrite)
             if isinstance(subject.network, keras.Model):
                 write_text(path / "model.json", subject.network.to_json())
-            write_json(path / "config.json", config)
+            config.write(path)
             sides.write(path, dataset)
 
     return fit(
@@ -233,7 +233,6 @@ def train(
         dataset=dataset,
         callbacks=callbacks,
         console=console,
-        loss=loss,
         record=record,
         profile=profile,
         prepare=prepare,
@@ -269,26 +268,26 @@ def repeat(
     path = Path(path)
     old = Run.open(path.parent if path.name == "config.json" else path)
     config = old.config
-    if config["architecture"] is None:
+    if config.architecture is None:
         raise RunError(f"{path} trained a keras.Model of its own; pass it to kerascnn.train again.")
     console = console or Console()
-    recipe = recipe_from(config["recipe"])
-    own = trusted.again(recipe.loss, loss, config["architecture"]["name"], old.path)
-    strategies.resolve_strategy(config["strategy"])
+    name = config.architecture.name
+    own = trusted.again(config.recipe.loss, loss, name, old.path)
+    strategies.resolve_strategy(config.strategy)
     return train(
-        config["architecture"]["name"],
+        name,
         _same_data(old, None, console),
-        arguments=tupled(config["architecture"]["arguments"]),
-        input_shape=tuple(config["input_shape"]),
-        recipe=dataclasses.replace(recipe, loss=own),
+        arguments=config.architecture.arguments,
+        input_shape=config.input_shape,
+        recipe=dataclasses.replace(config.recipe, loss=own),
         weights=_same_weights(config),
-        strategy=config["strategy"],
-        precision=config["precision"],
-        jit=config["jit"],
-        seed=config["seed"],
+        strategy=config.strategy,
+        precision=config.precision,
+        jit=config.jit,
+        seed=config.seed,
         run=run,
         overwrite=overwrite,
-        skip_corrupt=config["data"]["skip_corrupt"],
+        skip_corrupt=config.data.skip_corrupt,
         console=console,
     )
 
@@ -324,12 +323,12 @@ def resume(
             f"The run {run.path} is finished after {run.metrics.get('epochs')} epochs. "
             "Start a new one with `kerascnn train`."
         )
-    architecture = config["architecture"]
-    stored = recipe_from(config["recipe"]).loss
-    own = trusted.again(stored, loss, architecture["name"] if architecture else None, run.path)
-    callbacks = check_callbacks(callbacks, recipe_from(config["recipe"]))
-    strategy = strategies.resolve_strategy(config["strategy"])
-    refuse_jit(strategy, config["jit"])
+    name = config.architecture.name if config.architecture else None
+    own = trusted.again(config.recipe.loss, loss, name, run.path)
+    config = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, loss=own))
+    callbacks = check_callbacks(callbacks, config.recipe)
+    strategy = strategies.resolve_strategy(config.strategy)
+    refuse_jit(strategy, config.jit)
     workers = Workers(strategy)
     console = console if workers.chief else Console(quiet=True)
     _require_same_settings(workers, config)
@@ -343,19 +342,18 @@ def resume(
         dataset=dataset,
         callbacks=callbacks,
         console=console,
-        loss=own,
         profile=profile,
     )
 
 
-def _require_same_settings(workers: Workers, config: Mapping[str, Any]) -> None:
+def _require_same_settings(workers: Workers, config: RunConfig) -> None:
     """Refuse workers that were told different things, or that found other data.
 
     Raises:
         StrategyError: on all workers.
     """
     own = ("command", "created", "git")  # may differ
-    told = {key: value for key, value in config.items() if key not in own}
+    told = {key: value for key, value in plain(config).items() if key not in own}
     workers.require_same("What is trained", json.dumps(told, sort_keys=True).encode())
 
 
@@ -365,44 +363,43 @@ def _same_data(run: Run, data: Dataset | None, console: Console) -> Dataset:
     Raises:
         RunError: it has changed since.
     """
-    config = run.config
-    stored = config["data"]
+    config, stored = run.config, run.config.data
     dataset = load_for(
-        data or stored["source"],
-        canvas_shape(config),
-        seed=config["seed"],
-        skip_corrupt=stored["skip_corrupt"],
+        data or stored.source,
+        config.canvas,
+        seed=config.seed,
+        skip_corrupt=stored.skip_corrupt,
         echo=sayer(console),
     )
-    if dataset.fingerprint != stored["fingerprint"]:
-        if dataset.split_rule and "split_rule" not in stored:
+    if dataset.fingerprint != stored.fingerprint:
+        if dataset.split_rule and stored.split_rule is None:
             raise RunError(
                 f"The run {run.path} was started by an older kerascnn, which took the validation "
-                f"and test images of {stored['source']} by another rule, so training on would mix "
+                f"and test images of {stored.source} by another rule, so training on would mix "
                 "them with others. Start a new run with `kerascnn train NAME --data ...`."
             )
         classes = ""
-        if list(dataset.class_names) != list(config["class_names"]):
-            now, then = (listed(map(repr, c)) for c in (dataset.class_names, config["class_names"]))
+        if dataset.class_names != config.class_names:
+            now, then = (listed(map(repr, c)) for c in (dataset.class_names, config.class_names))
             classes = f" Its classes are {now}; they were {then}."
         raise RunError(
-            f"The data {stored['source']} has changed since the run {run.path} was started, so "
+            f"The data {stored.source} has changed since the run {run.path} was started, so "
             f"the same result can't be expected.{classes} Start a new run with "
             "`kerascnn train NAME --data ...`."
         )
     return dataset
 
 
-def _same_weights(config: Mapping[str, Any]) -> str | None:
+def _same_weights(config: RunConfig) -> str | None:
     """The trained weights that a run started from.
 
     Raises:
         RunError, WeightsError: their file has changed since, or is gone.
     """
-    if not (stored := config.get("weights")):
+    if not config.weights:
         return None
-    require_same(stored)
-    return stored["source"]
+    require_same(config.weights)
+    return config.weights.source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -417,11 +414,11 @@ class _Subject:
     recipe: Recipe
 
     @property
-    def config(self) -> dict[str, Any] | None:
-        """As the run's config.json holds it; a model is in a file of its own."""
+    def trained(self) -> Trained | None:
+        """As the run's config holds it; a model is in a file of its own."""
         if isinstance(self.network, keras.Model):
             return None
-        return {"name": self.name, "arguments": self.arguments}
+        return Trained(name=self.name, arguments=self.arguments)
 
 
 def _subject(

@@ -3,7 +3,7 @@
 And what an earlier version called them, a single `kernel`, in scripts and in runs of that time.
 """
 
-import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -15,7 +15,6 @@ from kerascnn.cost import Cost
 from kerascnn.data import load
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
-from kerascnn.runs.config import tupled
 from kerascnn.training import trainer
 
 INCEPTION = {
@@ -141,10 +140,9 @@ def test_a_run_of_an_earlier_version_is_repeated_and_resumed(tmp_path):
         console=QUIET,
     )
     config = run.config
-    assert tupled(config["architecture"]["arguments"]) == old
+    assert config.architecture.arguments == old
     assert sides(run.model()) == {"conv1": 3, "conv2": 3}
-    config["recipe"]["epochs"] = 2
-    (run.path / "config.json").write_text(json.dumps(config))
+    replace(config, recipe=replace(config.recipe, epochs=2)).write(run.path)
     (run.path / "metrics.json").unlink()
     again = trainer.resume(run.path, console=QUIET, data=data)
     assert again.metrics["epochs"] == 2

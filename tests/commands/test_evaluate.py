@@ -87,7 +87,7 @@ def test_the_command_tells_what_run_evaluate_finds(striped_run, others, tmp_path
 
 
 def test_splits_and_top_k_can_be_asked_for(striped_run):
-    sizes = striped_run.config["data"]["sizes"]
+    sizes = striped_run.config.data.sizes
     told = json.loads(call(striped_run.path, "--split", "all", "--top", 2, "--json").stdout)
     assert (told["images"], told["trained_on"]) == (180, sizes["train"])
     assert told["top2_error"] <= told["error"]

@@ -46,7 +46,7 @@ def expected(run, root):
     for name in NAMES:
         with Image.open(io.BytesIO(open(os.path.join(os.fsencode(root), name), "rb").read())) as i:
             pixels.append(np.asarray(i)[..., None])
-    names = np.array(run.config["class_names"])
+    names = np.array(run.config.class_names)
     for likely in run.predict(np.stack(pixels)):
         order = np.argsort(-likely, kind="stable")
         yield names[order].tolist(), likely[order]

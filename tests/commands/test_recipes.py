@@ -18,7 +18,6 @@ from kerascnn.errors import ArgumentError, UnknownNameError
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes import papers
 from kerascnn.recipes.recipe import Protocol, Recipe
-from kerascnn.runs.config import plain
 
 
 def call(*arguments, width=200):
@@ -180,7 +179,7 @@ def test_pixels_become_units_of_the_networks_input():
 
 def test_options_of_evaluation_change_the_named_protocol():
     """GoogLeNet's crops come with its scales, whatever the scales of the protocol they replace."""
-    run = SimpleNamespace(config={"input_shape": [56, 56, 3], "recipe": plain(papers.VGG)})
+    run = SimpleNamespace(config=SimpleNamespace(input_shape=(56, 56, 3), recipe=papers.VGG))
     assert _protocol(run, "run", None, None, None) == papers.VGG.evaluation
     for name in ("run", None, "resnet"):
         found = _protocol(run, name, "144-crop", None, None)

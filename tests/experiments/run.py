@@ -86,7 +86,7 @@ def table(found: list[Row]) -> str:
             row.network,
             _values(options, "--set"),
             input_shape=shape,
-            classes=row.runs[0].config["classes"],
+            classes=row.runs[0].config.classes,
         )
         cost = network.cost()
         errors = [run.metrics["test_error"] * 100 for run in row.runs]

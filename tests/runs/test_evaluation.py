@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -119,7 +120,7 @@ def test_other_data_without_a_split_is_tested_whole(striped_run, others, tmp_pat
 
 
 def test_each_part_of_the_runs_own_data(striped_run):
-    sizes = striped_run.config["data"]["sizes"]
+    sizes = striped_run.config.data.sizes
     for split in ("train", "validation", "test"):
         found, said = evaluated(striped_run, split=split)
         assert found["images"] == sizes[split]
@@ -137,12 +138,26 @@ def test_the_runs_own_data_are_known_by_another_spelling(striped_run, photos):
     assert (found["split"], found["trained_on"], said) == ("test", 0, [])
 
 
+def test_the_runs_own_folder_is_known_where_it_was_moved_to(striped_run, photos, tmp_path):
+    """By the names and sizes of its images: what was for the test is evaluated, not all of it."""
+    shutil.copytree(photos, tmp_path / "moved")
+    before = striped_run.evaluate(echo=None)
+    found, said = evaluated(striped_run, f"folder:{tmp_path / 'moved'}")
+    assert {**found, "data": before["data"]} == before
+    assert said == [
+        f"folder:{tmp_path / 'moved'} has the images of folder:{photos}, which the run was "
+        "trained on."
+    ]
+    found, _ = evaluated(striped_run, f"folder:{tmp_path / 'moved'}", split="train")
+    sizes = striped_run.config.data.sizes
+    assert (found["images"], found["trained_on"]) == (sizes["train"], sizes["train"])
+
+
 def test_data_that_no_source_names_must_be_given_again(moved):
     run, root = moved
     data = load(f"folder:{root}", input_shape=(32, 32, 1), echo=None)
-    config = run.config
-    config["data"]["source"] = "mine"
-    (run.path / "config.json").write_text(json.dumps(config))
+    replace(run.config, data=replace(run.config.data, source="mine")).write(run.path)
+    run = kerascnn.Run.open(run.path)
     with pytest.raises(UnknownNameError, match=r"trained on 'mine'.*pass it to Run\.evaluate"):
         run.evaluate(echo=None)
     found, _ = evaluated(run, data)
@@ -152,7 +167,7 @@ def test_data_that_no_source_names_must_be_given_again(moved):
 def test_a_folder_that_has_changed_is_evaluated_on_what_it_had_for_the_test(moved, draw):
     """Nothing that was trained on, and nothing new."""
     run, root = moved
-    was = load(run.config["data"]["source"], input_shape=(32, 32, 1), echo=None)
+    was = load(run.config.data.source, input_shape=(32, 32, 1), echo=None)
     test, train = ([name.decode() for name in part.names] for part in (was.test, was.train))
     before = run.evaluate(echo=None)["images"]
     (root / test[0]).unlink()
@@ -186,13 +201,11 @@ def test_a_folder_whose_old_test_images_are_gone_is_refused(moved, draw):
 def test_a_split_that_was_made_another_way_is_known(moved):
     """Sides that were swapped in a folder's own splits, or a Dataset with other shares."""
     run, _ = moved
-    config = run.config
-    data = load(config["data"]["source"], input_shape=(32, 32, 1), seed=9, test=0.4, echo=None)
+    was = run.config.data
+    data = load(was.source, input_shape=(32, 32, 1), seed=9, test=0.4, echo=None)
     sides.write(run.path, data)
-    (run.path / "config.json").write_text(
-        json.dumps(config | {"data": config["data"] | {"fingerprint": "0" * 64}})
-    )
-    found, said = evaluated(run)
+    replace(run.config, data=replace(was, fingerprint="0" * 64)).write(run.path)
+    found, said = evaluated(kerascnn.Run.open(run.path))
     assert (found["images"], found["trained_on"]) == (data.test.size, 0)
     assert "its classes or splits are others" in said[0]
 
@@ -217,14 +230,15 @@ def test_images_that_were_trained_on_are_counted_wherever_they_come_from(
     striped_run, photos, others, tmp_path
 ):
     """The same files by a table with paths of its own; a copy; a part of it beside new images."""
-    train = striped_run.config["data"]["sizes"]["train"]
+    train = striped_run.config.data.sizes["train"]
     rows = [f"{path},{path.parent.name}" for path in sorted(photos.rglob("*.png"))]
     found, said = evaluated(striped_run, table(tmp_path / "t.csv", rows))
     assert (found["images"], found["trained_on"]) == (180, train)
     assert any(f"{train} of the 180 images are among" in line for line in said)
     shutil.copytree(photos, tmp_path / "copy")
+    Image.fromarray(np.zeros((32, 32), "uint8")).save(tmp_path / "copy" / "down" / "new.png")
     found, _ = evaluated(striped_run, f"folder:{tmp_path / 'copy'}")
-    assert (found["images"], found["trained_on"]) == (180, train)
+    assert (found["images"], found["trained_on"]) == (181, train)
     was = load(f"folder:{photos}", input_shape=(32, 32, 1), echo=None)
     mine = [name.decode() for name in was.train.names][:7]
     for name in mine:
@@ -249,7 +263,7 @@ def test_images_in_archives_are_known_by_their_pixels(tmp_path):
         record=False,
         console=Console(quiet=True),
     )
-    sizes = run.config["data"]["sizes"]
+    sizes = run.config.data.sizes
     before, _ = evaluated(run)
     new = rng.integers(0, 256, (40, 32, 32)).astype("uint8")
     order = rng.permutation(100)

@@ -24,7 +24,7 @@ def test_no_more_files_are_taken_than_will_be_read_soon(striped_run, photos):
             taken += 1
             yield Found(str(path))
 
-    found = predict_files(striped_run, endless(), batch_size=4)
+    found = predict_files(striped_run.model(), striped_run.config, endless(), batch_size=4)
     first = [next(found) for _ in range(10)]
     assert taken <= 4 * (3 + AHEAD)
     assert [one.path.rsplit("/", 1)[1] for one in first[:4]] == [
@@ -47,7 +47,7 @@ def test_files_are_read_ahead_of_the_network(striped_run, photos, monkeypatch):
 
     monkeypatch.setattr(prediction, "threads", Pool)
     files = [Found(str(path)) for path in sorted((photos / "down").iterdir())[:24]]
-    found = predict_files(striped_run, files, batch_size=4)
+    found = predict_files(striped_run.model(), striped_run.config, files, batch_size=4)
     next(found)
     assert submitted == [file.path for file in files[: 4 * (1 + AHEAD)]]
     assert len(list(found)) == 23
@@ -64,7 +64,7 @@ def test_whatever_one_file_does_the_others_are_done(striped_run, photos, monkeyp
         return read(path, shape, *how)
 
     monkeypatch.setattr(prediction.images, "read", failing)
-    found = list(predict_files(striped_run, map(Found, paths)))
+    found = list(predict_files(striped_run.model(), striped_run.config, map(Found, paths)))
     reason = f"{paths[1]} can't be read as an image: too large"
     assert [one.error for one in found] == ["", reason, ""]
 
@@ -81,7 +81,7 @@ def test_files_are_read_as_training_read_them(striped_run, photos, tmp_path):
         Image.fromarray(np.asarray(Image.open(path)).astype("uint16") * 16).save(copy)
 
     def seen(run, paths):
-        found = list(predict_files(run, [Found(str(path)) for path in paths]))
+        found = list(predict_files(run.model(), run.config, [Found(str(path)) for path in paths]))
         return np.stack([one.probabilities for one in found]), {one.changes for one in found}
 
     expected, _ = seen(striped_run, plain)

@@ -17,7 +17,7 @@ def test_an_image_takes_21_bytes(striped_run, photos):
     assert size == 192 + 180 * 21  # NumPy's header is a multiple of 64 bytes
     found = sides.read(striped_run.path)
     assert found is not None
-    assert found.sizes() == striped_run.config["data"]["sizes"]
+    assert found.sizes() == striped_run.config.data.sizes
     data = load(f"folder:{photos}", input_shape=(32, 32, 1), echo=None)
     assert found.named(data.train, "train").tolist() == list(range(data.train.size))
     assert found.named(data.train, "test").size == 0

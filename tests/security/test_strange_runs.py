@@ -50,7 +50,7 @@ def test_what_a_run_names_as_its_loss_is_imported_by_nobody_who_reads_it(copy, t
     found = run.evaluate(echo=notes.append)
     assert found["loss"] == pytest.approx(run.metrics["test_loss"], rel=1e-5)
     assert any("cross-entropy" in note and TRAP in note for note in notes)
-    run.predict(np.zeros((1, *run.config["input_shape"]), "uint8"))
+    run.predict(np.zeros((1, *run.config.input_shape), "uint8"))
     call("runs", copy.parent)
     call("info", copy)
     call("export", copy, "--format", "weights", "--output", copy / "exported")

@@ -14,7 +14,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from kerascnn.card import Preprocessing
 from kerascnn.data import load
 from kerascnn.recipes.recipe import Recipe
-from kerascnn.runs.config import plain
 from kerascnn.training import callbacks
 from kerascnn.training.trainer import train
 
@@ -96,11 +95,11 @@ def test_the_worst_images_are_those_with_the_highest_loss(is_logits):
             return scores(images.numpy())
 
     training = SimpleNamespace(
-        config={
-            "preprocessing": plain(Preprocessing(scale=1.0)),
-            "input_shape": list(dataset.image_shape),
-            "recipe": plain(Recipe()),
-        },
+        config=SimpleNamespace(
+            preprocessing=Preprocessing(scale=1.0),
+            input_shape=dataset.image_shape,
+            recipe=Recipe(),
+        ),
         batching=SimpleNamespace(size=64),
         engine=Engine(),
         is_logits=is_logits,

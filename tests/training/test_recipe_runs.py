@@ -1,7 +1,6 @@
 """Recipes in a real training: the papers' parts resume bit for bit, and start where they should."""
 
 import dataclasses
-import json
 
 import keras
 import numpy as np
@@ -14,7 +13,7 @@ from kerascnn.errors import ArgumentError, RunError, WeightsError
 from kerascnn.recipes import papers
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.training import trainer
-from kerascnn.training.starting import described, start
+from kerascnn.training.starting import start
 
 # AlexNet's recipe with every part that has a state or depends on the history, made short.
 RECIPE = dataclasses.replace(
@@ -77,11 +76,11 @@ def test_alexnets_recipe_resumes_bit_for_bit(whole, tmp_path):
 
 def test_the_run_says_what_was_resolved(whole):
     config = whole.config
-    assert config["input_shape"] == [32, 32, 1]
-    assert config["data"]["image_shape"] == [37, 37, 1]
-    assert config["architecture"]["arguments"]["dropout"] == 0.25
-    assert len(config["recipe"]["augmentation"]["components"]) == 1
-    assert config["weights"] is None
+    assert config.input_shape == (32, 32, 1)
+    assert config.data.image_shape == (37, 37, 1)
+    assert config.architecture.arguments["dropout"] == 0.25
+    assert len(config.recipe.augmentation.components) == 1
+    assert config.weights is None
     rates = [row["learning_rate"] for row in whole.history]
     np.testing.assert_allclose(rates, [1e-9, 1e-9, 1e-10], rtol=1e-5)
 
@@ -140,30 +139,29 @@ def again(whole, tmp_path_factory):
 def test_training_starts_from_the_weights_of_another_run(whole, again):
     for one, two in zip(whole.model().get_weights(), again.model().get_weights(), strict=True):
         np.testing.assert_allclose(one, two, atol=1e-9)
-    stored = again.config["weights"]
-    assert stored["source"] == str(whole.path / "model.keras")
-    assert len(stored["sha256"]) == 64
+    stored = again.config.weights
+    assert stored.source == str(whole.path / "model.keras")
+    assert len(stored.sha256) == 64
 
 
-def test_what_became_of_the_weights_is_said_once(whole, capsys):
+def test_what_became_of_the_weights_is_said_once(whole, again, capsys):
     """Five classes in place of ten: the classifier stays as it was initialized."""
     network, told = catalogue.get("lenet5"), []
     model = network(input_shape=(32, 32, 1), classes=5, **SMALL)
-    config = {"seed": 0, "weights": described(whole.path), "architecture": {"arguments": SMALL}}
-    start(model, network, config, Recipe(), told.append)
+    start(model, network, again.config, told.append)
     assert "Left at their initial values: logits/kernel, logits/bias" in "".join(told)
     assert (len(told), capsys.readouterr().err) == (1, "")
 
 
 def test_images_of_the_networks_size_are_taken_as_they_are(again):
     """There is no larger canvas to cut from."""
-    assert again.config["data"]["image_shape"] == [32, 32, 1]
+    assert again.config.data.image_shape == (32, 32, 1)
 
 
 def test_weights_that_have_changed_are_refused(again, tmp_path):
     """Repeating a run promises the same result."""
-    config = {**again.config, "weights": {**again.config["weights"], "sha256": "0" * 64}}
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    weights = dataclasses.replace(again.config.weights, sha256="0" * 64)
+    dataclasses.replace(again.config, weights=weights).write(tmp_path)
     with pytest.raises(RunError, match="have changed since the run was started"):
         trainer.repeat(tmp_path, run=tmp_path / "new", console=Console(quiet=True))
 

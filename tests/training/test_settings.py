@@ -91,7 +91,7 @@ def test_only_a_batch_that_nobody_has_chosen_follows_the_images(tmp_path):
             **small,
             **options,
         )
-        return run.config["recipe"]["batch_size"]
+        return run.config.recipe.batch_size
 
     assert batch("own") == 8
     assert "instead of 128" in console.file.getvalue()

@@ -90,17 +90,17 @@ def test_the_config_is_enough_to_do_it_again(finished, tmp_path, quiet):
     run, _ = finished
     config = run.config
     again = trainer.train(
-        config["name"],
-        config["data"]["source"],
-        arguments=trainer.tupled(config["architecture"]["arguments"]),
-        recipe=trainer.recipe_from(config["recipe"]),
-        strategy=config["strategy"],
-        seed=config["seed"],
+        config.name,
+        config.data.source,
+        arguments=config.architecture.arguments,
+        recipe=config.recipe,
+        strategy=config.strategy,
+        seed=config.seed,
         run=tmp_path / "again",
         console=quiet,
     )
     assert_same_state(final_state(run), final_state(again))
-    assert set(config["versions"]) >= {"kerascnn", "keras", "tensorflow", "numpy", "python"}
+    assert set(config.versions) >= {"kerascnn", "keras", "tensorflow", "numpy", "python"}
 
 
 def test_every_conversion_and_remainder_is_said_once(finished):
@@ -329,10 +329,10 @@ def test_two_replicas_resume_bit_for_bit(two_devices, tmp_path, quiet):
 def test_data_that_changed_is_refused_on_resume(finished, tmp_path, quiet):
     run, _ = finished
     path = tmp_path / "run"
-    config = run.config
-    config["data"]["fingerprint"] = "0" * 64
     path.mkdir()
-    (path / "config.json").write_text(json.dumps(config))
+    dataclasses.replace(
+        run.config, data=dataclasses.replace(run.config.data, fingerprint="0" * 64)
+    ).write(path)
     with pytest.raises(RunError, match="has changed since"):
         trainer.resume(path, console=quiet)
 
@@ -343,7 +343,7 @@ def test_a_run_whose_split_was_made_by_an_older_rule_says_so(finished, tmp_path,
     images, labels = np.zeros((40, 32, 32), "uint8"), np.arange(40) % 10
     images += np.arange(40, dtype="uint8")[:, None, None]
     np.savez(tmp_path / "set.npz", images=images, labels=labels)
-    config = run.config
+    config = json.loads((run.path / "config.json").read_text())
     config["data"] |= {"source": f"npz:{tmp_path / 'set.npz'}", "fingerprint": "0" * 64}
     del config["data"]["split_rule"]
     (tmp_path / "run").mkdir()

@@ -238,7 +238,7 @@ def check_objectives(problem: Problem, dataset: Dataset) -> None:
 def latency(run: Run, repeats: int = 30) -> float:
     """Milliseconds for one image on one device, the median."""
     model = run.model()
-    image = np.zeros((1, *run.config["input_shape"]), "float32")
+    image = np.zeros((1, *run.config.input_shape), "float32")
     forward = tf.function(lambda x: model(x, training=False))
     times = []
     for _ in range(repeats + 5):

@@ -67,16 +67,16 @@ def test_the_best_and_the_default_are_trained_from_seeds_that_no_trial_had(study
     best = study.leaderboard[0]
     assert [one.name for one in finals.contestants] == [DEFAULT, best.id]
     assert {run.seed for run in finals.runs} == {4, 5}
-    assert {Run(row.path).config["seed"] for row in study.trials} == {3}
+    assert {Run(row.path).config.seed for row in study.trials} == {3}
     assert len(finals.runs) == 2 * 2 * 2
     for run in finals.runs:
         config = Run(run.path).config
-        assert config["seed"] == run.seed
-        assert config["recipe"]["epochs"] == 2
-        assert config["data"]["sizes"]["test"] == 1000
+        assert config.seed == run.seed
+        assert config.recipe.epochs == 2
+        assert config.data.sizes["test"] == 1000
         assert run.metrics["trainable_params"] <= BUDGET
     theirs = [run for run in finals.runs if run.contestant == best.id]
-    kept = {tuple(Run(run.path).config["architecture"]["arguments"]["widths"]) for run in theirs}
+    kept = {tuple(Run(run.path).config.architecture.arguments["widths"]) for run in theirs}
     assert kept == {best.arguments["widths"]}
 
 
@@ -84,7 +84,7 @@ def test_the_best_and_the_default_are_trained_from_seeds_that_no_trial_had(study
 def test_training_and_validation_images_together_are_for_training_and_the_test_is_the_same(
     data, finals
 ):
-    sizes = {run.on: Run(run.path).config["data"]["sizes"] for run in finals.runs if run.seed == 4}
+    sizes = {run.on: Run(run.path).config.data.sizes for run in finals.runs if run.seed == 4}
     assert sizes[TRAIN] == {"train": 3500, "validation": 500, "test": 1000}
     assert sizes[TOGETHER] == {"train": 4000, "validation": 0, "test": 1000}
     both = with_validation(data)

@@ -286,7 +286,7 @@ def test_study_json_says_with_what_it_was_made(study):
     content = json.loads((study.path / "study.json").read_text())
     assert content["versions"]["keras-tuner"] == "1.4.8"
     assert content["fingerprint"] == study.problem.space.fingerprint()
-    assert Run.open(study.leaderboard[0].path).config["seed"] == study.plan.seed
+    assert Run.open(study.leaderboard[0].path).config.seed == study.plan.seed
 
 
 def test_a_study_goes_on_with_the_same_code_data_and_versions_alone(study, data, monkeypatch):
@@ -359,7 +359,7 @@ def test_repeats_have_other_seeds_and_their_mean_and_spread_are_on_the_leaderboa
     found = search(plan, directory=tmp_path / "s", dataset=data, console=QUIET)
     (row,) = found.leaderboard
     runs = [Run.open(row.path), Run.open(row.path / "repeats" / "1")]
-    assert [run.config["seed"] for run in runs] == [0, 1]
+    assert [run.config.seed for run in runs] == [0, 1]
     losses = [run.metrics["val_loss"] for run in runs]
     assert len(set(losses)) == 2
     assert row.metrics["val_loss"] == pytest.approx(np.mean(losses))
@@ -369,7 +369,7 @@ def test_repeats_have_other_seeds_and_their_mean_and_spread_are_on_the_leaderboa
     assert float(line["val_loss_spread"]) == row.spread["val_loss"]
     assert line["epochs"] == "1"
     assert len(list(found.path.glob("trials/**/model.keras"))) == 1
-    assert found.best.config["seed"] == 0
+    assert found.best.config.seed == 0
 
 
 @pytest.mark.slow
@@ -377,7 +377,7 @@ def test_the_epochs_of_a_trial_are_its_own_under_hyperband(tmp_path, data):
     plan = Plan(**{**SETTINGS, "tuner": "hyperband", "epochs": 3, "max_trials": 3})
     found = search(plan, directory=tmp_path / "s", dataset=data, console=QUIET)
     assert sorted(row.epochs for row in found.trials) == [1, 1, 3]
-    assert all(Run.open(row.path).config["recipe"]["epochs"] == row.epochs for row in found.trials)
+    assert all(Run.open(row.path).config.recipe.epochs == row.epochs for row in found.trials)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -225,12 +224,12 @@ def _is_done(
     if not (run.path / "metrics.json").is_file() or not run.finished:
         return False
     config = run.config
-    asked = json.loads(json.dumps({"arguments": arguments, "recipe": plain(recipe), "seed": seed}))
-    kept = {
-        "arguments": config["architecture"]["arguments"],
-        "recipe": dict(config["recipe"]),
-        "seed": config["seed"],
-    }
+    assert config.architecture is not None
     # Training adds the colours' components, which follow from the images.
-    kept["recipe"]["augmentation"] = asked["recipe"]["augmentation"]
-    return kept == asked and config["data"]["fingerprint"] == fingerprint
+    kept = dataclasses.replace(config.recipe, augmentation=recipe.augmentation)
+    return (
+        plain(config.architecture.arguments) == plain(arguments)
+        and plain(kept) == plain(recipe)
+        and config.seed == seed
+        and config.data.fingerprint == fingerprint
+    )
