@@ -19,10 +19,10 @@ import keras
 import keras_tuner
 import numpy as np
 
+from kerascnn import Recipe
 from kerascnn.console import Console
 from kerascnn.data import Dataset, load
 from kerascnn.errors import KerascnnError
-from kerascnn.recipes.recipe import Recipe
 from kerascnn_tuning.internals import TrialStatus
 from kerascnn_tuning.oracles.making import make_oracle
 from kerascnn_tuning.plan import Plan

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from kerascnn.commands.groups import Group
+from kerascnn.commands import Group
 from kerascnn.errors import ArgumentError, KerascnnError
 from kerascnn_tuning.options import given, said
 from kerascnn_tuning.plan import METRICS, PRUNINGS, TUNERS, Plan

@@ -11,9 +11,8 @@ from typing import Any
 import keras
 import keras_tuner
 
+from kerascnn import Recipe, make_optimizer
 from kerascnn.errors import ArgumentError
-from kerascnn.recipes.recipe import Recipe
-from kerascnn.training.optimizers import make_optimizer
 from kerascnn_tuning.losses import LabelAccuracy, LabelLoss
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from kerascnn.commands.options import parse_shape
+from kerascnn.commands import parse_shape
 from kerascnn.errors import ArgumentError
 from kerascnn_tuning.values import parse_count
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kerascnn import catalogue
+import kerascnn
+from kerascnn import PRECISIONS, Recipe
 from kerascnn.errors import ArgumentError, UnknownNameError
 from kerascnn.files import read_toml, shortened
-from kerascnn.recipes.recipe import OPTIMIZERS, PRECISIONS, Recipe
 from kerascnn_tuning.values import (
     is_number,
     parse_count,
@@ -217,13 +217,13 @@ class Plan:
         Raises:
             ArgumentError, UnknownNameError: there is no such parameter, or architecture.
         """
-        architecture = catalogue.get(self.architecture)
+        architecture = kerascnn.get(self.architecture)
         recipe = architecture.recipe or Recipe()
         known = [param.name for param in (*architecture.space, *recipe.space())]
         former = [param.formerly for param in architecture.space if param.formerly]
-        rates = [f"learning_rate_{optimizer}" for optimizer in OPTIMIZERS]
         for name in (*self.start, *self.only, *self.fix, *self.choose, *self.range):
-            if name not in (*known, *former, *rates):
+            # An optimizer's own rate is a parameter where the search chooses between optimizers.
+            if name not in (*known, *former) and not name.startswith("learning_rate_"):
                 raise ArgumentError(
                     f"The search has no parameter {shortened(name)}. It has: {', '.join(known)}."
                 )

@@ -9,8 +9,8 @@ from typing import Any
 import typer
 from rich.table import Table
 
+from kerascnn import Param
 from kerascnn.console import Console
-from kerascnn.space import Param
 from kerascnn.words import counted
 from kerascnn_tuning.figures import figure
 from kerascnn_tuning.finals.verdict import DEFAULT, TOGETHER, TRAIN, Finals, shown

@@ -9,11 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kerascnn import catalogue
-from kerascnn.architecture import Architecture
+import kerascnn
+from kerascnn import Architecture, Recipe, Space
 from kerascnn.errors import ArgumentError, KerascnnError
-from kerascnn.recipes.recipe import Recipe
-from kerascnn.space import Space
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.rates import settled, with_own_rates
 from kerascnn_tuning.space import joint_space, narrowed, register, tidy
@@ -69,7 +67,7 @@ class Problem:
             UnknownNameError: there is no such architecture.
             ArgumentError: the plan narrows something unknown, or to something illegal.
         """
-        architecture = catalogue.get(plan.architecture)
+        architecture = kerascnn.get(plan.architecture)
         recipe = architecture.recipe or Recipe()
         if plan.epochs is not None:
             recipe = replace(recipe, epochs=plan.epochs)

@@ -19,8 +19,8 @@ from typing import Any
 
 import keras
 
+from kerascnn import Run
 from kerascnn.errors import ArgumentError
-from kerascnn.runs.results import read_history
 from kerascnn.writing import write_json
 from kerascnn_tuning.internals import TrialStatus
 from kerascnn_tuning.problem import Problem
@@ -122,9 +122,9 @@ class Record:
                 state = read_json(file)
                 if state["status"] != TrialStatus.COMPLETED:
                     continue
-                history = self._study / "trials" / f"{int(trial):04d}" / "history.csv"
-                with usable(history):
-                    values = [float(row[self._metric]) for row in read_history(history)]
+                run = Run(self._study / "trials" / f"{int(trial):04d}")
+                with usable(run.path / "history.csv"):
+                    values = [float(row[self._metric]) for row in run.history]
                 if values:
                     self._ended[trial] = (values, PRUNED_AT in state["metrics"]["metrics"])
 

@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from kerascnn import Param, Range, Recipe, Space
 from kerascnn.errors import ArgumentError
-from kerascnn.recipes.recipe import OPTIMIZERS, Recipe
-from kerascnn.space import Param, Range, Space
 from kerascnn_tuning.plan import Plan
 
 RATE = "learning_rate"
 # Where the recipe says nothing about an optimizer: Adam's is that of Kingma and Ba (2015), section
 # 2; SGD's, with momentum 0.9, lies between AlexNet's 0.01 and ResNet's 0.1.
 USUAL = {"sgd": 0.03, "adam": 1e-3, "adamw": 1e-3}
+OPTIMIZERS = tuple(USUAL)
 ALIKE = ("adam", "adamw")
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.text import Text
 
+from kerascnn import resolve_strategy
 from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset, load
-from kerascnn.distribution import strategies
 from kerascnn.errors import ArgumentError
 from kerascnn_tuning import warm_start
 from kerascnn_tuning.display import Display
@@ -74,9 +74,7 @@ def search_on(
         The study, and whether the search is over.
     """
     console = console or Console()
-    strategies.resolve_strategy(
-        plan.strategy
-    )  # before the data pipeline starts TensorFlow's devices
+    resolve_strategy(plan.strategy)  # before the data pipeline starts TensorFlow's devices
     path = Path(directory or default_path(plan))
     refuse_at_once(plan, path)
     dataset = dataset or load_data(plan, console)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kerascnn.architecture import Architecture
+from kerascnn import Architecture, Param, Range, Recipe, Space
 from kerascnn.errors import ArgumentError
-from kerascnn.recipes.recipe import Recipe
-from kerascnn.space import Param, Range, Space
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.rates import own_names
 

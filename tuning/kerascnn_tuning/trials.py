@@ -17,11 +17,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import kerascnn
+from kerascnn import Run
 from kerascnn.console import Console
 from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError, KerascnnError
-from kerascnn.runs.run import Run
-from kerascnn.training import trainer
 from kerascnn_tuning import pruning
 from kerascnn_tuning.internals import Trial, TrialStatus
 from kerascnn_tuning.problem import Configuration, Problem
@@ -197,7 +197,7 @@ class Runner:
         """One training; what it measured."""
         plan = self.problem.plan
         try:
-            run = trainer.train(
+            run = kerascnn.train(
                 self.problem.architecture,
                 self.dataset,
                 arguments=found.arguments,

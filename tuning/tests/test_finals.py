@@ -26,9 +26,9 @@ from kerascnn_tuning.problem import Configuration, Problem
 from rich.console import Console
 
 import kerascnn
+from kerascnn import Run
 from kerascnn.data import load
 from kerascnn.errors import ArgumentError
-from kerascnn.runs.run import Run
 
 QUIET = Console(quiet=True)
 BUDGET = 500

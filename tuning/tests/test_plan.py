@@ -9,8 +9,8 @@ from kerascnn_tuning.space import is_searched, joint_space
 from kerascnn_tuning.values import parse_count
 
 import kerascnn
+from kerascnn import Recipe
 from kerascnn.errors import ArgumentError
-from kerascnn.recipes.recipe import Recipe
 
 
 def plan(**changes):

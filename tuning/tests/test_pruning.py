@@ -11,9 +11,9 @@ from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.study.files import PRUNED_AT
 from rich.console import Console
 
+from kerascnn import Run
 from kerascnn.data import load
 from kerascnn.errors import ArgumentError
-from kerascnn.runs.run import Run
 
 QUIET = Console(quiet=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kerascnn.space import Param, Range
+from kerascnn import Param, Range
 from kerascnn_tuning.problem import Configuration, Problem
 from kerascnn_tuning.space import joint_space, narrowed
 

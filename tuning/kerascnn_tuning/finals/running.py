@@ -22,16 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+import kerascnn
+from kerascnn import Recipe, Run, resolve_strategy
 from kerascnn.console import Console, sayer
-from kerascnn.data import ArraySplit, Dataset, joined
-from kerascnn.distribution import strategies
+from kerascnn.data import Dataset, joined
 from kerascnn.errors import ArgumentError
-from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.config import plain
-from kerascnn.runs.run import Run
-from kerascnn.training import trainer
 from kerascnn_tuning.errors import StudyError
 from kerascnn_tuning.finals.default import default_within
 from kerascnn_tuning.finals.verdict import (
@@ -82,7 +81,7 @@ def run_finals(
             raise ArgumentError(f"{name} must be at least 1. Received: {value}.")
     problem = study.problem
     entrants, notes = contestants(study, finalists)
-    strategies.resolve_strategy(problem.plan.strategy)
+    resolve_strategy(problem.plan.strategy)
     dataset = dataset or load_data(problem.plan, console)
     if dataset.fingerprint != study.content["data"]["fingerprint"]:
         raise StudyError(
@@ -167,9 +166,9 @@ def _contestant(
 def with_validation(dataset: Dataset) -> Dataset:
     """The data with its validation images among those for training, and none for validation."""
     parts = (dataset.train, dataset.validation)
-    empty = ArraySplit(dataset.validation.example(0)[0][None][:0], dataset.train.labels[:0])
+    nobody = dataset.validation.take(np.arange(0))
     mark = hashlib.sha256(f"{dataset.fingerprint} together".encode()).hexdigest()
-    return dataclasses.replace(dataset, train=joined(parts), validation=empty, fingerprint=mark)
+    return dataclasses.replace(dataset, train=joined(parts), validation=nobody, fingerprint=mark)
 
 
 def _run(
@@ -192,7 +191,7 @@ def _run(
     if not kept:
         tf.get_logger().setLevel("ERROR")  # every run is a new graph, on purpose
         try:
-            trainer.train(
+            kerascnn.train(
                 problem.architecture,
                 dataset,
                 arguments=found.arguments,

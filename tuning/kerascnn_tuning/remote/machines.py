@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from kerascnn import resolve_strategy
 from kerascnn.console import Console, sayer
-from kerascnn.distribution import strategies
 from kerascnn.errors import KerascnnError
 from kerascnn_tuning import warm_start
 from kerascnn_tuning.display import Display
@@ -122,7 +122,7 @@ def run_worker(
     with contextlib.ExitStack() as stack:
         stack.callback(client.close)
         try:
-            strategies.resolve_strategy(study.plan.strategy)
+            resolve_strategy(study.plan.strategy)
             dataset = load_data(study.plan, console)
             study.require_same_world(study.problem, dataset)
             runner = Runner(study.problem, dataset, study.path / "trials")

@@ -19,8 +19,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import kerascnn
 from kerascnn.errors import KerascnnError
-from kerascnn.runs.config import plain, versions
+from kerascnn.runs.config import plain
 from kerascnn_tuning.problem import Problem
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def identity(problem: Problem, dataset: Dataset) -> dict[str, Any]:
         "network": _network(problem),
         "code": _code(problem),
         "versions": {
-            **versions(),
+            **kerascnn.versions(),
             "keras-tuner": version("keras-tuner"),
             "kerascnn-tuning": version("kerascnn-tuning"),
         },

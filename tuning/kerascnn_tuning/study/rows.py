@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kerascnn.runs.run import Run
+from kerascnn import Run
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.space import tidy
 from kerascnn_tuning.study.files import PRUNED_AT, PRUNED_FILE, read_json, usable

@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascnn.runs.run import Run
+from kerascnn import Run
 from kerascnn.writing import LockedError, locked, write_json
 from kerascnn_tuning.errors import StudyError
 from kerascnn_tuning.plan import Plan
