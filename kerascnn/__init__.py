@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from kerascnn.catalogue import get as get
     from kerascnn.catalogue import list_architectures as list_architectures
     from kerascnn.catalogue import register as register
+    from kerascnn.cost import Cost as Cost
     from kerascnn.distribution.strategies import resolve_strategy as resolve_strategy
     from kerascnn.features import convolutionalize as convolutionalize
     from kerascnn.features import endpoints as endpoints
     from kerascnn.features import feature_extractor as feature_extractor
+    from kerascnn.network import Network as Network
     from kerascnn.profiling import profile as profile
     from kerascnn.recipes.recipe import PRECISIONS as PRECISIONS
     from kerascnn.recipes.recipe import Augmentation as Augmentation
@@ -57,6 +59,8 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Architecture": "kerascnn.architecture",
+    "Network": "kerascnn.network",
+    "Cost": "kerascnn.cost",
     "Card": "kerascnn.card",
     "Preprocessing": "kerascnn.card",
     "Result": "kerascnn.card",

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
+
 from kerascnn.errors import InputSizeError, KerascnnError
 from kerascnn.keras_internals import allow_deep_graphs, without_values
 from kerascnn.profiling import profile
@@ -145,8 +147,6 @@ def _sketched(build: Build, shape: tuple[int, int, int]) -> Ledger:
 
 def _run_keras(build: Build, shape: tuple[int, int, int]) -> Ledger:
     """The same from a real Keras graph, built without values for its weights."""
-    import keras
-
     allow_deep_graphs()
     try:
         with without_values():

@@ -46,9 +46,7 @@ class Stock(keras_tuner.HyperModel):
         register(self.problem.space, hp)
         found = self.problem.configuration(hp.values)
         recipe = self.problem.recipe.changed(found.training)
-        model = self.problem.architecture(
-            input_shape=self.problem.input_shape, classifier_activation=None, **found.arguments
-        )
+        model = self.problem.network(found.arguments).model(classifier_activation=None)
         model.compile(
             optimizer=keras.optimizers.Adam(recipe.learning_rate),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -91,8 +89,7 @@ def wasted_by_ours(plan: dict[str, Any], directory: str) -> dict[str, Any]:
 
     def built(trial_id: str, values: dict[str, Any]) -> dict[str, float]:
         keras.backend.clear_session()
-        arguments = problem.configuration(values).arguments
-        model = problem.architecture(input_shape=problem.input_shape, **arguments)
+        model = problem.network(problem.configuration(values).arguments).model()
         if model.count_params() > (problem.plan.max_params or np.inf):
             raise KerascnnError("over the budget")
         return {problem.plan.objectives[0]: 0.5}

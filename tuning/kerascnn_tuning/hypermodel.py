@@ -76,12 +76,7 @@ class HyperModel(keras_tuner.HyperModel):
         found = problem.configuration(self._own(hp))
         # The tuner's seed reaches the proposals only.
         keras.utils.set_random_seed(problem.plan.seed + self._trained[self._key(hp)])
-        model = problem.architecture(
-            input_shape=problem.input_shape,
-            classes=problem.classes,
-            classifier_activation=None,
-            **found.arguments,
-        )
+        model = problem.network(found.arguments).model(classifier_activation=None)
         recipe = dataclasses.replace(
             problem.recipe.changed(found.training), schedule="constant", warmup_epochs=0.0
         )

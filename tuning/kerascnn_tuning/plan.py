@@ -13,7 +13,7 @@ from typing import Any
 import kerascnn
 from kerascnn import PRECISIONS, Recipe
 from kerascnn.errors import ArgumentError, UnknownNameError
-from kerascnn.files import read_toml, shortened
+from kerascnn.files import read_toml
 from kerascnn_tuning.values import (
     is_number,
     parse_count,
@@ -47,6 +47,7 @@ _OPTIONAL = (
     "prune_after",
 )
 _LARGEST_SEED = 2**31
+RATE = "learning_rate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,15 +219,11 @@ class Plan:
             ArgumentError, UnknownNameError: there is no such parameter, or architecture.
         """
         architecture = kerascnn.get(self.architecture)
-        recipe = architecture.recipe or Recipe()
-        known = [param.name for param in (*architecture.space, *recipe.space())]
-        former = [param.formerly for param in architecture.space if param.formerly]
-        for name in (*self.start, *self.only, *self.fix, *self.choose, *self.range):
+        recipes = [param.name for param in (architecture.recipe or Recipe()).space()]
+        for named in (self.start, dict.fromkeys(self.only), self.fix, self.choose, self.range):
             # An optimizer's own rate is a parameter where the search chooses between optimizers.
-            if name not in (*known, *former) and not name.startswith("learning_rate_"):
-                raise ArgumentError(
-                    f"The search has no parameter {shortened(name)}. It has: {', '.join(known)}."
-                )
+            names = [n for n in architecture.space.renamed(named) if not n.startswith(f"{RATE}_")]
+            architecture.space.require_known(names, owner="The search", common=recipes)
 
 
 def _require_numbers(plan: Plan) -> None:

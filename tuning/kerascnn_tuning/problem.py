@@ -19,7 +19,7 @@ from kerascnn_tuning.space import joint_space, narrowed, register, tidy
 if TYPE_CHECKING:
     from keras_tuner import HyperParameters
 
-    from kerascnn.cost import Cost
+    from kerascnn import Cost, Network
 
 STEPS = 20
 """On the way from a configuration that is over the budget to the smallest one."""
@@ -104,13 +104,15 @@ class Problem:
             training=settled({k: v for k, v in arguments.items() if k not in names}),
         )
 
-    def cost(self, arguments: Mapping[str, Any]) -> Cost:
-        """What the network with these arguments costs, without building it.
+    def network(self, arguments: Mapping[str, Any]) -> Network:
+        """The architecture with these arguments, for the data's images and classes.
 
         Raises:
-            ArgumentError, InputSizeError: it can't be built.
+            ArgumentError: one of them is illegal.
         """
-        return self.architecture.cost(self.input_shape, self.classes, **arguments)
+        return self.architecture.network(
+            arguments, input_shape=self.input_shape, classes=self.classes
+        )
 
     def memory(self, cost: Cost, batch_size: int) -> int:
         """Bytes of a training step, estimated.
@@ -126,7 +128,7 @@ class Problem:
         if reason := self.space.broken_rule({**found.arguments, **found.training}):
             return reason
         try:
-            cost = self.cost(found.arguments)
+            cost = self.network(found.arguments).cost()
         except KerascnnError as error:
             return str(error)
         plan = self.plan

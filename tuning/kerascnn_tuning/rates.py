@@ -14,9 +14,8 @@ from typing import Any
 
 from kerascnn import Param, Range, Recipe, Space
 from kerascnn.errors import ArgumentError
-from kerascnn_tuning.plan import Plan
+from kerascnn_tuning.plan import RATE, Plan
 
-RATE = "learning_rate"
 # Where the recipe says nothing about an optimizer: Adam's is that of Kingma and Ba (2015), section
 # 2; SGD's, with momentum 0.9, lies between AlexNet's 0.01 and ResNet's 0.1.
 USUAL = {"sgd": 0.03, "adam": 1e-3, "adamw": 1e-3}

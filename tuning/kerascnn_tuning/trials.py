@@ -167,7 +167,7 @@ class Runner:
             if repeat:  # the first one's model is the trial's
                 (place / "model.keras").unlink(missing_ok=True)
         metrics, _ = averaged(measured)
-        cost = self.problem.cost(found.arguments)
+        cost = self.problem.network(found.arguments).cost()
         metrics |= {"params": float(cost.params), "macs": float(cost.macs)}
         metrics["seconds"] = time.perf_counter() - started
         for name in plan.objectives:

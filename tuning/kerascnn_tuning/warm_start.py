@@ -20,9 +20,8 @@ from keras_tuner.engine import hyperparameters as kinds
 from kerascnn.data import Dataset
 from kerascnn.writing import write_json
 from kerascnn_tuning.errors import StudyError
-from kerascnn_tuning.plan import Plan
+from kerascnn_tuning.plan import RATE, Plan
 from kerascnn_tuning.problem import Problem
-from kerascnn_tuning.rates import RATE
 from kerascnn_tuning.space import is_searched, tidy
 from kerascnn_tuning.study.files import read_json, usable
 from kerascnn_tuning.study.identity import differences, identity

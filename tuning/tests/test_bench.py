@@ -28,7 +28,7 @@ def test_both_contestants_build_the_same_networks():
         hp.values = {"kernels_1": kernels[0], "kernels_2": kernels[1], "pool": pool}
         found = problem.configuration(hp.values).arguments
         assert found["kernels"] == tuple(kernels)
-        assert stock.build(hp).count_params() == problem.cost(found).params
+        assert stock.build(hp).count_params() == problem.network(found).cost().params
 
 
 def test_the_few_digits_are_a_data_set_with_all_classes(tmp_path):

@@ -74,7 +74,7 @@ def test_a_search_from_the_command_line(tmp_path):
     ("arguments", "message"),
     [
         (["lenet5", "--study", "x.toml"], "Pass either"),
-        (["lenet5", "--fix", "kernal=5"], "no parameter 'kernal'"),
+        (["lenet5", "--fix", "kernal=5"], "no argument 'kernal'. Did you mean kernels"),
         (["lenet5", "--fix", "kernel"], "--fix must be parameter=value"),
         (["lenet5", "--range", "dropout=0.5"], "--range must be parameter=LOW:HIGH"),
         (["lenet5", "--max-params", "some"], "--max-params must be a positive number"),

@@ -201,7 +201,7 @@ def test_the_default_is_made_no_narrower_than_the_budget_asks_for(name, budget):
         else round(value * (factor + 0.005))
         for key, value in usual.items()
     }
-    cost = problem.cost(wider)
+    cost = problem.network(wider).cost()
     limits = (
         (cost.params, "max_params"),
         (cost.macs, "max_macs"),

@@ -41,7 +41,7 @@ def test_a_budget_below_the_default_network_works_in_a_stock_tuner(tune):
     # What is recorded is what was trained.
     assert all(model.problem.refusal(t.hyperparameters.values) is None for t in trials)
     best = found.get_best_hyperparameters()[0].values
-    cost = model.problem.cost(model.problem.configuration(best).arguments)
+    cost = model.problem.network(model.problem.configuration(best).arguments).cost()
     assert found.get_best_models()[0].count_params() == cost.params <= 9_000
 
 

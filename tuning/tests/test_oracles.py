@@ -31,14 +31,14 @@ def make(tmp_path, tiny):
 
 def score(problem, values):
     """Stands in for a validation error: smooth, and known."""
-    cost = problem.cost(problem.configuration(values).arguments)
+    cost = problem.network(problem.configuration(values).arguments).cost()
     return abs(math.log(cost.params / 400))
 
 
 def complete(oracle, trial, value=None):
     values = trial.hyperparameters.values
     error = score(oracle.problem, values) if value is None else value
-    cost = oracle.problem.cost(oracle.problem.configuration(values).arguments)
+    cost = oracle.problem.network(oracle.problem.configuration(values).arguments).cost()
     oracle.update_trial(trial.trial_id, {"val_error": error, "params": cost.params})
     trial.status = "COMPLETED"
     oracle.end_trial(trial)

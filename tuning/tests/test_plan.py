@@ -46,12 +46,12 @@ def test_illegal_settings_are_refused(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fix": {"kernal": 5}}, "no parameter 'kernal'"),
+        ({"fix": {"kernal": 5}}, "no argument 'kernal'. Did you mean kernels"),
         ({"fix": {"kernels": 99}}, "kernels must be"),
         ({"fix": {"kernels": "5"}}, "kernels must be"),
         ({"choose": {"kernels": (3, 99)}}, "kernels must be"),
         ({"range": {"dropout": (0.0, 2.0)}}, "dropout must be"),
-        ({"only": ("widhts",)}, "no parameter 'widhts'"),
+        ({"only": ("widhts",)}, "no argument 'widhts'. Did you mean widths"),
         ({"only": ("optimizer",)}, "no values for 'optimizer'"),
     ],
 )
@@ -142,7 +142,7 @@ def test_the_budget_is_exact_before_anything_is_built():
         arguments = problem.configuration(values).arguments
         refused = problem.refusal(values)
         verdicts.add(refused is None)
-        assert (refused is None) == (problem.cost(arguments).params <= limit)
+        assert (refused is None) == (problem.network(arguments).cost().params <= limit)
     assert verdicts == {True, False}
     assert 0 < problem.share_allowed(50) < 1
 

@@ -159,7 +159,7 @@ def _contestant(
     *,
     searched: float | None = None,
 ) -> Contestant:
-    cost = problem.cost(found.arguments)
+    cost = problem.network(found.arguments).cost()
     return Contestant(name, found, cost.params, cost.macs, note, searched)
 
 

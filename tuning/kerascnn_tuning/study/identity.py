@@ -140,7 +140,7 @@ def _network(problem: Problem) -> dict[str, Any]:
 
 def _costs(problem: Problem, values: Mapping[str, Any]) -> tuple[Any, ...]:
     try:
-        cost = problem.cost(problem.configuration(values).arguments)
+        cost = problem.network(problem.configuration(values).arguments).cost()
     except KerascnnError:
         return ("can't be built",) * 3
     return cost.params, cost.macs, cost.activations
@@ -152,12 +152,7 @@ def _layers(problem: Problem, arguments: Mapping[str, Any]) -> str:
 
     with keras.StatelessScope():
         try:
-            model = problem.architecture(
-                input_shape=problem.input_shape,
-                classes=problem.classes,
-                classifier_activation=None,
-                **arguments,
-            )
+            model = problem.network(arguments).model(classifier_activation=None)
         except KerascnnError:
             return "can't be built"
     return _digest(json.dumps(_without_addresses(json.loads(model.to_json())), sort_keys=True))

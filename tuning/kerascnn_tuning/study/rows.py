@@ -73,7 +73,7 @@ def read_row(file: Path, problem: Problem, trials: Path) -> Row:
         if done and (path / "metrics.json").is_file():
             # What came over the wire was rounded to single precision.
             exact, spread = averaged([numbers(run.metrics) for run in runs_of(path)])
-            cost = problem.cost(found.arguments)
+            cost = problem.network(found.arguments).cost()
             metrics |= {**exact, "params": cost.params, "macs": cost.macs}
         if done and (missing := [n for n in problem.plan.objectives if n not in metrics]):
             raise KeyError(missing[0])
