@@ -1,1 +1,28 @@
-"""Training: trainer, assembly, loop, engine, batches, optimizers."""
+"""The story of a training, from top to bottom: who calls whom.
+
+trainer       `train` takes what the user gives, refuses what can't work (`settings`, `starting`,
+              `callbacks.check`, `keeping.require_monitored`), loads the data, writes down all of
+              it as a `RunConfig`, and hands it to an `Assembly`. `resume` takes the config from a
+              run; `repeat` calls `train` with it.
+assembly      `Assembly.carry_out` builds the model under the strategy, has `starting.start` put its
+              first weights in place (`initialization`: as papers state them), makes optimizer and
+              engine, then the run directory. It has `State.restore` put the last checkpoint in
+              place, makes the callbacks that watch (terminal, TensorBoard, profiler), and calls
+              `Loop.run`.
+loop          `Loop.run` goes through the epochs that are left. In each it calls `Engine.update` for
+              the updates, the `Evaluator` for validation, the callbacks, and `State.complete`; in
+              the end `Ending.complete`, or `Ending.cut_short` when a signal asks for it.
+freezing      `Freezing.during` an epoch lets the last layers learn alone.
+pace          Before each call of the engine, all workers agree in `Pace.agree` of how many steps it
+              is, and whether the training ends here.
+engine        `Engine.update` takes batches from a pipeline and changes the weights;
+              `Engine.evaluate` counts losses and errors. Nothing else knows replicas and gradients.
+optimizers    `make_optimizer` gives the engine's; `follow_history` sets its rate before an epoch.
+batches       `training_batches` and `evaluation_batches` are these pipelines.
+evaluator     `Evaluator` calls `Engine.evaluate` over a whole split of the data.
+callbacks     `Given` tells the user's own callbacks what happens, and finds what they change.
+state         `State.complete` adds an epoch to history.csv and saves a checkpoint; `State.hold`
+              puts the weights in place that the recipe keeps (`keeping`: which epoch is the best).
+ending        `Ending.complete` evaluates these weights, and writes model.keras, metrics.json and
+              curves.png.
+"""

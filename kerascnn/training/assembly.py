@@ -1,27 +1,40 @@
-"""What a run's config describes, built: model, optimizer and engine, ready to train."""
+"""A training put together from its parts, as a run's config describes it, and set going."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerascnn.architecture import Architecture
 from kerascnn.console import Console, sayer
-from kerascnn.data import Dataset
-from kerascnn.distribution import replicas, strategies
+from kerascnn.data import Dataset, Split, readable_errors
+from kerascnn.distribution import replicas, signals, strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.heads import scores_of
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes.losses import make_loss
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.config import RunConfig
+from kerascnn.runs.directory import alive
+from kerascnn.runs.forward import preparation
 from kerascnn.runs.run import Run
+from kerascnn.training.batches import evaluation_batch, training_batches
+from kerascnn.training.callbacks import Given
+from kerascnn.training.ending import Ending, trainable
 from kerascnn.training.engine import Engine
-from kerascnn.training.loop import Training, trainable
+from kerascnn.training.evaluator import Evaluator
+from kerascnn.training.freezing import Freezing
+from kerascnn.training.loop import Loop
 from kerascnn.training.optimizers import make_optimizer
+from kerascnn.training.pace import Pace
 from kerascnn.training.settings import (
+    Batching,
     batching,
     class_weights,
     in_precision,
@@ -29,48 +42,291 @@ from kerascnn.training.settings import (
     use_jit,
 )
 from kerascnn.training.starting import start
+from kerascnn.training.state import State
+from kerascnn.watching.board import TensorBoardLogs
+from kerascnn.watching.hparams import hparams_of
+from kerascnn.watching.mistakes import Mistakes, find_mistakes
+from kerascnn.watching.profiler import Profiler
+from kerascnn.watching.progress import Progress
+from kerascnn.watching.statistics import Probe
 from kerascnn.words import counted
 
+SAMPLES = 24  # images in TensorBoard's grid of predictions
+PROBED = 32  # images on which the layers are measured, at most
+CONFUSED = 5_000  # images in the confusion matrix while training, at most
 
-def fit(
-    run: Run,
-    config: RunConfig,
-    *,
-    network: Architecture | keras.Model,
-    dataset: Dataset,
-    callbacks: Sequence[keras.callbacks.Callback],
-    console: Console,
-    record: bool = True,
-    profile: tuple[int, int] | None = None,
-    prepare: Callable[[], None] = lambda: None,
-) -> Run:
-    """Train as the run's config says, from its last checkpoint if it has one.
+Watcher = Progress | TensorBoardLogs | Profiler
 
-    Args:
-        config: what is trained; its recipe's loss is a class, or None.
-        prepare: makes the run directory, once model and weights are there: what fails before
-            leaves none, and deletes no earlier run.
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What trains, built under the strategy.
+
+    Attributes:
+        model: with its classifier activation, as it is saved.
+        is_logits: whether what the engine trains, the model without a final softmax, gives logits.
+        engine: updates and evaluates it.
+        batching: batch size and updates.
+        workers: of the strategy.
     """
-    with in_precision(config.precision):
-        training = _assemble(run, config, network, dataset, console, record)
-        prepare()
-        training.profile = profile
-        say, plan = sayer(console), training.batching
-        count, alone = training.recipe.epochs, training.recipe.freeze_epochs
-        for note in plan.notes:
-            say(note)
-        say(
-            f"{config.name}, {trainable(training.model):,} parameters: "
-            f"{counted(count, 'epoch', 'epochs')} of {plan.description}, "
-            f"{strategies.describe(training.strategy)}."
+
+    model: keras.Model
+    is_logits: bool
+    engine: Engine
+    batching: Batching
+    workers: Workers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembly:
+    """What is to be trained, and all that is put together for it.
+
+    Attributes:
+        run: the directory that is written.
+        config: its recipe has the class of its loss.
+        network: what the model is built from, or the user's own model.
+        dataset: images and labels.
+        callbacks: the user's.
+        console: where messages and progress go.
+        record: whether to write checkpoints, curves and TensorBoard logs.
+        profile: first step to trace and the one after the last, counted from 0 at the start of the
+            run; None: no trace.
+    """
+
+    run: Run
+    config: RunConfig
+    network: Architecture | keras.Model
+    dataset: Dataset
+    callbacks: Sequence[keras.callbacks.Callback]
+    console: Console
+    record: bool = True
+    profile: tuple[int, int] | None = None
+
+    def carry_out(self, prepare: Callable[[], None] = lambda: None) -> None:
+        """Train as the config says, from the run's last checkpoint if it has one.
+
+        Args:
+            prepare: makes the run directory, once model and weights are there: what fails before
+                leaves none, and deletes no earlier run.
+
+        Raises:
+            KeyboardInterrupt, Terminated: by a signal, after the state has been saved.
+            WorkerError: another worker has ended.
+        """
+        with in_precision(self.config.precision):
+            parts = self.build()
+            prepare()
+            self._announce(parts)
+            workers = parts.workers
+            lost = f"The last checkpoint is kept. {self._advice(workers)}"
+            lock = alive(self.run.path) if workers.chief else contextlib.nullcontext()
+            with workers.losses(lost), lock:
+                self._go(parts)
+
+    def build(self) -> Parts:
+        """Model, first weights, optimizer and engine, under the strategy that the config names."""
+        config, recipe = self.config, self.config.recipe
+        strategy = strategies.resolve_strategy(config.strategy)
+        plan = batching(recipe, self.dataset.train.size, strategy)
+        keras.utils.set_random_seed(config.seed)
+        with strategy.scope():
+            model = self._model(strategy)
+            refuse_mixed_variables(model, strategy)
+            start(model, self.network, config, self._say)
+            scores, is_logits = scores_of(model)
+            optimizer = make_optimizer(recipe, plan.updates, scores, config.precision)
+            loss = make_loss(recipe, self.dataset.classes, from_logits=is_logits)
+            scores.compile(optimizer=optimizer)
+        replicas.make_replicas_agree(scores, strategy)
+        engine = Engine(
+            scores,
+            strategy=strategy,
+            loss=loss,
+            loss_weights=(1.0, *[recipe.auxiliary_weight] * (len(scores.outputs) - 1)),
+            optimizer=optimizer,
+            clip_norm=recipe.clip_norm,
+            accumulation=recipe.accumulation,
+            class_weight=class_weights(recipe, self.dataset),
+            ema=recipe.ema,
+            jit=use_jit(config.jit, strategy),
         )
-        say(f"Run: {run.path}")
-        say(_which(training.recipe, network))
-        if alone:
-            until = "Throughout" if alone >= count else f"Until epoch {alone} is done"
-            say(f"{until}, only the classifier learns (freeze_epochs={alone}).")
-        training.fit(callbacks)
-    return run
+        return Parts(
+            model=model,
+            is_logits=is_logits,
+            engine=engine,
+            batching=plan,
+            workers=Workers(strategy),
+        )
+
+    def _model(self, strategy: tf.distribute.Strategy) -> keras.Model:
+        config = self.config
+        if isinstance(self.network, keras.Model):
+            return replicas.under(self.network, strategy)
+        assert config.architecture is not None
+        arguments = config.architecture.arguments
+        return self.network(input_shape=config.input_shape, classes=config.classes, **arguments)
+
+    def _announce(self, parts: Parts) -> None:
+        """Say what is going to be trained, and how."""
+        recipe, plan = self.config.recipe, parts.batching
+        for note in plan.notes:
+            self._say(note)
+        self._say(
+            f"{self.config.name}, {trainable(parts.model):,} parameters: "
+            f"{counted(recipe.epochs, 'epoch', 'epochs')} of {plan.description}, "
+            f"{strategies.describe(parts.engine.strategy)}."
+        )
+        self._say(f"Run: {self.run.path}")
+        self._say(_which(recipe, self.network))
+        if alone := recipe.freeze_epochs:
+            until = "Throughout" if alone >= recipe.epochs else f"Until epoch {alone} is done"
+            self._say(f"{until}, only the classifier learns (freeze_epochs={alone}).")
+
+    def _go(self, parts: Parts) -> None:
+        """Go on from the last checkpoint, with callbacks around the loop."""
+        engine, workers, recipe = parts.engine, parts.workers, self.config.recipe
+        state = State(
+            self.run.path,
+            recipe,
+            parts.batching.updates,
+            engine,
+            workers=workers,
+            record=self.record,
+            say=self._say,
+        )
+        state.restore()
+        watchers = self.watchers(parts, state.position.epoch) if workers.chief else []
+        with contextlib.ExitStack() as stack:
+            for watcher in watchers:
+                stack.callback(watcher.close)
+            watching = keras.callbacks.CallbackList(watchers, model=engine.model)
+            splits = self.dataset.splits.values()
+            with signals.requests() as request, readable_errors(*splits):
+                loop = self._loop(parts, state, watching, Pace(workers, request))
+                metrics, failed = loop.run()
+            watching.on_train_end({k: v for k, v in metrics.items() if isinstance(v, float)})
+        if failed is not None:
+            raise failed
+
+    def _loop(
+        self, parts: Parts, state: State, watching: keras.callbacks.CallbackList, pace: Pace
+    ) -> Loop:
+        config, engine, workers = self.config, parts.engine, parts.workers
+        given = Given(
+            self.callbacks,
+            parts.model,
+            engine,
+            recipe=config.recipe,
+            updates=parts.batching.updates,
+            chief=workers.chief,
+            say=self._say,
+        )
+        evaluator = Evaluator(
+            engine,
+            self.dataset,
+            preparation(config),
+            training_batch=parts.batching.size,
+            workers=workers,
+            pace=pace,
+        )
+        ending = Ending(
+            path=self.run.path,
+            model=parts.model,
+            engine=engine,
+            state=state,
+            given=given,
+            evaluator=evaluator,
+            workers=workers,
+            record=self.record,
+            advice=self._advice(workers),
+            say=self._say,
+        )
+        data = training_batches(self.dataset.train, config, parts.batching, state.position, workers)
+        return Loop(
+            recipe=config.recipe,
+            updates=parts.batching.updates,
+            engine=engine,
+            batches=iter(engine.distribute(data)),
+            state=state,
+            evaluator=evaluator,
+            pace=pace,
+            freezing=Freezing(engine, config.recipe.freeze_epochs),
+            watching=watching,
+            given=given,
+            ending=ending,
+            profile=self.profile or (),
+            say=self._say,
+        )
+
+    def watchers(self, parts: Parts, first_epoch: int) -> list[Watcher]:
+        """What shows the training, after `first_epoch` epochs, on the terminal and TensorBoard."""
+        recipe, plan = self.config.recipe, parts.batching
+        found: list[Watcher] = [
+            Progress(recipe.epochs, plan.updates, plan.images, self.console, first_epoch)
+        ]
+        if self.record:
+            found.append(self._board(parts, first_epoch))
+        if self.profile:
+            directory = self.run.path / "tensorboard"
+            found.append(Profiler(directory, self.profile, plan.updates, self._say))
+        return found
+
+    def _board(self, parts: Parts, first_epoch: int) -> TensorBoardLogs:
+        """What TensorBoard shows, with some validation images as samples."""
+        dataset, prepare = self.dataset, preparation(self.config)
+        held = dataset.validation if dataset.validation.size else dataset.train
+        images, labels = _examples(held, SAMPLES)
+
+        def probabilities(images: Any) -> np.ndarray:
+            found = parts.engine.logits(prepare(images)).astype("float32")
+            return tf.nn.softmax(found).numpy() if parts.is_logits else found
+
+        def mistakes() -> Mistakes:
+            """Among all images, or the first `CONFUSED` in a fixed random order."""
+            batch = evaluation_batch(parts.batching.size)
+            batches = held.batches(batch, seed=0).take(-(-CONFUSED // batch))
+            with parts.engine.averaged():
+                return find_mistakes(batches, probabilities)
+
+        return TensorBoardLogs(
+            directory=self.run.path / "tensorboard",
+            class_names=dataset.class_names,
+            images=images,
+            inputs=prepare(images).numpy(),
+            labels=labels,
+            name=self.run.path.as_posix(),
+            hparams=hparams_of(self.config),
+            epochs=self.config.recipe.epochs,
+            first_epoch=first_epoch,
+            mistakes=mistakes,
+            probe=self._probe(parts, prepare),
+            logits=parts.is_logits,
+        )
+
+    def _probe(self, parts: Parts, prepare: Callable[[Any], Any]) -> Probe:
+        """Training images as evaluation sees them: not changed at random, so they stay the same.
+
+        They are no more than each replica's part of a batch, which fits into its memory.
+        """
+        each = parts.batching.size // parts.engine.strategy.num_replicas_in_sync
+        images, labels = _examples(self.dataset.train, min(PROBED, max(2, each)))
+        return Probe(
+            parts.engine.model,
+            inputs=prepare(images).numpy(),
+            labels=labels,
+            loss=parts.engine.losses,
+            scale=2.0**10 if self.config.precision == "mixed_float16" else 1.0,
+        )
+
+    def _say(self, line: str) -> None:
+        sayer(self.console)(line)
+
+    def _advice(self, workers: Workers) -> str:
+        """How to go on with a training that was ended."""
+        if not self.record:
+            return "Without checkpoints it can't go on."
+        where = " on every worker" if workers.count > 1 else ""
+        return f"Go on with `kerascnn train --resume {self.run.path}`{where}."
 
 
 def _which(recipe: Recipe, network: Architecture | keras.Model) -> str:
@@ -85,62 +341,8 @@ def _which(recipe: Recipe, network: Architecture | keras.Model) -> str:
     return f"Recipe: {recipe.name}, ours for {network.name}.{other}"
 
 
-def _assemble(
-    run: Run,
-    config: RunConfig,
-    network: Architecture | keras.Model,
-    dataset: Dataset,
-    console: Console,
-    record: bool,
-) -> Training:
-    """Build everything under the strategy that the run's config names."""
-    recipe, strategy = config.recipe, strategies.resolve_strategy(config.strategy)
-    plan = batching(recipe, dataset.train.size, strategy)
-    keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
-        model = _build(network, config, strategy)
-        refuse_mixed_variables(model, strategy)
-        start(model, network, config, sayer(console))
-        scores, is_logits = scores_of(model)
-        optimizer = make_optimizer(recipe, plan.updates, scores, config.precision)
-        loss = make_loss(recipe, dataset.classes, from_logits=is_logits)
-        scores.compile(optimizer=optimizer)
-    replicas.make_replicas_agree(scores, strategy)
-    engine = Engine(
-        scores,
-        strategy=strategy,
-        loss=loss,
-        loss_weights=(1.0, *[recipe.auxiliary_weight] * (len(scores.outputs) - 1)),
-        optimizer=optimizer,
-        clip_norm=recipe.clip_norm,
-        accumulation=recipe.accumulation,
-        class_weight=class_weights(recipe, dataset),
-        ema=recipe.ema,
-        jit=use_jit(config.jit, strategy),
-    )
-    return Training(
-        run=run,
-        config=config,
-        recipe=recipe,
-        dataset=dataset,
-        model=model,
-        scores=scores,
-        optimizer=optimizer,
-        strategy=strategy,
-        workers=Workers(strategy),
-        batching=plan,
-        engine=engine,
-        is_logits=is_logits,
-        console=console,
-        record=record,
-    )
-
-
-def _build(
-    network: Architecture | keras.Model, config: RunConfig, strategy: tf.distribute.Strategy
-) -> keras.Model:
-    if isinstance(network, keras.Model):
-        return replicas.under(network, strategy)
-    assert config.architecture is not None
-    values = config.architecture.arguments
-    return network(input_shape=config.input_shape, classes=config.classes, **values)
+def _examples(split: Split, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Up to `count` images, evenly spaced, and their labels."""
+    chosen = np.linspace(0, split.size - 1, min(count, split.size)).astype(int)
+    examples = [split.example(int(index)) for index in chosen]
+    return np.stack([image for image, _ in examples]), np.array([label for _, label in examples])

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from kerascnn.data import Dataset, Split
+from kerascnn.data import Split
 from kerascnn.data.augmentation import augment, crops
 from kerascnn.distribution.workers import Workers
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.forward import preparation
 from kerascnn.runs.position import Position
-from kerascnn.training.engine import Engine, filled
+from kerascnn.training.engine import filled
 from kerascnn.training.settings import Batching
 
 
 def training_batches(
-    dataset: Dataset,
-    config: RunConfig,
-    batching: Batching,
-    start: Position,
-    workers: Workers,
+    split: Split, config: RunConfig, batching: Batching, start: Position, workers: Workers
 ) -> tf.data.Dataset:
     """Augmented and preprocessed images with labels, from `start` on, without an end.
 
     An iterator that has an end costs a collective for each step on several machines.
     """
-    seed, split, recipe = config.seed, dataset.train, config.recipe
+    seed, recipe = config.seed, config.recipe
     size, canvas = config.input_shape[:2], split.image_shape[:2]
     cut, augmentation = crops(recipe.augmentation, seed=seed, canvas=canvas, size=size)
     prepare = preparation(config)
@@ -58,18 +54,11 @@ def evaluation_batch(training_batch: int) -> int:
     return 2 * training_batch
 
 
-def repeated(
-    split: Split, config: RunConfig, engine: Engine, training_batch: int, workers: Workers
-) -> tuple[Iterator[Any], int] | None:
-    """An endless iterator over a split, and the steps of one pass; None if it is empty.
-
-    A new iterator for each epoch would cost half a second under a strategy.
-    """
-    if not split.size:
-        return None
+def evaluation_batches(
+    split: Split, prepare: Callable[[Any], Any], *, training_batch: int, workers: Workers
+) -> tuple[tf.data.Dataset, int]:
+    """A split's images again and again, all batches of one size; and how many are one pass."""
     size = evaluation_batch(training_batch)
-    prepare = preparation(config)
     share = (workers.index, workers.count)
     batches = split.batches(size, epochs=None, share=share).map(lambda x, y: (prepare(x), y))
-    alike = filled(batches, size // workers.count)
-    return iter(engine.distribute(alike)), math.ceil(split.size / size)
+    return filled(batches, size // workers.count), math.ceil(split.size / size)

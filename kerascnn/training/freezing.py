@@ -1,4 +1,4 @@
-"""Training the classifier alone, as the first epochs of a fine-tuning do."""
+"""Training the last layers alone, as the first epochs of a fine-tuning do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,34 @@ from collections.abc import Iterator, Sequence
 import keras
 
 from kerascnn.keras_internals import calls
+from kerascnn.training.engine import Engine
+
+
+class Freezing:
+    """Lets an engine change the last layers only, in the first epochs.
+
+    Args:
+        engine: what trains.
+        epochs: how many; 0: all layers learn from the beginning.
+    """
+
+    def __init__(self, engine: Engine, epochs: int) -> None:
+        self._engine, self._epochs = engine, epochs
+        self._alone: bool | None = None  # None: no epoch has begun
+
+    @contextlib.contextmanager
+    def during(self, epoch: int) -> Iterator[None]:
+        """Within it the layers that learn in this epoch, counted from 0, do."""
+        if not self._epochs:
+            yield
+            return
+        model, alone = self._engine.model, epoch < self._epochs
+        with frozen(all_but_last(model) if alone else []):
+            # Where training begins or goes on, and where everything begins to learn.
+            if self._alone != alone:
+                self._alone = alone
+                self._engine.learn(model.trainable_variables)
+            yield
 
 
 def last_layers(model: keras.Model) -> list[keras.Layer]:

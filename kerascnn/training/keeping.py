@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import keras
-import numpy as np
 
 from kerascnn.errors import ArgumentError, DataError
 from kerascnn.recipes.recipe import KEEP_BEST, Recipe, monitored
@@ -19,30 +15,6 @@ Rows = Sequence[Mapping[str, float]]
 
 # What a row of the history says beside measures of the network.
 NO_MEASURES = ("epoch", "learning_rate", "images_per_second", "seconds", "input_wait")
-
-
-class Held:
-    """A copy of a variable in host memory, which checkpoints save and restore as they do variables.
-
-    Args:
-        variable: what to copy.
-    """
-
-    def __init__(self, variable: keras.Variable) -> None:
-        self.name, self.dtype = variable.name, variable.dtype
-        self.value = np.array(variable.numpy())
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the variable."""
-        return self.value.shape
-
-    def assign(self, value: Any) -> None:
-        """Hold another value."""
-        self.value = np.array(value)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return self.value if dtype is None else self.value.astype(dtype)
 
 
 def need_best(recipe: Recipe) -> bool:
@@ -97,3 +69,8 @@ def out_of_patience(rows: Rows, recipe: Recipe) -> bool:
     if recipe.early_stopping is None:
         return False
     return len(rows) - best_epoch(rows, recipe) >= recipe.early_stopping
+
+
+def measures_of(row: Mapping[str, float]) -> dict[str, float]:
+    """What a row of the history says about the network, and not about the training of it."""
+    return {key: value for key, value in row.items() if key not in NO_MEASURES}

@@ -202,3 +202,8 @@ def follow_history(
     """
     if recipe.schedule == "plateau":
         optimizer.learning_rate = recipe.learning_rate * plateau_scale(recipe, rows)
+
+
+def rate_of(optimizer: Any) -> float:
+    """The learning rate of the next update."""
+    return float(ops.convert_to_numpy(optimizer.learning_rate))

@@ -40,7 +40,7 @@ from kerascnn.runs.config import (
 from kerascnn.runs.directory import prepare_directory, refuse_directory
 from kerascnn.runs.models import load_graph
 from kerascnn.runs.run import Run
-from kerascnn.training.assembly import fit
+from kerascnn.training.assembly import Assembly
 from kerascnn.training.callbacks import check as check_callbacks
 from kerascnn.training.keeping import require_monitored
 from kerascnn.training.settings import (
@@ -226,17 +226,18 @@ def train(
             config.write(path)
             sides.write(path, dataset)
 
-    return fit(
-        Run(path),
-        config,
+    made = Run(path)
+    Assembly(
+        run=made,
+        config=config,
         network=subject.network,
         dataset=dataset,
         callbacks=callbacks,
         console=console,
         record=record,
         profile=profile,
-        prepare=prepare,
-    )
+    ).carry_out(prepare)
+    return made
 
 
 def _changed(recipe: Recipe, **fields: Any) -> Recipe:
@@ -335,15 +336,16 @@ def resume(
     dataset = _same_data(run, data, console)
     network: Any
     network = run.architecture() or load_graph(run.path)
-    return fit(
-        run,
-        config,
+    Assembly(
+        run=run,
+        config=config,
         network=network,
         dataset=dataset,
         callbacks=callbacks,
         console=console,
         profile=profile,
-    )
+    ).carry_out()
+    return run
 
 
 def _require_same_settings(workers: Workers, config: RunConfig) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import socket
 import time
@@ -20,9 +19,12 @@ from tensorboard.plugins.hparams import api as hparams_api
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
+from kerascnn.runs import measures
 from kerascnn.watching import pictures
+from kerascnn.watching.hparams import flat
 from kerascnn.watching.memory import peak_memory
-from kerascnn.watching.statistics import Probe, Statistics, feature_maps
+from kerascnn.watching.mistakes import Mistakes
+from kerascnn.watching.statistics import Probe, Statistics, spread_maps
 
 VALIDATION = "val_"  # prefix of logs about the validation images
 DRAWING = 1.0  # seconds that the first drawing takes, matplotlib's import included
@@ -55,26 +57,6 @@ LAYOUT = {
         "Peak memory, GiB": "^peak_memory/",
     },
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """What a network makes of many images.
-
-    Attributes:
-        labels: `[m]`.
-        predictions: top-1, `[m]`.
-        worst_images: those with the highest loss, the highest first, `[k, height, width,
-            channels]`, integers in [0, 255] or floats in [0, 1].
-        worst_labels: theirs, `[k]`.
-        worst_probabilities: theirs, `[k, classes]`.
-    """
-
-    labels: np.ndarray
-    predictions: np.ndarray
-    worst_images: np.ndarray
-    worst_labels: np.ndarray
-    worst_probabilities: np.ndarray
 
 
 class Budget:
@@ -135,8 +117,8 @@ class TensorBoardLogs(keras.callbacks.Callback):
             TensorBoard shows those that differ first, each part in alphabetical order.
         epochs: epochs of the whole run.
         first_epoch: epochs that were finished before, in a run that is resumed.
-        judge: says what the network makes of many images; None: neither confusion matrix nor worst
-            images.
+        mistakes: what the network makes of many images now; None: neither confusion matrix nor
+            worst images.
         probe: measures the layers; None: no statistics of them.
         logits: whether the model returns logits and not probabilities.
         every: draw pictures after the first and each `every`-th epoch, as long as `share` allows,
@@ -156,7 +138,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
         hparams: Mapping[str, Any],
         epochs: int,
         first_epoch: int = 0,
-        judge: Callable[[], Judged] | None = None,
+        mistakes: Callable[[], Mistakes] | None = None,
         probe: Probe | None = None,
         logits: bool = False,
         every: int | None = None,
@@ -168,11 +150,11 @@ class TensorBoardLogs(keras.callbacks.Callback):
         self._images, self._inputs, self._labels = images, inputs, np.asarray(labels)
         self._name, self._hparams = name, flat(hparams)
         self._epochs, self._finished = epochs, first_epoch
-        self._judge, self._probe = judge, probe
+        self._mistakes, self._probe = mistakes, probe
         self._logits = logits
         self._every = every or max(1, epochs // 3)
         self._share = share
-        self._drawn = self._measured = -1  # the epoch of the last time
+        self._last_drawn = self._last_measured = -1  # epochs
         self._measuring = False
         self._first_step: int | None = None  # of this epoch, while its update is awaited
         self._ratios: dict[str, float] = {}
@@ -187,7 +169,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
         for part in ("", "train", "validation"):
             _start_session(self._directory / part, self._finished + 1)
             self._writers[part] = tf.summary.create_file_writer(str(self._directory / part))
-        self._maps = feature_maps(self.model, MAPS)
+        self._maps = spread_maps(self.model, MAPS)
         self._network = keras.Model(
             self.model.inputs[0], [self.model.outputs[0], *self._maps.values()]
         )
@@ -240,9 +222,9 @@ class TensorBoardLogs(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Write the final metrics: those of `logs` whose names start with `test_`."""
-        if self._finished and self._probe and self._measured != self._finished:
+        if self._finished and self._probe and self._last_measured != self._finished:
             self._measure()
-        if self._finished and self._drawn != self._finished:
+        if self._finished and self._last_drawn != self._finished:
             self._draw()
         for name, value in (logs or {}).items():
             if name.startswith(TEST):
@@ -250,6 +232,10 @@ class TensorBoardLogs(keras.callbacks.Callback):
         ended = hparams_summary.session_end_pb(api_pb2.STATUS_SUCCESS)
         with self._writers[""].as_default(step=self._finished):
             tf.summary.experimental.write_raw_pb(ended.SerializeToString())
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; needed when training ends with an exception."""
         for writer in self._writers.values():
             writer.close()
 
@@ -270,7 +256,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
         """Write the statistics of this epoch."""
         assert self._probe is not None
         began = time.perf_counter()
-        self._measured = self._finished
+        self._last_measured = self._finished
         found = self._probe.measure()
         found = Statistics({**found.scalars, **self._ratios}, found.histograms)
         with self._writers["train"].as_default(step=self._finished):
@@ -280,7 +266,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
     def _draw(self) -> None:
         """Write the pictures of this epoch."""
         began = time.perf_counter()
-        self._drawn = self._finished
+        self._last_drawn = self._finished
         if len(self._images):
             found, maps = self._predict(tf.constant(self._inputs))
             samples = pictures.samples(self._images, self._labels, found.numpy(), self._class_names)
@@ -288,24 +274,23 @@ class TensorBoardLogs(keras.callbacks.Callback):
             for name, channels in zip(self._maps, maps):
                 figure = pictures.feature_maps(channels.numpy(), name)
                 self._picture("train", f"feature_maps/{name}", figure)
-        if self._judge is not None:
-            self._draw_judged(self._judge())
+        if self._mistakes is not None:
+            self._draw_mistakes(self._mistakes())
         if (layer := pictures.first_convolution(self.model)) is not None:
             kernel = keras.ops.convert_to_numpy(layer.kernel)
             self._picture("train", "filters", pictures.filters(kernel, layer.name))
         self._to_draw.spend(time.perf_counter() - began)
 
-    def _draw_judged(self, judged: Judged) -> None:
-        matrix = np.zeros([len(self._class_names)] * 2, dtype=int)
-        np.add.at(matrix, (judged.labels, judged.predictions), 1)
-        confusion = pictures.confusion(matrix, self._class_names)
-        self._picture("validation", "confusion_matrix", confusion)
+    def _draw_mistakes(self, found: Mistakes) -> None:
+        names = self._class_names
+        matrix = measures.confusion(found.labels, found.predictions, len(names))
+        self._picture("validation", "confusion_matrix", pictures.confusion(matrix, names))
         worst = pictures.samples(
-            judged.worst_images,
-            judged.worst_labels,
-            judged.worst_probabilities,
-            self._class_names,
-            title=f"The highest losses among {len(judged.labels):,} images",
+            found.worst_images,
+            found.worst_labels,
+            found.worst_probabilities,
+            names,
+            title=f"The highest losses among {len(found.labels):,} images",
         )
         self._picture("validation", "worst", worst)
 
@@ -316,24 +301,6 @@ class TensorBoardLogs(keras.callbacks.Callback):
     def _flush(self) -> None:
         for writer in self._writers.values():
             writer.flush()
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
-    """Nested mappings and dataclasses as one, in the types that HParams knows.
-
-    `{"recipe": Recipe(...), "widths": (6, 16)}` gives `{"recipe.optimizer": "adamw", ...,
-    "widths": "(6, 16)"}`.
-    """
-    result: dict[str, bool | int | float | str] = {}
-    for name, value in values.items():
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        if isinstance(value, Mapping):
-            result |= flat(value, f"{prefix}{name}.")
-        else:
-            known = isinstance(value, (bool, int, float, str))
-            result[f"{prefix}{name}"] = value if known else str(value)
-    return result
 
 
 def _layout() -> Any:

@@ -6,7 +6,6 @@ notebooks. Each has a solid light background, so that it can be read on light an
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +32,7 @@ LONGEST_NAME, LONGEST_LABEL = 14, 24  # characters; the second of an axis
 
 
 def curves(
-    history: Iterable[Mapping[str, Any]] | Path | str,
+    rows: Sequence[Mapping[str, Any]],
     path: Path | str,
     *,
     held: int | None = None,
@@ -41,13 +40,11 @@ def curves(
     """Write a picture of loss, top-1 error and learning rate over the epochs.
 
     Args:
-        history: one row for each epoch, or the CSV file that holds them, with any of `epoch`
-            (counted from 1), `loss`, `error` or `accuracy`, both with `val_` too, and
-            `learning_rate`.
+        rows: the history, one for each epoch, with any of `epoch` (counted from 1), `loss`, `error`
+            or `accuracy`, both with `val_` too, and `learning_rate`.
         path: where to write; its ending says in which format.
         held: the epoch whose weights the saved model has, which a line marks; None: no line.
     """
-    rows = _read(history) if isinstance(history, (str, Path)) else list(history)
     epochs = np.array([int(row.get("epoch", index)) for index, row in enumerate(rows, 1)])
     figure = _figure(9.6, 5.0)
     places: list[Any] = [["loss", "error"], ["rate", "rate"]]
@@ -73,7 +70,7 @@ def curves(
 def _curve(
     axes: Axes,
     epochs: np.ndarray,
-    rows: list[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
     value: Callable[[Mapping[str, Any], str], float | None],
     title: str,
     written: Callable[[float], str],
@@ -324,12 +321,6 @@ def _visible(images: np.ndarray) -> np.ndarray:
     if images.shape[-1] != 3:
         images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
     return np.clip(images, 0, 1)
-
-
-def _read(path: Path | str) -> list[Mapping[str, Any]]:
-    """A history file's rows; empty cells are left out."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
 def _line(values: Iterable[float | None]) -> np.ndarray:

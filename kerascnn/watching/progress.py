@@ -106,7 +106,7 @@ class Progress(keras.callbacks.Callback):
         """Start drawing."""
         if self.console.is_terminal and not self.console.quiet and self._page is None:
             self._live = Live(
-                get_renderable=lambda: self,
+                self,
                 console=self.console,
                 refresh_per_second=REFRESH,
                 transient=True,

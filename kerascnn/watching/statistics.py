@@ -174,7 +174,7 @@ class Probe:
         return tf.stack(changes), tf.stack([tf.norm(old) for old in before])
 
 
-def feature_maps(model: keras.Model, count: int) -> dict[str, Any]:
+def spread_maps(model: keras.Model, count: int) -> dict[str, Any]:
     """Name → symbolic output of up to `count` activations of maps, from first to last, evenly."""
     maps = [call for call in _activations(model) if len(call.outputs[0].shape) == 4]
     chosen = np.linspace(0, len(maps) - 1, min(count, len(maps))).astype(int)

@@ -91,7 +91,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(open_run, kind
     def stop(*_):
         raise StopError
 
-    monkeypatch.setattr(loop.Training, "_epochs", stop)
+    monkeypatch.setattr(loop.Loop, "run", stop)
     newest = open_run / "checkpoints" / "epoch-00002.npz"
     DAMAGE[kind](newest)
     console = Console(file=io.StringIO(), width=300)

@@ -1,9 +1,6 @@
 """What a real training writes for TensorBoard is true, and writing it changes nothing."""
 
-import contextlib
 import io
-import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,10 +8,6 @@ import tensorflow as tf
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kerascnn.card import Preprocessing
-from kerascnn.data import load
-from kerascnn.recipes.recipe import Recipe
-from kerascnn.training import callbacks
 from kerascnn.training.trainer import train
 
 
@@ -74,48 +67,3 @@ def test_weights_are_the_same_bits_without_the_logs(run, tmp_path):
     without = one_update_an_epoch(tmp_path / "without", record=False)
     for one, other in zip(run.model().weights, without.model().weights, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
-
-
-@pytest.mark.parametrize("is_logits", [True, False])
-def test_the_worst_images_are_those_with_the_highest_loss(is_logits):
-    """Of a network whose answer is a fixed function of the image's mean."""
-    dataset = load("mnist5k")
-    line = np.random.default_rng(0).normal(size=(1, 10))
-
-    def scores(images):
-        found = np.mean(images, axis=(1, 2, 3))[:, None] * line / 10
-        chances = np.exp(found) / np.exp(found).sum(-1, keepdims=True)
-        return found if is_logits else chances
-
-    class Engine:
-        def averaged(self):
-            return contextlib.nullcontext()
-
-        def logits(self, images):
-            return scores(images.numpy())
-
-    training = SimpleNamespace(
-        config=SimpleNamespace(
-            preprocessing=Preprocessing(scale=1.0),
-            input_shape=dataset.image_shape,
-            recipe=Recipe(),
-        ),
-        batching=SimpleNamespace(size=64),
-        engine=Engine(),
-        is_logits=is_logits,
-    )
-    split = dataset.validation
-    judged = callbacks._judged(training, split)
-    examples = [split.example(n) for n in range(split.size)]
-    images = np.stack([image for image, _ in examples])
-    labels = np.array([label for _, label in examples])
-    found = scores(images.astype("float64"))
-    if is_logits:
-        found = np.exp(found) / np.exp(found).sum(-1, keepdims=True)
-    losses = -np.log(found[np.arange(len(labels)), labels])
-    assert np.bincount(judged.labels).tolist() == np.bincount(labels).tolist()
-    assert np.mean(judged.predictions == judged.labels) == np.mean(found.argmax(-1) == labels)
-    chosen = judged.worst_probabilities[np.arange(24), judged.worst_labels]
-    np.testing.assert_allclose(-np.log(chosen), np.sort(losses)[::-1][:24], rtol=1e-4)
-    worst = images[losses.argmax()]
-    assert math.isclose(float(judged.worst_images[0].mean()), float(worst.mean()))

@@ -20,7 +20,10 @@ from PIL import Image
 
 from kerascnn.applications.lenet import LeNet5
 from kerascnn.recipes.recipe import Augmentation, Recipe
-from kerascnn.watching.board import Budget, Judged, TensorBoardLogs, flat
+from kerascnn.watching import pictures
+from kerascnn.watching.board import Budget, TensorBoardLogs
+from kerascnn.watching.hparams import flat
+from kerascnn.watching.mistakes import Mistakes
 from kerascnn.watching.statistics import Probe
 
 DIGITS = [str(digit) for digit in range(10)]
@@ -113,10 +116,10 @@ def train(directory, digits, *, epochs, first_epoch=0, stop=None, strategy=None)
         if epoch + 1 == stop:
             raise KeyboardInterrupt
 
-    def judge():
+    def mistakes():
         found = model(inputs, training=False).numpy()
         worst = np.argsort(found[np.arange(len(labels)), labels])[:8]
-        return Judged(labels, found.argmax(-1), images[worst], labels[worst], found[worst])
+        return Mistakes(labels, found.argmax(-1), images[worst], labels[worst], found[worst])
 
     probe = None  # compiling is slow, so only where the figures are looked at
     if directory.name in ("plain", "mirrored"):
@@ -131,7 +134,7 @@ def train(directory, digits, *, epochs, first_epoch=0, stop=None, strategy=None)
         hparams={"run": directory.name, "widths": (6, 16), "recipe": Recipe()},
         epochs=epochs,
         first_epoch=first_epoch,
-        judge=judge,
+        mistakes=mistakes,
         probe=probe,
         every=4,
         share=math.inf,
@@ -316,7 +319,7 @@ def test_final_metrics_are_those_of_the_test_images(board):
     assert board.scalars("final", "test_error") == {1: 0.25}
 
 
-def test_logits_are_shown_as_probabilities(tmp_path):
+def test_logits_are_shown_as_probabilities(tmp_path, monkeypatch):
     inputs = np.random.default_rng(0).random((2, 32, 32, 1), "float32")
     model = LeNet5(classifier_activation=None)
     board = TensorBoardLogs(
@@ -330,10 +333,14 @@ def test_logits_are_shown_as_probabilities(tmp_path):
         epochs=1,
         logits=True,
     )
+    shown, draw = [], pictures.samples
+    monkeypatch.setattr(pictures, "samples", lambda *given: shown.append(given[2]) or draw(*given))
     board.set_model(model)
     board.on_train_begin()
-    expected = tf.nn.softmax(model(inputs))
-    np.testing.assert_allclose(board._forward(inputs)[0], expected, rtol=1e-6)
+    board.on_epoch_begin(0)
+    board.on_epoch_end(0, {})
+    board.close()
+    np.testing.assert_allclose(shown, [tf.nn.softmax(model(inputs))], rtol=1e-6)
 
 
 def test_work_keeps_to_its_share_of_the_time(monkeypatch):

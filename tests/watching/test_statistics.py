@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kerascnn.applications.lenet import LeNet5
-from kerascnn.watching.statistics import BINS, Probe, feature_maps
+from kerascnn.watching.statistics import BINS, Probe, spread_maps
 
 
 def squares(labels, outputs):
@@ -207,5 +207,5 @@ def test_a_layer_that_is_called_twice_and_a_nested_model_are_no_obstacle(data):
 
 def test_feature_maps_are_of_activations_from_the_first_to_the_last():
     model = LeNet5(activation="relu")
-    assert list(feature_maps(model, 3)) == ["conv1_relu", "conv2_relu"]
-    assert list(feature_maps(model, 1)) == ["conv1_relu"]
+    assert list(spread_maps(model, 3)) == ["conv1_relu", "conv2_relu"]
+    assert list(spread_maps(model, 1)) == ["conv1_relu"]

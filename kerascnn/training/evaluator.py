@@ -1,0 +1,76 @@
+"""What the network is worth while it trains, and at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kerascnn.data import Dataset
+from kerascnn.distribution.workers import Workers
+from kerascnn.runs.position import Totals
+from kerascnn.training.batches import evaluation_batches
+from kerascnn.training.engine import Engine
+from kerascnn.training.pace import Pace, following
+
+PREFIXES = {"validation": "val_", "test": "test_"}
+
+
+class Evaluator:
+    """Loss and errors over a split, each image once, with the averaged weights if there are.
+
+    Args:
+        engine: evaluates.
+        dataset: its splits.
+        prepare: from a batch of images to the network's input.
+        training_batch: images in a batch of training, over all replicas.
+        workers, pace: of the training.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        dataset: Dataset,
+        prepare: Callable[[Any], Any],
+        *,
+        training_batch: int,
+        workers: Workers,
+        pace: Pace,
+    ) -> None:
+        self._engine, self._splits, self._prepare = engine, dataset.splits, prepare
+        self._training_batch, self._workers, self._pace = training_batch, workers, pace
+        self._passes: dict[str, tuple[Iterator[Any], int]] = {}
+
+    def __contains__(self, split: str) -> bool:
+        return bool(self._splits[split].size)
+
+    def __call__(self, split: str) -> dict[str, float]:
+        """Such as `{"val_loss": 0.1, "val_error": 0.02}`; of a split without images nothing."""
+        if split not in self:
+            return {}
+        batches, steps = self._batches(split)
+        totals, done, count = Totals(), 0, 1
+        with self._engine.averaged():
+            while done < steps:
+                count, _ = self._pace.agree(count)
+                size, began = min(count, steps - done), time.perf_counter()
+                totals += self._engine.evaluate(batches, size)
+                done += size
+                count = following(size, time.perf_counter() - began)
+        prefix = PREFIXES[split]
+        return {f"{prefix}loss": totals.mean_loss, f"{prefix}error": totals.error}
+
+    def _batches(self, name: str) -> tuple[Iterator[Any], int]:
+        """An endless iterator over a split, and the steps of one pass.
+
+        It is made once: a new one for each epoch would cost half a second under a strategy.
+        """
+        if name not in self._passes:
+            data, steps = evaluation_batches(
+                self._splits[name],
+                self._prepare,
+                training_batch=self._training_batch,
+                workers=self._workers,
+            )
+            self._passes[name] = iter(self._engine.distribute(data)), steps
+        return self._passes[name]

@@ -1,0 +1,36 @@
+"""The images that are shown as the worst are those with the highest loss, over all batches."""
+
+import numpy as np
+import tensorflow as tf
+
+from kerascnn.watching.mistakes import SHOWN, find_mistakes
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (100, 4, 4, 1), "uint8")
+LABELS = RNG.integers(0, 10, 100).astype("int32")
+LINE = RNG.normal(size=(1, 10))
+
+
+def probabilities(images):
+    """A fixed function of the image's mean."""
+    scores = np.exp(np.mean(images, axis=(1, 2, 3), dtype="float64")[:, None] * LINE / 10)
+    return scores / scores.sum(-1, keepdims=True)
+
+
+def test_the_worst_images_are_those_with_the_highest_loss():
+    found = find_mistakes(
+        tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(16), probabilities
+    )
+    chances = probabilities(IMAGES)
+    losses = -np.log(chances[np.arange(100), LABELS])
+    worst = np.argsort(-losses)[:SHOWN]
+    np.testing.assert_array_equal(found.labels, LABELS)
+    np.testing.assert_array_equal(found.predictions, chances.argmax(-1))
+    np.testing.assert_array_equal(found.worst_images, IMAGES[worst])
+    np.testing.assert_array_equal(found.worst_labels, LABELS[worst])
+    np.testing.assert_allclose(found.worst_probabilities, chances[worst])
+
+
+def test_fewer_images_than_are_shown_are_all_there():
+    batches = [(tf.constant(IMAGES[:3]), tf.constant(LABELS[:3]))]
+    assert len(find_mistakes(batches, probabilities).worst_images) == 3
