@@ -332,6 +332,7 @@ def test_logits_are_shown_as_probabilities(tmp_path, monkeypatch):
         hparams={},
         epochs=1,
         logits=True,
+        every=2,
     )
     shown, draw = [], pictures.samples
     monkeypatch.setattr(pictures, "samples", lambda *given: shown.append(given[2]) or draw(*given))
@@ -339,7 +340,7 @@ def test_logits_are_shown_as_probabilities(tmp_path, monkeypatch):
     board.on_train_begin()
     board.on_epoch_begin(0)
     board.on_epoch_end(0, {})
-    board.close()
+    board.on_train_end()
     np.testing.assert_allclose(shown, [tf.nn.softmax(model(inputs))], rtol=1e-6)
 
 
