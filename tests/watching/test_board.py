@@ -327,7 +327,7 @@ def test_logits_are_shown_as_probabilities(tmp_path, monkeypatch):
         class_names=DIGITS,
         images=inputs,
         inputs=inputs,
-        labels=np.zeros(2),
+        labels=np.zeros(2, int),
         name="logits",
         hparams={},
         epochs=1,
