@@ -1,5 +1,16 @@
 """Data sets as `tf.data` pipelines: `kerascnn.data.load("mnist5k")`.
 
+The way of an image, module by module:
+
+- a source finds it: `sources`, `npz`, `folder` (`splitting`, `index`), `table`, `tfrecord`
+  (`record_index`, `record_files`) or `tfds`; `encoded` reads the files once, as far as is asked;
+- it is one of the `examples` that the source hands over, and has a name: `names`;
+- `loading` puts all together: `shares` takes validation and test images where there are none,
+  `delivery` makes `splits` of the examples, in the network's size, and a `dataset` of the splits;
+- an epoch's `order` says when it comes; then it is read, by `images` and `fitting` or, in training,
+  by `jpeg_split` and `jpeg`, in `threads`;
+- `augmentation` changes it, with the operations of `randaugment`.
+
 Importing this package loads neither Keras nor TensorFlow: names are resolved when first used.
 """
 
