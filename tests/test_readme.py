@@ -30,10 +30,10 @@ ROOMS = [
     *("plugins", "tuning"),
 ]
 READMES = ["README.md", *(f"{room}/README.md" for room in ROOMS), "plugins/template/README.md"]
-PAGES = [*READMES, "CONTRIBUTING.md", "tests/facts/README.md"]
+PAGES = [*READMES, "kerascnn/README.md", "CONTRIBUTING.md", "tests/facts/README.md"]
 SECTIONS = ["Shortest use", "Options", "What can go wrong", "Figures"]
 # Commands whose lines run here as they stand; `photos_and_runs` has what they name.
-RUN = ("list", "info", "recipes", "compare", "data", "runs", "evaluate", "predict")
+RUN = ("list", "info", "recipes", "compare", "data", "runs", "evaluate", "predict", "export")
 
 
 def text(page):
@@ -156,15 +156,19 @@ def test_every_option_that_is_mentioned_exists(page):
     assert mentioned <= options()
 
 
-CHEAP = [
-    pytest.param(line, id=line.split("#")[0].strip())
+LINES = [
+    pytest.param(
+        line,
+        id=line.split("#")[0].strip(),
+        marks=pytest.mark.slow if line.startswith("kerascnn export") else (),
+    )
     for page in READMES
     for line in "".join(blocks(page, "sh")).splitlines()
     if line.startswith(tuple(f"kerascnn {name} " for name in RUN)) and "allcnn" not in line
 ]
 
 
-@pytest.mark.parametrize("line", CHEAP)
+@pytest.mark.parametrize("line", LINES)
 def test_a_line_for_the_shell_runs(line, photos_and_runs):
     answer = CliRunner().invoke(app, shlex.split(line, comments=True)[1:])
     assert answer.exit_code == 0, f"{answer.output}{answer.exception!r}"
@@ -201,6 +205,22 @@ def test_every_name_that_is_mentioned_exists():
     }
     assert len(mentioned) > 50
     assert [(n, page) for n, page in sorted(mentioned) if n not in groups and not resolves(n)] == []
+
+
+def test_the_map_has_every_room_once_and_no_name_that_is_gone():
+    map_ = text("kerascnn/README.md")
+    rows = re.findall(r"^\| ([^|]+) \|", map_.split("## The way")[0], re.M)[1:]
+    listed = [name for row in rows for name in re.findall(r"[`\[](\w+)[`\]]", row)]
+    package = ROOT / "kerascnn"
+    rooms = [path.stem for path in package.glob("[!_]*.py")]
+    rooms += [path.parent.name for path in package.glob("*/__init__.py")]
+    assert sorted(listed) == sorted(rooms)
+    names = re.findall(r"`((?!kerascnn)[a-z]\w*(?:\.[a-zA-Z_]\w*)+)", map_)
+    gone = [
+        name for name in names if not (ROOT / name).exists() and not resolves(f"kerascnn.{name}")
+    ]
+    assert names
+    assert not gone
 
 
 def resolves(name):
