@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kerascnn.catalogue import list_architectures as list_architectures
     from kerascnn.catalogue import register as register
     from kerascnn.cost import Cost as Cost
+    from kerascnn.distribution.names import check_strategy as check_strategy
     from kerascnn.distribution.strategies import resolve_strategy as resolve_strategy
     from kerascnn.features import convolutionalize as convolutionalize
     from kerascnn.features import endpoints as endpoints
@@ -84,6 +85,7 @@ _PUBLIC = {
     "Run": "kerascnn.runs.run",
     "versions": "kerascnn.runs.config",
     "make_optimizer": "kerascnn.training.optimizers",
+    "check_strategy": "kerascnn.distribution.names",
     "resolve_strategy": "kerascnn.distribution.strategies",
     "resume": "kerascnn.training.trainer",
     "train": "kerascnn.training.trainer",

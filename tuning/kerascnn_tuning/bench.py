@@ -161,9 +161,9 @@ def growth(trials: int) -> list[Figure]:
     plan = {**GROWTH, "max_trials": trials}
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        _few_digits(root / "few.npz")
+        few_digits(root / "few.npz")
         plan["data"] = f"npz:{root / 'few.npz'}"
-        _write_toml(root / "study.toml", plan)
+        write_toml(root / "study.toml", plan)
         ours, stock = root / "ours", root / "stock"
         task = {"function": "many_of_stock", "plan": plan, "directory": str(stock)}
         watched = {
@@ -171,7 +171,7 @@ def growth(trials: int) -> list[Figure]:
             stock: _start("kerascnn_tuning.bench_processes", json_.dumps(task)),
         }
         grown = _watch(watched)
-        size = {place: _size(place) for place in watched}
+        sizes = {place: size(place) for place in watched}
     return [
         Figure(
             f"growth of memory over {trials} trials, largest",
@@ -180,8 +180,8 @@ def growth(trials: int) -> list[Figure]:
         ),
         Figure(
             f"disk for {trials} trials",
-            f"{size[ours]:.1f} MB",
-            f"{size[stock]:.1f} MB (stock KerasTuner)",
+            f"{sizes[ours]:.1f} MB",
+            f"{sizes[stock]:.1f} MB (stock KerasTuner)",
         ),
     ]
 
@@ -207,7 +207,7 @@ def _ask(function: str, **arguments: Any) -> dict[str, Any]:
 
 def _local(directory: Path, count: int) -> float:
     """Seconds from the beginning of the first trial to the end of the last, as the disk shows."""
-    _write_toml(directory / "study.toml", SHARED)
+    write_toml(directory / "study.toml", SHARED)
     study = directory / "study"
     command = ("tune", "local", directory / "study.toml", "--dir", study, "--workers", count)
     process = _start("kerascnn", *command, "--threads", 1)
@@ -217,14 +217,14 @@ def _local(directory: Path, count: int) -> float:
         now = time.monotonic()
         if not begun and any(study.glob("oracle/trial_*/trial.json")):
             begun = now
-        if begun and _ended(study) == SHARED["max_trials"]:
+        if begun and ended(study) == SHARED["max_trials"]:
             process.communicate()
             return now - begun
     output = process.communicate()[0]
     raise KerascnnError(f"The search with {count} workers failed:\n{output[-2000:]}")
 
 
-def _ended(study: Path) -> int:
+def ended(study: Path) -> int:
     """Completed trials, of ours or of stock KerasTuner."""
     files = study.glob("**/trial_*/trial.json")
     return sum('"COMPLETED"' in file.read_text(encoding="utf-8") for file in files)
@@ -243,14 +243,14 @@ def _watch(watched: dict[Path, subprocess.Popen[str]]) -> dict[Path, float]:
                     output = process.communicate()[0]
                     raise KerascnnError(f"The search failed:\n{output[-2000:]}")
                 running.pop(place)
-            elif place in warm or _ended(place) >= WARM:
-                now = _resident(process.pid)
+            elif place in warm or ended(place) >= WARM:
+                now = resident(process.pid)
                 warm.setdefault(place, now)
                 most[place] = max(now, most.get(place, 0.0))
     return {place: most[place] - warm[place] for place in watched}
 
 
-def _resident(pid: int) -> float:
+def resident(pid: int) -> float:
     """Megabytes of memory that a process holds; 0 if it has ended."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
@@ -259,12 +259,12 @@ def _resident(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def _size(directory: Path) -> float:
+def size(directory: Path) -> float:
     """Megabytes of all files."""
     return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file()) / 1e6
 
 
-def _few_digits(path: Path) -> None:
+def few_digits(path: Path) -> None:
     """200 digits: what is measured doesn't depend on how many."""
     from importlib import resources
 
@@ -275,7 +275,7 @@ def _few_digits(path: Path) -> None:
     np.savez(path, images=digits["images"][::25, ..., None], labels=digits["labels"][::25])
 
 
-def _write_toml(path: Path, plan: dict[str, Any]) -> None:
+def write_toml(path: Path, plan: dict[str, Any]) -> None:
     """A plan as a study file: JSON's values are TOML's."""
     lines = [f"{k} = {json_.dumps(v)}" for k, v in plan.items() if not isinstance(v, dict)]
     for key, table in plan.items():

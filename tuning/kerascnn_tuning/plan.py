@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import kerascnn
-from kerascnn import PRECISIONS, Recipe
-from kerascnn.errors import ArgumentError, UnknownNameError
+from kerascnn import PRECISIONS, Recipe, check_strategy
+from kerascnn.errors import ArgumentError, StrategyError, UnknownNameError
 from kerascnn.files import read_toml
 from kerascnn_tuning.values import (
     is_number,
@@ -36,7 +35,6 @@ METRICS = (
     "latency",
     "seconds",
 )
-STRATEGIES = "auto, none, mirrored, mirrored:N or multiworker"
 _COUNTS = {  # field → its least value
     **dict.fromkeys(("max_trials", "max_params", "max_macs", "max_memory", "epochs"), 1),
     **dict.fromkeys(("failure_limit", "keep", "repeats", "prune_after"), 1),
@@ -117,8 +115,8 @@ class Plan:
         require_one_of(self.tuner, "tuner", TUNERS)
         require_one_of(self.precision, "precision", PRECISIONS)
         require_one_of(self.prune, "prune", PRUNINGS)
-        if not re.fullmatch(r"auto|none|multiworker|mirrored(:[1-9]\d*)?", str(self.strategy)):
-            raise ArgumentError(f"strategy must be {STRATEGIES}. Received: {self.strategy!r}.")
+        require_text(self.strategy, "strategy")
+        check_strategy(self.strategy)
         _require_numbers(self)
         _require_objectives(self.objectives)
         _require_shape(self.input_shape)
@@ -182,8 +180,8 @@ class Plan:
             found[name] = {k: _tupled(v) for k, v in table.items()}
         try:
             return cls(**found)
-        except ArgumentError as error:
-            raise ArgumentError(f"{owner}: {error}") from None
+        except (ArgumentError, StrategyError) as error:
+            raise type(error)(f"{owner}: {error}") from None
         except TypeError:  # objectives = [["val_error"]] and the like
             raise ArgumentError(f"{owner}: a list where a single value is expected.") from None
 

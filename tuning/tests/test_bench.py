@@ -15,7 +15,7 @@ PLANS = {name: getattr(bench, name) for name in ("WASTE", "TIMED", "SHARED", "GR
 
 @pytest.mark.parametrize("name", PLANS)
 def test_a_plan_as_a_study_file_is_the_plan_itself(tmp_path, name):
-    bench._write_toml(tmp_path / "study.toml", PLANS[name])
+    bench.write_toml(tmp_path / "study.toml", PLANS[name])
     assert Plan.read(tmp_path / "study.toml") == Plan.from_dict(PLANS[name], owner=name)
 
 
@@ -32,7 +32,7 @@ def test_both_contestants_build_the_same_networks():
 
 
 def test_the_few_digits_are_a_data_set_with_all_classes(tmp_path):
-    bench._few_digits(tmp_path / "few.npz")
+    bench.few_digits(tmp_path / "few.npz")
     data = load(f"npz:{tmp_path / 'few.npz'}", input_shape=(32, 32, 1), echo=None)
     assert data.classes == 10
     assert data.train.size + data.validation.size + data.test.size == 200
@@ -41,9 +41,9 @@ def test_the_few_digits_are_a_data_set_with_all_classes(tmp_path):
 def test_memory_and_disk_are_read_from_outside(tmp_path):
     import os
 
-    assert bench._resident(os.getpid()) > 50
-    assert bench._resident(2**30) == 0
+    assert bench.resident(os.getpid()) > 50
+    assert bench.resident(2**30) == 0
     (tmp_path / "trial_0").mkdir()
     (tmp_path / "trial_0" / "trial.json").write_text('{"status": "COMPLETED"}' + " " * 999_977)
-    assert bench._size(tmp_path) == 1.0
-    assert bench._ended(tmp_path) == 1
+    assert bench.size(tmp_path) == 1.0
+    assert bench.ended(tmp_path) == 1

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from kerascnn.cli import app
 from kerascnn.data import load
-from kerascnn.errors import ArgumentError
+from kerascnn.errors import ArgumentError, StrategyError
 
 TINY = [
     *("--input-shape", "16x16x1", "--only", "kernels", "--choose", "widths=2,3"),
@@ -106,8 +106,8 @@ def test_what_is_wrong_is_said_before_anything_is_trained(arguments, message):
         ("--failure-limit=0", "failure_limit must be at least 1"),
         ("--keep=0", "keep must be at least 1"),
         ("--precision=foo", "precision must be one of float32"),
-        ("--strategy=mirrored:0", "strategy must be auto"),
-        ("--strategy=foo", "strategy must be auto"),
+        ("--strategy=mirrored:0", "strategy mirrored:N needs a whole number"),
+        ("--strategy=foo", 'strategy must be "auto"'),
         ("--tuner=magic", "tuner must be one of"),
         ("--objective=val_error,val_error", "val_error is given more than once"),
         ("--objective=", "An objective must be one of"),
@@ -132,7 +132,7 @@ def test_every_option_with_a_value_that_makes_no_sense_is_refused_at_once(
         raise AssertionError("data was read")
 
     monkeypatch.setattr("kerascnn_tuning.searching.load", never)
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises((ArgumentError, StrategyError), match=message):
         tune("lenet5", *option.split())
 
 

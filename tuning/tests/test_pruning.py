@@ -157,7 +157,7 @@ def test_an_oracle_learns_from_pruned_trials_and_optuna_is_told(tmp_path, tiny):
             trial.status = "COMPLETED"
             oracle.end_trial(trial)
         if tuner == "optuna":
-            states = [trial.state.name for trial in oracle._study(8).trials]
+            states = [trial.state.name for trial in oracle.study_before(8).trials]
             assert states.count("PRUNED") >= 4
             assert states.count("COMPLETE") == 4
 

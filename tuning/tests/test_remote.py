@@ -177,7 +177,7 @@ def test_heartbeats_keep_a_long_trial(serve, call):
     client = call(chief, stale_seconds=0.6)
     work(client, slow, worker="w", alive=client.alive)
     thread.join(10)
-    assert oracle._lost == {}
+    assert oracle.get_state()["lost"] == {}
     assert oracle.trials["0000"].status == "COMPLETED"
 
 
@@ -242,10 +242,10 @@ def test_a_chief_that_is_restarted_goes_on_and_the_worker_does_not_notice(tmp_pa
     problem = Problem.of(tiny(max_trials=3), 10)
     first = make_oracle(problem, tmp_path / "oracle")
     chief = Chief(first, "127.0.0.1:0", study_id=STUDY)
-    chief._server.start()
+    chief.server.start()
     client = call(chief)
     trial = client.create_trial("w")
-    chief._server.stop(0).wait()  # as dead as a process that was killed; the state is on the disk
+    chief.server.stop(0).wait()  # as dead as a process that was killed; the state is on the disk
 
     second = make_oracle(problem, tmp_path / "oracle")
     assert {w: t.trial_id for w, t in second.ongoing_trials.items()} == {"w": trial.trial_id}

@@ -300,7 +300,6 @@ def test_a_study_goes_on_with_the_same_code_data_and_versions_alone(study, data,
         return original.build(inputs, **{**arguments, "widths": (9, 9)})
 
     for function in (plain_tanh, wider):
-        function.__kwdefaults__ = dict.fromkeys(original._build_keywords)
         function.__signature__ = inspect.signature(original.build)
     differ("network.default_layers", another(plain_tanh))
     differ("network.default_parameters: .* then, .* now", another(wider))

@@ -76,21 +76,21 @@ def test_the_best_of_the_other_are_tried_first(study, begun, tuner):
 def test_scores_count_for_the_proposals_of_bayesian_search_and_optuna(study, begun):
     other = study("old", SCORES)
     oracle, _ = begun(other.path, tuner="bayesian")
-    assert len(oracle._elsewhere()) == 6
-    assert sorted(trial.score for trial in oracle._elsewhere()) == sorted(SCORES)
+    assert len(oracle.elsewhere()) == 6
+    assert sorted(trial.score for trial in oracle.elsewhere()) == sorted(SCORES)
     first = oracle.create_trial("w")
-    assert len(oracle._elsewhere()) == 5  # that one is a trial of this study now
+    assert len(oracle.elsewhere()) == 5  # that one is a trial of this study now
     oracle.update_trial(first.trial_id, {"val_error": 0.1, "params": 10.0})
     first.status = "COMPLETED"
     oracle.end_trial(first)
     optuna, _ = begun(other.path, "another", tuner="optuna")
-    assert sorted(t.values[0] for t in optuna._study(0).trials) == sorted(SCORES)
+    assert sorted(t.values[0] for t in optuna.study_before(0).trials) == sorted(SCORES)
 
 
 def test_scores_of_other_epochs_or_data_do_not_count_and_it_is_said(study, begun):
     other = study("old", SCORES)
     oracle, said = begun(other.path, tuner="bayesian", epochs=2)
-    assert oracle._elsewhere() == []
+    assert oracle.elsewhere() == []
     assert "Their scores don't count, as these differ:" in said[0]
     assert "epochs" in said[0]
     best = other.leaderboard[0].values

@@ -30,7 +30,6 @@ from kerascnn import Recipe, Run, resolve_strategy
 from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset, joined
 from kerascnn.errors import ArgumentError
-from kerascnn.runs.config import plain
 from kerascnn_tuning.errors import StudyError
 from kerascnn_tuning.finals.default import default_within
 from kerascnn_tuning.finals.verdict import (
@@ -224,11 +223,12 @@ def _is_done(
         return False
     config = run.config
     assert config.architecture is not None
-    # Training adds the colours' components, which follow from the images.
-    kept = dataclasses.replace(config.recipe, augmentation=recipe.augmentation)
+    # Training adds the colours' components, which follow from the images; a loss of its own, which
+    # follows from the architecture, is a name in the file.
+    kept = dataclasses.replace(config.recipe, augmentation=recipe.augmentation, loss=recipe.loss)
     return (
-        plain(config.architecture.arguments) == plain(arguments)
-        and plain(kept) == plain(recipe)
+        config.architecture.arguments == arguments
+        and kept == recipe
         and config.seed == seed
         and config.data.fingerprint == fingerprint
     )

@@ -30,7 +30,7 @@ class BayesianOracle(Guarded, GaussianProcess):
     def propose(self, trial_id: str) -> dict[str, Any]:
         """The most promising of the candidates; at first, random values."""
         finished = [t for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
-        finished += self._elsewhere()
+        finished += self.elsewhere()
         if len(finished) < self._initial_points():
             return self._random_trial()
         rng = np.random.default_rng([self.seed, len(self.trials)])
@@ -48,7 +48,7 @@ class BayesianOracle(Guarded, GaussianProcess):
             self.refused += 1
         return self._random_trial()  # a small space, or a budget that only a rare point keeps
 
-    def _elsewhere(self) -> list[Trial]:
+    def elsewhere(self) -> list[Trial]:
         """What is known from another study, in the form of trials."""
         found = []
         for values, scores in self.remembered():

@@ -55,7 +55,7 @@ class OptunaOracle(Guarded):
         number = len(self.trials)
         # After a crash this number may have been proposed, and its trial not been written.
         self._refused_at = {k: v for k, v in self._refused_at.items() if k < number}
-        study, refused = self._study(number), []
+        study, refused = self.study_before(number), []
         for _ in range(ASKS):
             asked = study.ask()
             values = self._suggest(asked)
@@ -71,8 +71,8 @@ class OptunaOracle(Guarded):
             self._refused_at[number] = refused
         return {"status": TrialStatus.RUNNING, "values": values} if values else STOPPED
 
-    def _study(self, number: int) -> optuna.Study:
-        """Optuna's study as it is before this proposal."""
+    def study_before(self, number: int) -> optuna.Study:
+        """Optuna's study as it is before the proposal of this number."""
         space, states = self.hyperparameters.space, optuna.trial.TrialState
         objectives = self.problem.plan.objectives
         left_out = sum(map(len, self._refused_at.values())) - REMEMBERED

@@ -43,6 +43,10 @@ class Chief:
         stale_seconds: see `STALE_SECONDS`.
         wait_seconds: see `WAIT_SECONDS`.
 
+    Attributes:
+        address: where workers call.
+        server: gRPC's.
+
     Raises:
         ArgumentError: an address that other machines can reach, without a token.
         ChiefError: the port is taken.
@@ -68,15 +72,15 @@ class Chief:
         self._stale, self._wait = stale_seconds, wait_seconds
         self._last_call = time.monotonic()
         self._refusals: list[tuple[float, str]] = []  # when, and why a worker can't start
-        self._server = grpc.server(
+        self.server = grpc.server(
             futures.ThreadPoolExecutor(max_workers=8),
             interceptors=[_Gate(token, study_id, self._refused)],
             # Otherwise two chiefs can share a port, and each gets some of the calls.
             options=[("grpc.so_reuseport", 0)],
         )
-        services().add_OracleServicer_to_server(_servicer(oracle, self._heard), self._server)
+        services().add_OracleServicer_to_server(_servicer(oracle, self._heard), self.server)
         try:
-            bound = self._server.add_insecure_port(address)
+            bound = self.server.add_insecure_port(address)
         except RuntimeError:
             bound = 0
         if not bound:
@@ -106,7 +110,7 @@ class Chief:
         Returns:
             Why it was stopped before its budget was used; None if it wasn't.
         """
-        self._server.start()
+        self.server.start()
         try:
             while not self._oracle.finished:
                 # By this timer, not by workers' calls: all of them may be dead.
@@ -125,7 +129,7 @@ class Chief:
         finally:
             with contextlib.suppress(OSError):  # the reason has been given
                 self._oracle.save()
-            self._server.stop(1.0).wait()
+            self.server.stop(1.0).wait()
 
 
 def _servicer(oracle: Guarded, heard: Callable[[], None]) -> Any:

@@ -14,14 +14,15 @@ import json
 import random
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import kerascnn
+from kerascnn import Recipe
 from kerascnn.errors import KerascnnError
-from kerascnn.runs.config import plain
 from kerascnn_tuning.problem import Problem
 
 if TYPE_CHECKING:
@@ -34,8 +35,10 @@ PROSE = ("source", "notes", "unstated", "network")
 """Fields of a recipe that don't change what is trained."""
 POINTS = 8
 DIGITS = 12
-BUILDERS = ("kerascnn.applications", "kerascnn.blocks", "kerascnn.layers")
-TRAINING = ("kerascnn.training", "kerascnn.data")
+BUILDERS = ("kerascnn.applications", "kerascnn.blocks", "kerascnn.layers", "kerascnn.windows")
+TRAINING = tuple(
+    f"kerascnn.{room}" for room in ("data", "distribution", "recipes", "runs", "training")
+)
 
 
 def identity(problem: Problem, dataset: Dataset) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def identity(problem: Problem, dataset: Dataset) -> dict[str, Any]:
             "image_shape": dataset.image_shape,
             "images": [s.size for s in (dataset.train, dataset.validation, dataset.test)],
         },
-        "recipe": {k: v for k, v in plain(problem.recipe).items() if k not in PROSE},
+        "recipe": _recipe(problem.recipe),
         "network": _network(problem),
         "code": _code(problem),
         "versions": {
@@ -122,6 +125,14 @@ def _short(value: Any) -> str:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:DIGITS]
+
+
+def _recipe(recipe: Recipe) -> dict[str, Any]:
+    """What is trained by it; a loss of its own as the name of its class."""
+    found = {name: value for name, value in asdict(recipe).items() if name not in PROSE}
+    if recipe.loss is not None and not isinstance(recipe.loss, str):
+        found["loss"] = f"{recipe.loss.__module__}:{recipe.loss.__qualname__}"
+    return found
 
 
 def _network(problem: Problem) -> dict[str, Any]:
