@@ -60,6 +60,8 @@ class Architecture:
         space: every keyword of `build` and `head` (except `classes`), declared once.
         config: this variant's values where they differ from the family's defaults.
         recipe: how `kerascnn train` trains it unless told otherwise.
+        paper_recipe: the name of its paper's recipe (`--recipe paper`), which is in
+            `kerascnn.recipes.papers`.
         weights: what others have published for it; the first whose `requires` the arguments meet
             is `weights="imagenet"`.
     """
@@ -71,6 +73,7 @@ class Architecture:
     config: Mapping[str, Any] = field(default_factory=dict)
     head: Callable[..., Any] | None = None
     recipe: Recipe | None = None
+    paper_recipe: str | None = None
     weights: tuple[Source, ...] = ()
 
     def __post_init__(self) -> None:
@@ -116,6 +119,7 @@ class Architecture:
         *,
         card: Card | None = None,
         recipe: Recipe | None = None,
+        paper_recipe: str | None = None,
         weights: tuple[Source, ...] | None = None,
         **config: Any,
     ) -> Architecture:
@@ -125,6 +129,8 @@ class Architecture:
             name: its name.
             card: its card; without one, the paper's counts and results are left out.
             recipe: its recipe; without one, this architecture's.
+            paper_recipe: the name of its paper's; None: this architecture's, unless `card` is of
+                another paper or for another input.
             weights: what is published for it; None: what is published for this architecture, which
                 fits as long as the arguments are those that it requires.
             **config: arguments that differ from this architecture's.
@@ -134,6 +140,7 @@ class Architecture:
         """
         if card is None:
             card = replace(self.card, params=None, macs=None, smallest_input=None, results=())
+        same_paper = (card.link, card.input_shape) == (self.card.link, self.card.input_shape)
         if weights is None:
             defaults = self.space.defaults()
             weights = tuple(replace(s, trained={**defaults, **s.trained}) for s in self.weights)
@@ -143,6 +150,7 @@ class Architecture:
             card=card,
             config={**self.config, **self.space.renamed(config)},
             recipe=recipe or self.recipe,
+            paper_recipe=paper_recipe or (self.paper_recipe if same_paper else None),
             weights=weights,
         )
 

@@ -230,31 +230,28 @@ def tensor_at(x: Any, name: str) -> Any:
     return keras_internals.tensor_at(x, name)
 
 
-def dense_head(
+def dense_layers(
     x: Any,
-    classes: int,
+    units: Sequence[int],
+    kind: str,
+    rate: float,
     *,
-    hidden: Sequence[int],
-    activation_name: str,
-    dropout_rate: float,
-    grid: int = 0,
     first: int = 1,
     dropout_before: bool = False,
 ) -> Any:
-    """Hidden dense layers, fc1, fc2, ... (the number of the first is `first`), and the classifier.
+    """Hidden dense layers, fc1, fc2, ...; the number of the first is `first`.
 
-    Dropout follows each hidden layer, or precedes it if `dropout_before`. `grid` pools a map of
-    any size to `grid × grid` first, so that the dense layers don't depend on the input's size.
+    The activation is `kind`; dropout at `rate` follows each layer, or precedes it if
+    `dropout_before`.
     """
-    x = flatten(grid_pool(x, grid, name="grid_pool") if grid else x)
-    for number, units in enumerate(hidden, start=first):
+    for number, width in enumerate(units, start=first):
         if dropout_before:
-            x = dropout(x, dropout_rate, name=f"fc{number}_dropout")
-        x = dense(x, units, name=f"fc{number}")
-        x = activation(x, activation_name, name=f"fc{number}_{activation_name}")
+            x = dropout(x, rate, name=f"fc{number}_dropout")
+        x = dense(x, width, name=f"fc{number}")
+        x = activation(x, kind, name=f"fc{number}_{kind}")
         if not dropout_before:
-            x = dropout(x, dropout_rate, name=f"fc{number}_dropout")
-    return logits(x, classes)
+            x = dropout(x, rate, name=f"fc{number}_dropout")
+    return x
 
 
 def global_average_head(x: Any, *, classes: int) -> Any:

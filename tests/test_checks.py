@@ -1,17 +1,16 @@
 """The conformance suite passes on our networks and notices what it is there to notice."""
 
-import importlib
 import json
 import os
-import pkgutil
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
+import tiny
 
 import kerascnn
-from kerascnn import Architecture, Card, Param, Range, Space, applications, blocks, checks
+from kerascnn import Architecture, Card, Param, Range, Space, blocks, checks
 from kerascnn.checks import check_architecture, parametrize_with_checks
 from kerascnn.commands import check as check_command
 from kerascnn.errors import ArgumentError
@@ -53,23 +52,15 @@ def test_a_builder_may_use_keras_layers(check):
     checks.run_check(check, checks.Case(plain))
 
 
-def tiny_variants():
-    """The small network of each family, `_Tiny...`, made for tests like this one."""
-    for module in pkgutil.iter_modules(applications.__path__, f"{applications.__name__}."):
-        for name, value in vars(importlib.import_module(module.name)).items():
-            if name.startswith("_Tiny") and isinstance(value, Architecture):
-                yield value
-
-
 def test_every_family_has_a_tiny_variant_or_is_tiny():
-    builders = {architecture.build for architecture in tiny_variants()}
+    builders = {architecture.build for architecture in tiny.ALL.values()}
     for name in kerascnn.list_architectures(provider="kerascnn"):
         assert kerascnn.get(name).build in builders or name.startswith("lenet5"), name
 
 
 # Built of the blocks of another family: AlexNet's and GoogLeNet's.
 RELATIVES = ("tiny_alexnet_owt", "tiny_zfnet", "tiny_bn_inception")
-TINY = list(tiny_variants())
+TINY = list(tiny.ALL.values())
 
 
 @parametrize_with_checks(

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from tiny import TinyNiN
 
 import kerascnn
 from kerascnn import blocks
-from kerascnn.applications.nin import _TinyNiN
 from kerascnn.architecture import Architecture
 from kerascnn.card import Card
 from kerascnn.errors import ArgumentError
@@ -62,7 +62,7 @@ def test_the_layer_before_the_last_gives_what_keras_applications_gives():
 def test_both_logits_and_predictions_are_float32_in_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
     try:
-        models = [kerascnn.create("lenet5"), _TinyNiN(), kerascnn.create("lenet5_1998")]
+        models = [kerascnn.create("lenet5"), TinyNiN(), kerascnn.create("lenet5_1998")]
     finally:
         keras.config.set_dtype_policy("float32")
     for model in models:

@@ -7,19 +7,22 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from rich.console import Console
+from tiny import (
+    TinyAlexNet,
+    TinyAlexNetOWT,
+    TinyBNInception,
+    TinyDenseNet,
+    TinyGoogLeNet,
+    TinyNiN,
+    TinyResNet,
+    TinyResNetV2,
+    TinyVGG,
+    TinyZFNet,
+)
 
 import kerascnn
 from kerascnn import exporting
-from kerascnn.applications.alexnet import _TinyAlexNet, _TinyAlexNetOWT
-from kerascnn.applications.bn_inception import _TinyBNInception
-from kerascnn.applications.densenet import _TinyDenseNet
-from kerascnn.applications.googlenet import _TinyGoogLeNet
 from kerascnn.applications.lenet import LeNet5, LeNet5_1998
-from kerascnn.applications.nin import _TinyNiN
-from kerascnn.applications.resnet import _TinyResNet
-from kerascnn.applications.resnet_v2 import _TinyResNetV2
-from kerascnn.applications.vgg import _TinyVGG
-from kerascnn.applications.zfnet import _TinyZFNet
 from kerascnn.architecture import Architecture
 from kerascnn.card import Card
 from kerascnn.errors import ArgumentError, InputSizeError
@@ -30,18 +33,18 @@ from kerascnn.recipes.recipe import Augmentation, Protocol, Recipe
 FAMILIES = {
     "lenet5": (LeNet5, {"widths": (2, 3), "hidden": (5,)}),
     "lenet5_1998": (LeNet5_1998, {}),
-    "alexnet": (_TinyAlexNet, {"input_shape": (63, 79, 3), "classes": 5}),
-    "alexnet_owt": (_TinyAlexNetOWT, {"input_shape": (65, 79, 3), "classes": 5}),
-    "zfnet": (_TinyZFNet, {"input_shape": (63, 79, 3), "classes": 5}),
-    "nin": (_TinyNiN, {"input_shape": (13, 17, 3)}),
-    "vgg": (_TinyVGG, {"input_shape": (40, 33, 3), "classes": 5, "grid": 2, "norm": "lrn"}),
-    "googlenet": (_TinyGoogLeNet, {"input_shape": (41, 33, 3)}),
-    "bn_inception": (_TinyBNInception, {"input_shape": (41, 33, 3)}),
-    "resnet": (_TinyResNet, {"stem_pool": "keras"}),
-    "resnet, shortcut A": (_TinyResNet, {"stem_pool": "caffe", "shortcut": "A"}),
-    "plain": (_TinyResNet, {"stem_pool": "max", "shortcut": "none", "order": "conv-act-bn"}),
-    "resnet_v2": (_TinyResNetV2, {"stem_pool": "none"}),
-    "densenet": (_TinyDenseNet, {}),
+    "alexnet": (TinyAlexNet, {"input_shape": (63, 79, 3), "classes": 5}),
+    "alexnet_owt": (TinyAlexNetOWT, {"input_shape": (65, 79, 3), "classes": 5}),
+    "zfnet": (TinyZFNet, {"input_shape": (63, 79, 3), "classes": 5}),
+    "nin": (TinyNiN, {"input_shape": (13, 17, 3)}),
+    "vgg": (TinyVGG, {"input_shape": (40, 33, 3), "classes": 5, "grid": 2, "norm": "lrn"}),
+    "googlenet": (TinyGoogLeNet, {"input_shape": (41, 33, 3)}),
+    "bn_inception": (TinyBNInception, {"input_shape": (41, 33, 3)}),
+    "resnet": (TinyResNet, {"stem_pool": "keras"}),
+    "resnet, shortcut A": (TinyResNet, {"stem_pool": "caffe", "shortcut": "A"}),
+    "plain": (TinyResNet, {"stem_pool": "max", "shortcut": "none", "order": "conv-act-bn"}),
+    "resnet_v2": (TinyResNetV2, {"stem_pool": "none"}),
+    "densenet": (TinyDenseNet, {}),
 }
 
 
@@ -203,8 +206,8 @@ def test_errors_are_one_message_without_keras_s_filter_of_tracebacks():
         for call, error, message in (
             (lambda: LeNet5(width=3), ArgumentError, "Did you mean widths"),
             (lambda: LeNet5(input_shape=(4, 4, 1)), InputSizeError, "16"),
-            (lambda: _TinyVGG(input_shape=(None, None, 3)), ArgumentError, "known input size"),
-            (lambda: _TinyResNet(input_shape=(2, 2, 3)), InputSizeError, "Smallest"),
+            (lambda: TinyVGG(input_shape=(None, None, 3)), ArgumentError, "known input size"),
+            (lambda: TinyResNet(input_shape=(2, 2, 3)), InputSizeError, "Smallest"),
             (lambda: GroupedConv2D(4, 3, data_format="x"), ArgumentError, "channels_last"),
             (lambda: kerascnn.convolutionalize(LeNet5_1998()), ArgumentError, "RadialBasis"),
         ):

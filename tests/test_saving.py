@@ -50,26 +50,18 @@ PLUGIN = {
 # One network of each family, and their layers among them; each small.
 SAVE = """
 import sys, keras, numpy as np, kerascnn
-from kerascnn.applications.alexnet import _TinyAlexNet, _TinyAlexNetOWT
-from kerascnn.applications.bn_inception import _TinyBNInception
-from kerascnn.applications.densenet import _TinyDenseNet
-from kerascnn.applications.googlenet import _TinyGoogLeNet
-from kerascnn.applications.nin import _TinyNiN
-from kerascnn.applications.resnet import _TinyResNet
-from kerascnn.applications.resnet_v2 import _TinyResNetV2
-from kerascnn.applications.vgg import _TinyVGG
-from kerascnn.applications.zfnet import _TinyZFNet
+import tiny
 from kerascnn.exporting import with_preprocessing
 
 lenet = kerascnn.create("lenet5")
 models = [
     lenet, kerascnn.create("lenet5_1998"),
-    _TinyAlexNet(input_shape=(63, 63, 3), classes=4),
-    _TinyAlexNetOWT(input_shape=(65, 65, 3), classes=4),
-    _TinyZFNet(input_shape=(63, 63, 3), classes=4), _TinyNiN(),
-    _TinyVGG(input_shape=(64, 64, 3), classes=4, grid=3, norm="lrn"),
-    _TinyGoogLeNet(), _TinyBNInception(), _TinyResNet(shortcut="A", stem_pool="caffe"),
-    _TinyResNetV2(), _TinyDenseNet(transition_pool="avg"), kerascnn.create("theirs"),
+    tiny.TinyAlexNet(input_shape=(63, 63, 3), classes=4),
+    tiny.TinyAlexNetOWT(input_shape=(65, 65, 3), classes=4),
+    tiny.TinyZFNet(input_shape=(63, 63, 3), classes=4), tiny.TinyNiN(),
+    tiny.TinyVGG(input_shape=(64, 64, 3), classes=4, grid=3, norm="lrn"),
+    tiny.TinyGoogLeNet(), tiny.TinyBNInception(), tiny.TinyResNet(shortcut="A", stem_pool="caffe"),
+    tiny.TinyResNetV2(), tiny.TinyDenseNet(transition_pool="avg"), kerascnn.create("theirs"),
     with_preprocessing(lenet, kerascnn.get("lenet5").card.preprocessing),
 ]
 for number, model in enumerate(models):
@@ -124,7 +116,8 @@ def folder(tmp_path_factory):
 
 
 def python(folder, code):
-    paths = [str(folder / "site"), str(Path(kerascnn.__file__).parents[1])]
+    tests = Path(__file__).parent
+    paths = [str(folder / "site"), str(Path(kerascnn.__file__).parents[1]), str(tests)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TF_CPP_MIN_LOG_LEVEL": "3"}
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True

@@ -8,34 +8,36 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from tiny import (
+    TinyAlexNet,
+    TinyBNInception,
+    TinyDenseNet,
+    TinyGoogLeNet,
+    TinyNiN,
+    TinyResNet,
+    TinyResNetV2,
+    TinyVGG,
+    TinyZFNet,
+)
 
 import kerascnn
 from kerascnn import exporting
-from kerascnn.applications.alexnet import _TinyAlexNet
-from kerascnn.applications.bn_inception import _TinyBNInception
-from kerascnn.applications.densenet import _TinyDenseNet
-from kerascnn.applications.googlenet import _TinyGoogLeNet
-from kerascnn.applications.nin import _TinyNiN
-from kerascnn.applications.resnet import _TinyResNet
-from kerascnn.applications.resnet_v2 import _TinyResNetV2
-from kerascnn.applications.vgg import _TinyVGG
-from kerascnn.applications.zfnet import _TinyZFNet
 from kerascnn.stock import in_stock_layers
 
 # Every family, and every layer of ours.
 NETWORKS = {
     "lenet5": lambda: kerascnn.create("lenet5", widths=(2, 3), hidden=(4,)),
     "lenet5_1998": lambda: kerascnn.create("lenet5_1998"),
-    "alexnet": lambda: _TinyAlexNet(input_shape=(63, 63, 3), classes=4),
-    "zfnet": lambda: _TinyZFNet(input_shape=(63, 63, 3), classes=4),
-    "nin": lambda: _TinyNiN(pools=("avg", "max")),
-    "vgg": lambda: _TinyVGG(input_shape=(64, 64, 3), classes=4, grid=3, norm="lrn"),
-    "googlenet": _TinyGoogLeNet,
-    "bn_inception": _TinyBNInception,
-    "resnet": lambda: _TinyResNet(shortcut="A", stem_pool="caffe"),
-    "resnet_v2": _TinyResNetV2,
-    "densenet": _TinyDenseNet,
-    "any size": lambda: _TinyNiN(pools=("avg", "avg"), include_top=False),
+    "alexnet": lambda: TinyAlexNet(input_shape=(63, 63, 3), classes=4),
+    "zfnet": lambda: TinyZFNet(input_shape=(63, 63, 3), classes=4),
+    "nin": lambda: TinyNiN(pools=("avg", "max")),
+    "vgg": lambda: TinyVGG(input_shape=(64, 64, 3), classes=4, grid=3, norm="lrn"),
+    "googlenet": TinyGoogLeNet,
+    "bn_inception": TinyBNInception,
+    "resnet": lambda: TinyResNet(shortcut="A", stem_pool="caffe"),
+    "resnet_v2": TinyResNetV2,
+    "densenet": TinyDenseNet,
+    "any size": lambda: TinyNiN(pools=("avg", "avg"), include_top=False),
 }
 WITHOUT = """
 import sys
@@ -72,7 +74,7 @@ def test_every_family_loads_without_kerascnn(names, tmp_path):
 
 
 def test_layers_with_weights_keep_their_names_and_the_model_stays_as_it_is():
-    model = _TinyResNet()
+    model = TinyResNet()
     before = [type(layer).__name__ for layer in model.layers]
     stock, _ = in_stock_layers(model)
     assert [type(layer).__name__ for layer in model.layers] == before

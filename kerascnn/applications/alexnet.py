@@ -18,11 +18,10 @@ Deviations: see the cards.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import common, published
+from kerascnn.applications import arguments, common, published
 from kerascnn.applications.common import result
 from kerascnn.architecture import Architecture
 from kerascnn.card import Card, NumberedNames
@@ -56,7 +55,9 @@ def build(
     unit = common.plain_unit(activation, norm, order)
 
     def normalized(x: Any, number: int) -> Any:
-        return blocks.lrn(x, name=f"norm{number}", **LRN[lrn]) if norm == "lrn" else x
+        if norm != "lrn":
+            return x
+        return blocks.lrn(x, size=5, alpha=1e-4, beta=0.75, **LRN[lrn], name=f"norm{number}")
 
     def pooled(x: Any, number: int) -> Any:
         return blocks.pool(x, pool, pool_size, strides=2, ceil=True, name=f"pool{number}")
@@ -114,45 +115,70 @@ def divisible(values: Mapping[str, Any]) -> str | None:
     return f"groups must divide every one of widths. Received: groups={groups}, widths={widths}."
 
 
-def widths(*default: int) -> Param:
-    """Filters of the five convolutions."""
-    search = Range(32, 512, step=32)
-    return common.width_param("widths", default, "Filters of each convolution.", search=search)
+def five_layers(
+    widths: tuple[int, ...],
+    kernels: tuple[int, ...],
+    *,
+    stride: int,
+    pool_size: int,
+    hidden: tuple[int, ...],
+    dropout: float,
+    grid: int = 0,
+) -> tuple[Param, ...]:
+    """The arguments of AlexNet and its relatives: five convolutions, the first apart."""
+    search, sides = Range(32, 512, step=32), (5, 7, 9, 11)
+    first, *others = kernels
+    return (
+        arguments.width("widths", widths, "Filters of each convolution.", search=search),
+        arguments.kernel("stem_kernel", first, "Side of the first convolution.", search=sides),
+        arguments.stride(stride),
+        arguments.kernel(
+            "kernels", tuple(others), "Side of each convolution after the first.", largest=15
+        ),
+        arguments.activation("relu"),
+        arguments.pool("max"),
+        arguments.pool_size(pool_size),
+        *arguments.dense(hidden, dropout, grid=grid),
+    )
 
 
-ARGUMENTS = (
-    common.kernel_param("stem_kernel", 11, "Side of the first convolution.", search=(5, 7, 9, 11)),
-    common.stride_param(4),
-    common.kernel_param(
-        "kernels", (5, 3, 3, 3), "Side of each convolution after the first.", largest=15
-    ),
-    common.ACTIVATION,
-    common.POOL,
-    common.POOL_SIZE,
-    *common.DENSE,
+LRN_HELP = (
+    "Local response normalization where the paper has it, batch normalization with every "
+    "convolution, or none."
 )
-FIVE_LAYERS = (
-    common.one_for_each("convolution", 5, "widths"),
-    common.one_for_each("convolution but the first", 4, "kernels"),
+RULES = (
+    arguments.one_for_each("convolution", 5, "widths"),
+    arguments.one_for_each("convolution but the first", 4, "kernels"),
 )
 
 # torch numbers all layers of a Sequential: `features.0`, `features.3`, ... `classifier.6`.
 TORCH_NAMES = NumberedNames(family="alexnet", conv="conv{layer}", first_dense=6, first_kernel=11)
 
-RECIPE = replace(
-    common.ADAMW,
+RECIPE = common.adamw(
+    1e-3,
+    batch_size=128,
+    weight_decay=5e-4,
+    epochs=60,
+    shift=0.07,
     source="ours, for small data sets, tried on mnist5k; section 5 has SGD with 0.01, divided by "
     "10 on plateaus, momentum 0.9, the same batch and decay, and 90 epochs",
 )
 
+norm, order = arguments.lrn_norm("lrn", LRN_HELP)
 AlexNet = Architecture(
     name="alexnet",
     build=build,
     head=head,
     space=Space(
         (
-            widths(96, 256, 384, 384, 256),
-            *ARGUMENTS,
+            *five_layers(
+                (96, 256, 384, 384, 256),
+                (11, 5, 3, 3, 3),
+                stride=4,
+                pool_size=3,
+                hidden=(4096, 4096),
+                dropout=0.5,
+            ),
             Param(
                 "groups",
                 2,
@@ -160,7 +186,7 @@ AlexNet = Architecture(
                 legal=Range(1, 64),
                 help="Towers that conv2, conv4 and conv5 are split into.",
             ),
-            common.LRN_NORM,
+            norm,
             Param(
                 "lrn",
                 "paper",
@@ -168,9 +194,9 @@ AlexNet = Architecture(
                 when=("norm", ("lrn",)),
                 help="Whose constants: Caffe's and the authors' code divide alpha by the size.",
             ),
-            common.NORM_ORDER,
+            order,
         ),
-        rules=(*FIVE_LAYERS, divisible),
+        rules=(*RULES, divisible),
     ),
     card=Card(
         title="ImageNet Classification with Deep Convolutional Neural Networks",
@@ -182,7 +208,7 @@ AlexNet = Architecture(
         params=60_965_224,
         macs=724_406_816,
         smallest_input=(52, 52),
-        preprocessing=common.MEAN_RGB,
+        preprocessing=published.MEAN_RGB,
         results=(
             result((40.7, 18.2), "1 network, 10 crops", "Zeiler & Fergus, table 2"),
             result((38.1, 16.4), "5 networks", "Zeiler & Fergus, table 2"),
@@ -202,6 +228,7 @@ AlexNet = Architecture(
         ),
     ),
     recipe=RECIPE,
+    paper_recipe="alexnet",
 )
 
 AlexNetOWT = Architecture(
@@ -209,10 +236,20 @@ AlexNetOWT = Architecture(
     build=build_owt,
     head=head_owt,
     space=Space(
-        (widths(64, 192, 384, 256, 256), *ARGUMENTS, common.NORM, common.NORM_ORDER),
-        rules=FIVE_LAYERS,
+        (
+            *five_layers(
+                (64, 192, 384, 256, 256),
+                (11, 5, 3, 3, 3),
+                stride=4,
+                pool_size=3,
+                hidden=(4096, 4096),
+                dropout=0.5,
+                grid=6,
+            ),
+            *arguments.norm("none"),
+        ),
+        rules=RULES,
     ),
-    config={"grid": 6},
     card=Card(
         title="One weird trick for parallelizing convolutional neural networks",
         authors="Krizhevsky",
@@ -233,9 +270,4 @@ AlexNetOWT = Architecture(
     ),
     recipe=RECIPE,
     weights=(published.from_torch("alexnet-owt-7be5be79.pth", "7be5be79", TORCH_NAMES),),
-)
-
-_TinyAlexNet = AlexNet.variant("tiny_alexnet", widths=(8, 16, 24, 24, 16), hidden=(32, 32))
-_TinyAlexNetOWT = AlexNetOWT.variant(
-    "tiny_alexnet_owt", widths=(8, 16, 24, 16, 16), hidden=(32, 32), grid=2
 )

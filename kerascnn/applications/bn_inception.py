@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from kerascnn import blocks
-from kerascnn.applications import common, inception, published
+from kerascnn.applications import arguments, common, inception, published
 from kerascnn.applications.common import ConvUnit, result
 from kerascnn.applications.googlenet import GoogLeNet
 from kerascnn.architecture import Architecture
@@ -117,7 +117,7 @@ def build(
         conv_1x1, reduce_3x3, conv_3x3, reduce_double, conv_double, pool_proj, module_pools
     )
     names = inception.modules(depths)
-    x = inception.stem(x, unit, stem_widths, stem_kernel)
+    x = inception.stem(x, unit, stem_widths, (stem_kernel, 1, 3), strides=2, pool_size=3)
     kernels = zip(kernels_3x3, kernels_double)
     for name, following, row, sides in zip(names, [*names[1:], names[-1]], columns, kernels):
         x = inception_module(
@@ -156,10 +156,10 @@ SPACE = Space(
             "Side of both convolutions in each module's double 3×3 branch.",
             formerly="kernel_3x3",
         ),
-        *inception.STEM,
-        common.ORDER,
-        *common.UNIT,
-        common.DROPOUT,
+        *inception.stem_params((64, 64, 192), 7),
+        arguments.order("conv-bn-act"),
+        *arguments.unit("relu", use_bias=False, epsilon=1e-5, momentum=0.9),
+        arguments.dropout(0.0, "Dropout before the classifier."),
     ),
     rules=(inception.one_for_each_module(*Module._fields), inception.three_stem_widths),
 )
@@ -202,6 +202,7 @@ BNInception = Architecture(
         source="The rate (BN-x30), the batch and no dropout: section 4.2. Momentum 0.9, decay, "
         "cosine schedule, epochs and augmentation: ours.",
     ),
+    paper_recipe="bn_inception",
 )
 
 # Of torchvision: each convolution is a `conv` and a `bn`, branches in the order of figure 2b.
@@ -258,15 +259,4 @@ GoogLeNetBN = GoogLeNet.variant(
             "googlenet-1378be20.pth", "1378be20", TORCH_NAMES, published.SYMMETRIC
         ),
     ),
-)
-
-_TINY: dict[str, Any] = dict.fromkeys(Module._fields[:-1], (4, 4))
-_TinyBNInception = BNInception.variant(
-    "tiny_bn_inception",
-    card=common.cifar_card(BNInception.card, 15),
-    depths=(1, 1),
-    stem_widths=(4, 4, 8),
-    stem_kernel=3,
-    module_pools=("max", "avg"),
-    **_TINY,
 )

@@ -15,21 +15,15 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import common
+from kerascnn.applications import arguments, common, published
 from kerascnn.applications.common import result
-from kerascnn.applications.published import (
-    TORCH,
-    from_hub,
-    from_keras,
-    preprocess_for,
-    torchvision,
-)
 from kerascnn.applications.published import decode_predictions as decode_predictions
 from kerascnn.architecture import Architecture
 from kerascnn.card import Card, Result, Source, TorchNames
+from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Space
 
-preprocess_input = preprocess_for(TORCH)
+preprocess_input = published.preprocess_for(published.TORCH)
 
 
 def build(
@@ -58,13 +52,13 @@ def build(
         epsilon=bn_epsilon,
         momentum=bn_momentum,
         use_bias=use_bias,
-        suffix="_conv",
+        initializer="he_normal",
     )
 
     def norm_act_conv(x: Any, filters: int, kernel: int, before: str, name: str) -> Any:
         """Section 3, "composite function": normalization, non-linearity, convolution."""
         x = unit.norm_act(x, name=before)
-        x = unit.conv(x, filters, kernel, name=name)
+        x = unit.conv(x, filters, kernel, name=f"{name}_conv")
         return blocks.dropout(x, dropout, name=f"{name}_dropout")
 
     def dense_layer(x: Any, kernel: int, name: str) -> Any:
@@ -82,9 +76,9 @@ def build(
         x = norm_act_conv(x, filters, 1, name, name)
         return blocks.pool(x, transition_pool, 2, name=f"{name}_pool")
 
-    x = unit.conv(x, stem_width, stem_kernel, strides=stem_stride, name="conv1")
+    x = unit.conv(x, stem_width, stem_kernel, strides=stem_stride, name="conv1_conv")
     if stem_pool != "none":  # else the first layer's own normalization follows
-        x = common.pool_stem(unit.norm_act(x, name="conv1"), stem_pool)
+        x = common.pool_stem(unit.norm_act(x, name="conv1"), stem_pool, 3, strides=2)
     for stage, (depth, kernel) in enumerate(zip(depths, kernels), start=2):
         if stage > 2:
             x = transition(x, f"pool{stage - 1}")
@@ -96,8 +90,8 @@ def build(
 
 SPACE = Space(
     (
-        common.depths_param((6, 12, 24, 16), Range(2, 48, step=2), "Layers of each dense block."),
-        common.kernel_param(
+        arguments.depths((6, 12, 24, 16), Range(2, 48, step=2), "Layers of each dense block."),
+        arguments.kernel(
             "kernels", (3, 3, 3, 3), "Side k of each block's k×k convolutions.", per="depths"
         ),
         Param(
@@ -108,7 +102,8 @@ SPACE = Space(
             help="Maps that each layer adds.",
         ),
         Param("bottleneck", True, (True, False), help="A 1×1 convolution before each k×k one."),
-        common.ratio_param(
+        arguments.ratio(
+            4,
             (2, 4, 6, 8),
             "Maps that it leaves, as a multiple of the growth rate.",
             when=("bottleneck", (True,)),
@@ -123,22 +118,27 @@ SPACE = Space(
         Param(
             "transition_pool", "avg", ("avg", "max"), help="Kind of 2×2 pooling in the transitions."
         ),
-        *common.STEM,
-        *common.UNIT,
-        replace(common.DROPOUT, help="Dropout after each convolution but the first."),
+        *arguments.stem(64, 7, strides=2),
+        *arguments.unit("relu", use_bias=False, epsilon=1e-5, momentum=0.9),
+        arguments.dropout(0.0, "Dropout after each convolution but the first."),
     ),
-    rules=(common.one_for_each_stage("kernels"),),
+    rules=(arguments.one_for_each_stage("kernels"),),
 )
-IMAGENET_RECIPE = replace(
-    common.SGD,
+IMAGENET_RECIPE = Recipe(
+    optimizer="sgd",
+    learning_rate=0.1,
+    weight_decay=1e-4,
+    batch_size=256,
+    epochs=90,
+    augmentation=Augmentation(zoom=0.2, flip=True),
     source="SGD, rate, batch, decay and 90 epochs: section 4.2. The cosine schedule instead of two "
     "drops, and a random zoom instead of crops of random scale and colour: ours.",
 )
 CIFAR_RECIPE = replace(
-    common.SGD,
+    IMAGENET_RECIPE,
     batch_size=64,
     epochs=300,
-    augmentation=common.CIFAR_AUGMENTATION,
+    augmentation=Augmentation(shift=4 / 32, flip=True),
     source="SGD, rate, batch, decay, 300 epochs, shifts by up to 4 pixels and flips: section 4.2. "
     "The cosine schedule instead of two drops: ours.",
 )
@@ -150,26 +150,37 @@ CARD = Card(
     input_shape=(224, 224, 3),
     classes=1000,
     smallest_input=(29, 29),
-    preprocessing=TORCH,
+    preprocessing=published.TORCH,
+)
+CIFAR_CARD = replace(
+    CARD, input_shape=(32, 32, 3), classes=10, smallest_input=(4, 4), preprocessing=published.CIFAR
 )
 FIRST = "16 filters in the first convolution as in the paper; the authors' code has 2k."
 
 # The families that the rows below belong to; `COMPACT` is DenseNet-BC.
-DENSE = Architecture(name="dense", build=build, space=SPACE, card=CARD, recipe=IMAGENET_RECIPE)
+DENSE = Architecture(
+    name="dense",
+    build=build,
+    space=SPACE,
+    card=CARD,
+    recipe=IMAGENET_RECIPE,
+    paper_recipe="densenet",
+)
 SMALL = DENSE.variant(
     "small",
-    card=replace(common.cifar_card(CARD, 4), deviations=(FIRST,)),
+    card=replace(CIFAR_CARD, deviations=(FIRST,)),
     recipe=CIFAR_RECIPE,
+    paper_recipe="densenet_cifar",
     depths=(12, 12, 12),
     kernels=(3, 3, 3),
     bottleneck=False,
     compression=1.0,
     stem_width=16,
-    **common.SMALL_STEM,
+    stem_kernel=3,
+    stem_stride=1,
+    stem_pool="none",
 )
-COMPACT = SMALL.variant(
-    "compact", card=common.cifar_card(CARD, 4), bottleneck=True, compression=0.5
-)
+COMPACT = SMALL.variant("compact", card=CIFAR_CARD, bottleneck=True, compression=0.5)
 
 
 def crops(one: tuple[float, float], ten: tuple[float, float]) -> tuple[Result, Result]:
@@ -180,10 +191,10 @@ def crops(one: tuple[float, float], ten: tuple[float, float]) -> tuple[Result, R
 
 RELEASED = result(22.2, "single crop, released Torch model", "liuzhuang13/DenseNet", common.TOP1)
 RESULTS: dict[str, tuple[Result, ...]] = {
-    "densenet121": (*crops((25.02, 7.71), (23.61, 6.66)), torchvision(25.566, 8.028)),
-    "densenet161": (RELEASED, torchvision(22.862, 6.44)),
-    "densenet169": (*crops((23.8, 6.85), (22.08, 5.92)), torchvision(24.4, 7.194)),
-    "densenet201": (*crops((22.58, 6.34), (21.46, 5.54)), torchvision(23.104, 6.63)),
+    "densenet121": (*crops((25.02, 7.71), (23.61, 6.66)), published.torchvision(25.566, 8.028)),
+    "densenet161": (RELEASED, published.torchvision(22.862, 6.44)),
+    "densenet169": (*crops((23.8, 6.85), (22.08, 5.92)), published.torchvision(24.4, 7.194)),
+    "densenet201": (*crops((22.58, 6.34), (21.46, 5.54)), published.torchvision(23.104, 6.63)),
     "densenet264": crops((22.15, 6.12), (20.8, 5.29)),
 }
 
@@ -206,34 +217,26 @@ TORCH_NAMES = TorchNames(
         "classifier": "logits",
     },
 )
+
+
+def both(name: str, top: str, no_top: str) -> tuple[Source, Source]:
+    """Those of torchvision and of keras.applications, which were converted from them."""
+    return (
+        published.from_hub(name, TORCH_NAMES),
+        published.from_keras(f"densenet/{name}", top, no_top, published.TORCH),
+    )
+
+
 WEIGHTS: dict[str, tuple[Source, ...]] = {
-    "densenet121": (
-        from_hub("densenet121", TORCH_NAMES),
-        from_keras(
-            "densenet/densenet121",
-            "9d60b8095a5708f2dcce2bca79d332c7",
-            "30ee3e1110167f948a6b9946edeeb738",
-            TORCH,
-        ),
+    "densenet121": both(
+        "densenet121", "9d60b8095a5708f2dcce2bca79d332c7", "30ee3e1110167f948a6b9946edeeb738"
     ),
-    "densenet161": (from_hub("densenet161", TORCH_NAMES),),
-    "densenet169": (
-        from_hub("densenet169", TORCH_NAMES),
-        from_keras(
-            "densenet/densenet169",
-            "d699b8f76981ab1b30698df4c175e90b",
-            "b8c4d4c20dd625c148057b9ff1c1176b",
-            TORCH,
-        ),
+    "densenet161": (published.from_hub("densenet161", TORCH_NAMES),),
+    "densenet169": both(
+        "densenet169", "d699b8f76981ab1b30698df4c175e90b", "b8c4d4c20dd625c148057b9ff1c1176b"
     ),
-    "densenet201": (
-        from_hub("densenet201", TORCH_NAMES),
-        from_keras(
-            "densenet/densenet201",
-            "1ceb130c1ea1b78c3bf6114dbdfd8807",
-            "c13680b51ded0fb44dff2d8f86ac8bb1",
-            TORCH,
-        ),
+    "densenet201": both(
+        "densenet201", "1ceb130c1ea1b78c3bf6114dbdfd8807", "c13680b51ded0fb44dff2d8f86ac8bb1"
     ),
 }
 
@@ -309,13 +312,3 @@ DenseNet100K24CIFAR = cifar("densenet100_k24_cifar", 100, 24, 27_249_082, 6_889_
 DenseNetBC100K12CIFAR = compact("densenetbc100_k12_cifar", 100, 12, 769_162, 287_929_692)
 DenseNetBC190K40CIFAR = compact("densenetbc190_k40_cifar", 190, 40, 25_624_430, 9_301_945_740)
 DenseNetBC250K24CIFAR = compact("densenetbc250_k24_cifar", 250, 24, 15_324_406, 5_418_785_724)
-
-_TinyDenseNet = DenseNet121.variant(
-    "tiny_densenet",
-    card=common.cifar_card(CARD, 5),
-    depths=(2, 2),
-    kernels=(3, 3),
-    growth_rate=4,
-    stem_width=8,
-    stem_kernel=3,
-)

@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from kerascnn import blocks
-from kerascnn.applications import common, inception
+from kerascnn.applications import arguments, common, inception
 from kerascnn.applications.common import ConvUnit, result
 from kerascnn.architecture import Architecture
 from kerascnn.card import Card, Preprocessing
@@ -51,6 +50,8 @@ TABLE_1 = {
     "5b": Widths(384, 192, 384, 48, 128, 128),  # 1024
 }
 AUXILIARY_AT = ("4a", "4d")
+# The released Caffe model's; the paper has none.
+LRN: dict[str, Any] = {"size": 5, "k": 1.0, "alpha": 1e-4, "beta": 0.75, "divide_alpha": True}
 
 
 def module(
@@ -105,7 +106,9 @@ def build(
     """Table 1: the stem, and stages of inception modules with a max pooling before each."""
     unit = inception.conv_unit(normalization, order, activation, use_bias, bn_epsilon, bn_momentum)
     columns = zip(conv_1x1, reduce_3x3, conv_3x3, reduce_5x5, conv_5x5, pool_proj)
-    x = inception.stem(x, unit, stem_widths, stem_kernel, lrn=normalization == "lrn")
+    lrn = LRN if normalization == "lrn" else None
+    sides = (stem_kernel, 1, 3)
+    x = inception.stem(x, unit, stem_widths, sides, strides=2, pool_size=3, lrn=lrn)
     kernels = zip(kernels_3x3, kernels_5x5)
     for name, row, sides in zip(inception.modules(depths), columns, kernels):
         if name.endswith("a") and name != "3a":
@@ -181,21 +184,25 @@ SPACE = Space(
         branch("pool_proj", "1×1 filters behind each module's pooling.", when=REDUCE),
         kernels("kernels_3x3", 3, "Side of the convolution in each module's 3×3 branch."),
         kernels("kernels_5x5", 5, "Side in each module's 5×5 branch (3 in torchvision)."),
-        replace(common.POOL, name="module_pool", help="Kind of pooling inside of the modules."),
+        arguments.pool("max", "Kind of pooling inside of the modules.", name="module_pool"),
         Param("last_pool", 3, legal=Range(2, 7), help="Window of the last pooling between stages."),
-        *inception.STEM,
+        *inception.stem_params((64, 64, 192), 7),
         Param(
             "normalization",
             "lrn",
             ("lrn", "batch", "none"),
             help="Local response normalization in the stem, batch normalization everywhere, none.",
         ),
-        replace(common.ORDER, when=NORM),
-        common.ACTIVATION,
-        replace(common.USE_BIAS, default=True, help="Biases in the convolutions."),
-        replace(common.BN_EPSILON, when=NORM),
-        replace(common.BN_MOMENTUM, when=NORM),
-        replace(common.DROPOUT, default=0.4),
+        arguments.order("conv-bn-act", when=NORM),
+        *arguments.unit(
+            "relu",
+            use_bias=True,
+            bias="Biases in the convolutions.",
+            epsilon=1e-5,
+            momentum=0.9,
+            when=NORM,
+        ),
+        arguments.dropout(0.4, "Dropout before the classifier."),
         Param("auxiliary", False, help="Two more classifiers, for training."),
         Param("auxiliary_dropout", 0.7, legal=Range(0.0, 0.95), when=AUX, help="Dropout in them."),
         Param(
@@ -253,14 +260,5 @@ GoogLeNet = Architecture(
         source="Momentum 0.9 and the auxiliary weight: section 6; rate, batch and decay: the "
         "released Caffe model's solver. Cosine schedule, epochs and augmentation: ours.",
     ),
-)
-
-_TINY: dict[str, Any] = dict.fromkeys(Widths._fields, (4, 4))
-_TinyGoogLeNet = GoogLeNet.variant(
-    "tiny_googlenet",
-    card=common.cifar_card(GoogLeNet.card, 23),
-    depths=(1, 1),
-    stem_widths=(4, 4, 8),
-    stem_kernel=3,
-    **_TINY,
+    paper_recipe="googlenet",
 )

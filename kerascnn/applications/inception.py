@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import common
+from kerascnn.applications import arguments, common
 from kerascnn.space import Param, Range, Rule
 
 
@@ -34,22 +34,33 @@ def conv_unit(
         epsilon=epsilon,
         momentum=momentum,
         use_bias=use_bias,
+        initializer="he_normal",
     )
 
 
 def stem(
-    x: Any, unit: common.ConvUnit, widths: tuple[int, ...], kernel: int, *, lrn: bool = False
+    x: Any,
+    unit: common.ConvUnit,
+    widths: tuple[int, ...],
+    kernels: tuple[int, int, int],
+    *,
+    strides: int,
+    pool_size: int,
+    lrn: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Three convolutions and two poolings, which take the map to an eighth."""
+    """Three convolutions and two poolings; `strides` are those of the first and of the poolings."""
 
     def normalize(x: Any, name: str) -> Any:
-        return blocks.lrn(x, k=1.0, divide_alpha=True, name=name) if lrn else x
+        return x if lrn is None else blocks.lrn(x, **lrn, name=name)
 
-    x = unit(x, widths[0], kernel, strides=2, name="conv1")
-    x = normalize(blocks.max_pool(x, 3, strides=2, ceil=True, name="pool1"), "norm1")
-    x = unit(x, widths[1], 1, name="conv2_reduce")
-    x = normalize(unit(x, widths[2], 3, name="conv2"), "norm2")
-    return blocks.max_pool(x, 3, strides=2, ceil=True, name="pool2")
+    def pool(x: Any, name: str) -> Any:
+        return blocks.max_pool(x, pool_size, strides=strides, ceil=True, name=name)
+
+    x = unit(x, widths[0], kernels[0], strides=strides, name="conv1")
+    x = normalize(pool(x, "pool1"), "norm1")
+    x = unit(x, widths[1], kernels[1], name="conv2_reduce")
+    x = normalize(unit(x, widths[2], kernels[2], name="conv2"), "norm2")
+    return pool(x, "pool2")
 
 
 def depths_param(default: tuple[int, ...]) -> Param:
@@ -68,7 +79,7 @@ def branch_param(
     """A column of a paper's table: the filters of one branch in every module."""
     default = tuple(getattr(module, name) for module in table.values())
     search = Range(8, 384, step=8)
-    return common.width_param(name, default, help, search=search, least=least, when=when)
+    return arguments.width(name, default, help, search=search, least=least, when=when)
 
 
 def kernels_param(
@@ -78,7 +89,7 @@ def kernels_param(
 
     It was one for all modules in earlier versions: `kernel_3x3` is `kernels_3x3` now.
     """
-    return common.kernel_param(
+    return arguments.kernel(
         name,
         (default,) * len(table),
         help,
@@ -87,13 +98,17 @@ def kernels_param(
     )
 
 
-STEM = (
-    common.width_param(
-        "stem_widths", (64, 64, 192), "Filters of the three convolutions before the modules."
-    ),
-    common.kernel_param("stem_kernel", 7, "Side of the first convolution."),
-)
-three_stem_widths = common.one_for_each("convolution of the stem", 3, "stem_widths")
+def stem_params(widths: tuple[int, int, int], kernel: int) -> tuple[Param, Param]:
+    """Filters and the first kernel of the stem."""
+    return (
+        arguments.width(
+            "stem_widths", widths, "Filters of the three convolutions before the modules."
+        ),
+        arguments.kernel("stem_kernel", kernel, "Side of the first convolution."),
+    )
+
+
+three_stem_widths = arguments.one_for_each("convolution of the stem", 3, "stem_widths")
 
 
 def count_modules(values: Mapping[str, Any]) -> int:
@@ -103,4 +118,4 @@ def count_modules(values: Mapping[str, Any]) -> int:
 
 def one_for_each_module(*names: str) -> Rule:
     """The rule that these tuples are as long as the stages together."""
-    return common.one_for_each("module that depths counts", count_modules, *names)
+    return arguments.one_for_each("module that depths counts", count_modules, *names)

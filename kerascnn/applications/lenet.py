@@ -20,7 +20,7 @@ from typing import Any
 import keras
 
 from kerascnn import blocks
-from kerascnn.applications import common
+from kerascnn.applications import arguments, common
 from kerascnn.applications.common import result
 from kerascnn.applications.lenet_layers import (
     C3_TABLE,
@@ -78,9 +78,8 @@ def build(
 
 def head(x: Any, *, classes: int, hidden: tuple[int, ...], activation: str, dropout: float) -> Any:
     """Dense layers of the `hidden` widths, each followed by dropout, and the classifier."""
-    return blocks.dense_head(
-        x, classes, hidden=hidden, activation_name=activation, dropout_rate=dropout
-    )
+    x = blocks.dense_layers(blocks.flatten(x), hidden, activation, dropout)
+    return blocks.logits(x, classes)
 
 
 CARD = Card(
@@ -121,6 +120,7 @@ LeNet5_1998 = Architecture(
         loss=CompetitiveLoss,
         source="the loss is the paper's; the rest was found by trial on mnist5k",
     ),
+    paper_recipe="lenet5_1998",
 )
 
 LeNet5 = Architecture(
@@ -136,7 +136,7 @@ LeNet5 = Architecture(
                 legal=Range(1, 4096),
                 help="Filters of each convolution.",
             ),
-            common.kernel_param(
+            arguments.kernel(
                 "kernels",
                 (5, 5),
                 "Side of each convolution's kernels.",
@@ -159,7 +159,7 @@ LeNet5 = Architecture(
                 legal=Range(1, 65536),
                 help="Units of each hidden dense layer.",
             ),
-            common.dropout_param("dropout", 0.0, "Dropout after each hidden dense layer."),
+            arguments.dropout(0.0, "Dropout after each hidden dense layer."),
         )
     ),
     card=replace(

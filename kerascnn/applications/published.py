@@ -1,4 +1,4 @@
-"""What publishers of weights do for all networks: their pixels, addresses and figures.
+"""What publishers of weights do for all networks: their pixels, addresses and protocols.
 
 `preprocess_for` and `decode_predictions` are what a module of keras.applications has besides.
 """
@@ -14,10 +14,13 @@ from kerascnn.applications.common import result
 from kerascnn.card import NumberedNames, Preprocessing, Result, Source, TorchNames
 from kerascnn.errors import ArgumentError
 
-# Pixels. Caffe subtracts ImageNet's mean colour, torch divides by the deviation, too.
+# Pixels: statistics of ImageNet and CIFAR-10 as everybody rounds them; they are in no paper. For
+# papers that subtract the mean image its mean colour does as well.
+MEAN_RGB = Preprocessing(scale=1.0, mean=(123.68, 116.779, 103.939))
 TORCH = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 CAFFE = Preprocessing(scale=1.0, mean=(103.939, 116.779, 123.68), order="BGR")
 SYMMETRIC = Preprocessing(scale=1 / 127.5, mean=(1.0,))
+CIFAR = Preprocessing(scale=1.0, mean=(125.3, 123.0, 113.9), std=(63.0, 62.1, 66.7))
 
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
 TORCH_URL = "https://download.pytorch.org/models/"

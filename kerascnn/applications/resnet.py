@@ -28,23 +28,16 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import common
+from kerascnn.applications import arguments, common, published
 from kerascnn.applications.common import result
-from kerascnn.applications.published import (
-    CAFFE,
-    TORCH,
-    from_hub,
-    from_keras,
-    preprocess_for,
-    torchvision,
-)
 from kerascnn.applications.published import decode_predictions as decode_predictions
 from kerascnn.architecture import Architecture
 from kerascnn.card import Card, Result, Source, TorchNames
 from kerascnn.layers import PaddedIdentity
+from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Space
 
-preprocess_input = preprocess_for(CAFFE)
+preprocess_input = published.preprocess_for(published.CAFFE)
 
 
 def build(
@@ -74,6 +67,7 @@ def build(
         epsilon=bn_epsilon,
         momentum=bn_momentum,
         use_bias=use_bias,
+        initializer="he_normal",
         suffix="_conv",
     )
 
@@ -101,7 +95,7 @@ def build(
 
     residual = bottleneck if block == "bottleneck" else basic
     x = unit(x, stem_width, stem_kernel, strides=stem_stride, name="conv1")
-    x = common.pool_stem(x, stem_pool)
+    x = common.pool_stem(x, stem_pool, 3, strides=2)
     for stage, (depth, width, kernel) in enumerate(zip(depths, widths, kernels), start=2):
         for number in range(1, depth + 1):
             name = f"conv{stage}_block{number}"
@@ -129,18 +123,30 @@ def maps_never_shrink(values: Mapping[str, Any]) -> str | None:
 
 
 BOTTLENECK = ("block", ("bottleneck",))
-STAGES = (
-    common.depths_param((2, 2, 2, 2), Range(1, 8), "Blocks of each stage."),
-    common.width_param("widths", (64, 128, 256, 512), "Filters of the k×k convolutions."),
-    common.kernel_param(
-        "kernels", (3, 3, 3, 3), "Side k of each stage's k×k convolutions.", per="depths"
-    ),
-    Param("block", "basic", legal=("basic", "bottleneck"), help="k×k, k×k; or 1×1, k×k, 1×1."),
-    common.ratio_param(
-        (1, 2, 4, 6), "Maps after a bottleneck block, as a multiple of its width.", when=BOTTLENECK
-    ),
-    Param("stride_in", "1x1", ("1x1", "3x3"), when=BOTTLENECK, help="Where it halves the map."),
-)
+
+
+def stages(depths: tuple[int, ...], widths: tuple[int, ...], side: int, ratio: int) -> tuple:
+    """The arguments of both versions' stages: `side` is that of all k×k convolutions."""
+    return (
+        arguments.depths(depths, Range(1, 8), "Blocks of each stage."),
+        arguments.width("widths", widths, "Filters of the k×k convolutions."),
+        arguments.kernel(
+            "kernels",
+            (side,) * len(depths),
+            "Side k of each stage's k×k convolutions.",
+            per="depths",
+        ),
+        Param("block", "basic", legal=("basic", "bottleneck"), help="k×k, k×k; or 1×1, k×k, 1×1."),
+        arguments.ratio(
+            ratio,
+            (1, 2, 4, 6),
+            "Maps after a bottleneck block, as a multiple of its width.",
+            when=BOTTLENECK,
+        ),
+        Param("stride_in", "1x1", ("1x1", "3x3"), when=BOTTLENECK, help="Where it halves the map."),
+    )
+
+
 # A search tries A only where it is the variant's own: nearly all random widths shrink somewhere.
 SHORTCUT = Param(
     "shortcut",
@@ -149,13 +155,26 @@ SHORTCUT = Param(
     legal=("A", "B", "C", "none"),
     help="A: padded identity; B: projections where the shape changes; C: projections only.",
 )
-RULES = (common.one_for_each_stage("widths", "kernels"), maps_never_shrink)
+RULES = (arguments.one_for_each_stage("widths", "kernels"), maps_never_shrink)
 SPACE = Space(
-    (*STAGES, SHORTCUT, *common.STEM, common.ORDER, *common.UNIT, common.DROPOUT), rules=RULES
+    (
+        *stages((2, 2, 2, 2), (64, 128, 256, 512), 3, ratio=4),
+        SHORTCUT,
+        *arguments.stem(64, 7, strides=2),
+        arguments.order("conv-bn-act"),
+        *arguments.unit("relu", use_bias=False, epsilon=1e-5, momentum=0.9),
+        arguments.dropout(0.0, "Dropout before the classifier."),
+    ),
+    rules=RULES,
 )
-IMAGENET_RECIPE = replace(
-    common.SGD,
+IMAGENET_RECIPE = Recipe(
+    optimizer="sgd",
+    learning_rate=0.1,
+    weight_decay=1e-4,
+    batch_size=256,
+    epochs=90,
     warmup_epochs=1,
+    augmentation=Augmentation(zoom=0.2, flip=True),
     source="SGD, rate, batch and decay: section 3.4. Cosine schedule, warm-up, 90 epochs and a "
     "random zoom instead of crops of random scale and colour: ours.",
 )
@@ -163,7 +182,7 @@ CIFAR_RECIPE = replace(
     IMAGENET_RECIPE,
     batch_size=128,
     epochs=164,
-    augmentation=common.CIFAR_AUGMENTATION,
+    augmentation=Augmentation(shift=4 / 32, flip=True),
     source="SGD, rate, batch, decay, shifts by up to 4 pixels and flips: section 4.2; 164 epochs: "
     "fb.resnet.torch. The cosine schedule instead of two drops, and the warm-up: ours.",
 )
@@ -175,7 +194,7 @@ CARD = Card(
     input_shape=(224, 224, 3),
     classes=1000,
     smallest_input=(17, 17),
-    preprocessing=TORCH,
+    preprocessing=published.TORCH,
     deviations=(
         "pool1 is padded as in torchvision and keras.applications; the authors' Caffe models round "
         'its size up: stem_pool="caffe".',
@@ -183,13 +202,25 @@ CARD = Card(
         "arguments.",
     ),
 )
-CIFAR_CARD = replace(common.cifar_card(CARD, 3), deviations=CARD.deviations[1:])
+CIFAR_CARD = replace(
+    CARD,
+    input_shape=(32, 32, 3),
+    classes=10,
+    smallest_input=(3, 3),
+    preprocessing=published.CIFAR,
+    deviations=CARD.deviations[1:],
+)
 THREE_STAGES: dict[str, Any] = {
+    "card": CIFAR_CARD,
+    "recipe": CIFAR_RECIPE,
+    "paper_recipe": "resnet_cifar",
     "depths": (3, 3, 3),
     "widths": (16, 32, 64),
     "kernels": (3, 3, 3),
     "stem_width": 16,
-    **common.SMALL_STEM,
+    "stem_kernel": 3,
+    "stem_stride": 1,
+    "stem_pool": "none",
 }
 
 # The families that the rows below belong to.
@@ -200,13 +231,14 @@ BASIC = Architecture(
     space=SPACE,
     card=CARD,
     recipe=IMAGENET_RECIPE,
+    paper_recipe="resnet",
 )
 PLAIN = replace(BASIC, space=SPACE.narrow(fix={"shortcut": "none"}))  # and no search changes it
 BOTTLENECKS = BASIC.variant(
-    "bottlenecks", card=replace(CARD, preprocessing=CAFFE), block="bottleneck"
+    "bottlenecks", card=replace(CARD, preprocessing=published.CAFFE), block="bottleneck"
 )
-SMALL = BASIC.variant("small", card=CIFAR_CARD, recipe=CIFAR_RECIPE, shortcut="A", **THREE_STAGES)
-SMALL_PLAIN = PLAIN.variant("small_plain", card=CIFAR_CARD, recipe=CIFAR_RECIPE, **THREE_STAGES)
+SMALL_PLAIN = PLAIN.variant("small_plain", **THREE_STAGES)
+SMALL = BASIC.variant("small", shortcut="A", **THREE_STAGES)
 
 
 def ten_crops(error: float | tuple[float, float], source: str) -> Result:
@@ -223,13 +255,13 @@ def released(top1: float, top5: float) -> Result:
 
 RESULTS: dict[str, tuple[Result, ...]] = {
     "plain18": (ten_crops(27.94, "table 2"),),
-    "resnet18": (torchvision(30.242, 10.922), ten_crops(27.88, 'shortcut="A", table 2')),
+    "resnet18": (published.torchvision(30.242, 10.922), ten_crops(27.88, 'shortcut="A", table 2')),
     "plain34": (ten_crops((28.54, 10.02), "table 3"),),
     "resnet34": (
         ten_crops((24.52, 7.46), "table 3"),
         ten_crops((25.03, 7.76), 'shortcut="A", table 3'),
         ten_crops((24.19, 7.40), 'shortcut="C", table 3'),
-        torchvision(26.686, 8.58),
+        published.torchvision(26.686, 8.58),
     ),
     "resnet50": (ten_crops((22.85, 6.71), "table 3"), released(24.7, 7.8)),
     "resnet101": (ten_crops((21.75, 6.05), "table 3"), released(23.6, 7.1)),
@@ -258,48 +290,40 @@ TORCH_NAMES = TorchNames(
         "{s}.{b}.downsample.1": "conv{s-2}_block{b+1}_0_bn",
     },
 )
-IN_1X1, IN_3X3 = {"stride_in": "1x1"}, {"stride_in": "3x3"}
+
+
+def both(name: str, revision: str, top: str, no_top: str) -> tuple[Source, Source]:
+    """Those of torchvision, which is v1.5, and of keras.applications, from the authors' models."""
+    return (
+        published.from_hub(name, TORCH_NAMES, revision=revision, requires={"stride_in": "3x3"}),
+        published.from_keras(
+            f"resnet/{name}", top, no_top, published.CAFFE, requires={"stride_in": "1x1"}
+        ),
+    )
+
+
 WEIGHTS: dict[str, tuple[Source, ...]] = {
     "resnet18": (
-        from_hub("resnet18", TORCH_NAMES, revision="bbd144b3e5565108aad885f145491d11bc6ce807"),
+        published.from_hub(
+            "resnet18", TORCH_NAMES, revision="bbd144b3e5565108aad885f145491d11bc6ce807"
+        ),
     ),
     "resnet34": (
-        from_hub("resnet34", TORCH_NAMES, revision="1b7b21cca82ff974d341713f777bf740c2db38c4"),
-    ),
-    "resnet50": (
-        from_hub(
-            "resnet50",
-            TORCH_NAMES,
-            revision="78f3ecfdb38e06d9b8397f662e7ab8fee96026fa",
-            requires=IN_3X3,
-        ),
-        from_keras(
-            "resnet/resnet50",
-            "2cb95161c43110f7111970584f804107",
-            "4d473c1dd8becc155b73f8504c6f6626",
-            CAFFE,
-            requires=IN_1X1,
+        published.from_hub(
+            "resnet34", TORCH_NAMES, revision="1b7b21cca82ff974d341713f777bf740c2db38c4"
         ),
     ),
-    "resnet101": (
-        from_hub("resnet101", TORCH_NAMES, requires=IN_3X3),
-        from_keras(
-            "resnet/resnet101",
-            "f1aeb4b969a6efcfb50fad2f0c20cfc5",
-            "88cf7a10940856eca736dc7b7e228a21",
-            CAFFE,
-            requires=IN_1X1,
-        ),
+    "resnet50": both(
+        "resnet50",
+        "78f3ecfdb38e06d9b8397f662e7ab8fee96026fa",
+        "2cb95161c43110f7111970584f804107",
+        "4d473c1dd8becc155b73f8504c6f6626",
     ),
-    "resnet152": (
-        from_hub("resnet152", TORCH_NAMES, requires=IN_3X3),
-        from_keras(
-            "resnet/resnet152",
-            "100835be76be38e30d865e96f2aaae62",
-            "ee4c566cf9a93f14d82f913c2dc6dd0c",
-            CAFFE,
-            requires=IN_1X1,
-        ),
+    "resnet101": both(
+        "resnet101", "", "f1aeb4b969a6efcfb50fad2f0c20cfc5", "88cf7a10940856eca736dc7b7e228a21"
+    ),
+    "resnet152": both(
+        "resnet152", "", "100835be76be38e30d865e96f2aaae62", "ee4c566cf9a93f14d82f913c2dc6dd0c"
     ),
 }
 
@@ -338,12 +362,3 @@ ResNet44CIFAR = cifar(SMALL, "resnet44_cifar", 7, 658_586, 97_174_144, 7.17)
 ResNet56CIFAR = cifar(SMALL, "resnet56_cifar", 9, 853_018, 125_485_696, 6.97)
 ResNet110CIFAR = cifar(SMALL, "resnet110_cifar", 18, 1_727_962, 252_887_680, 6.43)
 ResNet1202CIFAR = cifar(SMALL, "resnet1202_cifar", 200, 19_421_274, 2_829_238_912, 7.93)
-
-_TINY: dict[str, Any] = {
-    "depths": (1, 1),
-    "widths": (4, 8),
-    "kernels": (3, 3),
-    "stem_width": 4,
-    "stem_kernel": 3,
-}
-_TinyResNet = ResNet50.variant("tiny_resnet", card=common.cifar_card(CARD, 5), **_TINY)

@@ -14,16 +14,17 @@ normalization with `bn_epsilon=1.001e-5, bn_momentum=0.99`.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import common, resnet
+from kerascnn.applications import arguments, common, resnet
 from kerascnn.applications.common import result
-from kerascnn.applications.published import SYMMETRIC, from_keras, preprocess_for
+from kerascnn.applications.published import CIFAR, SYMMETRIC, TORCH, from_keras, preprocess_for
 from kerascnn.applications.published import decode_predictions as decode_predictions
 from kerascnn.architecture import Architecture
-from kerascnn.card import Result, Source
+from kerascnn.card import Card, Result, Source
 from kerascnn.layers import PaddedIdentity
 from kerascnn.space import Param, Space
 
@@ -53,20 +54,25 @@ def build(
 ) -> Any:
     """A stem, stages of pre-activation units, and a last normalization and non-linearity."""
     unit = common.ConvUnit(
-        activation=activation, epsilon=bn_epsilon, momentum=bn_momentum, suffix="_conv"
+        activation=activation,
+        epsilon=bn_epsilon,
+        momentum=bn_momentum,
+        initializer="he_normal",
+        suffix="_conv",
     )
+    conv = functools.partial(unit.conv, use_bias=use_bias)  # without a normalization behind it
 
     def basic(x: Any, width: int, kernel: int, strides: int, name: str) -> Any:
         """Two k×k convolutions; normalization and non-linearity precede the first already."""
         x = unit(x, width, kernel, strides=strides, name=f"{name}_1")
-        return unit.conv(x, width, kernel, name=f"{name}_2", use_bias=use_bias)
+        return conv(x, width, kernel, name=f"{name}_2_conv")
 
     def bottleneck(x: Any, width: int, kernel: int, strides: int, name: str) -> Any:
         """One k×k convolution between a reducing and a restoring 1×1."""
         first, second = (strides, 1) if stride_in == "1x1" else (1, strides)
         x = unit(x, width, 1, strides=first, name=f"{name}_1")
         x = unit(x, width, kernel, strides=second, name=f"{name}_2")
-        return unit.conv(x, width * bottleneck_ratio, 1, name=f"{name}_3", use_bias=use_bias)
+        return conv(x, width * bottleneck_ratio, 1, name=f"{name}_3_conv")
 
     def shortcut_to(branch: Any, x: Any, pre: Any, strides: int, name: str) -> Any:
         """The input in the shape of the branch's output; projections see it pre-activated."""
@@ -78,14 +84,14 @@ def build(
                 return blocks.max_pool(x, 1, strides=strides, name=f"{name}_0_pool")
         if shortcut == "A":
             return blocks.apply(pre, PaddedIdentity(filters, strides, name=f"{name}_0_identity"))
-        return unit.conv(pre, filters, 1, strides=strides, name=f"{name}_0", use_bias=use_bias)
+        return conv(pre, filters, 1, strides=strides, name=f"{name}_0_conv")
 
     residual = bottleneck if block == "bottleneck" else basic
-    x = unit.conv(x, stem_width, stem_kernel, strides=stem_stride, name="conv1", use_bias=use_bias)
+    x = conv(x, stem_width, stem_kernel, strides=stem_stride, name="conv1_conv")
     activated = first_activation == "stem"
     if activated:
         x = unit.norm_act(x, name="conv1")
-    x = common.pool_stem(x, stem_pool)
+    x = common.pool_stem(x, stem_pool, 3, strides=2)
     for stage, (depth, width, kernel) in enumerate(zip(depths, widths, kernels), start=2):
         halves = stage > 2 if stride_at == "first" else stage < len(depths) + 1
         where = 1 if stride_at == "first" else depth
@@ -101,7 +107,7 @@ def build(
 
 SPACE = Space(
     (
-        *resnet.STAGES,
+        *resnet.stages((2, 2, 2, 2), (64, 128, 256, 512), 3, ratio=4),
         Param(
             "stride_at",
             "first",
@@ -116,31 +122,41 @@ SPACE = Space(
             legal=("stem", "unit"),
             help="Before pooling and shared by the first unit's two paths, or inside of that unit.",
         ),
-        *common.STEM,
-        common.ACTIVATION,
-        replace(common.USE_BIAS, help="Biases in the convolutions that no normalization follows."),
-        common.BN_EPSILON,
-        common.BN_MOMENTUM,
-        common.DROPOUT,
+        *arguments.stem(64, 7, strides=2),
+        *arguments.unit(
+            "relu",
+            use_bias=False,
+            bias="Biases in the convolutions that no normalization follows.",
+            epsilon=1e-5,
+            momentum=0.9,
+        ),
+        arguments.dropout(0.0, "Dropout before the classifier."),
     ),
     rules=resnet.RULES,
 )
-PAPER: dict[str, Any] = {
-    "title": "Identity Mappings in Deep Residual Networks",
-    "year": 2016,
-    "link": "arXiv:1603.05027",
-}
-CARD = replace(
-    resnet.CARD,
-    **PAPER,
+CARD = Card(
+    title="Identity Mappings in Deep Residual Networks",
+    authors="He, Zhang, Ren, Sun",
+    year=2016,
+    link="arXiv:1603.05027",
+    input_shape=(224, 224, 3),
+    classes=1000,
+    smallest_input=(17, 17),
+    preprocessing=TORCH,
     deviations=(
         "The stride is in the 3×3 convolution as in fb.resnet.torch; in the paper as in version 1: "
         'stride_in="1x1".',
         "Weights of keras.applications expect pixels in [-1, 1].",
     ),
 )
-CIFAR_CARD = replace(resnet.CIFAR_CARD, **PAPER, deviations=())
-
+CIFAR_CARD = replace(
+    CARD,
+    input_shape=(32, 32, 3),
+    classes=10,
+    smallest_input=(3, 3),
+    preprocessing=CIFAR,
+    deviations=(),
+)
 
 # keras.applications' version 2 is another network than the paper's.
 KERAS: dict[str, Any] = {
@@ -171,6 +187,7 @@ def imagenet(
         config={"depths": depths, "block": "bottleneck", "stride_in": "3x3"},
         card=replace(CARD, params=params, macs=macs, results=results),
         recipe=resnet.IMAGENET_RECIPE,
+        paper_recipe="resnet_v2",
         weights=(WEIGHTS[name],) if name in WEIGHTS else (),
     )
 
@@ -182,9 +199,19 @@ def cifar(name: str, n: int, *results: Result, params: int, macs: int) -> Archit
         build=build,
         head=common.pooled_head,
         space=SPACE,
-        config={**resnet.THREE_STAGES, "depths": (n, n, n), "block": "bottleneck"},
+        config={
+            "depths": (n, n, n),
+            "widths": (16, 32, 64),
+            "kernels": (3, 3, 3),
+            "block": "bottleneck",
+            "stem_width": 16,
+            "stem_kernel": 3,
+            "stem_stride": 1,
+            "stem_pool": "none",
+        },
         card=replace(CIFAR_CARD, params=params, macs=macs, results=results),
         recipe=resnet.CIFAR_RECIPE,
+        paper_recipe="resnet_v2_cifar",
     )
 
 
@@ -228,8 +255,4 @@ ResNet1001V2CIFAR = cifar(
     cifar_result(100, 22.71),
     params=10_327_706,
     macs=1_487_849_984,
-)
-
-_TinyResNetV2 = ResNet50V2.variant(
-    "tiny_resnet_v2", card=common.cifar_card(CARD, 5), **resnet._TINY
 )

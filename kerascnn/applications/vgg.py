@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import common, published
+from kerascnn.applications import arguments, common, published
 from kerascnn.applications.common import result
 from kerascnn.applications.published import CAFFE, from_hub, from_keras, torchvision
 from kerascnn.architecture import Architecture
@@ -48,7 +48,8 @@ def build(
             side = 1 if pointwise and number == depth else kernel
             x = unit(x, width, side, name=f"block{block}_conv{number}")
             if norm == "lrn" and block == number == 1:
-                x = blocks.lrn(x, name="block1_lrn")  # after the first convolution only
+                # After the first convolution only; the constants are AlexNet's.
+                x = blocks.lrn(x, size=5, k=2.0, alpha=1e-4, beta=0.75, name="block1_lrn")
         x = blocks.pool(x, pool, 2, name=f"block{block}_pool")  # 112, 56, 28, 14, 7
     return x
 
@@ -63,9 +64,12 @@ def pointwise_exist(values: Mapping[str, Any]) -> str | None:
     )
 
 
-RECIPE = replace(
-    common.ADAMW,
-    learning_rate=3e-4,
+RECIPE = common.adamw(
+    3e-4,
+    batch_size=128,
+    weight_decay=5e-4,
+    epochs=60,
+    shift=0.07,
     warmup_epochs=2.0,
     source="ours, for small data sets, tried on mnist5k at reduced widths; section 3.1 has SGD "
     "with 0.01, momentum 0.9, batches of 256 and decay 5e-4, and starts the deeper networks from "
@@ -119,7 +123,7 @@ _MULTI = "S=[256;512], Q=256, 384 and 512"
 VGG11 = Architecture(
     name="vgg11",
     build=build,
-    head=common.DenseHead(),  # dropout behind fc1 and fc2: section 3.1
+    head=common.DenseHead(first=1),  # dropout behind fc1 and fc2: section 3.1
     space=Space(
         (
             Param(
@@ -129,13 +133,13 @@ VGG11 = Architecture(
                 legal=Range(1, 64),
                 help="Convolutions of each block.",
             ),
-            common.width_param(
+            arguments.width(
                 "widths",
                 (64, 128, 256, 512, 512),
                 "Filters of each block.",
                 search=Range(32, 512, step=32),
             ),
-            common.kernel_param(
+            arguments.kernel(
                 "kernels",
                 (3, 3, 3, 3, 3),
                 "Side of each block's convolutions.",
@@ -151,21 +155,20 @@ VGG11 = Architecture(
                 legal=Range(0, 64),
                 help="In so many of the last blocks the last convolution is 1×1 (C: 3).",
             ),
-            replace(
-                common.LRN_NORM,
-                default="none",
-                help="Batch normalization with every convolution, local response normalization "
-                "after the first, or none.",
+            *arguments.lrn_norm(
+                "none",
+                "Batch normalization with every convolution, local response normalization after "
+                "the first, or none.",
             ),
-            common.NORM_ORDER,
-            common.ACTIVATION,
-            common.POOL,
-            *common.DENSE,
+            arguments.activation("relu"),
+            arguments.pool("max"),
+            *arguments.dense((4096, 4096), 0.5),
         ),
-        rules=(common.one_for_each_stage("widths"), pointwise_exist),
+        rules=(arguments.one_for_each_stage("widths"), pointwise_exist),
     ),
     card=_card(132_863_336, 7_609_090_048, _dense(29.6, 10.4, _256), torchvision(30.98, 11.372)),
     recipe=RECIPE,
+    paper_recipe="vgg",
     weights=(from_hub("vgg11", TORCH_NAMES),),
 )
 
@@ -278,5 +281,3 @@ VGG11BN = _with_batch_norm(VGG11, 132_868_840, 29.63, 10.19)
 VGG13BN = _with_batch_norm(VGG13, 133_053_736, 28.414, 9.626)
 VGG16BN = _with_batch_norm(VGG16, 138_365_992, 26.64, 8.484)
 VGG19BN = _with_batch_norm(VGG19, 143_678_248, 25.782, 8.158)
-
-_TinyVGG = VGG11.variant("tiny_vgg", widths=(4, 8, 8, 16, 16), hidden=(16, 16))

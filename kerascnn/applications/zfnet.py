@@ -13,11 +13,10 @@ Deviations: see the card.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from kerascnn import blocks
-from kerascnn.applications import alexnet, common
+from kerascnn.applications import alexnet, arguments, common, published
 from kerascnn.applications.common import result
 from kerascnn.architecture import Architecture
 from kerascnn.card import Card
@@ -45,7 +44,9 @@ def build(
         return blocks.pool(x, pool, pool_size, strides=2, ceil=True, name=f"pool{number}")
 
     def normalized(x: Any, number: int) -> Any:
-        return blocks.lrn(x, name=f"norm{number}") if norm == "lrn" else x
+        if norm != "lrn":
+            return x
+        return blocks.lrn(x, size=5, k=2.0, alpha=1e-4, beta=0.75, name=f"norm{number}")
 
     # Paddings of 1 and 0, as in the paper, and as much more as a larger kernel needs.
     pads = [max(0, (kernel - 5) // 2) for kernel in (stem_kernel, kernels[0])]
@@ -65,14 +66,18 @@ ZFNet = Architecture(
     head=alexnet.head,
     space=Space(
         (
-            alexnet.widths(96, 256, 384, 384, 256),
-            *alexnet.ARGUMENTS,
-            common.LRN_NORM,
-            common.NORM_ORDER,
+            *alexnet.five_layers(
+                (96, 256, 384, 384, 256),
+                (7, 5, 3, 3, 3),
+                stride=2,
+                pool_size=3,
+                hidden=(4096, 4096),
+                dropout=0.5,
+            ),
+            *arguments.lrn_norm("lrn", alexnet.LRN_HELP),
         ),
-        rules=alexnet.FIVE_LAYERS,
+        rules=alexnet.RULES,
     ),
-    config={"stem_kernel": 7, "stem_stride": 2},
     card=Card(
         title="Visualizing and Understanding Convolutional Networks",
         authors="Zeiler, Fergus",
@@ -83,7 +88,7 @@ ZFNet = Architecture(
         params=62_357_608,
         macs=1_168_032_896,
         smallest_input=(63, 63),
-        preprocessing=common.MEAN_RGB,
+        preprocessing=published.MEAN_RGB,
         results=(
             result((38.4, 16.5), "1 network, 10 crops", "table 2"),
             result((36.7, 15.3), "5 networks, 10 crops", "table 2"),
@@ -100,11 +105,14 @@ ZFNet = Architecture(
             "The mean colour is subtracted, not the mean image.",
         ),
     ),
-    recipe=replace(
-        common.ADAMW,
+    recipe=common.adamw(
+        1e-3,
+        batch_size=128,
+        weight_decay=5e-4,
+        epochs=60,
+        shift=0.07,
         source="ours, for small data sets, as alexnet's; section 3 has SGD with 0.01, annealed by "
         "hand, momentum 0.9, the same batch, and 70 epochs",
     ),
+    paper_recipe="zfnet",
 )
-
-_TinyZFNet = ZFNet.variant("tiny_zfnet", widths=(8, 16, 24, 24, 16), hidden=(32, 32))

@@ -13,8 +13,8 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascnn import catalogue, registry
-from kerascnn.errors import ArgumentError, KerascnnError, UnknownNameError
+from kerascnn import registry
+from kerascnn.errors import ArgumentError, UnknownNameError
 from kerascnn.files import read_json, read_toml, shortened
 from kerascnn.recipes import losses
 from kerascnn.recipes.recipe import SCHEDULED, Recipe
@@ -71,39 +71,14 @@ def choose(choice: str | None, network: Architecture) -> Recipe:
     if choice in (None, SMALL):
         return replace(network.recipe or Recipe(), name=SMALL)
     if choice == PAPER:
-        name = paper_of(network)
-        if name is None:
+        if network.paper_recipe is None:
             raise UnknownNameError(
                 f"No recipe here is of the paper of {network.name}. Its own recipe, ours, is "
                 f"--recipe {SMALL}; others: {', '.join(names())}."
             )
-        choice = name
+        choice = network.paper_recipe
     assert choice is not None
     return replace(find(choice), name=choice)
-
-
-def paper_of(network: Architecture) -> str | None:
-    """The recipe of a network's paper, as `names` has it.
-
-    It is the one that was published with this network, or with another one of the same paper for
-    the same input: ResNet-18 was trained as ResNet-50. A recipe with a loss of its own is for its
-    own network alone.
-    """
-    others = None
-    for name in names():
-        try:
-            recipe = get(name)
-            if not recipe.network:
-                continue
-            if recipe.network == network.name:
-                return name
-            card = catalogue.get(recipe.network).card
-        except KerascnnError:  # someone else's, and broken
-            continue
-        same = (card.link, card.input_shape) == (network.card.link, network.card.input_shape)
-        if same and card.link and recipe.loss is None:
-            others = others or name
-    return others
 
 
 def read(path: Path) -> Recipe:

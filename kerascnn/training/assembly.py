@@ -336,7 +336,7 @@ def _which(recipe: Recipe, network: Architecture | keras.Model) -> str:
     if recipe.name != recipe_book.SMALL:
         published = f", as published for {recipe.network}" if recipe.network else ""
         return f"Recipe: {recipe.name}{published}."
-    paper = isinstance(network, Architecture) and recipe_book.paper_of(network)
+    paper = isinstance(network, Architecture) and network.paper_recipe
     other = f" The paper's: --recipe {recipe_book.PAPER}." if paper else ""
     return f"Recipe: {recipe.name}, ours for {network.name}.{other}"
 

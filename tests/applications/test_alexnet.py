@@ -3,16 +3,16 @@
 import keras
 import numpy as np
 import pytest
+import tiny
 
 import kerascnn
-from kerascnn.applications import alexnet
 from kerascnn.applications.alexnet import AlexNet, AlexNetOWT
 from kerascnn.cost import Cost
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
 
-TINY = alexnet._TinyAlexNet
-TINY_OWT = alexnet._TinyAlexNetOWT
+TINY = tiny.TinyAlexNet
+TINY_OWT = tiny.TinyAlexNetOWT
 
 
 def pooled(size):

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
+import tiny
 from facts import FACTS
 
-from kerascnn.applications import bn_inception
 from kerascnn.applications.bn_inception import FIGURE_5, BNInception
 from kerascnn.cost import Cost
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
 
-TINY = bn_inception._TinyBNInception
+TINY = tiny.TinyBNInception
 
 
 @pytest.mark.parametrize("architecture", [BNInception, TINY], ids=lambda a: a.name)

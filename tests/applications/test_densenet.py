@@ -3,13 +3,13 @@
 import keras
 import numpy as np
 import pytest
+import tiny
 
-from kerascnn.applications import densenet
 from kerascnn.applications.densenet import DenseNet40K12CIFAR, DenseNet121, DenseNetBC100K12CIFAR
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
 
-TINY = densenet._TinyDenseNet
+TINY = tiny.TinyDenseNet
 
 
 @pytest.mark.parametrize(

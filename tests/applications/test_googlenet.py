@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tiny
 from facts import FACTS
 
 from kerascnn.applications import googlenet
@@ -14,7 +15,7 @@ from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
 from kerascnn.sketch import Ledger, Sketch
 
-TINY = googlenet._TinyGoogLeNet
+TINY = tiny.TinyGoogLeNet
 NARROW = dict.fromkeys(googlenet.Widths._fields, (4,) * 9)
 UNIT = ConvUnit(activation="relu", batch_norm=False, use_bias=True)
 

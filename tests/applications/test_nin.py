@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
+from tiny import TinyNiN
 
 import kerascnn
-from kerascnn.applications.nin import NiN, NiNCIFAR10, _TinyNiN
+from kerascnn.applications.nin import NiN, NiNCIFAR10
 from kerascnn.cost import Cost
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
@@ -19,13 +20,13 @@ def image(*shape):
 def test_pooling_rounds_up(side, maps):
     """3×3 windows, not the 2×2 of many copies: 32-16-8."""
     with without_values():
-        model = _TinyNiN(input_shape=(side, side, 3))
+        model = TinyNiN(input_shape=(side, side, 3))
     assert tuple(model.get_layer(n).output.shape[1] for n in ("pool1", "pool2")) == maps
 
 
 def test_score_is_the_mean_of_a_rectified_map():
     """Section 3.2: no dense layer; each class has a map, and its average is the score."""
-    model = _TinyNiN(classifier_activation=None)
+    model = TinyNiN(classifier_activation=None)
     assert not any(isinstance(layer, keras.layers.Dense) for layer in model.layers)
     x = image(2, 32, 32, 3)
     features = keras.Model(model.input, model.get_layer("cccp5_relu").output)(x)
@@ -37,7 +38,7 @@ def test_score_is_the_mean_of_a_rectified_map():
 def test_scores_are_float32_in_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        model = _TinyNiN(classifier_activation=None)
+        model = TinyNiN(classifier_activation=None)
     finally:
         keras.config.set_dtype_policy("float32")
     assert model.get_layer("conv1").compute_dtype == "float16"
@@ -48,9 +49,9 @@ def test_scores_are_float32_in_mixed_precision():
 
 def test_classifier_works_at_any_size():
     """No dense layer: one model with its classifier for all sizes, equal to those of one size."""
-    free = _TinyNiN(input_shape=(None, None, 3))
+    free = TinyNiN(input_shape=(None, None, 3))
     for side in (20, 33):
-        fixed = _TinyNiN(input_shape=(side, side, 3))
+        fixed = TinyNiN(input_shape=(side, side, 3))
         fixed.set_weights(free.get_weights())
         x = image(1, side, side, 3)
         np.testing.assert_allclose(free(x), fixed(x), rtol=1e-4, atol=1e-5)

@@ -7,8 +7,8 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tiny
 
-from kerascnn.applications import resnet
 from kerascnn.applications.resnet import (
     Plain18,
     Plain20CIFAR,
@@ -23,7 +23,7 @@ from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
 from kerascnn.layers import PaddedIdentity
 
-TINY = resnet._TinyResNet
+TINY = tiny.TinyResNet
 
 
 def test_shortcut_a_is_strided_and_padded_with_zero_maps():

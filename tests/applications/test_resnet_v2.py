@@ -3,15 +3,15 @@
 import keras
 import numpy as np
 import pytest
+import tiny
 from facts import FACTS
 
-from kerascnn.applications import resnet_v2
 from kerascnn.applications.resnet_v2 import ResNet50V2, ResNet164V2CIFAR
 from kerascnn.cost import Cost
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
 
-TINY = resnet_v2._TinyResNetV2
+TINY = tiny.TinyResNetV2
 KERAS_FORM = {"first_activation": "unit", "stem_pool": "keras", "stride_at": "last"}
 
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tiny
 
 import kerascnn
 from kerascnn.applications import vgg
@@ -11,7 +12,7 @@ from kerascnn.cost import Cost
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
 
-TINY = vgg._TinyVGG
+TINY = tiny.TinyVGG
 
 
 @pytest.mark.parametrize("name", ["VGG16", "VGG19"])

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from tiny import TinyZFNet
 
 import kerascnn
-from kerascnn.applications.zfnet import ZFNet, _TinyZFNet
+from kerascnn.applications.zfnet import ZFNet
 from kerascnn.cost import Cost
 from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.keras_internals import without_values
@@ -23,7 +24,7 @@ def test_sizes_at_odd_inputs(side):
     pool2 = rounded_up(conv2, 3)
     expected = [conv1, pool1, conv2, pool2, rounded_up(pool2, 3)]
     with without_values():
-        model = _TinyZFNet(input_shape=(side, side, 3))
+        model = TinyZFNet(input_shape=(side, side, 3))
     names = ("conv1", "pool1", "conv2", "pool2", "pool5")
     assert [model.get_layer(name).output.shape[1] for name in names] == expected
 
@@ -32,21 +33,21 @@ def test_sizes_at_odd_inputs(side):
 def test_larger_first_kernels_keep_the_papers_sizes(kernel):
     """The comparison of kernels that the paper makes needs maps of one size."""
     with without_values():
-        model = _TinyZFNet(stem_kernel=kernel)
+        model = TinyZFNet(stem_kernel=kernel)
     names = ("conv1", "conv2", "conv3", "pool5")
     assert [model.get_layer(name).output.shape[1] for name in names] == [110, 26, 13, 6]
 
 
 def test_pooling_comes_before_the_normalization():
-    model = _TinyZFNet(include_top=False, input_shape=(63, 63, 3))
+    model = TinyZFNet(include_top=False, input_shape=(63, 63, 3))
     assert model.get_layer("norm1").input is model.get_layer("pool1").output
     assert model.get_layer("norm2").input is model.get_layer("pool2").output
 
 
 def test_unknown_size_gives_the_maps_of_the_known_size():
-    free = _TinyZFNet(include_top=False)
+    free = TinyZFNet(include_top=False)
     for side in (66, 91):
-        fixed = _TinyZFNet(include_top=False, input_shape=(side, side, 3))
+        fixed = TinyZFNet(include_top=False, input_shape=(side, side, 3))
         fixed.set_weights(free.get_weights())
         image = np.random.default_rng(0).normal(0, 50, (1, side, side, 3)).astype("float32")
         np.testing.assert_allclose(free(image), fixed(image), rtol=1e-3, atol=1e-4)
@@ -72,10 +73,10 @@ def test_cost_is_the_built_models(arguments, shape):
 
 def test_smallest_input_builds_and_one_less_is_refused():
     least = ZFNet.card.smallest_input[0]
-    model = _TinyZFNet(include_top=False, input_shape=(least, least, 3))
+    model = TinyZFNet(include_top=False, input_shape=(least, least, 3))
     assert model(np.zeros((1, least, least, 3), "float32")).shape[1:3] == (1, 1)
     with pytest.raises(InputSizeError, match=f"{least}×{least}"):
-        _TinyZFNet(include_top=False, input_shape=(least - 1, least, 3))
+        TinyZFNet(include_top=False, input_shape=(least - 1, least, 3))
 
 
 @pytest.mark.parametrize(
