@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from kerascnn import writing as writing
     from kerascnn.architecture import Architecture as Architecture
     from kerascnn.card import Card as Card
+    from kerascnn.card import NumberedNames as NumberedNames
     from kerascnn.card import Preprocessing as Preprocessing
     from kerascnn.card import Result as Result
     from kerascnn.card import Source as Source
+    from kerascnn.card import TorchNames as TorchNames
     from kerascnn.catalogue import create as create
     from kerascnn.catalogue import get as get
     from kerascnn.catalogue import list_architectures as list_architectures
@@ -66,6 +68,8 @@ _PUBLIC = {
     "Preprocessing": "kerascnn.card",
     "Result": "kerascnn.card",
     "Source": "kerascnn.card",
+    "TorchNames": "kerascnn.card",
+    "NumberedNames": "kerascnn.card",
     "Param": "kerascnn.space",
     "Range": "kerascnn.space",
     "Space": "kerascnn.space",

@@ -107,8 +107,8 @@ def build(
     unit = inception.conv_unit(normalization, order, activation, use_bias, bn_epsilon, bn_momentum)
     columns = zip(conv_1x1, reduce_3x3, conv_3x3, reduce_5x5, conv_5x5, pool_proj)
     lrn = LRN if normalization == "lrn" else None
-    sides = (stem_kernel, 1, 3)
-    x = inception.stem(x, unit, stem_widths, sides, strides=2, pool_size=3, lrn=lrn)
+    stem_kernels = (stem_kernel, 1, 3)
+    x = inception.stem(x, unit, stem_widths, stem_kernels, strides=2, pool_size=3, lrn=lrn)
     kernels = zip(kernels_3x3, kernels_5x5)
     for name, row, sides in zip(inception.modules(depths), columns, kernels):
         if name.endswith("a") and name != "3a":

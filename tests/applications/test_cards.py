@@ -1,23 +1,14 @@
 """What a card states is recomputed, for every variant and the tiny ones."""
 
-import importlib
-
 import pytest
+import tiny
 from facts import FACTS
 
-from kerascnn import applications
-from kerascnn.architecture import Architecture
+import kerascnn
 from kerascnn.cost import Cost
 
-FAMILIES = [
-    importlib.import_module(f"kerascnn.applications.{name}") for name in applications._MODULES
-]
-VARIANTS = {
-    value.name: value
-    for family in FAMILIES
-    for value in vars(family).values()
-    if isinstance(value, Architecture)
-}
+OURS = map(kerascnn.get, kerascnn.list_architectures(provider="kerascnn"))
+VARIANTS = {variant.name: variant for variant in (*OURS, *tiny.ALL.values())}
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -17,7 +17,7 @@ from kerascnn.sketch import Ledger, Sketch
 
 TINY = tiny.TinyGoogLeNet
 NARROW = dict.fromkeys(googlenet.Widths._fields, (4,) * 9)
-UNIT = ConvUnit(activation="relu", batch_norm=False, use_bias=True)
+UNIT = ConvUnit(activation="relu", batch_norm=False, use_bias=True, initializer="he_normal")
 
 
 @pytest.mark.parametrize(("form", "reduce"), [("reduced", True), ("naive", False)])
