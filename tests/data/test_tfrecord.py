@@ -2,7 +2,6 @@
 
 import functools
 import gzip
-import io
 import json
 import shutil
 import socket
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from records import example, png, write
 
 from kerascnn import data
 from kerascnn.data import checking, record_index
@@ -26,31 +25,6 @@ load = functools.partial(data.load, echo=None, validation=0, test=0)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("KERASCNN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "records"
-
-
-def png(value):
-    file = io.BytesIO()
-    Image.new("L", (8, 8), value).save(file, "png")
-    return file.getvalue()
-
-
-def example(value, label, text=None, image="image/encoded", name="image/class/label"):
-    """An example as TensorFlow itself writes it."""
-    features = {
-        image: tf.train.Feature(bytes_list=tf.train.BytesList(value=[png(value)])),
-        name: tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
-    }
-    if text:
-        content = tf.train.BytesList(value=[text.encode()])
-        features["image/class/text"] = tf.train.Feature(bytes_list=content)
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-
-
-def write(path, examples):
-    with tf.io.TFRecordWriter(str(path)) as file:
-        for one in examples:
-            file.write(one)
-    return path
 
 
 def content(split, names):

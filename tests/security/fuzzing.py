@@ -29,11 +29,13 @@ import zlib
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.append(str(Path(__file__).parents[1]))
 
 import h5py
 import keras
 import numpy as np
 from PIL import Image
+from records import example, write
 
 import kerascnn.layers  # noqa: F401
 from kerascnn.data import images, load
@@ -180,41 +182,7 @@ def photo(kind):
 
 
 def tfrecord(path):
-    """Two examples, written by hand: length, its checksum, the message, its checksum."""
-    stream = io.BytesIO()
-    Image.new("L", (9, 9), 99).save(stream, "PNG")
-
-    def field(number, content):
-        return bytes([number << 3 | 2]) + _varint(len(content)) + content
-
-    def feature(name, kind, value):
-        return field(1, field(1, name) + field(2, field(kind, value)))
-
-    with open(path, "wb") as file:
-        for label in (0, 1):
-            features = feature(b"image/encoded", 1, field(1, stream.getvalue()))
-            features += feature(b"image/class/label", 3, field(1, bytes([label])))
-            message = field(1, features)
-            head = struct.pack("<Q", len(message))
-            file.write(head + _masked(head) + message + _masked(message))
-
-
-def _varint(number):
-    found = b""
-    while number > 127:
-        found, number = found + bytes([number & 127 | 128]), number >> 7
-    return found + bytes([number])
-
-
-def _masked(content):
-    """CRC-32C as TFRecord masks it."""
-    crc = 0xFFFFFFFF
-    for byte in content:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    crc ^= 0xFFFFFFFF
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+    write(path, [example(99, label) for label in (0, 1)])
 
 
 class _Variable:

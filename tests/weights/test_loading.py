@@ -3,25 +3,13 @@
 import keras
 import numpy as np
 import pytest
+from small_resnet import RNG, network, randomized
 
 import kerascnn
 from kerascnn import weights
 from kerascnn.errors import ArgumentError, WeightsError
 from kerascnn.weights.readers import open_checkpoint
 from kerascnn.weights.rules import convert
-
-RNG = np.random.default_rng(0)
-
-
-def network(**arguments):
-    """A small ResNet: convolutions without biases, batch normalization, a classifier."""
-    small = {"depths": (1, 1), "widths": (4, 8), "kernels": (3, 3), "stem_width": 4}
-    return kerascnn.create("resnet18", **{"input_shape": (32, 32, 3), **small, **arguments})
-
-
-def randomized(model):
-    model.set_weights([RNG.uniform(0.1, 1, w.shape) for w in model.get_weights()])
-    return model
 
 
 @pytest.fixture(scope="module")

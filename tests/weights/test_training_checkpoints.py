@@ -9,24 +9,12 @@ from collections import Counter, OrderedDict, defaultdict
 
 import numpy as np
 import pytest
+from small_resnet import network
 
-import kerascnn
 from kerascnn import weights
 from kerascnn.errors import WeightsError
 from kerascnn.weights.readers import open_checkpoint
 from kerascnn.weights.rules import convert
-
-SMALL = {
-    "input_shape": (32, 32, 3),
-    "depths": (1, 1),
-    "widths": (4, 8),
-    "kernels": (3, 3),
-    "stem_width": 4,
-}
-
-
-def network(**arguments):
-    return kerascnn.create("resnet18", **{**SMALL, "classes": 10, **arguments})
 
 
 def batch_norm(rng, width):

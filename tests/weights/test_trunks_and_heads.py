@@ -5,28 +5,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from small_resnet import SMALL, network, randomized
 
 import kerascnn
 from kerascnn import weights
 from kerascnn.errors import WeightsError
-
-SMALL = {
-    "input_shape": (32, 32, 3),
-    "depths": (1, 1),
-    "widths": (4, 8),
-    "kernels": (3, 3),
-    "stem_width": 4,
-}
-RNG = np.random.default_rng(0)
-
-
-def network(**arguments):
-    return kerascnn.create("resnet18", **{**SMALL, "classes": 10, **arguments})
-
-
-def randomized(model):
-    model.set_weights([RNG.uniform(0.1, 1, w.shape) for w in model.get_weights()])
-    return model
 
 
 def nested(base, *head, form="sequential"):
@@ -204,10 +187,9 @@ def test_behind_layers_with_weights(top, tmp_path):
     inputs = keras.Input((32, 32, 1))
     x = layers.Conv2D(3, 1, name="colours")(inputs)
     x = layers.BatchNormalization(name="colours_bn")(x)
-    arguments = {k: v for k, v in SMALL.items() if k != "input_shape"}
     before = np.asarray(x._keras_history.operation.gamma)
     model = kerascnn.create(
-        "resnet18", input_tensor=x, weights=path, include_top=top, classes=10, **arguments
+        "resnet18", input_tensor=x, weights=path, include_top=top, classes=10, **SMALL
     )
     check_same(model, theirs, [n for n in by_name(model) if not n.startswith("colours")])
     np.testing.assert_array_equal(model.get_layer("colours_bn").gamma, before)
