@@ -7,16 +7,10 @@ from facts import FACTS
 
 from kerascnn.applications.bn_inception import FIGURE_5, BNInception
 from kerascnn.cost import Cost
-from kerascnn.errors import ArgumentError, InputSizeError
+from kerascnn.errors import ArgumentError
 from kerascnn.keras_internals import without_values
 
 TINY = tiny.TinyBNInception
-
-
-@pytest.mark.parametrize("architecture", [BNInception, TINY], ids=lambda a: a.name)
-def test_card_tells_the_smallest_input(architecture):
-    side = architecture.network(include_top=False).smallest_input()
-    assert side == architecture.card.smallest_input[0]
 
 
 def test_the_other_reading_of_figure_5():
@@ -54,43 +48,6 @@ def test_halving_pool_is_caffes_at_even_sizes_and_fits_at_odd_ones(side):
         assert len(starts) == -((side - 3) // -2) + 1  # Caffe's number of windows
 
 
-@pytest.mark.parametrize("size", [(123, 123), (97, 130), (23, 24)])
-def test_odd_sizes(size):
-    with without_values():
-        model = BNInception(input_shape=(*size, 3), include_top=False)
-    assert model.output.shape[-1] == 1024
-
-
-def test_unknown_size_gives_the_maps_of_the_known_size():
-    free = TINY(include_top=False)
-    fixed = TINY(include_top=False, input_shape=(47, 60, 3))
-    fixed.set_weights(free.get_weights())
-    image = np.random.default_rng(0).normal(size=(1, 47, 60, 3)).astype("float32")
-    np.testing.assert_allclose(free(image), fixed(image), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {},
-        {"conv_1x1": (0, 4), "pool_proj": (4, 0), "module_pools": ("avg", "max")},
-        {
-            "kernels_3x3": (5, 3),
-            "kernels_double": (3, 5),
-            "stem_kernel": 4,
-            "order": "conv-act-bn",
-            "use_bias": True,
-        },
-        {"depths": (2,), "activation": "silu", "dropout": 0.3},
-    ],
-)
-def test_cost_is_that_of_the_built_model(arguments):
-    with without_values():
-        model = TINY(input_shape=(85, 90, 2), classes=7, **arguments)
-    counted = TINY.cost((85, 90, 2), 7, **arguments)
-    assert counted.params == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -104,8 +61,3 @@ def test_cost_is_that_of_the_built_model(arguments):
 def test_wrong_arguments_say_what_is_expected(arguments, message):
     with pytest.raises(ArgumentError, match=message):
         BNInception(**arguments)
-
-
-def test_too_small_an_input_names_the_smallest():
-    with pytest.raises(InputSizeError, match=r"23×23.*Received: 22×22"):
-        BNInception(input_shape=(22, 22, 3))

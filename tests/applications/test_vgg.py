@@ -5,11 +5,9 @@ import numpy as np
 import pytest
 import tiny
 
-import kerascnn
 from kerascnn.applications import vgg
-from kerascnn.applications.vgg import VGG11, VGG11BN, VGG16, VGG16C, VGG19
-from kerascnn.cost import Cost
-from kerascnn.errors import ArgumentError, InputSizeError
+from kerascnn.applications.vgg import VGG11, VGG11BN, VGG16, VGG16C
+from kerascnn.errors import ArgumentError
 from kerascnn.keras_internals import without_values
 
 TINY = tiny.TinyVGG
@@ -82,33 +80,6 @@ def test_grid_gives_the_same_weights_at_every_size():
     assert VGG11.cost((288, 255, 3)).params == VGG11.card.params + larger
     model = TINY(input_shape=(None, None, 3), grid=2)
     assert model(np.zeros((1, 40, 99, 3), "float32")).shape == (1, 1000)
-
-
-@pytest.mark.parametrize(
-    ("architecture", "arguments"),
-    [
-        (VGG11, {"norm": "lrn", "dropout": 0.0}),
-        (VGG11BN, {"order": "conv-act-bn", "activation": "gelu", "hidden": (64,)}),
-        (VGG16, {}),
-        (VGG16, {"depths": (1, 2, 3), "widths": (16, 32, 48), "pointwise_blocks": 2}),
-        (VGG16C, {"kernels": (7, 5, 3, 3, 3), "pool": "avg"}),
-        (VGG19, {"norm": "batch", "grid": 3}),
-    ],
-)
-@pytest.mark.parametrize("shape", [(224, 224, 3), (81, 97, 1)])
-def test_cost_is_the_built_models(architecture, arguments, shape):
-    with without_values():
-        model = architecture(input_shape=shape, classes=7, **arguments)
-    profile = kerascnn.profile(model)
-    assert architecture.cost(shape, 7, **arguments) == Cost(profile.params, profile.macs)
-
-
-def test_smallest_input_builds_and_one_less_is_refused():
-    model = TINY(include_top=False, input_shape=(32, 32, 3))
-    assert model(np.zeros((1, 32, 32, 3), "float32")).shape == (1, 1, 1, 16)
-    with pytest.raises(InputSizeError, match="32×32"):
-        TINY(include_top=False, input_shape=(31, 40, 3))
-    assert TINY(include_top=False, input_shape=(None, 40, 3)).output.shape == (None, None, 1, 16)
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,26 @@ def test_paper_means_the_recipe_of_the_networks_paper(network, recipe):
     assert found.source != catalogue.get(network).recipe.source
 
 
+def test_networks_and_their_papers_recipes_name_each_other():
+    for name in catalogue.list_architectures():
+        if recipe := catalogue.get(name).paper_recipe:
+            assert recipe in recipe_book.names()
+    for name in recipe_book.names():
+        if network := recipe_book.get(name).network:
+            assert catalogue.get(network).paper_recipe == name
+
+
+def test_a_variant_has_its_parents_paper_recipe_unless_its_card_is_of_another_paper_or_input():
+    parent = catalogue.get("resnet18")
+    assert recipe_book.choose("paper", parent.variant("mine", stem_width=32)).name == "resnet"
+    for change in ({"link": "arXiv:0000.00000"}, {"input_shape": (32, 32, 3)}):
+        card = replace(parent.card, **change)
+        with pytest.raises(UnknownNameError, match="No recipe here is of the paper of mine"):
+            recipe_book.choose("paper", parent.variant("mine", card=card))
+        named = parent.variant("mine", card=card, paper_recipe="resnet_cifar")
+        assert recipe_book.choose("paper", named).name == "resnet_cifar"
+
+
 def test_a_network_whose_paper_has_no_recipe_here_says_so():
     """LeNet-5's paper trains another head, with a loss of its own."""
     with pytest.raises(UnknownNameError, match="No recipe here is of the paper of lenet5"):
