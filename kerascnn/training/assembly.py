@@ -11,15 +11,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascnn.architecture import Architecture
+from kerascnn import catalogue
 from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset, Split, readable_errors
 from kerascnn.distribution import replicas, signals, strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.heads import scores_of
+from kerascnn.network import Network
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes.losses import make_loss
-from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.directory import alive
 from kerascnn.runs.forward import preparation
@@ -95,7 +95,7 @@ class Assembly:
 
     run: Run
     config: RunConfig
-    network: Architecture | keras.Model
+    network: Network | keras.Model
     dataset: Dataset
     callbacks: Sequence[keras.callbacks.Callback]
     console: Console
@@ -159,12 +159,9 @@ class Assembly:
         )
 
     def _model(self, strategy: tf.distribute.Strategy) -> keras.Model:
-        config = self.config
         if isinstance(self.network, keras.Model):
             return replicas.under(self.network, strategy)
-        assert config.architecture is not None
-        arguments = config.architecture.arguments
-        return self.network(input_shape=config.input_shape, classes=config.classes, **arguments)
+        return self.network.model()
 
     def _announce(self, parts: Parts) -> None:
         """Say what is going to be trained, and how."""
@@ -177,7 +174,7 @@ class Assembly:
             f"{strategies.describe(parts.engine.strategy)}."
         )
         self._say(f"Run: {self.run.path}")
-        self._say(_which(recipe, self.network))
+        self._say(_which(self.config))
         if alone := recipe.freeze_epochs:
             until = "Throughout" if alone >= recipe.epochs else f"Until epoch {alone} is done"
             self._say(f"{until}, only the classifier learns (freeze_epochs={alone}).")
@@ -329,16 +326,18 @@ class Assembly:
         return f"Go on with `kerascnn train --resume {self.run.path}`{where}."
 
 
-def _which(recipe: Recipe, network: Architecture | keras.Model) -> str:
+def _which(config: RunConfig) -> str:
     """A line on the recipe: several may seem to have one name."""
+    recipe = config.recipe
     if not recipe.name:
         return "Recipe: the one that was passed."
     if recipe.name != recipe_book.SMALL:
         published = f", as published for {recipe.network}" if recipe.network else ""
         return f"Recipe: {recipe.name}{published}."
-    paper = isinstance(network, Architecture) and network.paper_recipe
+    installed = config.architecture and config.name in catalogue.list_architectures()
+    paper = installed and catalogue.get(config.name).paper_recipe
     other = f" The paper's: --recipe {recipe_book.PAPER}." if paper else ""
-    return f"Recipe: {recipe.name}, ours for {network.name}.{other}"
+    return f"Recipe: {recipe.name}, ours for {config.name}.{other}"
 
 
 def _examples(split: Split, count: int) -> tuple[np.ndarray, np.ndarray]:

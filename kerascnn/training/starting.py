@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 
-from kerascnn.architecture import Architecture
 from kerascnn.errors import RunError, WeightsError
+from kerascnn.network import Network
 from kerascnn.runs.config import RunConfig, StartedFrom
 from kerascnn.training.initialization import initialize
 from kerascnn.weights.loading import load
@@ -42,21 +41,9 @@ def described(weights: str | Path) -> StartedFrom:
     return StartedFrom(source=str(path), sha256=digest)
 
 
-def require_published(
-    network: Architecture, weights: StartedFrom, arguments: Mapping[str, Any]
-) -> None:
-    """Refuse "imagenet" where nobody has published such weights; fetches nothing.
-
-    Raises:
-        WeightsError: there are none; the message lists what there is.
-    """
-    if weights.sha256 is None:
-        network.network(arguments).published(weights.source)
-
-
 def start(
     model: keras.Model,
-    network: Architecture | keras.Model,
+    network: Network | keras.Model,
     config: RunConfig,
     say: Callable[[str], None],
 ) -> None:
@@ -78,10 +65,8 @@ def start(
         return
     require_same(config.weights)
     source = config.weights.source
-    if isinstance(network, Architecture):
-        assert config.architecture is not None
-        built = network.network(config.architecture.arguments, classes=config.classes)
-        report = built.load(model, source, verbose=False)
+    if isinstance(network, Network):
+        report = network.load(model, source, verbose=False)
     else:
         report = load(model, source, verbose=False)
     say(str(report))

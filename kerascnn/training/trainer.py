@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from kerascnn import catalogue
 from kerascnn.architecture import Architecture
@@ -22,6 +23,7 @@ from kerascnn.distribution import strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import ArgumentError, DataError, RunError
 from kerascnn.heads import scores_of
+from kerascnn.network import Network
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes import trusted
 from kerascnn.recipes.recipe import Recipe
@@ -51,7 +53,7 @@ from kerascnn.training.settings import (
     refuse_jit,
     with_enough_updates,
 )
-from kerascnn.training.starting import described, require_published, require_same
+from kerascnn.training.starting import described, require_same
 from kerascnn.words import listed
 from kerascnn.writing import write_text
 
@@ -132,27 +134,25 @@ def train(
         Terminated: the same after SIGTERM; a SystemExit with the status 143.
         WorkerError: another worker has ended or doesn't answer.
     """
-    subject = _subject(network, arguments, input_shape)
+    # What is cheap to check is checked before any data is read.
+    console = console or Console()
+    found = catalogue.get(network) if isinstance(network, str) else network
     adapt = batch_size == "auto" or (batch_size is None and recipe is None)
     recipe = _changed(
-        recipe or subject.recipe,
+        recipe or _own_recipe(found),
         epochs=epochs,
         batch_size=None if batch_size == "auto" else batch_size,
         learning_rate=learning_rate,
         keep=keep,
         early_stopping=patience,
     )
+    subject = _subject(found, arguments, input_shape, recipe.dropout)
     check_precision(precision)
     check_seed(seed)
     callbacks = check_callbacks(callbacks, recipe)
-    console = console or Console()
-    loss = trusted.own(recipe, sayer(console if strategies.is_chief() else Console(quiet=True)))
-    subject = _with_dropout(subject, recipe.dropout)
     start = described(weights) if weights else None
-    if isinstance(subject.network, Architecture):
-        subject.network.cost(subject.shape, **subject.arguments)  # refuses too small an input
-        if start:
-            require_published(subject.network, start, subject.arguments)
+    if start and isinstance(subject.network, Network):
+        subject.network.require(start.source)
     if not isinstance(data, (str, Dataset)):
         raise ArgumentError(
             'data must be a source such as "mnist5k" or "npz:PATH", or a Dataset, as '
@@ -160,35 +160,17 @@ def train(
         )
     source = data if isinstance(data, str) else data.name
     path = Path(run) if run else default_path(subject.name, source)
-    refuse_directory(path, overwrite)  # before minutes are spent on reading data
-    # Before the data pipeline starts TensorFlow's devices.
-    found = strategies.resolve_strategy(strategy)
-    refuse_jit(found, jit)
-    workers = Workers(found)
-    console = console if workers.chief else Console(quiet=True)
-    path = Path(workers.text_of_chief(str(path)))  # a default one has the time in it
-    canvas = recipe.augmentation.canvas_shape(subject.shape)
-    if isinstance(data, Dataset) and data.image_shape == subject.shape:
-        canvas = subject.shape  # crops are then cut from the images as they are
-    dataset = load_for(data, canvas, seed=seed, skip_corrupt=skip_corrupt, echo=sayer(console))
-    recipe = dataclasses.replace(
-        recipe, augmentation=with_components(recipe.augmentation, dataset.train)
-    )
-    if adapt:
-        replicas, alone = found.num_replicas_in_sync, learning_rate is None
-        recipe, note = with_enough_updates(recipe, dataset.train.size, replicas, scale_rate=alone)
-        if note:
-            sayer(console)(note)
-    batching(recipe, dataset.train.size, found)  # refuses too few images
-    class_weights(recipe, dataset)  # refuses too few or too many
-    require_monitored(recipe, dataset.validation.size, source)
-    if dataset.classes < 2:
-        raise DataError(
-            f"{source}: training needs images of at least 2 classes. Received: "
-            f"{', '.join(dataset.class_names)} only."
-        )
-    if isinstance(subject.network, keras.Model):
-        _check_scores(subject.network, dataset.classes)
+    refuse_directory(path, overwrite)
+    say = sayer(console if strategies.is_chief() else Console(quiet=True))
+    recipe = dataclasses.replace(recipe, loss=trusted.own(recipe, say))
+
+    place = _place(strategy, jit, console)  # before the data pipeline starts TensorFlow's devices
+    path = Path(place.workers.text_of_chief(str(path)))  # a default one has the time in it
+    dataset = _load(data, recipe, subject.shape, seed, skip_corrupt, place)
+    recipe = _fitted(recipe, dataset, place, adapt=adapt, scale_rate=learning_rate is None)
+    _require_images(dataset, recipe, source, place)
+    subject = subject.of(dataset.classes)
+
     config = RunConfig(
         kerascnn_run=VERSION,
         name=subject.name,
@@ -205,7 +187,7 @@ def train(
             skip_corrupt=skip_corrupt,
             sizes={name: split.size for name, split in dataset.splits.items()},
         ),
-        recipe=dataclasses.replace(recipe, loss=loss),
+        recipe=recipe,
         weights=start,
         strategy=strategy,
         precision=precision,
@@ -216,16 +198,16 @@ def train(
         command=tuple(sys.argv),
         created=datetime.now().isoformat(timespec="seconds"),
     )
-    _require_same_settings(workers, config)
 
     def prepare() -> None:
-        if workers.chief:
+        if place.workers.chief:
             prepare_directory(path, overwrite)
             if isinstance(subject.network, keras.Model):
                 write_text(path / "model.json", subject.network.to_json())
             config.write(path)
             sides.write(path, dataset)
 
+    _require_same_settings(place.workers, config)
     made = Run(path)
     Assembly(
         run=made,
@@ -233,17 +215,11 @@ def train(
         network=subject.network,
         dataset=dataset,
         callbacks=callbacks,
-        console=console,
+        console=place.console,
         record=record,
         profile=profile,
     ).carry_out(prepare)
     return made
-
-
-def _changed(recipe: Recipe, **fields: Any) -> Recipe:
-    """The recipe with those of the fields that are not None."""
-    given = {name: value for name, value in fields.items() if value is not None}
-    return dataclasses.replace(recipe, **given)
 
 
 def repeat(
@@ -318,7 +294,6 @@ def resume(
     """
     run = Run.open(path)
     config = run.config
-    console = console or Console()
     if run.finished:
         raise RunError(
             f"The run {run.path} is finished after {run.metrics.get('epochs')} epochs. "
@@ -328,24 +303,32 @@ def resume(
     own = trusted.again(config.recipe.loss, loss, name, run.path)
     config = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, loss=own))
     callbacks = check_callbacks(callbacks, config.recipe)
-    strategy = strategies.resolve_strategy(config.strategy)
-    refuse_jit(strategy, config.jit)
-    workers = Workers(strategy)
-    console = console if workers.chief else Console(quiet=True)
-    _require_same_settings(workers, config)
-    dataset = _same_data(run, data, console)
-    network: Any
-    network = run.architecture() or load_graph(run.path)
+    place = _place(config.strategy, config.jit, console or Console())
+    _require_same_settings(place.workers, config)
     Assembly(
         run=run,
         config=config,
-        network=network,
-        dataset=dataset,
+        network=_network_of(run),
+        dataset=_same_data(run, data, place.console),
         callbacks=callbacks,
-        console=console,
+        console=place.console,
         profile=profile,
     ).carry_out()
     return run
+
+
+def _network_of(run: Run) -> Network | keras.Model:
+    """What a run trains.
+
+    Raises:
+        RunError, ArgumentError: it can't be built from what is installed, or is damaged.
+    """
+    config, architecture = run.config, run.architecture()
+    if architecture is None or config.architecture is None:
+        return load_graph(run.path)
+    return architecture.network(
+        config.architecture.arguments, input_shape=config.input_shape, classes=config.classes
+    )
 
 
 def _require_same_settings(workers: Workers, config: RunConfig) -> None:
@@ -408,65 +391,159 @@ def _same_weights(config: RunConfig) -> str | None:
 class _Subject:
     """What is trained, whether it came as a name, an Architecture or a built model."""
 
-    network: Architecture | keras.Model
-    name: str
+    network: Network | keras.Model
     shape: tuple[int, int, int]
-    arguments: dict[str, Any]
     preprocessing: Preprocessing
-    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        return self.network.name
 
     @property
     def trained(self) -> Trained | None:
         """As the run's config holds it; a model is in a file of its own."""
         if isinstance(self.network, keras.Model):
             return None
-        return Trained(name=self.name, arguments=self.arguments)
+        return Trained(name=self.name, arguments=self.network.given)
+
+    def of(self, classes: int) -> _Subject:
+        """With the classes of the data.
+
+        Raises:
+            ArgumentError: a model has others, or returns neither logits nor probabilities.
+        """
+        if isinstance(self.network, keras.Model):
+            _check_scores(self.network, classes)
+            return self
+        return dataclasses.replace(self, network=dataclasses.replace(self.network, classes=classes))
 
 
 def _subject(
-    network: str | Architecture | keras.Model,
+    found: Architecture | keras.Model,
     arguments: Mapping[str, Any] | None,
     input_shape: tuple[int, int, int] | None,
+    dropout: float | None,
 ) -> _Subject:
-    """Look a network up and check what was asked of it.
+    """What is trained, with all that was asked of it checked, once.
+
+    Args:
+        found: what the user gave, or what has that name.
+        arguments, input_shape: see `train`.
+        dropout: the recipe's, which stands for the argument unless the user has given that.
 
     Raises:
         ArgumentError: the network, or one of its arguments, is not legal.
-        UnknownNameError: there is no architecture of this name.
+        InputSizeError: the input is too small for it.
     """
-    found = catalogue.get(network) if isinstance(network, str) else network
     values = dict(arguments or {})
-    if isinstance(found, Architecture):
-        found.space.validate(values, owner=found.name)
-        shape: Any = tuple(input_shape or found.card.input_shape)
-        recipe = recipe_book.choose(None, found)
-        return _Subject(found, found.name, shape, values, found.card.preprocessing, recipe)
-    if values or input_shape:
-        raise ArgumentError(
-            "arguments and input_shape belong to an architecture; the keras.Model you pass "
-            "is built already."
-        )
-    shape = _image_shape(found)
-    return _Subject(found, found.name, shape, values, Preprocessing(), Recipe())
+    if not isinstance(found, Architecture):
+        image_shape = _image_shape(found)
+        if values or input_shape:
+            raise ArgumentError(
+                "arguments and input_shape belong to an architecture; the keras.Model you pass "
+                "is built already."
+            )
+        if dropout is not None:
+            raise _no_dropout(found.name, dropout)
+        return _Subject(found, image_shape, Preprocessing())
+    if dropout is not None and "dropout" not in values:
+        if "dropout" not in found.space:
+            raise _no_dropout(found.name, dropout)
+        values["dropout"] = dropout
+    network = found.network(values, input_shape=input_shape)
+    network.cost()  # refuses too small an input
+    shape: Any = network.input_shape
+    return _Subject(network, shape, found.card.preprocessing)
 
 
-def _with_dropout(subject: _Subject, dropout: float | None) -> _Subject:
-    """The recipe's dropout as the architecture's argument, unless the user has given that.
+def _no_dropout(name: str, dropout: float) -> ArgumentError:
+    return ArgumentError(
+        f"{name} has no argument `dropout` that the recipe's could replace. "
+        f"Received: dropout={dropout:g}. Leave it to the network with dropout=None "
+        "(--with dropout=none)."
+    )
+
+
+def _own_recipe(found: object) -> Recipe:
+    return recipe_book.choose(None, found) if isinstance(found, Architecture) else Recipe()
+
+
+def _changed(recipe: Recipe, **fields: Any) -> Recipe:
+    """The recipe with those of the fields that are not None."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    return dataclasses.replace(recipe, **given)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where a training happens: its strategy, the workers of that, and what this one may say."""
+
+    strategy: tf.distribute.Strategy
+    workers: Workers
+    console: Console
+
+    @property
+    def say(self) -> Callable[[str], None]:
+        return sayer(self.console)
+
+
+def _place(strategy: str, jit: bool | None, console: Console) -> _Place:
+    """Make the strategy; of its workers only the chief speaks.
 
     Raises:
-        ArgumentError: the network has no such argument.
+        StrategyError: it can't be had, or not with XLA.
     """
-    if dropout is None or "dropout" in subject.arguments:
-        return subject
-    if not isinstance(subject.network, Architecture) or "dropout" not in subject.network.space:
-        raise ArgumentError(
-            f"{subject.name} has no argument `dropout` that the recipe's could replace. "
-            f"Received: dropout={dropout:g}. Leave it to the network with dropout=None "
-            "(--with dropout=none)."
+    found = strategies.resolve_strategy(strategy)
+    refuse_jit(found, jit)
+    workers = Workers(found)
+    return _Place(found, workers, console if workers.chief else Console(quiet=True))
+
+
+def _load(
+    data: str | Dataset,
+    recipe: Recipe,
+    shape: tuple[int, int, int],
+    seed: int,
+    skip_corrupt: bool,
+    place: _Place,
+) -> Dataset:
+    """The data as the recipe's canvas; of a Dataset whose images are smaller, these."""
+    canvas = recipe.augmentation.canvas_shape(shape)
+    if isinstance(data, Dataset) and data.image_shape == shape:
+        canvas = shape  # crops are then cut from the images as they are
+    return load_for(data, canvas, seed=seed, skip_corrupt=skip_corrupt, echo=place.say)
+
+
+def _fitted(
+    recipe: Recipe, dataset: Dataset, place: _Place, *, adapt: bool, scale_rate: bool
+) -> Recipe:
+    """The recipe with what follows from the images: their colours, and a batch if it is free."""
+    augmentation = with_components(recipe.augmentation, dataset.train)
+    recipe = dataclasses.replace(recipe, augmentation=augmentation)
+    if not adapt:
+        return recipe
+    replicas = place.strategy.num_replicas_in_sync
+    recipe, note = with_enough_updates(recipe, dataset.train.size, replicas, scale_rate=scale_rate)
+    if note:
+        place.say(note)
+    return recipe
+
+
+def _require_images(dataset: Dataset, recipe: Recipe, source: str, place: _Place) -> None:
+    """Refuse data that can't be trained on in this way.
+
+    Raises:
+        DataError: there are too few images or classes, or none for validation where it is needed.
+        ArgumentError: there are not as many class weights as classes.
+    """
+    batching(recipe, dataset.train.size, place.strategy)
+    class_weights(recipe, dataset)
+    require_monitored(recipe, dataset.validation.size, source)
+    if dataset.classes < 2:
+        raise DataError(
+            f"{source}: training needs images of at least 2 classes. Received: "
+            f"{', '.join(dataset.class_names)} only."
         )
-    arguments = {**subject.arguments, "dropout": dropout}
-    subject.network.space.validate(arguments, owner=subject.name)
-    return dataclasses.replace(subject, arguments=arguments)
 
 
 def _image_shape(model: object) -> tuple[int, int, int]:

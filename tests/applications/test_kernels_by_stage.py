@@ -140,9 +140,10 @@ def test_a_run_of_an_earlier_version_is_repeated_and_resumed(tmp_path):
         console=QUIET,
     )
     config = run.config
-    assert config.architecture.arguments == old
+    assert config.architecture.arguments == {**old, "kernels": 3} | {"kernels": (3, 3)}
     assert sides(run.model()) == {"conv1": 3, "conv2": 3}
-    replace(config, recipe=replace(config.recipe, epochs=2)).write(run.path)
+    then = replace(config.architecture, arguments=old)
+    replace(config, architecture=then, recipe=replace(config.recipe, epochs=2)).write(run.path)
     (run.path / "metrics.json").unlink()
     again = trainer.resume(run.path, console=QUIET, data=data)
     assert again.metrics["epochs"] == 2
