@@ -140,7 +140,7 @@ def test_a_run_of_an_earlier_version_is_repeated_and_resumed(tmp_path):
         console=QUIET,
     )
     config = run.config
-    assert config.architecture.arguments == {**old, "kernels": 3} | {"kernels": (3, 3)}
+    assert config.architecture.arguments == {"kernels": (3, 3), "widths": (2, 2), "hidden": (8,)}
     assert sides(run.model()) == {"conv1": 3, "conv2": 3}
     then = replace(config.architecture, arguments=old)
     replace(config, architecture=then, recipe=replace(config.recipe, epochs=2)).write(run.path)
