@@ -31,3 +31,17 @@ def write(path, examples):
         for one in examples:
             file.write(one)
     return path
+
+
+def labelled(value, **lists):
+    """A serialized example whose label is a list of any kind, such as `int64_list`."""
+    features = {
+        "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[png(value)])),
+        "image/class/label": tf.train.Feature(**lists),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def texts(*values):
+    """A feature of texts, for `labelled`."""
+    return {"bytes_list": tf.train.BytesList(value=[value.encode() for value in values])}
