@@ -29,7 +29,7 @@ from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.searching import search
 from kerascnn_tuning.space import register
-from kerascnn_tuning.trials import work
+from kerascnn_tuning.working import work
 
 OBJECTIVE = "val_accuracy"
 

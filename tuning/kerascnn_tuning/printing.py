@@ -14,7 +14,7 @@ from kerascnn.console import Console
 from kerascnn.words import counted
 from kerascnn_tuning.figures import figure
 from kerascnn_tuning.finals.verdict import DEFAULT, TOGETHER, TRAIN, Finals, shown
-from kerascnn_tuning.problem import COUNTED, Problem
+from kerascnn_tuning.problem import COUNTABLE, Problem
 from kerascnn_tuning.space import is_searched
 from kerascnn_tuning.study.importance import FEWEST, importance_note
 from kerascnn_tuning.study.study import Study
@@ -60,7 +60,7 @@ def print_space(problem: Problem, console: Console) -> None:
         values = _values(param) if searched else "fixed"
         table.add_row(param.name, str(param.default), values, only_if, param.help)
     console.print(table)
-    count = f"{'at most ' if size > COUNTED else ''}{size:,}"
+    count = f"{'at most ' if size > COUNTABLE else ''}{size:,}"
     console.print(f"Configurations: {'a continuum' if math.isinf(size) else count}")
     console.print(f"Can be built within the budget: {share:.0%} (of 200 samples)")
 

@@ -25,7 +25,7 @@ STEPS = 20
 """On the way from a configuration that is over the budget to the smallest one."""
 DRAWS = 500
 """Random points to try where that way leads nowhere."""
-COUNTED = 10_000
+COUNTABLE = 10_000
 """Larger spaces are not counted: their size is the product of their parameters' values."""
 
 
@@ -180,12 +180,12 @@ class Problem:
         return None
 
     def size(self) -> float:
-        """How many configurations there are; beyond `COUNTED`, at most so many.
+        """How many configurations there are; beyond `COUNTABLE`, at most so many.
 
         Values of parameters that have no effect, as their parent excludes them, make no difference.
         """
         product = self.space.size()
-        if product > COUNTED:
+        if product > COUNTABLE:
             return product
         point = self.hyperparameters()
         found = set()

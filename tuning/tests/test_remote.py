@@ -15,7 +15,7 @@ from kerascnn_tuning.remote import chief as chief_
 from kerascnn_tuning.remote.chief import Chief
 from kerascnn_tuning.remote.client import Client
 from kerascnn_tuning.study.study import Study
-from kerascnn_tuning.trials import work
+from kerascnn_tuning.working import work
 from rich.console import Console
 
 from kerascnn.data import load

@@ -21,7 +21,7 @@ _PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class Client:
-    """A worker's end: an oracle as `kerascnn_tuning.trials.work` needs it.
+    """A worker's end: an oracle as `kerascnn_tuning.working.work` needs it.
 
     Args:
         address: the chief's HOST:PORT.
