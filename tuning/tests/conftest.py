@@ -26,3 +26,33 @@ def tiny():
         return Plan(**{**settings, **changes})
 
     return make
+
+
+@pytest.fixture
+def make(tmp_path, tiny):
+    """`make(**plan)` → an oracle in the test's directory, resuming if there is a state."""
+
+    from kerascnn_tuning.oracles.making import make_oracle
+    from kerascnn_tuning.problem import Problem
+
+    def oracle(**changes):
+        return make_oracle(Problem.of(tiny(**changes), classes=10), tmp_path / "oracle")
+
+    return oracle
+
+
+@pytest.fixture(scope="session")
+def data():
+    from kerascnn.data import load
+
+    return load("mnist5k", input_shape=(16, 16, 1), echo=None)
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory, data):
+    """A finished search of four trials."""
+    from kerascnn_tuning import Plan, search
+    from search_steps import QUIET, SETTINGS
+
+    path = tmp_path_factory.mktemp("study") / "study"
+    return search(Plan(**SETTINGS), directory=path, dataset=data, console=QUIET)

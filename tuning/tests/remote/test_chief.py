@@ -123,15 +123,6 @@ def test_other_machines_need_a_token(serve):
     assert not addresses.is_loopback("chief.example")
 
 
-@pytest.mark.parametrize("content", ["", "short", None])
-def test_a_token_file_must_hold_a_secret(tmp_path, content):
-    path = tmp_path / "token"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(ArgumentError, match="token"):
-        addresses.read_token(path)
-
-
 def test_a_worker_of_another_directory_is_refused(serve, call):
     chief, *_ = serve()
     with pytest.raises(ChiefError, match="not the directory of the chief"):

@@ -10,22 +10,15 @@ import numpy as np
 import pytest
 from kerascnn_tuning import Plan, Study, search
 from kerascnn_tuning.errors import StudyError
-from kerascnn_tuning.finals.default import default_within
 from kerascnn_tuning.finals.running import run_finals, with_validation
 from kerascnn_tuning.finals.verdict import (
     DEFAULT,
     TOGETHER,
     TRAIN,
-    Contestant,
-    Final,
-    Finals,
-    by_chance,
 )
 from kerascnn_tuning.printing import print_finals
-from kerascnn_tuning.problem import Configuration, Problem
 from rich.console import Console
 
-import kerascnn
 from kerascnn import Run
 from kerascnn.data import load
 from kerascnn.errors import ArgumentError
@@ -164,135 +157,3 @@ def test_other_data_than_the_searchs_is_refused(study):
 def test_numbers_below_one_are_refused(study, setting):
     with pytest.raises(ArgumentError, match=f"{setting} must be at least 1. Received: 0"):
         run_finals(study, console=QUIET, **{setting: 0})
-
-
-@pytest.mark.parametrize(
-    ("name", "budget"),
-    [
-        ("lenet5", {"max_params": 50_000}),
-        ("resnet20_cifar", {"max_macs": 10_000_000}),
-        ("googlenet", {"max_params": 1_000_000}),
-        ("densenet40_k12_cifar", {"max_params": 500_000}),
-    ],
-)
-def test_the_default_is_made_no_narrower_than_the_budget_asks_for(name, budget):
-    problem = Problem.of(Plan(architecture=name, **budget))
-    found, note = default_within(problem)
-    usual = kerascnn.get(name).space.defaults()
-    scalars = {
-        element.name: value
-        for param in kerascnn.get(name).space
-        for element, value in zip(
-            param.elements(),
-            found.arguments[param.name] if param.per_stage else [found.arguments[param.name]],
-        )
-    }
-    assert problem.refusal(scalars) is None
-    changed = {key for key in usual if found.arguments[key] != usual[key]}
-    assert changed
-    assert all("width" in key or key in _WIDTHS for key in changed), changed
-    assert "over the budget" in note
-    factor = float(note.rstrip(".").rpartition(" ")[2])
-    wider = {
-        key: value
-        if key not in changed
-        else tuple(round(x * (factor + 0.005)) for x in value)
-        if isinstance(value, tuple)
-        else round(value * (factor + 0.005))
-        for key, value in usual.items()
-    }
-    cost = problem.network(wider).cost()
-    limits = (
-        (cost.params, "max_params"),
-        (cost.macs, "max_macs"),
-        (problem.memory(cost, found.training["batch_size"]), "max_memory"),
-    )
-    assert any(value > budget[key] for value, key in limits if key in budget)
-
-
-_WIDTHS = (
-    *("hidden", "growth_rate", "conv_1x1", "reduce_3x3"),
-    *("conv_3x3", "reduce_5x5", "conv_5x5", "pool_proj"),
-)
-
-
-def test_the_default_keeps_what_the_plan_fixes_and_ignores_what_it_chooses():
-    problem = Problem.of(
-        Plan(
-            architecture="lenet5",
-            max_params=50_000,
-            fix={"widths": (6, 16), "learning_rate": 0.01},
-            choose={"kernels": (3, 7), "batch_size": (8, 16)},
-        )
-    )
-    found, _ = default_within(problem)
-    assert found.arguments["widths"] == (6, 16)
-    assert found.arguments["kernels"] == (5, 5)
-    assert found.arguments["hidden"] < (120, 84)
-    assert found.training["learning_rate"] == 0.01
-    assert found.training["batch_size"] == kerascnn.get("lenet5").recipe.batch_size
-
-
-def test_a_default_within_the_budget_is_left_alone_and_an_impossible_one_left_out():
-    found, note = default_within(Problem.of(Plan(architecture="lenet5", max_params=70_000)))
-    assert found.arguments == kerascnn.get("lenet5").space.defaults()
-    assert "as they are" in note
-    found, note = default_within(Problem.of(Plan(architecture="lenet5", max_params=10)))
-    assert found is None
-    assert "no default to compare with" in note
-
-
-def test_chance_is_that_of_the_seeds_and_of_the_images():
-    """Student's t for 4 degrees of freedom is 2.776, the normal distribution's bound 1.96."""
-    first, second = [0.04, 0.05, 0.06], [0.08, 0.09, 0.10]
-    seeds = 2.776**2 * (0.01**2 / 3 + 0.01**2 / 3)
-    images = 1.96**2 * (0.05 * 0.95 + 0.09 * 0.91) / 1000
-    assert by_chance(first, second, 1000) == pytest.approx((seeds + images) ** 0.5, rel=1e-3)
-    assert by_chance(first, first, 10**12) == pytest.approx(seeds**0.5, rel=1e-3)
-
-
-def _finals(trials, default, seeds=3, images=1000):
-    """Outcomes by name: (validation errors, test errors)."""
-    sides = {DEFAULT: default, **trials}
-    nothing = Configuration({}, {})
-    return Finals(
-        contestants=tuple(Contestant(name, nothing, 1, 1) for name in sides),
-        runs=tuple(
-            Final(name, TRAIN, seed, {"val_error": val[seed], "test_error": test[seed]}, None)
-            for name, (val, test) in sides.items()
-            for seed in range(seeds)
-        ),
-        objective="val_error",
-        epochs=1,
-        test_images=images,
-        directory=None,
-    )
-
-
-GOOD, FAIR, POOR = [0.020, 0.021, 0.022], [0.045, 0.046, 0.047], [0.050, 0.051, 0.052]
-
-
-@pytest.mark.parametrize(
-    ("trial", "default", "words"),
-    [
-        (GOOD, POOR, "more than the .* that chance explains. The search has found something bett"),
-        (FAIR, POOR, "0.50 points better, and up to .* can be chance. .* not shown"),
-        (POOR, GOOD, "worse, more than the .* The search has found nothing better"),
-        (POOR, FAIR, "0.50 points worse, and up to .* not shown"),
-    ],
-)
-def test_only_what_is_beyond_chance_is_said_to_be_better(trial, default, words):
-    import re
-
-    assert re.search(words, _finals({"0001": (GOOD, trial)}, (GOOD, default)).verdict)
-
-
-def test_the_winner_is_chosen_by_validation_not_by_the_test_images():
-    found = _finals({"0001": (FAIR, GOOD), "0002": (GOOD, FAIR)}, (POOR, POOR))
-    assert found.winner.name == "0002"
-    assert "trial 0002 has 4.60% ± 0.10%" in found.verdict
-
-
-def test_from_one_seed_nothing_is_said():
-    found = _finals({"0001": (GOOD, GOOD)}, (POOR, POOR), seeds=1)
-    assert "From one seed each nothing can be said" in found.verdict
