@@ -250,8 +250,10 @@ def _check_preprocessing(found: Preprocessing, channels: int) -> None:
     require(found.scale != 0, "preprocessing.scale", "other than 0", found.scale)
     for name in ("mean", "std"):
         values = getattr(found, name)
-        legal = len(values) in (1, channels) and all(value or name == "mean" for value in values)
-        require(legal, f"preprocessing.{name}", f"1 or {channels} numbers", values)
+        # On gray images three are averaged: see `kerascnn.preprocessing.preprocess`.
+        counts = sorted({1, 3, channels})
+        legal = len(values) in counts and all(value or name == "mean" for value in values)
+        require(legal, f"preprocessing.{name}", f"{' or '.join(map(str, counts))} numbers", values)
     require(found.order in ORDERS, "preprocessing.order", " or ".join(ORDERS), found.order)
 
 

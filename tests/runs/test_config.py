@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from rich.console import Console
 
 import kerascnn
 from kerascnn.card import Preprocessing
-from kerascnn.errors import RunError
+from kerascnn.errors import ArgumentError, RunError
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.runs import config as config_
@@ -40,6 +41,16 @@ NOW = RunConfig(
 def test_what_is_written_is_read_again(tmp_path):
     NOW.write(tmp_path)
     assert RunConfig.read(tmp_path) == NOW
+
+
+def test_a_network_of_colours_is_trained_on_gray_images(tmp_path):
+    """Such as googlenet on mnist5k: the means of its three colours are averaged."""
+    colours = Preprocessing(mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.3))
+    gray = replace(NOW, preprocessing=colours)
+    gray.write(tmp_path)
+    assert RunConfig.read(tmp_path) == gray
+    with pytest.raises(ArgumentError, match=r"preprocessing.mean must be 1 or 3 numbers"):
+        replace(NOW, preprocessing=Preprocessing(mean=(0.4, 0.5)))
 
 
 @pytest.mark.parametrize("name", ["oldest", "2026-11"])
