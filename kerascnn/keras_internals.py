@@ -35,6 +35,7 @@ try:
         (Node, "output_tensors"),
         (Functional, "inputs"),
         (keras.KerasTensor, "shape"),
+        (keras.Variable, "_deferred_initialize"),
         (keras.Layer, "_flatten_layers"),
     )
     for _owner, _attribute in _REQUIRED:
@@ -129,9 +130,14 @@ def is_softmax(operation: Any) -> bool:
     return isinstance(operation, (keras.layers.Softmax, Softmax))
 
 
+def maker(tensor: Any) -> Any:
+    """The layer or operation that gives a symbolic tensor."""
+    return tensor._keras_history.operation
+
+
 def sole_maker(tensor: Any) -> Any:
     """The operation that gives a symbolic tensor, if it gives no other and nobody reads it yet."""
-    operation = tensor._keras_history.operation
+    operation = maker(tensor)
     alone = len(operation._inbound_nodes) == 1 and not operation._outbound_nodes
     return operation if alone and len(operation._inbound_nodes[0].output_tensors) == 1 else None
 
@@ -225,3 +231,22 @@ def without_values() -> Iterator[None]:
         global_state.set_global_attribute("uninitialized_variables", waiting)
         counters = collections.defaultdict(int, names)
         global_state.set_global_attribute("object_name_uids", counters)
+
+
+def with_values_later(build: Callable[[], Any], check: Callable[[Any], None]) -> Any:
+    """What `build` makes, whose variables get their values when `check` has seen their shapes.
+
+    Raises:
+        Exception: whatever either of them raises; no variable has had a value then.
+    """
+    waiting = list(global_state.get_global_attribute("uninitialized_variables") or ())
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            made = build()
+        check(made)
+        found = global_state.get_global_attribute("uninitialized_variables") or ()
+        for variable in found[len(waiting) :]:
+            variable._deferred_initialize()
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", waiting)
+    return made

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from kerascnn import layers
-from kerascnn.keras_internals import allow_deep_graphs, calls, functional, is_model
+from kerascnn.keras_internals import allow_deep_graphs, calls, functional, is_model, maker
 from kerascnn.saving import custom_names
 
 SAME: Mapping[type, Any] = {
@@ -37,7 +37,7 @@ def in_stock_layers(model: keras.Model) -> tuple[keras.Model, tuple[str, ...]]:
     graph = functional(model)
     tensors: dict[int, Any] = {}
     for tensor in graph.inputs:
-        name = tensor._keras_history.operation.name
+        name = maker(tensor).name
         tensors[id(tensor)] = keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
     inputs = list(tensors.values())
     copies: dict[int, Any] = {}

@@ -82,10 +82,11 @@ def check_classifier_activation(case: Case) -> None:
     So `model.layers[-1].activation = None` leaves the logits, and training finds them.
     """
     from kerascnn.heads import scores_of
+    from kerascnn.keras_internals import maker
 
     softmax = case.build(values=False, classifier_activation="softmax")
     for output in softmax.outputs:
-        layer = output._keras_history.operation
+        layer = maker(output)
         same(f"activation of {layer.name}", layer.activation.__name__, "softmax")
         same(f"dtype of {layer.name}", layer.compute_dtype, "float32")
     same("whether the logits are found behind it", scores_of(softmax)[1], True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from kerascnn.weights import archives
 if TYPE_CHECKING:
     import keras
 
+WEIGHTS = "model.weights.h5"
 _CONFIG = 1 << 26
 _FOREIGN = {
     # They run Python, TensorFlow, PyTorch or JAX code that the file brings along or points to.
@@ -39,26 +41,32 @@ def load(path: Path) -> keras.Model:
     """
     import keras
 
-    from kerascnn.keras_internals import without_values
+    from kerascnn.keras_internals import with_values_later
 
-    config = check(path)
+    config, weights = check(path)
+
+    def require_room(model: keras.Model) -> None:
+        size = sum(4 * math.prod(variable.shape) for variable in model.weights)
+        if size > archives.limit(path):
+            raise WeightsError(
+                f"{path} describes a model with {size:,} bytes of weights, which can't be in a "
+                f"file of {path.stat().st_size:,}. It is not loaded."
+            )
+
     try:
         _forget_training(config)
-        with without_values():
-            described = keras.saving.deserialize_keras_object(config, safe_mode=True)
-        size = sum(4 * math.prod(variable.shape) for variable in described.weights)
-    except Exception as error:
-        raise _refusal(path, error) from error
-    if size > archives.limit(path):
-        raise WeightsError(
-            f"{path} describes a model with {size:,} bytes of weights, which can't be in a file of "
-            f"{path.stat().st_size:,}. It is not loaded."
+        model = with_values_later(
+            lambda: keras.saving.deserialize_keras_object(config, safe_mode=True), require_room
         )
-    del described
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        with tempfile.TemporaryDirectory() as folder:  # Keras reads no weights from memory
+            file = Path(folder) / WEIGHTS
+            file.write_bytes(weights)
+            model.load_weights(file)
+    except WeightsError:
+        raise
     except Exception as error:  # the file decides in which way it is damaged
         raise _refusal(path, error) from error
+    return model
 
 
 def _refusal(path: Path, error: Exception) -> WeightsError:
@@ -71,11 +79,11 @@ def _refusal(path: Path, error: Exception) -> WeightsError:
     return WeightsError(f"{path} can't be loaded: {type(error).__name__}: {reason}")
 
 
-def check(path: Path) -> dict[str, Any]:
+def check(path: Path) -> tuple[dict[str, Any], bytes]:
     """Refuse a `.keras` file whose loading could execute, open or unfold something.
 
     Returns:
-        The model's description: `{"class_name", "config", ...}`.
+        The model's description, `{"class_name", "config", ...}`, and its weights as an HDF5 file.
 
     Raises:
         WeightsError: see `load`.
@@ -88,7 +96,7 @@ def check(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path} can't be loaded: there is no such file.")
     try:
         with archives.open_zip(path) as archive:
-            members = set(archive.namelist()) - {"config.json", "metadata.json", "model.weights.h5"}
+            members = set(archive.namelist()) - {"config.json", "metadata.json", WEIGHTS}
             if members or len(archive.namelist()) > 3:
                 raise WeightsError(
                     f"{path}: a model's file has a description and weights and nothing else. "
@@ -96,8 +104,8 @@ def check(path: Path) -> dict[str, Any]:
                 )
             text = archives.read_member(archive, "config.json", _CONFIG)
             config = hdf5_file.description(text, path)
-            content = io.BytesIO(archives.read_member(archive, "model.weights.h5"))
-        with h5py.File(content, "r") as file:
+            weights = archives.read_member(archive, WEIGHTS)
+        with h5py.File(io.BytesIO(weights), "r") as file:
             hdf5_file.Reader(path).check(file)
     except WeightsError:
         raise
@@ -108,7 +116,7 @@ def check(path: Path) -> dict[str, Any]:
             f"{path} has layers that run code or open files of their own, and is not loaded: "
             f"{', '.join(acting)}. If you trust it, load it with keras.models.load_model."
         )
-    return config
+    return config, weights
 
 
 def foreign(config: Any) -> list[str]:
