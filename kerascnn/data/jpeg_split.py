@@ -184,6 +184,7 @@ class JpegSplit(EncodedSplit):
         return tf.ensure_shape(part, (*size, self.image_shape[2]))
 
     def _image_or_filling(self, position: np.ndarray) -> np.ndarray:
+        black = np.zeros(self.image_shape, "uint8")
         if position == FILLING:
-            return np.zeros(self.image_shape, "uint8")
-        return self._image(int(position) % self.size)
+            return black
+        return next(in_parallel(self._image, [int(position) % self.size]), black)
