@@ -1,8 +1,9 @@
 """Several devices and several machines: who starts whom, and what all of them decide together.
 
-In the order in which they may import each other; the first four, and `launching`, load no
+In the order in which they may import each other; the first five, and `launching`, load no
 TensorFlow:
 
+names       which strategies there are
 cluster     who the workers of a job are, from the environment that started this process
 signals     SIGTERM and Ctrl-C, noted until the step is done
 watchdog    other processes, which end this one where it can't do so itself

@@ -1,4 +1,4 @@
-"""The loop gives the same weights on one device and on two, whatever Keras does by itself."""
+"""The engine gives the same weights on one device and on two, whatever Keras does by itself."""
 
 import time
 

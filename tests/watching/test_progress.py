@@ -128,10 +128,10 @@ def test_display_stops_when_training_fails():
     terminal = console(terminal=True)
     progress = Progress(1, 1, 1, terminal)
     progress.on_train_begin()
-    assert terminal._live_stack
+    assert "\x1b[?25l" in terminal.file.getvalue(), "the cursor is hidden"
     progress.close()
     progress.close()
-    assert not terminal._live_stack
+    assert terminal.file.getvalue().count("\x1b[?25h") == 1, "and shown again, once"
 
 
 def test_training_thread_never_reads_a_value():
