@@ -22,7 +22,7 @@ from kerascnn.errors import ArgumentError, WeightsError
 from kerascnn.weights.readers import Checkpoint, open_checkpoint
 from kerascnn.weights.rules import KERAS_EPSILON, Arrays, Canonical, convert
 
-SOURCES = ("kerascnn", "torchvision", "timm", "keras_applications")
+LIBRARIES = ("kerascnn", "torchvision", "timm", "keras_applications")
 
 _CLASSIFIER = re.compile(r"logits|aux\d+_logits")
 """Layers whose number of outputs is the number of classes."""
@@ -110,9 +110,9 @@ def load(
         WeightsError: the file can't be read, or the weights don't fit; the model is unchanged.
         ArgumentError: `source` is unknown, or `weights` none of these.
     """
-    if source not in (None, *SOURCES):
+    if source not in (None, *LIBRARIES):
         raise ArgumentError(
-            f"source must be None or one of {', '.join(SOURCES)}. Received: {source!r}."
+            f"source must be None or one of {', '.join(LIBRARIES)}. Received: {source!r}."
         )
     checkpoint = open_checkpoint(weights, entry)
     if entry is not None and checkpoint.layout != "torch":

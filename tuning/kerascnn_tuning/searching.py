@@ -155,16 +155,16 @@ class Keeper:
     """An oracle's listener that keeps the study directory in order, and shows what happens."""
 
     def __init__(self, study: Study, display: Display) -> None:
-        self._study, self._display = study, display
+        self._study, self._view = study, display
         display.remember(study.leaderboard)
 
     def on_trial_begin(self, trial: Any) -> None:
         """A trial begins."""
-        self._display.on_trial_begin(trial)
+        self._view.on_trial_begin(trial)
 
     def on_trial_end(self, trial: Any) -> None:
         """A trial has ended: its state is on the disk."""
-        self._display.on_trial_end(trial)
+        self._view.on_trial_end(trial)
         if trial.status in ("COMPLETED", "FAILED"):
             self._study.discard_models()
             report.write_leaderboard(self._study)
