@@ -25,7 +25,7 @@ GRAIN = 5  # standard deviation of the sensor's noise, in grey levels
 
 
 @dataclass(frozen=True)
-class Measured:
+class Reading:
     """What one pipeline did.
 
     Attributes:
@@ -45,7 +45,7 @@ class Measured:
     peak_memory: int
 
 
-def measure(*, images: int = 512, rounds: int = 5) -> list[Measured]:
+def measure(*, images: int = 512, rounds: int = 5) -> list[Reading]:
     """Let both read the same new folder, in turn, each in a process of its own.
 
     Args:
@@ -61,7 +61,7 @@ def measure(*, images: int = 512, rounds: int = 5) -> list[Measured]:
         found = race(contestants, rounds=rounds)
     rival = found[1].seconds
     return [
-        Measured(
+        Reading(
             name=one.name,
             images_per_second=images / one.seconds,
             slowest=images / one.slowest,

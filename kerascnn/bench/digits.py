@@ -20,7 +20,7 @@ from kerascnn.errors import ArgumentError, KerascnnError
 
 
 @dataclass(frozen=True)
-class Measured:
+class Training:
     """What one contestant did; medians over rounds.
 
     Attributes:
@@ -40,7 +40,7 @@ class Measured:
 
 def measure(
     name: str, *, batch_size: int, epochs: int, rounds: int, contestants: Sequence[str]
-) -> list[Measured]:
+) -> list[Training]:
     """Time training of `name` on the bundled digits, ours first.
 
     Args:
@@ -56,9 +56,9 @@ def measure(
     return [_summary(who, rows) for who, rows in results.items()]
 
 
-def _summary(who: str, rows: list[dict[str, float]]) -> Measured:
+def _summary(who: str, rows: list[dict[str, float]]) -> Training:
     speeds = [row["images_per_second"] for row in rows]
-    return Measured(
+    return Training(
         name=who,
         images_per_second=statistics.median(speeds),
         with_first_epoch=statistics.median(row["with_first_epoch"] for row in rows),

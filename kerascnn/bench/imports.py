@@ -24,7 +24,7 @@ WORK: Mapping[str, Sequence[str]] = {
 
 
 @dataclass(frozen=True)
-class Measured:
+class Startup:
     """Seconds of one kind of process, from start to exit: median, fastest, slowest."""
 
     name: str
@@ -33,7 +33,7 @@ class Measured:
     slowest: float
 
 
-def measure(names: Sequence[str], *, rounds: int) -> list[Measured]:
+def measure(names: Sequence[str], *, rounds: int) -> list[Startup]:
     """Run each process in turn, `rounds` times.
 
     Args:
@@ -47,7 +47,7 @@ def measure(names: Sequence[str], *, rounds: int) -> list[Measured]:
     for _ in range(rounds):
         for key, words in work.items():
             seconds[key].append(_run(words))
-    return [Measured(key, statistics.median(s), min(s), max(s)) for key, s in seconds.items()]
+    return [Startup(key, statistics.median(s), min(s), max(s)) for key, s in seconds.items()]
 
 
 def _run(words: Sequence[str]) -> float:
