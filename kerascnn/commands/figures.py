@@ -30,15 +30,17 @@ FORMATS = (".csv", ".png")
 
 
 def check_format(path: Path) -> None:
-    """Refuse a file of unknown kind.
+    """Refuse a file of unknown kind, or in a folder that isn't there, before anything is evaluated.
 
     Raises:
-        ArgumentError: its name ends in none of `FORMATS`.
+        ArgumentError: its name ends in none of `FORMATS`, or there is no such folder.
     """
     if path.suffix.lower() not in FORMATS:
         raise ArgumentError(
             f"--save must be a file whose name ends in {' or '.join(FORMATS)}. Received: {path}."
         )
+    if not path.parent.is_dir():
+        raise ArgumentError(f"--save must be in a folder that exists. Received: {path}.")
 
 
 def as_json(found: Found) -> str:

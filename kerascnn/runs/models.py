@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kerascnn.errors import RunError, WeightsError
 from kerascnn.files import open_regular, parse_json, read_text
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     import keras
 
 LARGEST_GRAPH = 2**26  # bytes of model.json: a layer has about 1,500
+MOST_LAYERS = 20_000
+MOST_WEIGHTS = 2**32  # 16 GiB in float32, before any optimizer's
 
 
 def load_model(path: Path) -> keras.Model:
@@ -42,13 +45,16 @@ def load_model(path: Path) -> keras.Model:
 def load_graph(run: Path) -> keras.Model:
     """The untrained keras.Model that a run without an architecture was started with.
 
-    Nothing in model.json is executed: Keras refuses lambdas, and imports no module but its own.
+    Nothing in model.json is executed: Keras refuses lambdas, and imports no module but its own. It
+    is built without values first, so that no memory is taken that only the file speaks of.
 
     Raises:
-        RunError: the file is missing or damaged, or needs what Keras refuses.
+        RunError: the file is missing or damaged, needs what Keras refuses, or describes more than
+            anyone trains.
     """
     import keras
 
+    from kerascnn.keras_internals import without_values
     from kerascnn.weights import model_file
 
     path = run / "model.json"
@@ -57,11 +63,32 @@ def load_graph(run: Path) -> keras.Model:
         described = parse_json(text)
         if acting := model_file.foreign(described):  # before Keras opens what they name
             raise TypeError(f"layers that run code or open files: {', '.join(acting)}")
-        found = keras.saving.deserialize_keras_object(described, safe_mode=True)
-        if not isinstance(found, keras.Model):
-            raise TypeError(f"expected a model. Received: {type(found).__name__}")
+        if (layers := _count_layers(described)) > MOST_LAYERS:
+            raise ValueError(f"expected at most {MOST_LAYERS:,} layers. Received: {layers:,}")
+        with without_values():
+            found = keras.saving.deserialize_keras_object(described, safe_mode=True)
+            if not isinstance(found, keras.Model):
+                raise TypeError(f"expected a model. Received: {type(found).__name__}")
+            weights = sum(math.prod(variable.shape) for variable in found.weights)
+        if weights > MOST_WEIGHTS:
+            raise ValueError(f"expected at most {MOST_WEIGHTS:,} weights. Received: {weights:,}")
+        # Keras has taken parts out of the description while it read it.
+        return keras.saving.deserialize_keras_object(parse_json(text), safe_mode=True)
     except Exception as error:
         raise RunError(
             f"{path} can't be loaded: {type(error).__name__}: {str(error)[:500]}"
         ) from error
-    return found
+
+
+def _count_layers(described: Any) -> int:
+    """Of a model's description, and of the models in it."""
+    count, waiting = 0, [described]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            layers = value.get("layers")
+            count += len(layers) if isinstance(layers, list) else 0
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return count

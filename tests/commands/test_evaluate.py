@@ -91,7 +91,8 @@ def test_splits_and_top_k_can_be_asked_for(striped_run):
     told = json.loads(call(striped_run.path, "--split", "all", "--top", 2, "--json").stdout)
     assert (told["images"], told["trained_on"]) == (180, sizes["train"])
     assert told["top2_error"] <= told["error"]
-    for wrong in (["--split", "dev"], ["--top", 3], ["--save", "found.txt"]):
+    for wrong in (["--split", "dev"], ["--top", 3], ["--save", "found.txt"],
+        ["--save", "nowhere/found.csv"]):  # fmt: skip
         with pytest.raises(ArgumentError, match=f"Received: {wrong[1]}|Received: '{wrong[1]}'"):
             call(striped_run.path, *wrong)
 

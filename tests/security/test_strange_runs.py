@@ -261,3 +261,32 @@ def test_a_graph_that_opens_files_of_its_own_is_refused_before_it_is_built(copy,
     (copy / "model.json").write_text(json.dumps(described))
     with pytest.raises(RunError, match=r"model\.json .*run code or open files: StringLookup"):
         load_graph(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda layers: layers[-1]["config"].update(units=2**40), r"at most 4,294,967,296 weights"),
+        (lambda layers: layers.extend([layers[1]] * 20_000), "at most 20,000 layers"),
+    ],
+    ids=["weights", "layers"],
+)
+def test_a_graph_that_is_larger_than_anyone_trains_is_refused_before_it_is_built(
+    copy, change, message
+):
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    )
+    described = json.loads(model.to_json())
+    change(described["config"]["layers"])
+    (copy / "model.json").write_text(json.dumps(described))
+    with pytest.raises(RunError, match=rf"run/model\.json can't be loaded: .*{message}"):
+        load_graph(copy)
+
+
+def test_a_graph_of_a_usual_size_is_built(copy):
+    inputs = keras.Input((8, 8, 1))
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)))
+    (copy / "model.json").write_text(model.to_json())
+    assert load_graph(copy).to_json() == model.to_json()
+    assert all(np.isfinite(weight).all() for weight in load_graph(copy).get_weights())
