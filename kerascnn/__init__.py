@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from kerascnn.imports import lazy
 from kerascnn.saving import serve_keras
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kerascnn import data as data
     from kerascnn import errors as errors
     from kerascnn import files as files
+    from kerascnn import imports as imports
     from kerascnn import preprocessing as preprocessing
     from kerascnn import weights as weights
     from kerascnn import words as words
@@ -98,7 +99,7 @@ _PUBLIC = {
 _MODULES = (
     *("applications", "blocks", "checks", "data", "preprocessing", "weights"),
     # What other packages' commands are written with.
-    *("commands", "console", "errors", "files", "words", "writing"),
+    *("commands", "console", "errors", "files", "imports", "words", "writing"),
 )
 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]
@@ -115,15 +116,12 @@ def _hush_notebook() -> None:
 
 
 if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
+    _find = lazy(__name__, _PUBLIC, _MODULES)
 
     def __getattr__(name: str) -> Any:
         if "ipykernel" in sys.modules:
             _hush_notebook()
-        if name in _PUBLIC:
-            return getattr(importlib.import_module(_PUBLIC[name]), name)
-        if name in _MODULES:
-            return importlib.import_module(f"kerascnn.{name}")
-        raise AttributeError(f"module 'kerascnn' has no attribute {name!r}")
+        return _find(name)
 
 
 def __dir__() -> list[str]:

@@ -8,16 +8,13 @@ traceback of an error with a file.
 from __future__ import annotations
 
 import contextlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from types import ModuleType
-from typing import Any
+from collections.abc import Callable, Iterator
+
+from kerascnn.imports import around_import
 
 VERBOSE = "KERASCNN_VERBOSE"
 
@@ -33,36 +30,18 @@ def hush_tensorflow() -> None:
     Waiting for the import instead of doing it here keeps the commands that need no TensorFlow
     fast, lets the others check their arguments first, and serves other packages' commands too.
     """
-    hushed = any(isinstance(finder, _QuietFinder) for finder in sys.meta_path)
-    if not verbose() and not hushed and sys.stderr and "tensorflow" not in sys.modules:
+    if not verbose() and sys.stderr and "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         # Advice to programmers, such as on calling a strategy outside of a tf.function.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
-        sys.meta_path.insert(0, _QuietFinder())
+        around_import("tensorflow", _quietly)
 
 
-class _QuietFinder(importlib.abc.MetaPathFinder):
-    """Finds TensorFlow once, as Python does, and wraps its execution."""
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name != "tensorflow":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.loader is not None:
-            loader: Any = spec.loader
-            execute = loader.exec_module
-
-            def quietly(module: ModuleType) -> None:
-                with captured_stderr():
-                    execute(module)
-                    # Looking for GPUs has its own messages.
-                    sys.modules[name].config.list_physical_devices()
-
-            loader.exec_module = quietly
-        return spec
+def _quietly(execute: Callable[[], None]) -> None:
+    with captured_stderr():
+        execute()
+        # Looking for GPUs has its own messages.
+        sys.modules["tensorflow"].config.list_physical_devices()
 
 
 @contextlib.contextmanager

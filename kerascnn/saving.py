@@ -11,10 +11,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kerascnn.errors import IncompatibleKerasError, ModelError
+from kerascnn.imports import around_import
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +31,12 @@ def serve_keras() -> None:
     if "keras" in sys.modules:
         _serve()
     else:
-        sys.meta_path.insert(0, _KerasFinder())
+        around_import("keras", _execute_and_serve)
+
+
+def _execute_and_serve(execute: Callable[[], None]) -> None:
+    execute()
+    _serve()
 
 
 def _serve() -> None:
@@ -39,28 +45,6 @@ def _serve() -> None:
     except IncompatibleKerasError:
         return  # whoever uses kerascnn is told; Keras itself must go on to work
     keras_internals.before_lookup(register_named_in)
-
-
-class _KerasFinder:
-    """Finds Keras once, as Python does, and sees to it when it has been imported."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != "keras":
-            return None
-        import importlib.util
-
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.loader is not None:
-            loader: Any = spec.loader
-            execute = loader.exec_module
-
-            def execute_and_serve(module: Any) -> None:
-                execute(module)
-                _serve()
-
-            loader.exec_module = execute_and_serve
-        return spec
 
 
 def register_named_in(config: Any) -> None:

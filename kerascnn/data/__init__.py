@@ -16,8 +16,9 @@ Importing this package loads neither Keras nor TensorFlow: names are resolved wh
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kerascnn.imports import lazy
 
 if TYPE_CHECKING:
     from kerascnn.data.checking import check
@@ -69,10 +70,8 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"kerascnn.data.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module 'kerascnn.data' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
+    __getattr__ = lazy(__name__, {n: f"{__name__}.{home}" for n, home in _PUBLIC.items()})
 
 
 def __dir__() -> list[str]:

@@ -28,10 +28,10 @@ Importing this package loads neither Keras nor KerasTuner: names are resolved wh
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import kerascnn  # noqa: F401 - so that Keras finds what saved models name
+from kerascnn.imports import lazy
 
 if TYPE_CHECKING:
     from kerascnn_tuning.finals.running import run_finals
@@ -51,10 +51,8 @@ _PUBLIC = {
 __all__ = ["HyperModel", "Plan", "Study", "run_finals", "search"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"kerascnn_tuning.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module 'kerascnn_tuning' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
+    __getattr__ = lazy(__name__, {n: f"{__name__}.{home}" for n, home in _PUBLIC.items()})
 
 
 def __dir__() -> list[str]:

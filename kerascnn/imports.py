@@ -1,0 +1,66 @@
+"""Imports that wait: for the use of a name, and for the import of another package."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+Around = Callable[[Callable[[], None]], None]
+"""Takes what executes a module, and calls it."""
+
+
+def lazy(
+    package: str, homes: Mapping[str, str], modules: Collection[str] = ()
+) -> Callable[[str], Any]:
+    """The `__getattr__` of a package that imports nothing until a name is used.
+
+    Args:
+        package: its `__name__`.
+        homes: name → the module that it is in.
+        modules: the modules of the package that are names of it, too.
+    """
+
+    def find(name: str) -> Any:
+        if name in homes:
+            return getattr(importlib.import_module(homes[name]), name)
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return find
+
+
+def around_import(module: str, around: Around) -> None:
+    """Have the first import of a module executed by `around(execute)`, whoever imports it.
+
+    A module that has been imported already, or for whose import `around` waits, is left alone.
+    """
+    waiting = any(isinstance(f, _Finder) and f.around is around for f in sys.meta_path)
+    if module not in sys.modules and not waiting:
+        sys.meta_path.insert(0, _Finder(module, around))
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds one module once, as Python does, and wraps its execution."""
+
+    def __init__(self, module: str, around: Around) -> None:
+        self.module, self.around = module, around
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != self.module:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
+            loader.exec_module = lambda module: self.around(lambda: execute(module))
+        return spec
