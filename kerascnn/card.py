@@ -85,6 +85,8 @@ class TorchNames:
         first: what torch calls the first convolution; whatever stands before it is a prefix.
         layers: our layer for each of torch's modules.
         flattened: the dense module that follows a flattened map, and the convolution before it.
+        unstrided: our 1×1 convolutions that have no stride in torch's networks, and what to tell
+            who loads the weights into a network where they have one.
         epsilon: of the batch normalization.
     """
 
@@ -92,6 +94,7 @@ class TorchNames:
     first: tuple[str, ...]
     layers: Mapping[str, str]
     flattened: tuple[str, str] | None = None
+    unstrided: tuple[str, str] | None = None
     epsilon: float = 1e-5
 
 

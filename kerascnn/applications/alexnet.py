@@ -164,7 +164,7 @@ RECIPE = common.adamw(
     "10 on plateaus, momentum 0.9, the same batch and decay, and 90 epochs",
 )
 
-norm, order = arguments.lrn_norm("lrn", LRN_HELP)
+NORM, ORDER = arguments.lrn_norm("lrn", LRN_HELP)
 AlexNet = Architecture(
     name="alexnet",
     build=build,
@@ -186,7 +186,7 @@ AlexNet = Architecture(
                 legal=Range(1, 64),
                 help="Towers that conv2, conv4 and conv5 are split into.",
             ),
-            norm,
+            NORM,
             Param(
                 "lrn",
                 "paper",
@@ -194,7 +194,7 @@ AlexNet = Architecture(
                 when=("norm", ("lrn",)),
                 help="Whose constants: Caffe's and the authors' code divide alpha by the size.",
             ),
-            order,
+            ORDER,
         ),
         rules=(*RULES, divisible),
     ),

@@ -289,6 +289,12 @@ TORCH_NAMES = TorchNames(
         "{s}.{b}.downsample.0": "conv{s-2}_block{b+1}_0_conv",
         "{s}.{b}.downsample.1": "conv{s-2}_block{b+1}_0_bn",
     },
+    unstrided=(
+        "conv{s}_block1_1_conv",
+        "torchvision's and timm's ResNets halve the map in a bottleneck's 3×3 convolution, this "
+        'model in the 1×1 before it. Build it with stride_in="3x3", unless the weights were '
+        "converted from the authors' Caffe models.",
+    ),
 )
 
 

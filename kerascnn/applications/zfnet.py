@@ -63,7 +63,7 @@ def build(
 ZFNet = Architecture(
     name="zfnet",
     build=build,
-    head=alexnet.head,
+    head=common.DenseHead(first=6),
     space=Space(
         (
             *alexnet.five_layers(

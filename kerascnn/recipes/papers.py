@@ -254,19 +254,15 @@ RESNET = Recipe(
     network="resnet50",
 )
 
-RESNET_CIFAR = Recipe(
-    optimizer="sgd",
-    learning_rate=0.1,
-    momentum=0.9,
+RESNET_CIFAR = replace(
+    RESNET,
     schedule="step",
     # A tenth at 32k and 48k iterations, an end at 64k, with 45,000 images: 128 / 45,000 each.
     steps=((91.0, 0.1), (136.5, 0.01)),
     batch_size=128,
     epochs=182,
-    weight_decay=1e-4,
-    decay="l2",
-    initialization=(("*/kernel", "he_normal"),),
     augmentation=Augmentation(pad=CIFAR_PAD, flip=True),
+    evaluation=Protocol(),
     source="He, Zhang, Ren, Sun, 2015 (arXiv:1512.03385), section 4.2",
     unstated=("decay_on",),
     notes=(
@@ -329,19 +325,12 @@ DENSENET = Recipe(
     network="densenet121",
 )
 
-DENSENET_CIFAR = Recipe(
-    optimizer="sgd",
-    learning_rate=0.1,
-    momentum=0.9,
-    nesterov=True,
-    schedule="step",
+DENSENET_CIFAR = replace(
+    DENSENET,
     steps=((150, 0.1), (225, 0.01)),  # at 50% and 75% of the epochs
     batch_size=64,
     epochs=300,
-    weight_decay=1e-4,
-    decay="l2",
     dropout=0.0,
-    initialization=(("*/kernel", "he_normal"),),
     augmentation=Augmentation(pad=CIFAR_PAD, flip=True),
     source="Huang, Liu, van der Maaten, Weinberger, 2016 (arXiv:1608.06993), section 4.2",
     unstated=("decay_on",),

@@ -20,7 +20,7 @@ import numpy as np
 
 from kerascnn.errors import ArgumentError, WeightsError
 from kerascnn.weights.readers import Checkpoint, open_checkpoint
-from kerascnn.weights.rules import KERAS_EPSILON, Arrays, Canonical, convert
+from kerascnn.weights.rules import KERAS_EPSILON, Arrays, Canonical, convert, pattern
 
 LIBRARIES = ("kerascnn", "torchvision", "timm", "keras_applications")
 
@@ -127,7 +127,7 @@ def load(
     report = assign(model, canonical, checkpoint.origin, inputs)
     report = replace(
         report,
-        notes=_differences(model, checkpoint),
+        notes=_differences(model, canonical.unstrided),
         ignored=checkpoint.ignored + canonical.ignored,
     )
     if verbose:
@@ -145,23 +145,20 @@ def _check_layout(checkpoint: Checkpoint, source: str | None) -> None:
         )
 
 
-def _differences(model: Any, checkpoint: Checkpoint) -> tuple[str, ...]:
+def _differences(model: Any, unstrided: tuple[str, str] | None) -> tuple[str, ...]:
     """What fits the weights' shapes and still computes something else than they were trained in."""
     from kerascnn.keras_internals import leaf_layers
 
+    if unstrided is None:
+        return ()
+    name, note = unstrided
     strided = (
-        re.fullmatch(r"conv\d+_block1_1_conv", layer.name)
+        pattern(name).fullmatch(layer.name)
         and layer.kernel_size == (1, 1)
         and max(layer.strides) > 1
         for layer in leaf_layers(model)
     )
-    if checkpoint.layout != "torch" or not any(strided):
-        return ()
-    return (
-        "torchvision's and timm's ResNets halve the map in a bottleneck's 3×3 convolution, this "
-        'model in the 1×1 before it. Build it with stride_in="3x3", unless the weights were '
-        "converted from the authors' Caffe models.",
-    )
+    return (note,) if any(strided) else ()
 
 
 def assign(model: Any, canonical: Canonical, origin: str, inputs: Any = None) -> Report:

@@ -43,12 +43,14 @@ class Canonical:
         epsilon: of the batch normalization: one number, one for each layer, or unknown.
         theirs: what each array was called, where it was called something else.
         ignored: arrays that belong to no layer of a network.
+        unstrided: see `TorchNames`.
     """
 
     tensors: Arrays
     epsilon: float | Mapping[str, float] | None
     theirs: Mapping[str, str]
     ignored: tuple[str, ...] = ()
+    unstrided: tuple[str, str] | None = None
 
 
 def convert(
@@ -89,12 +91,14 @@ class Understood:
         flattened: the dense modules that follow a flattened map, and the convolution before it.
         dense: modules that are dense layers, whatever the rank of their weights.
         epsilon: of the batch normalization.
+        unstrided: see `TorchNames`.
     """
 
     names: dict[str, str]
     flattened: dict[str, str]
     epsilon: float
     dense: frozenset[str] = frozenset()
+    unstrided: tuple[str, str] | None = None
 
 
 _FIELD = re.compile(r"\{(\w+)([+-]\d+)?\}")
@@ -103,8 +107,9 @@ _NUMBERED = "features.{n}"
 
 
 @functools.cache
-def _pattern(theirs: str) -> re.Pattern[str]:
-    parts = re.split(r"\{(\w+)\}", theirs)  # what stands between the fields, and their names
+def pattern(name: str) -> re.Pattern[str]:
+    """What matches names such as `layer{s}.{b}.bn{k}`."""
+    parts = re.split(r"\{(\w+)\}", name)  # what stands between the fields, and their names
     return re.compile(
         "".join(
             rf"(?P<{part}>\d+[a-z]?)" if place % 2 else re.escape(part)
@@ -126,7 +131,7 @@ def _fill(ours: str, fields: Mapping[str, str]) -> str:
 def _renamed(module: str, layers: Mapping[str, str]) -> str | None:
     """Our layer's name, or None if no rule knows the module."""
     for theirs, ours in layers.items():
-        if match := _pattern(theirs).fullmatch(module):
+        if match := pattern(theirs).fullmatch(module):
             with contextlib.suppress(ValueError):  # one more than "3a", or than 5,000 digits
                 return _fill(ours, match.groupdict())
     return None
@@ -135,7 +140,7 @@ def _renamed(module: str, layers: Mapping[str, str]) -> str | None:
 def _known(modules: Sequence[str], names: Names) -> list[str]:
     """The modules that a family's rules know."""
     if isinstance(names, NumberedNames):
-        kinds = [_pattern(theirs) for theirs in (_NUMBERED, *names.dense)]
+        kinds = [pattern(theirs) for theirs in (_NUMBERED, *names.dense)]
         return [m for m in modules if any(kind.fullmatch(m) for kind in kinds)]
     return [m for m in modules if _renamed(m, names.layers) is not None]
 
@@ -223,7 +228,7 @@ def _from_torch(checkpoint: Checkpoint, entry: str | None, families: Sequence[Na
             ignored += tuple(named)
         else:
             tensors |= named
-    return Canonical(tensors, understood.epsilon, theirs, ignored)
+    return Canonical(tensors, understood.epsilon, theirs, ignored, understood.unstrided)
 
 
 _VARIABLES = {
@@ -289,12 +294,13 @@ def _named(modules: Modules, names: TorchNames) -> Understood:
     if names.flattened:
         dense, conv = names.flattened
         for module in modules:
-            if match := _pattern(dense).fullmatch(module):
+            if match := pattern(dense).fullmatch(module):
                 flattened[module] = _fill(conv, match.groupdict())
     return Understood(
         {module: layer for module, layer in found.items() if layer is not None},
         flattened,
         names.epsilon,
+        unstrided=names.unstrided,
     )
 
 
@@ -312,7 +318,7 @@ def _numbered(modules: Modules, origin: str, families: Sequence[NumberedNames]) 
     Where the numbers grow by more than a convolution, its normalization and its activation take,
     there was a pooling layer: a new block begins.
     """
-    layers = [m for m in modules if _pattern(_NUMBERED).fullmatch(m)]
+    layers = [m for m in modules if pattern(_NUMBERED).fullmatch(m)]
     layers.sort(key=_number)
     convs = [m for m in layers if modules[m]["weight"].ndim == 4]
     if not convs or layers[0] != convs[0]:
@@ -332,7 +338,7 @@ def _numbered(modules: Modules, origin: str, families: Sequence[NumberedNames]) 
         before, number = module, number + 1
         place = convs.index(module) + 1
         names[module] = family.conv.format(layer=place, block=block, number=number)
-    kinds = [_pattern(theirs) for theirs in family.dense]
+    kinds = [pattern(theirs) for theirs in family.dense]
     head = [(k, _number(m), m) for m in modules for k, p in enumerate(kinds) if p.fullmatch(m)]
     dense = [module for _, _, module in sorted(head)]
     names |= {module: f"fc{n}" for n, module in enumerate(dense, start=family.first_dense)}
