@@ -6,9 +6,15 @@ READY  := $(VENV)/.ready
 # Two processes of tests, a file in one of them: what its tests share is made once, and
 # tests/test_checks.py, which needs most of the memory, is never there twice.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --durations 20
+# What the oldest versions of our dependencies are tried with, in an environment of their own.
+OLDEST       := .venv-oldest
+OLDEST_TESTS := test_architecture.py test_cli.py test_features.py test_keras_internals.py \
+	test_layers.py applications/test_lenet.py commands/test_train.py data/test_batches.py \
+	security/test_checkpoints.py training/test_trainer.py watching/test_progress.py \
+	weights/test_trunks_and_heads.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint docs bench clean
+.PHONY: help demo test test-oldest test-slow lint docs bench clean
 
 $(READY): pyproject.toml $(wildcard tuning/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -17,13 +23,23 @@ $(READY): pyproject.toml $(wildcard tuning/pyproject.toml)
 	touch $@
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## train LeNet-5 on bundled handwritten digits, on two logical devices
 	$(BIN)/kerascnn train lenet5 --data mnist5k --strategy mirrored:2 --run runs/demo --overwrite
 
 test: $(READY)  ## the fast tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
+
+test-oldest: $(OLDEST)/.ready  ## some of the fast tests, with the oldest versions allowed
+	$(OLDEST)/bin/python -m pytest $(SIDE_BY_SIDE) -m "not slow" -k "not tune" $(addprefix tests/,$(OLDEST_TESTS))
+
+$(OLDEST)/.ready: pyproject.toml tests/oldest.py
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
+	$(PYTHON) tests/oldest.py > $(OLDEST)/oldest.txt
+	$(OLDEST)/bin/python -m pip install --quiet --editable . --group pytest --constraint $(OLDEST)/oldest.txt
+	touch $@
 
 test-slow: $(READY)  ## the slow proofs
 	$(BIN)/python -m pip install --quiet --group jax
@@ -47,5 +63,5 @@ bench: $(READY)  ## speed against keras.applications; torchvision and timm where
 	$(BIN)/kerascnn bench import
 	$(BIN)/kerascnn bench record resnet20_cifar --set widths=8,16,32 --set stem_width=8 --epochs 8
 
-clean:  ## remove .venv
-	rm -rf $(VENV)
+clean:  ## remove the environments
+	rm -rf $(VENV) $(OLDEST)

@@ -210,7 +210,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _fusible(self, inputs: Any) -> bool:
         maps = len(inputs.shape) == 4 and self.axis in (-1, 3)
-        plain = self.scale and self.center and not self.renorm and not self.synchronized
+        renorm = getattr(self, "renorm", False)  # new in Keras 3.14
+        plain = self.scale and self.center and not renorm and not self.synchronized
         known = self.compute_dtype in ("float32", *_HALF)
         return maps and plain and known and keras.backend.backend() == "tensorflow"
 

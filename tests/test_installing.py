@@ -60,7 +60,7 @@ def run(*command, cwd=None, environment=None):
 def checkout(tmp_path_factory):
     """A copy of the files that are the project."""
     path = tmp_path_factory.mktemp("checkout")
-    leave = shutil.ignore_patterns(".venv", ".git", "__pycache__", "runs", "studies", ".*_cache")
+    leave = shutil.ignore_patterns(".venv*", ".git", "__pycache__", "runs", "studies", ".*_cache")
     shutil.copytree(ROOT, path, dirs_exist_ok=True, ignore=leave)
     return path
 
