@@ -61,17 +61,17 @@ def endpoints(model: keras.Model) -> dict[str, Endpoint]:
     features = itertools.takewhile(
         lambda layer: not _HEAD.fullmatch(_own_name(layer)), _bottlenecks(measured)
     )
-    trunk = [layer for layer in features if _is_map(layer)]
+    maps = [layer for layer in features if _is_map(layer)]
     found: dict[str, Endpoint] = {}
     deepest = 1
-    for layer in trunk:
+    for layer in maps:
         stride = _stride(layer)
         if stride < deepest:  # a decoder begins
             break
         deepest = stride
         if stride > 1 and math.log2(stride).is_integer() and layer.kind not in _NO_FEATURES:
             found[f"C{int(math.log2(stride))}"] = _endpoint(layer)
-    pools = {_pool_name(layer.name): _endpoint(layer) for layer in trunk if _halves(model, layer)}
+    pools = {_pool_name(layer.name): _endpoint(layer) for layer in maps if _halves(model, layer)}
     return found | pools
 
 

@@ -35,7 +35,7 @@ from kerascnn.receptive_fields import (
     through_layer,
     union,
 )
-from kerascnn.tables import html, text
+from kerascnn.tables import Name, html, text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -150,8 +150,6 @@ class Profile:
     def table(self) -> Table:
         """A Rich table with one row for each layer, and the totals."""
         from rich.table import Table
-
-        from kerascnn.tables import Name
 
         table = Table(
             title=self.model, box=None, show_footer=True, header_style="bold", pad_edge=False

@@ -12,9 +12,10 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascnn.errors import IncompatibleKerasError, ModelError
+from kerascnn.errors import IncompatibleKerasError, ModelError, WeightsError
 from kerascnn.imports import around_import
 
 if TYPE_CHECKING:
@@ -124,10 +125,6 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
         ModelError: the file is missing or damaged, has layers that run code or open other files,
             or layers that nobody installed offers.
     """
-    from pathlib import Path
-
-    from kerascnn.errors import WeightsError
-
     path = Path(path)
     if path.is_dir():
         inside = path / "model.keras"

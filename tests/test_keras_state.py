@@ -266,6 +266,6 @@ def test_training_evaluation_and_export_are_the_same(run, tmp_path):
             with state():
                 assert found == pytest.approx(run.evaluate(echo=None, protocol=protocol)["loss"])
         model = run.model()
-        known = run.preprocessing()
+        known = run.config.preprocessing
         written = exporting.export(model, tmp_path / "file", "keras", preprocessing=known)
         assert written.difference < 1e-5

@@ -35,7 +35,7 @@ def export(
                 "and --set are for the name of an architecture."
             )
         run = Run.open(path)
-        network, preprocessing = run.model(), run.preprocessing()
+        network, preprocessing = run.model(), run.config.preprocessing
     else:
         from kerascnn import catalogue
 

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 
 from kerascnn import catalogue, tables
 from kerascnn.architecture import Architecture
-from kerascnn.card import Preprocessing
 from kerascnn.errors import KerascnnError, RunError
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.models import load_model
@@ -150,10 +149,6 @@ class Run:
             return catalogue.get(stored.name) if stored else None
         except KerascnnError as error:
             raise RunError(f"{self.path / 'config.json'}: {error}") from error
-
-    def preprocessing(self) -> Preprocessing:
-        """What the model's input was made with."""
-        return self.config.preprocessing
 
     def evaluate(
         self,
