@@ -73,8 +73,8 @@ def infer(
     _networks("kerascnn.bench.infer", names, batch_size, rounds, against, 1, json)
 
 
-@bench.command()
-def train(
+@bench.command("train")
+def train_steps(
     names: list[str] = _names(),
     batch_size: int = typer.Option(8, min=1),
     rounds: int = _ROUNDS,
