@@ -17,7 +17,6 @@ from kerascnn_tuning.study.study import Study
 from typer.testing import CliRunner
 
 from kerascnn.cli import app
-from kerascnn.data import load
 from kerascnn.errors import ArgumentError, StrategyError
 
 TINY = [
@@ -205,9 +204,8 @@ def test_every_option_of_a_plan_is_taken_over():
     }
 
 
-def test_resume_merges_what_may_change_and_refuses_the_rest_by_name(tmp_path):
+def test_resume_merges_what_may_change_and_refuses_the_rest_by_name(tmp_path, data):
     plan = Plan.from_dict(tomllib.loads(STUDY), owner="test")
-    data = load("mnist5k", input_shape=(16, 16, 1), echo=None)
     study = Study.begin(plan, tmp_path / "s", data)
     study.require_same_plan(plan.changed({"max_trials": 9, "max_minutes": 3.0, "keep": 1}))
     for options, message in (

@@ -251,12 +251,12 @@ def test_ctrl_c_leaves_a_study_that_goes_on_in_fresh_processes(place, processes)
     assert (directory / "trials" / "0000" / "metrics.json").stat().st_mtime_ns == done
 
 
-def test_workers_that_cannot_start_end_their_chief_with_the_reason(place, processes, tmp_path):
+def test_workers_that_cannot_start_end_their_chief_with_the_reason(
+    place, processes, tmp_path, data
+):
     """Other data on a worker started by hand; then all workers of `tune local`."""
     from kerascnn_tuning.plan import Plan
     from kerascnn_tuning.study.study import Study
-
-    from kerascnn.data import load
 
     study, directory, address = place(trials=4)
     images = np.random.default_rng(0).integers(0, 256, (60, 16, 16), "uint8")
@@ -279,7 +279,7 @@ def test_workers_that_cannot_start_end_their_chief_with_the_reason(place, proces
 
     study.write_text(STUDY.format(trials=4, epochs=1))
     other = tmp_path / "local"
-    Study.begin(Plan.read(study), other, load("mnist5k", input_shape=(16, 16, 1), echo=None))
+    Study.begin(Plan.read(study), other, data)
     for name in ("local-0", "local-1"):
         (other / "locks" / f"worker {name}.lock").mkdir(parents=True)
     output = ended(start("local", study, "--dir", other, "--workers", 2), 1)

@@ -9,13 +9,10 @@ from kerascnn_tuning import Plan, Study, pruning, search
 from kerascnn_tuning.oracles.making import make_oracle
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.study.files import PRUNED_AT
-from rich.console import Console
+from search_steps import QUIET
 
 from kerascnn import Run
-from kerascnn.data import load
 from kerascnn.errors import ArgumentError
-
-QUIET = Console(quiet=True)
 
 
 @pytest.fixture
@@ -86,9 +83,8 @@ def test_the_same_record_gives_the_same_verdict_to_every_worker(record):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(tmp_path_factory, data):
     """Good rates first; the last two are so small that the median ends them."""
-    data = load("mnist5k", input_shape=(16, 16, 1), echo=None)
     plan = Plan(
         architecture="lenet5",
         input_shape=(16, 16, 1),
@@ -139,9 +135,8 @@ def test_the_table_says_why_and_the_record_allows_to_check_it(study):
         assert verdict["trials"] == [f"{i:04d}" for i in range(int(row.id))]
 
 
-def test_a_pruned_study_is_gone_on_with_as_it_is(study):
+def test_a_pruned_study_is_gone_on_with_as_it_is(study, data):
     before = [(row.id, row.status) for row in study.trials]
-    data = load("mnist5k", input_shape=(16, 16, 1), echo=None)
     again = search(study.plan, directory=study.path, dataset=data, console=QUIET)
     assert [(row.id, row.status) for row in Study.open(again.path).trials] == before
 

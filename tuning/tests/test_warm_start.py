@@ -9,16 +9,9 @@ from kerascnn_tuning.oracles.making import make_oracle
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.warm_start import FILE, FIRST, gather, read, write
 from rich.console import Console
+from search_steps import QUIET
 
-from kerascnn.data import load
 from kerascnn.errors import ArgumentError
-
-QUIET = Console(quiet=True)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return load("mnist5k", input_shape=(16, 16, 1), echo=None)
 
 
 @pytest.fixture

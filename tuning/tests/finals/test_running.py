@@ -18,18 +18,13 @@ from kerascnn_tuning.finals.verdict import (
 )
 from kerascnn_tuning.printing import print_finals
 from rich.console import Console
+from search_steps import QUIET
 
 from kerascnn import Run
 from kerascnn.data import load
 from kerascnn.errors import ArgumentError
 
-QUIET = Console(quiet=True)
 BUDGET = 500
-
-
-@pytest.fixture(scope="module")
-def data():
-    return load("mnist5k", input_shape=(16, 16, 1), echo=None)
 
 
 @pytest.fixture(scope="module")

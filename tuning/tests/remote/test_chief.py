@@ -18,7 +18,6 @@ from kerascnn_tuning.study.study import Study
 from kerascnn_tuning.working import work
 from rich.console import Console
 
-from kerascnn.data import load
 from kerascnn.errors import ArgumentError
 
 STUDY = "study-1"
@@ -288,11 +287,10 @@ def test_one_worker_that_cannot_start_does_not_end_a_search_of_others(serve, cal
 
 
 def test_a_worker_with_other_data_is_refused_before_its_first_trial(
-    serve, tmp_path, tiny, monkeypatch
+    serve, tmp_path, tiny, data, monkeypatch
 ):
     """`run_worker` itself, with a study and a data set that differ in one image."""
     monkeypatch.setattr(chief_, "GRACE_SECONDS", 0.5)
-    data = load("mnist5k", input_shape=(16, 16, 1), echo=None)
     study = Study.begin(tiny(), tmp_path / "study", data)
     chief, thread, oracle, found = serve(study_id=study.id)
     other = dataclasses.replace(data, fingerprint="5183f4" + "0" * 58)
