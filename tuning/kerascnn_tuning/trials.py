@@ -6,6 +6,7 @@ import math
 import shutil
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 import kerascnn
-from kerascnn import Run
+from kerascnn import Recipe, Run
 from kerascnn.console import Console
 from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError
@@ -52,16 +53,24 @@ class Runner:
         started = time.perf_counter()
         path = self.directory / trial_id
         shutil.rmtree(path, ignore_errors=True)  # of an earlier try, which may be half written
-        tf.get_logger().setLevel("ERROR")  # every trial is a new graph, on purpose
         measured = []
         for repeat in range(plan.repeats):
             place = path / "repeats" / str(repeat) if repeat else path
-            epochs = values.get("tuner/epochs")
             # What a trial is worth is judged while its first repeat trains.
             pruner = None if repeat else self._pruner()
-            measured.append(
-                self._train(found, place, epochs=epochs, seed=plan.seed + repeat, pruner=pruner)
+            run = train_configuration(
+                self.problem,
+                found,
+                self.dataset,
+                recipe=self.problem.recipe,
+                seed=plan.seed + repeat,
+                path=place,
+                epochs=values.get("tuner/epochs"),
+                callbacks=[pruner] if pruner else [],
             )
+            measured.append(numbers(run.metrics))
+            if "latency" in plan.objectives:
+                measured[-1]["latency"] = latency(run)
             if pruner and pruner.verdict:
                 pruning.write(pruner.verdict, path)
                 measured[0][PRUNED_AT] = float(pruner.verdict.epoch)
@@ -87,40 +96,51 @@ class Runner:
             epochs=self.problem.recipe.epochs,
         )
 
-    def _train(
-        self,
-        found: Configuration,
-        path: Path,
-        *,
-        epochs: int | None,
-        seed: int,
-        pruner: pruning.Pruner | None,
-    ) -> dict[str, float]:
-        """One training; what it measured."""
-        plan = self.problem.plan
-        try:
-            run = kerascnn.train(
-                self.problem.architecture,
-                self.dataset,
-                arguments=found.arguments,
-                input_shape=self.problem.input_shape,
-                recipe=self.problem.recipe.changed(found.training),
-                epochs=epochs,
-                strategy=plan.strategy,
-                precision=plan.precision,
-                seed=seed,
-                run=path,
-                record=False,
-                callbacks=[pruner] if pruner else [],
-                console=Console(quiet=True),
-            )
-            metrics = numbers(run.metrics)
-            if "latency" in plan.objectives:
-                metrics["latency"] = latency(run)
-            return metrics
-        finally:
-            # Graphs and variables of this trial; without it a search of hundreds fills the memory.
-            keras.backend.clear_session()
+
+def train_configuration(
+    problem: Problem,
+    configuration: Configuration,
+    dataset: Dataset,
+    *,
+    recipe: Recipe,
+    seed: int,
+    path: Path,
+    epochs: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Run:
+    """Train one point of the space; the run directory is left without records for each epoch.
+
+    Args:
+        problem: what is searched.
+        configuration: the point.
+        dataset: loaded for the problem's input shape.
+        recipe: to which the configuration's values belong.
+        seed: of weights, order and random changes.
+        path: the run directory; what is there is removed.
+        epochs: default: the recipe's.
+        callbacks: see `kerascnn.train`.
+    """
+    tf.get_logger().setLevel("ERROR")  # every training is a new graph, on purpose
+    try:
+        return kerascnn.train(
+            problem.architecture,
+            dataset,
+            arguments=configuration.arguments,
+            input_shape=problem.input_shape,
+            recipe=recipe.changed(configuration.training),
+            epochs=epochs,
+            strategy=problem.plan.strategy,
+            precision=problem.plan.precision,
+            seed=seed,
+            run=path,
+            overwrite=True,
+            record=False,
+            callbacks=callbacks,
+            console=Console(quiet=True),
+        )
+    finally:
+        # Graphs and variables of this training; without it hundreds fill the memory.
+        keras.backend.clear_session()
 
 
 def check_objectives(problem: Problem, dataset: Dataset) -> None:
@@ -148,4 +168,5 @@ def latency(run: Run, repeats: int = 30) -> float:
         outputs = forward(image)
         (outputs[0] if isinstance(outputs, (list, tuple)) else outputs).numpy()
         times.append(1000 * (time.perf_counter() - started))
+    keras.backend.clear_session()
     return statistics.median(times[5:])

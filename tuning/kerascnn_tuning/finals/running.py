@@ -17,33 +17,21 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-import kerascnn
 from kerascnn import Recipe, Run, resolve_strategy
 from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset, joined
 from kerascnn.errors import ArgumentError
 from kerascnn_tuning.errors import StudyError
-from kerascnn_tuning.finals.default import default_within
-from kerascnn_tuning.finals.verdict import (
-    DEFAULT,
-    TOGETHER,
-    TRAIN,
-    Contestant,
-    Final,
-    Finals,
-    write,
-)
+from kerascnn_tuning.finals.contestants import Contestant, contestants
+from kerascnn_tuning.finals.verdict import TOGETHER, TRAIN, Final, Finals, write
 from kerascnn_tuning.problem import Configuration, Problem
 from kerascnn_tuning.searching import load_data
 from kerascnn_tuning.study.study import Study
+from kerascnn_tuning.trials import train_configuration
 
 
 def run_finals(
@@ -79,7 +67,7 @@ def run_finals(
         if value is not None and value < 1:
             raise ArgumentError(f"{name} must be at least 1. Received: {value}.")
     problem = study.problem
-    entrants, notes = contestants(study, finalists)
+    found, notes = contestants(study, finalists)
     resolve_strategy(problem.plan.strategy)
     dataset = dataset or load_data(problem.plan, console)
     if dataset.fingerprint != study.content["data"]["fingerprint"]:
@@ -102,12 +90,12 @@ def run_finals(
     with study.locked("running the finals"):
         runs = tuple(
             _run(problem, one, recipe, data, on, seed, directory, console)
-            for one in entrants
+            for one in found
             for on, data in parts.items()
             for seed in _seeds(problem, seeds)
         )
-        found = Finals(
-            contestants=tuple(entrants),
+        outcome = Finals(
+            contestants=tuple(found),
             runs=runs,
             objective=problem.plan.objectives[0],
             epochs=recipe.epochs,
@@ -115,51 +103,14 @@ def run_finals(
             directory=directory,
             notes=tuple(notes),
         )
-        write(found)
-    return found
+        write(outcome)
+    return outcome
 
 
 def _seeds(problem: Problem, count: int) -> range:
     """Seeds that no trial had: a trial was chosen for what it made of its own."""
     first = problem.plan.seed + problem.plan.repeats
     return range(first, first + count)
-
-
-def contestants(study: Study, finalists: int) -> tuple[list[Contestant], list[str]]:
-    """The default and the best trials, and what to say about them.
-
-    Raises:
-        StudyError: no trial is complete.
-    """
-    rows = study.leaderboard[:finalists]
-    if not rows:
-        raise StudyError(f"{study.path} has no completed trial yet, so there are no finalists.")
-    notes = []
-    if len(rows) < finalists:
-        notes.append(f"There are {len(rows)} completed trials for {finalists} finalists.")
-    problem, objective = study.problem, study.plan.objectives[0]
-    found = []
-    default, note = default_within(problem)
-    notes.append(note)
-    if default is not None:
-        found.append(_contestant(problem, DEFAULT, default, note))
-    for row in rows:
-        configuration = Configuration(row.arguments, row.training)
-        score = row.metrics[objective]
-        found.append(_contestant(problem, row.id, configuration, "", searched=score))
-    return found, notes
-
-
-def _contestant(
-    problem: Problem,
-    name: str,
-    found: Configuration,
-    note: str,
-    *,
-    searched: float | None = None,
-) -> Contestant:
-    cost = problem.network(found.arguments).cost()
-    return Contestant(name, found, cost.params, cost.macs, note, searched)
 
 
 def with_validation(dataset: Dataset) -> Dataset:
@@ -182,30 +133,13 @@ def _run(
 ) -> Final:
     """One run, or the one that is there already."""
     path = directory / contestant.name / f"{on}-{seed}"
-    found = contestant.configuration
-    recipe = recipe.changed(found.training)
     run = Run(path)
     label = f"{contestant.name:8} {'training' if on == TRAIN else 'together':8} seed {seed}"
-    kept = _is_done(run, found.arguments, recipe, seed, dataset.fingerprint)
+    kept = _is_done(run, contestant.configuration, recipe, seed, dataset.fingerprint)
     if not kept:
-        tf.get_logger().setLevel("ERROR")  # every run is a new graph, on purpose
-        try:
-            kerascnn.train(
-                problem.architecture,
-                dataset,
-                arguments=found.arguments,
-                input_shape=problem.input_shape,
-                recipe=recipe,
-                strategy=problem.plan.strategy,
-                precision=problem.plan.precision,
-                seed=seed,
-                run=path,
-                overwrite=True,
-                record=False,
-                console=Console(quiet=True),
-            )
-        finally:
-            keras.backend.clear_session()
+        train_configuration(
+            problem, contestant.configuration, dataset, recipe=recipe, seed=seed, path=path
+        )
     metrics = run.metrics
     numbers = "  ".join(
         f"{name} {metrics[name]:.2%}" for name in ("val_error", "test_error") if name in metrics
@@ -216,19 +150,19 @@ def _run(
 
 
 def _is_done(
-    run: Run, arguments: Mapping[str, Any], recipe: Recipe, seed: int, fingerprint: str
+    run: Run, configuration: Configuration, recipe: Recipe, seed: int, fingerprint: str
 ) -> bool:
     """Whether this very training has come to its end in that directory."""
     if not (run.path / "metrics.json").is_file() or not run.finished:
         return False
-    config = run.config
+    config, asked = run.config, recipe.changed(configuration.training)
     assert config.architecture is not None
     # Training adds the colours' components, which follow from the images; a loss of its own, which
     # follows from the architecture, is a name in the file.
-    kept = dataclasses.replace(config.recipe, augmentation=recipe.augmentation, loss=recipe.loss)
+    kept = dataclasses.replace(config.recipe, augmentation=asked.augmentation, loss=asked.loss)
     return (
-        config.architecture.arguments == arguments
-        and kept == recipe
+        config.architecture.arguments == configuration.arguments
+        and kept == asked
         and config.seed == seed
         and config.data.fingerprint == fingerprint
     )

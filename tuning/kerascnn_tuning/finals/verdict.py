@@ -12,30 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kerascnn.writing import write_json, write_text
-from kerascnn_tuning.problem import Configuration
+from kerascnn_tuning.finals.contestants import DEFAULT, Contestant
 
 TRAIN, TOGETHER = "train", "together"
-DEFAULT = "default"
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """What is trained from several seeds.
-
-    Attributes:
-        name: a trial's id, or "default".
-        configuration: its arguments, and its recipe's values.
-        params, macs: what it costs.
-        note: how it came about.
-        searched: what the trial was chosen for: its first objective; None of the default.
-    """
-
-    name: str
-    configuration: Configuration
-    params: int
-    macs: int
-    note: str = ""
-    searched: float | None = None
 
 
 @dataclass(frozen=True)

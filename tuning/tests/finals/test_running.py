@@ -10,12 +10,9 @@ import numpy as np
 import pytest
 from kerascnn_tuning import Plan, Study, search
 from kerascnn_tuning.errors import StudyError
+from kerascnn_tuning.finals.contestants import DEFAULT
 from kerascnn_tuning.finals.running import run_finals, with_validation
-from kerascnn_tuning.finals.verdict import (
-    DEFAULT,
-    TOGETHER,
-    TRAIN,
-)
+from kerascnn_tuning.finals.verdict import TOGETHER, TRAIN
 from kerascnn_tuning.printing import print_finals
 from rich.console import Console
 from search_steps import QUIET

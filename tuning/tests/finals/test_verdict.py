@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from kerascnn_tuning.finals.verdict import DEFAULT, TRAIN, Contestant, Final, Finals, by_chance
+from kerascnn_tuning.finals.contestants import DEFAULT, Contestant
+from kerascnn_tuning.finals.verdict import TRAIN, Final, Finals, by_chance
 from kerascnn_tuning.problem import Configuration
 
 

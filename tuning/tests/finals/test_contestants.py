@@ -2,7 +2,7 @@
 
 import pytest
 from kerascnn_tuning import Plan
-from kerascnn_tuning.finals.default import default_within
+from kerascnn_tuning.finals.contestants import default_within
 from kerascnn_tuning.problem import Problem
 
 import kerascnn

@@ -1,15 +1,76 @@
-"""What finals compare with: what one would have without a search, within the budget."""
+"""Who is trained again: the best trials, and what one would have without a search."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 from kerascnn import Param, Range
+from kerascnn_tuning.errors import StudyError
 from kerascnn_tuning.problem import Configuration, Problem
 from kerascnn_tuning.space import joint_space, narrowed
+from kerascnn_tuning.study.study import Study
 
+DEFAULT = "default"
 STEPS = 200
 """The default is made narrower in steps of this part of its widths."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What is trained from several seeds.
+
+    Attributes:
+        name: a trial's id, or "default".
+        configuration: its arguments, and its recipe's values.
+        params, macs: what it costs.
+        note: how it came about.
+        searched: what the trial was chosen for: its first objective; None of the default.
+    """
+
+    name: str
+    configuration: Configuration
+    params: int
+    macs: int
+    note: str = ""
+    searched: float | None = None
+
+
+def contestants(study: Study, finalists: int) -> tuple[list[Contestant], list[str]]:
+    """The default and the best trials, and what to say about them.
+
+    Raises:
+        StudyError: no trial is complete.
+    """
+    rows = study.leaderboard[:finalists]
+    if not rows:
+        raise StudyError(f"{study.path} has no completed trial yet, so there are no finalists.")
+    notes = []
+    if len(rows) < finalists:
+        notes.append(f"There are {len(rows)} completed trials for {finalists} finalists.")
+    problem, objective = study.problem, study.plan.objectives[0]
+    found = []
+    default, note = default_within(problem)
+    notes.append(note)
+    if default is not None:
+        found.append(_contestant(problem, DEFAULT, default, note))
+    for row in rows:
+        configuration = Configuration(row.arguments, row.training)
+        score = row.metrics[objective]
+        found.append(_contestant(problem, row.id, configuration, "", searched=score))
+    return found, notes
+
+
+def _contestant(
+    problem: Problem,
+    name: str,
+    found: Configuration,
+    note: str,
+    *,
+    searched: float | None = None,
+) -> Contestant:
+    cost = problem.network(found.arguments).cost()
+    return Contestant(name, found, cost.params, cost.macs, note, searched)
 
 
 def default_within(problem: Problem) -> tuple[Configuration | None, str]:
