@@ -104,7 +104,7 @@ DAMAGED = {
     "class_names": ["abc", [1] * 10, None, ["a"] * 9, ["a"] * 10],
     "seed": [-1, 1.5, "0", None, 2**32],
     "name": [3, None, "\x1b[2J"],
-    "strategy": [None, 5, "\x1b]0;title\x07"],
+    "strategy": [None, 5, "\x1b]0;title\x07", "mirrored:9999999", "horovod"],
     "kerascnn_run": [2, "1", None],
     "architecture__name": [3, None, {}],
     "architecture__arguments": [3, None, [1]],
