@@ -51,7 +51,7 @@ GROWTH: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Figure:
+class Line:
     """One line of the table.
 
     Attributes:
@@ -75,7 +75,7 @@ def tune(
     """Searches on LeNet-5: wasted trials, time, workers, memory and disk, against KerasTuner."""
     if unknown := [name for name in part if name not in PARTS]:
         raise ArgumentError(f"--part must be one of {', '.join(PARTS)}. Received: {unknown[0]!r}.")
-    measures: dict[str, Callable[[], list[Figure]]] = {
+    measures: dict[str, Callable[[], list[Line]]] = {
         "waste": waste,
         "time": lambda: times(rounds),
         "workers": lambda: workers(rounds),
@@ -98,7 +98,7 @@ def tune(
     Console().print(table)
 
 
-def waste() -> list[Figure]:
+def waste() -> list[Line]:
     """Which share of the trials a budget of 100k parameters costs."""
     rows = {}
     for who in ("ours", "stock"):
@@ -106,7 +106,7 @@ def waste() -> list[Figure]:
             rows[who] = _ask(f"wasted_by_{who}", plan=WASTE, directory=directory)
     shown = {w: f"{r['wasted'] / r['trials']:.0%} of {r['trials']}" for w, r in rows.items()}
     return [
-        Figure(
+        Line(
             "trials failed or over 100k parameters",
             shown["ours"],
             f"{shown['stock']} (stock KerasTuner)",
@@ -114,7 +114,7 @@ def waste() -> list[Figure]:
     ]
 
 
-def times(rounds: int) -> list[Figure]:
+def times(rounds: int) -> list[Line]:
     """How long a completed trial takes."""
     rows: dict[str, list[dict[str, float]]] = {"ours": [], "stock": []}
     for _ in range(rounds):
@@ -129,7 +129,7 @@ def times(rounds: int) -> list[Figure]:
         who: f"{row['seconds']:.2f} s, error {row['error']:.1%}" for who, row in median.items()
     }
     return [
-        Figure(
+        Line(
             f"time for a completed trial ({TIMED['epochs']} epochs)",
             shown["ours"],
             f"{shown['stock']} (stock KerasTuner)",
@@ -138,7 +138,7 @@ def times(rounds: int) -> list[Figure]:
     ]
 
 
-def workers(rounds: int) -> list[Figure]:
+def workers(rounds: int) -> list[Line]:
     """How long two local workers take for what one does, each with one thread."""
     seconds: dict[int, list[float]] = {2: [], 1: []}
     for _ in range(rounds):
@@ -147,7 +147,7 @@ def workers(rounds: int) -> list[Figure]:
                 found.append(_local(Path(directory), count))
     two, one = statistics.median(seconds[2]), statistics.median(seconds[1])
     return [
-        Figure(
+        Line(
             f"time for {SHARED['max_trials']} trials, 2 workers",
             f"{two:.1f} s",
             f"{one:.1f} s (1 worker)",
@@ -156,7 +156,7 @@ def workers(rounds: int) -> list[Figure]:
     ]
 
 
-def growth(trials: int) -> list[Figure]:
+def growth(trials: int) -> list[Line]:
     """How much memory a search takes beyond its first trials, and how much of the disk."""
     plan = {**GROWTH, "max_trials": trials}
     with tempfile.TemporaryDirectory() as directory:
@@ -173,12 +173,12 @@ def growth(trials: int) -> list[Figure]:
         grown = _watch(watched)
         sizes = {place: size(place) for place in watched}
     return [
-        Figure(
+        Line(
             f"growth of memory over {trials} trials, largest",
             f"{grown[ours]:.0f} MB",
             f"{grown[stock]:.0f} MB (stock KerasTuner)",
         ),
-        Figure(
+        Line(
             f"disk for {trials} trials",
             f"{sizes[ours]:.1f} MB",
             f"{sizes[stock]:.1f} MB (stock KerasTuner)",

@@ -13,6 +13,7 @@ import kerascnn
 from kerascnn import PRECISIONS, Recipe, check_strategy
 from kerascnn.errors import ArgumentError, StrategyError, UnknownNameError
 from kerascnn.files import read_toml
+from kerascnn.words import did_you_mean
 from kerascnn_tuning.values import (
     is_number,
     parse_count,
@@ -156,7 +157,8 @@ class Plan:
         legal = {f.name for f in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - legal):
             raise ArgumentError(
-                f"{owner}: unknown {', '.join(unknown)}. Legal keys: {', '.join(sorted(legal))}."
+                f"{owner}: unknown {', '.join(unknown)}.{did_you_mean(unknown[0], legal)} "
+                f"Legal keys: {', '.join(sorted(legal))}."
             )
         if "architecture" not in values:
             raise ArgumentError(f"{owner}: architecture is missing.")

@@ -40,7 +40,7 @@ def test_a_study_file_is_read(tmp_path):
     ("text", "message"),
     [
         ("architecture = ", "can't be read"),
-        ('architecture = "lenet5"\nmax_parms = 3', "unknown max_parms"),
+        ('architecture = "lenet5"\nmax_parms = 3', "unknown max_parms. Did you mean max_params"),
         ("epochs = 3", "architecture is missing"),
     ],
 )
