@@ -1,9 +1,9 @@
 """The story of a training, from top to bottom: who calls whom.
 
-trainer       `train` makes a `Network` of what the user gives, refuses what can't work (`settings`,
-              `starting`, `callbacks.check`, `keeping.require_monitored`), loads the data, writes
-              down all of it as a `RunConfig`, and hands it to an `Assembly`. `resume` takes the
-              config from a run; `repeat` calls `train` with it.
+trainer       `train` makes a `Network` of what the user gives (`subject.checked`), refuses what
+              can't work (`settings`, `starting`, `callbacks.check`, `keeping.require_monitored`),
+              loads the data, writes down all of it as a `RunConfig`, and hands it to an `Assembly`.
+              `resume` takes the config from a run; `repeat` calls `train` with it.
 assembly      `Assembly.carry_out` builds the model under the strategy, has `starting.start` put its
               first weights in place (`initialization`: as papers state them), makes optimizer and
               engine, then the run directory. It has `State.restore` put the last checkpoint in

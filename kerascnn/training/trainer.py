@@ -15,14 +15,12 @@ import tensorflow as tf
 
 from kerascnn import catalogue
 from kerascnn.architecture import Architecture
-from kerascnn.card import Preprocessing
 from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset, load_for
 from kerascnn.data.augmentation import with_components
 from kerascnn.distribution import strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import ArgumentError, DataError, RunError
-from kerascnn.heads import scores_of
 from kerascnn.network import Network
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes import trusted
@@ -31,7 +29,6 @@ from kerascnn.runs import sides
 from kerascnn.runs.config import (
     VERSION,
     RunConfig,
-    Trained,
     TrainedOn,
     check_seed,
     default_path,
@@ -54,6 +51,7 @@ from kerascnn.training.settings import (
     with_enough_updates,
 )
 from kerascnn.training.starting import described, require_same
+from kerascnn.training.subject import checked
 from kerascnn.words import listed
 from kerascnn.writing import write_text
 
@@ -146,7 +144,7 @@ def train(
         keep=keep,
         early_stopping=patience,
     )
-    subject = _subject(found, arguments, input_shape, recipe.dropout)
+    subject = checked(found, arguments, input_shape, recipe.dropout)
     check_precision(precision)
     check_seed(seed)
     callbacks = check_callbacks(callbacks, recipe)
@@ -387,83 +385,6 @@ def _same_weights(config: RunConfig) -> str | None:
     return config.weights.source
 
 
-@dataclasses.dataclass(frozen=True)
-class _Subject:
-    """What is trained, whether it came as a name, an Architecture or a built model."""
-
-    network: Network | keras.Model
-    shape: tuple[int, int, int]
-    preprocessing: Preprocessing
-
-    @property
-    def name(self) -> str:
-        return self.network.name
-
-    @property
-    def trained(self) -> Trained | None:
-        """As the run's config holds it; a model is in a file of its own."""
-        if isinstance(self.network, keras.Model):
-            return None
-        return Trained(name=self.name, arguments=self.network.given)
-
-    def of(self, classes: int) -> _Subject:
-        """With the classes of the data.
-
-        Raises:
-            ArgumentError: a model has others, or returns neither logits nor probabilities.
-        """
-        if isinstance(self.network, keras.Model):
-            _check_scores(self.network, classes)
-            return self
-        return dataclasses.replace(self, network=dataclasses.replace(self.network, classes=classes))
-
-
-def _subject(
-    found: Architecture | keras.Model,
-    arguments: Mapping[str, Any] | None,
-    input_shape: tuple[int, int, int] | None,
-    dropout: float | None,
-) -> _Subject:
-    """What is trained, with all that was asked of it checked, once.
-
-    Args:
-        found: what the user gave, or what has that name.
-        arguments, input_shape: see `train`.
-        dropout: the recipe's, which stands for the argument unless the user has given that.
-
-    Raises:
-        ArgumentError: the network, or one of its arguments, is not legal.
-        InputSizeError: the input is too small for it.
-    """
-    values = dict(arguments or {})
-    if not isinstance(found, Architecture):
-        image_shape = _image_shape(found)
-        if values or input_shape:
-            raise ArgumentError(
-                "arguments and input_shape belong to an architecture; the keras.Model you pass "
-                "is built already."
-            )
-        if dropout is not None:
-            raise _no_dropout(found.name, dropout)
-        return _Subject(found, image_shape, Preprocessing())
-    if dropout is not None and "dropout" not in values:
-        if "dropout" not in found.space:
-            raise _no_dropout(found.name, dropout)
-        values["dropout"] = dropout
-    network = found.network(values, input_shape=input_shape)
-    network.cost()  # refuses too small an input
-    shape: Any = network.input_shape
-    return _Subject(network, shape, found.card.preprocessing)
-
-
-def _no_dropout(name: str, dropout: float) -> ArgumentError:
-    return ArgumentError(
-        f"{name} has no argument `dropout` that the recipe's could replace. "
-        f"Received: dropout={dropout:g}. Leave it to the network with dropout=None "
-        "(--with dropout=none)."
-    )
-
-
 def _own_recipe(found: object) -> Recipe:
     return recipe_book.choose(None, found) if isinstance(found, Architecture) else Recipe()
 
@@ -544,28 +465,3 @@ def _require_images(dataset: Dataset, recipe: Recipe, source: str, place: _Place
             f"{source}: training needs images of at least 2 classes. Received: "
             f"{', '.join(dataset.class_names)} only."
         )
-
-
-def _image_shape(model: object) -> tuple[int, int, int]:
-    """Of the one input of a user's model.
-
-    Raises:
-        ArgumentError: it is no model, not built yet, or takes something else than images.
-    """
-    shape = getattr(model, "input_shape", None) if getattr(model, "built", False) else None
-    if not isinstance(model, keras.Model) or not isinstance(shape, tuple) or len(shape) != 4:
-        raise ArgumentError(
-            "network must be an architecture's name, an Architecture, or a built keras.Model that "
-            "takes images [batch, height, width, channels]. Received: "
-            f"{type(model).__name__}{f' with input {shape}' if shape else ''}."
-        )
-    return shape[1:]
-
-
-def _check_scores(model: keras.Model, classes: int) -> None:
-    if model.outputs[0].shape[-1] != classes:
-        raise ArgumentError(
-            f"The data has {classes} classes. Received a model whose output is "
-            f"{model.outputs[0].shape}."
-        )
-    scores_of(model)  # refuses what are neither logits nor probabilities

@@ -1,0 +1,125 @@
+"""What is trained, whether it came as a name, an Architecture or a built model: checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from kerascnn.architecture import Architecture
+from kerascnn.card import Preprocessing
+from kerascnn.errors import ArgumentError
+from kerascnn.heads import scores_of
+from kerascnn.network import Network
+from kerascnn.runs.config import Trained
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What is trained.
+
+    Attributes:
+        network: with its arguments checked; or the user's own model.
+        shape: `(height, width, channels)` of its input.
+        preprocessing: from pixels to that.
+    """
+
+    network: Network | keras.Model
+    shape: tuple[int, int, int]
+    preprocessing: Preprocessing
+
+    @property
+    def name(self) -> str:
+        """The architecture's, or the model's."""
+        return self.network.name
+
+    @property
+    def trained(self) -> Trained | None:
+        """As the run's config holds it; a model is in a file of its own."""
+        if isinstance(self.network, keras.Model):
+            return None
+        return Trained(name=self.name, arguments=self.network.given)
+
+    def of(self, classes: int) -> Subject:
+        """With the classes of the data.
+
+        Raises:
+            ArgumentError: a model has others, or returns neither logits nor probabilities.
+        """
+        if isinstance(self.network, keras.Model):
+            _check_scores(self.network, classes)
+            return self
+        return dataclasses.replace(self, network=dataclasses.replace(self.network, classes=classes))
+
+
+def checked(
+    found: Architecture | keras.Model,
+    arguments: Mapping[str, Any] | None,
+    input_shape: tuple[int, int, int] | None,
+    dropout: float | None,
+) -> Subject:
+    """What is trained, with all that was asked of it checked, once.
+
+    Args:
+        found: what the user gave, or what has that name.
+        arguments, input_shape: see `train`.
+        dropout: the recipe's, which stands for the argument unless the user has given that.
+
+    Raises:
+        ArgumentError: the network, or one of its arguments, is not legal.
+        InputSizeError: the input is too small for it.
+    """
+    values = dict(arguments or {})
+    if not isinstance(found, Architecture):
+        image_shape = _image_shape(found)
+        if values or input_shape:
+            raise ArgumentError(
+                "arguments and input_shape belong to an architecture; the keras.Model you pass "
+                "is built already."
+            )
+        if dropout is not None:
+            raise _no_dropout(found.name, dropout)
+        return Subject(found, image_shape, Preprocessing())
+    if dropout is not None and "dropout" not in values:
+        if "dropout" not in found.space:
+            raise _no_dropout(found.name, dropout)
+        values["dropout"] = dropout
+    network = found.network(values, input_shape=input_shape)
+    network.cost()  # refuses too small an input
+    shape: Any = network.input_shape
+    return Subject(network, shape, found.card.preprocessing)
+
+
+def _no_dropout(name: str, dropout: float) -> ArgumentError:
+    return ArgumentError(
+        f"{name} has no argument `dropout` that the recipe's could replace. "
+        f"Received: dropout={dropout:g}. Leave it to the network with dropout=None "
+        "(--with dropout=none)."
+    )
+
+
+def _image_shape(model: object) -> tuple[int, int, int]:
+    """Of the one input of a user's model.
+
+    Raises:
+        ArgumentError: it is no model, not built yet, or takes something else than images.
+    """
+    shape = getattr(model, "input_shape", None) if getattr(model, "built", False) else None
+    if not isinstance(model, keras.Model) or not isinstance(shape, tuple) or len(shape) != 4:
+        raise ArgumentError(
+            "network must be an architecture's name, an Architecture, or a built keras.Model that "
+            "takes images [batch, height, width, channels]. Received: "
+            f"{type(model).__name__}{f' with input {shape}' if shape else ''}."
+        )
+    return shape[1:]
+
+
+def _check_scores(model: keras.Model, classes: int) -> None:
+    if model.outputs[0].shape[-1] != classes:
+        raise ArgumentError(
+            f"The data has {classes} classes. Received a model whose output is "
+            f"{model.outputs[0].shape}."
+        )
+    scores_of(model)  # refuses what are neither logits nor probabilities
