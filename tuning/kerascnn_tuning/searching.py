@@ -23,7 +23,7 @@ from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.study import report
 from kerascnn_tuning.study.study import Study, require_free
 from kerascnn_tuning.trials import Runner
-from kerascnn_tuning.working import work
+from kerascnn_tuning.working import settled_heap, work
 
 WORKER = "local"
 
@@ -87,7 +87,8 @@ def search_on(
         oracle = make_oracle(study.problem, study.path / "oracle", Keeper(study, display))
         oracle.take_over(WORKER)
         try:
-            over = work(oracle, runner, worker=WORKER, most=most) or oracle.finished
+            with settled_heap():
+                over = work(oracle, runner, worker=WORKER, most=most) or oracle.finished
         except KeyboardInterrupt:
             oracle.save()
             again = f"Interrupted. Go on with `kerascnn tune search --resume {study.path}`."

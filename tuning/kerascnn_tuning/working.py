@@ -58,18 +58,17 @@ def work(
     Returns:
         Whether the oracle has no more trials.
     """
-    with _settled_heap():
-        done = 0
-        while most is None or done < most:
-            trial = oracle.create_trial(worker)
-            if trial.status == TrialStatus.STOPPED:
-                return True
-            if trial.status == TrialStatus.IDLE:
-                time.sleep(IDLE_SECONDS)
-                continue
-            with alive(trial.trial_id):
-                _run(oracle, trial, run_trial)
-            done += 1
+    done = 0
+    while most is None or done < most:
+        trial = oracle.create_trial(worker)
+        if trial.status == TrialStatus.STOPPED:
+            return True
+        if trial.status == TrialStatus.IDLE:
+            time.sleep(IDLE_SECONDS)
+            continue
+        with alive(trial.trial_id):
+            _run(oracle, trial, run_trial)
+        done += 1
     return False
 
 
@@ -93,7 +92,7 @@ def _run(
 
 
 @contextlib.contextmanager
-def _settled_heap() -> Iterator[None]:
+def settled_heap() -> Iterator[None]:
     """Spare the garbage collector what was there before.
 
     TensorFlow and Keras are a million objects. To look through them again and again, while graphs

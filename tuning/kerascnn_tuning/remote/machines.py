@@ -27,7 +27,7 @@ from kerascnn_tuning.remote.client import Client
 from kerascnn_tuning.searching import Keeper, finish, load_data, refuse_at_once
 from kerascnn_tuning.study.study import Study
 from kerascnn_tuning.trials import Runner, check_objectives
-from kerascnn_tuning.working import work
+from kerascnn_tuning.working import settled_heap, work
 
 RESTARTS = 10
 """A local worker that dies is started again so often."""
@@ -134,7 +134,8 @@ def run_worker(
             reason = str(error) if known else f"{type(error).__name__}: {error}"
             client.cannot_start(reason)
             raise CannotStartError(f"This worker can't start: {reason}") from error
-        return work(client, runner, worker=worker, alive=client.alive, most=recycle)
+        with settled_heap():
+            return work(client, runner, worker=worker, alive=client.alive, most=recycle)
 
 
 def _await_study(directory: Path, patience: float) -> Study:
