@@ -68,6 +68,15 @@ def test_the_table_of_networks_is_current():
     assert model_table.between(text("README.md")) == model_table.table()
 
 
+def test_the_versions_are_those_of_pyproject():
+    told = tomllib.loads(text("pyproject.toml"))["project"]["dependencies"]
+    for name, package in {"TensorFlow": "tensorflow", "Keras": "keras"}.items():
+        low, high = re.search(rf"{name} (\d+\.\d+) to (\d+\.\d+)", text("README.md")).groups()
+        major, minor = high.split(".")
+        bounds = rf"{package}>={low}(\.\d+)?,<{major}\.{int(minor) + 1}"
+        assert [line for line in told if re.fullmatch(bounds, line)], (name, told)
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_room_has_the_same_sections_in_the_same_order(room):
     found = re.findall(r"^## (.+)$", text(f"{room}/README.md"), re.M)
