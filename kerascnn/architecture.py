@@ -273,6 +273,8 @@ class Architecture:
             head=self.head,
             space=self.space,
             weights=self.weights,
+            preprocessing=self.card.preprocessing,
+            recipe=self.recipe,
             arguments=values,
             given={name: values[name] for name in self.space.renamed(arguments or {})},
             input_shape=input_shape,

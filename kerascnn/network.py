@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kerascnn.card import Source
+from kerascnn.card import Preprocessing, Source
 from kerascnn.errors import ArgumentError
 from kerascnn.space import Space
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import keras
 
     from kerascnn.cost import Cost
+    from kerascnn.recipes.recipe import Recipe
     from kerascnn.weights.loading import Report
 
 _POOLING = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}
@@ -32,7 +33,7 @@ class Network:
     nobody checks again; with `dataclasses.replace` it gets other classes or another input.
 
     Attributes:
-        name, build, head, space, weights: the architecture's.
+        name, build, head, space, weights, preprocessing, recipe: the architecture's.
         arguments: all of its own arguments.
         given: those of them that the user gave.
         input_shape: `(height, width, channels)`; height and width may be None.
@@ -47,6 +48,8 @@ class Network:
     head: Callable[..., Any] | None
     space: Space
     weights: tuple[Source, ...]
+    preprocessing: Preprocessing
+    recipe: Recipe | None
     arguments: Mapping[str, Any]
     given: Mapping[str, Any]
     input_shape: tuple[int | None, int | None, int]
@@ -62,6 +65,18 @@ class Network:
                 f"{self.name}: classes must be a positive integer. Received: {self.classes!r}."
             )
         object.__setattr__(self, "classes", classes)
+
+    def with_given(self, arguments: Mapping[str, Any]) -> Network:
+        """The same, with these arguments besides those that the user gave.
+
+        Raises:
+            ArgumentError: one is unknown or illegal.
+        """
+        if not arguments:
+            return self
+        given = {**self.given, **arguments}
+        values = self.space.validate(given, owner=self.name)
+        return replace(self, arguments=values, given={name: values[name] for name in given})
 
     def features(self, inputs: Any) -> Any:
         """The feature map on `inputs`, `[batch, height, width, channels]`: a tensor or a sketch."""

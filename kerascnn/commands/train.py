@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn.commands.options import complete_architecture, parse_network, parse_shape, parse_steps
+from kerascnn.commands.options import complete_architecture, parse_network, parse_steps
 from kerascnn.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -169,13 +169,10 @@ def train(
     elif config is not None:
         found = trainer.repeat(config, run=run, overwrite=overwrite, loss=loss, console=console)
     else:
-        assert name is not None
         assert network is not None
         found = trainer.train(
-            name,
+            network,
             data,
-            arguments=network.given,
-            input_shape=parse_shape(input_shape),
             recipe=chosen,
             batch_size=None if batch_given else "auto",
             learning_rate=chosen.learning_rate if chosen and rate_given else None,

@@ -87,6 +87,13 @@ class Run:
             raise RunError(f"{run.path} is no run directory: it has no config.json.")
         return run
 
+    @classmethod
+    def made(cls, path: Path, config: RunConfig) -> Run:
+        """The run that is being made with this config, which need not be read again."""
+        run = cls(path)
+        run.__dict__["config"] = config
+        return run
+
     @functools.cached_property
     def config(self) -> RunConfig:
         """What was trained on what, and how: `run.config.recipe.epochs`. It is read once.

@@ -55,7 +55,7 @@ class Subject:
 
 
 def checked(
-    found: Architecture | keras.Model,
+    found: Architecture | Network | keras.Model,
     arguments: Mapping[str, Any] | None,
     input_shape: tuple[int, int, int] | None,
     dropout: float | None,
@@ -71,25 +71,40 @@ def checked(
         ArgumentError: the network, or one of its arguments, is not legal.
         InputSizeError: the input is too small for it.
     """
-    values = dict(arguments or {})
-    if not isinstance(found, Architecture):
-        image_shape = _image_shape(found)
-        if values or input_shape:
-            raise ArgumentError(
-                "arguments and input_shape belong to an architecture; the keras.Model you pass "
-                "is built already."
-            )
-        if dropout is not None:
-            raise _no_dropout(found.name, dropout)
-        return Subject(found, image_shape, Preprocessing())
-    if dropout is not None and "dropout" not in values:
-        if "dropout" not in found.space:
-            raise _no_dropout(found.name, dropout)
-        values["dropout"] = dropout
-    network = found.network(values, input_shape=input_shape)
-    network.cost()  # refuses too small an input
-    shape: Any = network.input_shape
-    return Subject(network, shape, found.card.preprocessing)
+    if not isinstance(found, Architecture) and (arguments or input_shape):
+        raise ArgumentError(
+            "arguments and input_shape belong to an architecture; the Network or keras.Model you "
+            "pass has its own."
+        )
+    if isinstance(found, (Architecture, Network)):
+        if isinstance(found, Network):
+            network = found.with_given(_of_recipe(found, found.given, dropout))
+        else:
+            values = dict(arguments or {})
+            values |= _of_recipe(found, values, dropout)
+            network = found.network(values, input_shape=input_shape)
+        network.cost()  # refuses too small an input
+        shape: Any = network.input_shape
+        return Subject(network, shape, network.preprocessing)
+    image_shape = _image_shape(found)
+    if dropout is not None:
+        raise _no_dropout(found.name, dropout)
+    return Subject(found, image_shape, Preprocessing())
+
+
+def _of_recipe(
+    found: Architecture | Network, given: Mapping[str, Any], dropout: float | None
+) -> dict[str, Any]:
+    """The argument that a recipe states, unless the user has given it.
+
+    Raises:
+        ArgumentError: the network has none.
+    """
+    if dropout is None or "dropout" in given:
+        return {}
+    if "dropout" not in found.space:
+        raise _no_dropout(found.name, dropout)
+    return {"dropout": dropout}
 
 
 def _no_dropout(name: str, dropout: float) -> ArgumentError:

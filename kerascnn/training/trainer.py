@@ -59,7 +59,7 @@ __all__ = ["PRECISIONS", "repeat", "resume", "sayer", "train"]
 
 
 def train(
-    network: str | Architecture | keras.Model,
+    network: str | Architecture | Network | keras.Model,
     data: str | Dataset,
     *,
     arguments: Mapping[str, Any] | None = None,
@@ -86,8 +86,9 @@ def train(
     """Train a network and leave a run directory.
 
     Args:
-        network: an architecture's name, an Architecture, or a functional keras.Model with one
-            output of class scores (or several, the main one first).
+        network: an architecture's name, an Architecture, a Network (its classes are the data's),
+            or a functional keras.Model with one output of class scores (or several, the main one
+            first).
         data: a source such as "mnist5k" or "folder:PATH" (see `kerascnn.data.load`), or a Dataset.
         arguments: the architecture's own arguments, such as `{"widths": (12, 32)}`.
         input_shape: `(height, width, channels)`; default: the architecture's native one. Images
@@ -206,7 +207,7 @@ def train(
             sides.write(path, dataset)
 
     _require_same_settings(place.workers, config)
-    made = Run(path)
+    made = Run.made(path, config)
     Assembly(
         run=made,
         config=config,
@@ -386,7 +387,9 @@ def _same_weights(config: RunConfig) -> str | None:
 
 
 def _own_recipe(found: object) -> Recipe:
-    return recipe_book.choose(None, found) if isinstance(found, Architecture) else Recipe()
+    if not isinstance(found, (Architecture, Network)):
+        return Recipe()
+    return dataclasses.replace(found.recipe or Recipe(), name=recipe_book.SMALL)
 
 
 def _changed(recipe: Recipe, **fields: Any) -> Recipe:

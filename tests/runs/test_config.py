@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 import kerascnn
 from kerascnn.card import Preprocessing
+from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, RunError
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes.recipe import Augmentation, Recipe
@@ -142,6 +144,18 @@ def test_training_parses_nothing_twice(counts, tmp_path):
         counts[key] = 0
     small(tmp_path / "run")
     assert counts == {"recipe": 0, "preprocessing": 0, "arguments": 1}
+
+
+def test_the_command_checks_the_arguments_once(counts, tmp_path):
+    """A mistake is told before TensorFlow is loaded; the training gets what was checked then."""
+    kerascnn.get("lenet5")
+    for key in counts:
+        counts[key] = 0
+    words = ["train", "lenet5", "--set", "widths=2,2", "--set", "hidden=4", "--epochs", "1"]
+    words += ["--batch-size", "700", "--run", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert counts == {"recipe": 1, "preprocessing": 0, "arguments": 1}
 
 
 def test_a_run_that_goes_on_is_parsed_once(counts, tmp_path):
