@@ -52,7 +52,7 @@ lint: $(READY)  ## ruff and mypy
 
 docs: $(READY)  ## the API reference, from the docstrings, in build/docs
 	$(BIN)/python -m pip install --quiet --group docs
-	$(BIN)/python docs/reference.py
+	$(BIN)/python tests/reference.py
 
 bench: $(READY)  ## speed against keras.applications; torchvision and timm where installed
 	$(BIN)/kerascnn bench infer resnet50 vgg16 densenet121 alexnet_owt googlenet_bn resnet18
@@ -63,5 +63,5 @@ bench: $(READY)  ## speed against keras.applications; torchvision and timm where
 	$(BIN)/kerascnn bench import
 	$(BIN)/kerascnn bench record resnet20_cifar --set widths=8,16,32 --set stem_width=8 --epochs 8
 
-clean:  ## remove the environments
-	rm -rf $(VENV) $(OLDEST)
+clean:  ## remove the environments and the reference
+	rm -rf $(VENV) $(OLDEST) build

@@ -37,24 +37,27 @@ class Contestant:
 
 
 def contestants(study: Study, finalists: int) -> tuple[list[Contestant], list[str]]:
-    """The default and the best trials, and what to say about them.
+    """The default and the best other trials, and what to say about them.
 
     Raises:
-        StudyError: no trial is complete.
+        StudyError: no trial is complete, or only the default.
     """
-    rows = study.leaderboard[:finalists]
+    problem, objective = study.problem, study.plan.objectives[0]
+    default, note = default_within(problem)
+    notes, rows = [note], []
+    for row in study.leaderboard:
+        if Configuration(row.arguments, row.training) == default:
+            notes.append(f"Trial {row.id} is the default, and is trained as that alone.")
+        else:
+            rows.append(row)
     if not rows:
-        raise StudyError(f"{study.path} has no completed trial yet, so there are no finalists.")
-    notes = []
+        raise StudyError(
+            f"{study.path} has no completed trial yet but the default, so there are no finalists."
+        )
     if len(rows) < finalists:
         notes.append(f"There are {len(rows)} completed trials for {finalists} finalists.")
-    problem, objective = study.problem, study.plan.objectives[0]
-    found = []
-    default, note = default_within(problem)
-    notes.append(note)
-    if default is not None:
-        found.append(_contestant(problem, DEFAULT, default, note))
-    for row in rows:
+    found = [] if default is None else [_contestant(problem, DEFAULT, default, note)]
+    for row in rows[:finalists]:
         configuration = Configuration(row.arguments, row.training)
         score = row.metrics[objective]
         found.append(_contestant(problem, row.id, configuration, "", searched=score))

@@ -1,9 +1,10 @@
 """What finals compare with: the default, made narrower where the budget asks for it."""
 
 import pytest
-from kerascnn_tuning import Plan
-from kerascnn_tuning.finals.contestants import default_within
+from kerascnn_tuning import Plan, search
+from kerascnn_tuning.finals.contestants import DEFAULT, contestants, default_within
 from kerascnn_tuning.problem import Problem
+from search_steps import QUIET
 
 import kerascnn
 
@@ -82,3 +83,16 @@ def test_a_default_within_the_budget_is_left_alone_and_an_impossible_one_left_ou
     found, note = default_within(Problem.of(Plan(architecture="lenet5", max_params=10)))
     assert found is None
     assert "no default to compare with" in note
+
+
+def test_a_trial_that_is_the_default_is_no_finalist(tmp_path, tiny, data):
+    """It would be trained twice from the same seeds, and be "0.00 points better"."""
+    plan = tiny(tuner="grid", only=("kernels",), choose={"kernels": (3, 5)}, max_trials=4)
+    study = search(plan, directory=tmp_path / "study", dataset=data, console=QUIET)
+    found, notes = contestants(study, 4)
+    default = found[0].configuration
+    assert [one.name for one in found].count(DEFAULT) == 1
+    assert all(one.configuration != default for one in found[1:])
+    same = [row.id for row in study.leaderboard if row.arguments == default.arguments]
+    assert notes[1] == f"Trial {same[0]} is the default, and is trained as that alone."
+    assert len(found) == 1 + len(study.leaderboard) - 1
