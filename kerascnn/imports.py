@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
@@ -46,8 +45,11 @@ def around_import(module: str, around: Around) -> None:
         sys.meta_path.insert(0, _Finder(module, around))
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds one module once, as Python does, and wraps its execution."""
+class _Finder:
+    """Finds one module once, as Python does, and wraps its execution.
+
+    It does without `importlib.abc`, which would take as long to import as all of kerascnn.
+    """
 
     def __init__(self, module: str, around: Around) -> None:
         self.module, self.around = module, around

@@ -12,7 +12,6 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerascnn.errors import IncompatibleKerasError, ModelError, WeightsError
@@ -125,6 +124,8 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
         ModelError: the file is missing or damaged, has layers that run code or open other files,
             or layers that nobody installed offers.
     """
+    from pathlib import Path  # here, as `import kerascnn` needs none
+
     path = Path(path)
     if path.is_dir():
         inside = path / "model.keras"
