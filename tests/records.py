@@ -1,9 +1,14 @@
-"""Records of images as TensorFlow itself writes them."""
+"""Records of images as TensorFlow itself writes them, and what kerascnn reads from them."""
 
+import functools
 import io
 
 import tensorflow as tf
 from PIL import Image
+
+from kerascnn import data
+
+load = functools.partial(data.load, echo=None, validation=0, test=0)
 
 
 def png(value, size=(8, 8)):
@@ -45,3 +50,11 @@ def labelled(value, **lists):
 def texts(*values):
     """A feature of texts, for `labelled`."""
     return {"bytes_list": tf.train.BytesList(value=[value.encode() for value in values])}
+
+
+def content(split, names):
+    """Of each image the name of its class, and its first pixel."""
+    return [
+        (names[label], int(image[0, 0, 0]))
+        for image, label in map(split.example, range(split.size))
+    ]

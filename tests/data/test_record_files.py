@@ -1,6 +1,5 @@
 """Record files are unpacked, and what they say of themselves is compared with what is there."""
 
-import functools
 import gzip
 import shutil
 import struct
@@ -8,25 +7,11 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from records import example, write
+from records import content, example, load, write
 
-from kerascnn import data
 from kerascnn.errors import DataError
 
-load = functools.partial(data.load, echo=None, validation=0, test=0)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERASCNN_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "records"
-
-
-def content(split, names):
-    return [
-        (names[label], int(image[0, 0, 0]))
-        for image, label in map(split.example, range(split.size))
-    ]
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.mark.parametrize("kind", ["GZIP", "ZLIB"])

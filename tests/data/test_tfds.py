@@ -1,29 +1,16 @@
 """Sets of TensorFlow Datasets: prepared ones are read, and what is missing is said in a line."""
 
-import functools
 import json
 import socket
 
 import numpy as np
 import pytest
+from records import content, load
 
 from kerascnn import data
 from kerascnn.errors import DataError
 
-load = functools.partial(data.load, echo=None, validation=0, test=0)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERASCNN_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "records"
-
-
-def content(split, names):
-    return [
-        (names[label], int(image[0, 0, 0]))
-        for image, label in map(split.example, range(split.size))
-    ]
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_a_set_of_tensorflow_datasets(tmp_path, monkeypatch):

@@ -1,29 +1,13 @@
 """Record files: every record can be reached by itself, and a damaged one is named."""
 
-import functools
-
 import numpy as np
 import pytest
-from records import example, labelled, texts, write
+from records import content, example, labelled, load, texts, write
 
-from kerascnn import data
 from kerascnn.data import checking
 from kerascnn.errors import DataError
 
-load = functools.partial(data.load, echo=None, validation=0, test=0)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERASCNN_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "records"
-
-
-def content(split, names):
-    return [
-        (names[label], int(image[0, 0, 0]))
-        for image, label in map(split.example, range(split.size))
-    ]
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_records_of_several_files_and_splits(tmp_path):
