@@ -21,6 +21,7 @@ from kerascnn.recipes.recipe import SCHEDULED, Recipe
 
 if TYPE_CHECKING:
     from kerascnn.architecture import Architecture
+    from kerascnn.network import Network
 
 # `--recipe`: the network's own recipe, ours, and that of its paper.
 SMALL, PAPER = "small", "paper"
@@ -56,6 +57,11 @@ def find(choice: str) -> Recipe:
         raise UnknownNameError(f"{error} A file of your own must end in .toml or .json.") from None
 
 
+def own(network: Architecture | Network) -> Recipe:
+    """A network's own recipe, ours."""
+    return replace(network.recipe or Recipe(), name=SMALL)
+
+
 def choose(choice: str | None, network: Architecture) -> Recipe:
     """What `--recipe CHOICE` means for a network; the recipe's `name` says it.
 
@@ -69,7 +75,7 @@ def choose(choice: str | None, network: Architecture) -> Recipe:
         ArgumentError: see `find`.
     """
     if choice in (None, SMALL):
-        return replace(network.recipe or Recipe(), name=SMALL)
+        return own(network)
     if choice == PAPER:
         if network.paper_recipe is None:
             raise UnknownNameError(

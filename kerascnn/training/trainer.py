@@ -387,9 +387,7 @@ def _same_weights(config: RunConfig) -> str | None:
 
 
 def _own_recipe(found: object) -> Recipe:
-    if not isinstance(found, (Architecture, Network)):
-        return Recipe()
-    return dataclasses.replace(found.recipe or Recipe(), name=recipe_book.SMALL)
+    return recipe_book.own(found) if isinstance(found, (Architecture, Network)) else Recipe()
 
 
 def _changed(recipe: Recipe, **fields: Any) -> Recipe:
