@@ -30,7 +30,8 @@ ROOMS = [
     *("plugins", "tuning"),
 ]
 READMES = ["README.md", *(f"{room}/README.md" for room in ROOMS), "plugins/template/README.md"]
-PAGES = [*READMES, "kerascnn/README.md", "CONTRIBUTING.md", "tests/facts/README.md"]
+EXPERIMENTS = "tests/experiments/README.md"
+PAGES = [*READMES, "kerascnn/README.md", "CONTRIBUTING.md", "tests/facts/README.md", EXPERIMENTS]
 SECTIONS = ["Shortest use", "Options", "What can go wrong", "Figures"]
 # Commands whose lines run here as they stand; `photos_and_runs` has what they name.
 RUN = ("list", "info", "recipes", "compare", "data", "runs", "evaluate", "predict", "export")
