@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kerascnn import console as console
     from kerascnn import data as data
     from kerascnn import errors as errors
+    from kerascnn import explain as explain
     from kerascnn import files as files
     from kerascnn import imports as imports
     from kerascnn import preprocessing as preprocessing
@@ -97,7 +98,7 @@ _PUBLIC = {
 }
 
 _MODULES = (
-    *("applications", "blocks", "checks", "data", "preprocessing", "weights"),
+    *("applications", "blocks", "checks", "data", "explain", "preprocessing", "weights"),
     # What other packages' commands are written with.
     *("commands", "console", "errors", "files", "imports", "words", "writing"),
 )

@@ -1,0 +1,40 @@
+"""What a network sees: projections, heat maps, best patches.
+
+Every function takes a model and images as the network takes them, preprocessed, and returns float32
+arrays. `targets` says what is explained; `graph` plays the model again, with other rules on the way
+back, on which `gradients`, `cams` and `occlusion` stand. `pictures` and `sheets` draw.
+
+Importing this package loads neither Keras nor TensorFlow: names are resolved when first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kerascnn.imports import lazy
+
+if TYPE_CHECKING:
+    from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
+    from kerascnn.explain.targets import Target
+
+_PUBLIC = {
+    "Target": "targets",
+    "deconvnet": "gradients",
+    "guided_backprop": "gradients",
+    "saliency": "gradients",
+}
+
+__all__ = [
+    "Target",
+    "deconvnet",
+    "guided_backprop",
+    "saliency",
+]
+
+
+if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
+    __getattr__ = lazy(__name__, {n: f"{__name__}.{home}" for n, home in _PUBLIC.items()})
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

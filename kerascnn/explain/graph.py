@@ -1,0 +1,320 @@
+"""A model, played again call by call: in float32, and with other rules on the way back.
+
+What explains a network goes back through it, and the methods differ in what a ReLU hands back. In a
+`keras.Model` a ReLU may be a layer, an operation, or part of a convolution, and the softmax at its
+end likewise. A `Replay` has the same calls with the activations taken out of the layers. It reads
+the model's graph and leaves the model as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerascnn.errors import ArgumentError
+from kerascnn.features import endpoints, flattened
+from kerascnn.keras_internals import Call, calls, functional
+from kerascnn.layers import LocalResponseNormalization
+
+Rule = Literal["gradient", "deconvnet", "guided"]
+"""What a ReLU hands back of the signal s that comes back to it, x being what went into it.
+
+- "gradient": s where x > 0;
+- "deconvnet": s where s > 0 (Zeiler and Fergus, 2014, section 2.1);
+- "guided": s where both are (Springenberg et al., 2014, section 3.4).
+"""
+
+
+class Replay:
+    """The calls of a model, to be played with images.
+
+    Nested models are taken apart. Batch normalization and dropout do what they do in inference.
+
+    Attributes:
+        name: the model's.
+        image_shape: `(height, width, channels)` that the model takes, None for an open side.
+
+    Args:
+        model: functional, or a built Sequential, with one input of images. Its main output is the
+            first one.
+
+    Raises:
+        ArgumentError: it isn't; or Keras runs on another backend than TensorFlow.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        if keras.backend.backend() != "tensorflow":
+            raise ArgumentError(
+                "kerascnn.explain needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow. "
+                f"Received: {keras.backend.backend()}."
+            )
+        functional(model)  # refuses what has no graph
+        flat = functional(flattened(model))
+        self.name = model.name
+        self.image_shape = _image_shape(flat)
+        self._input = flat.inputs[0]
+        self._model = flat
+        self._steps = _named(calls(flat))
+        self._maker = {id(t): step for step in self._steps.values() for t in step.call.outputs}
+        self._output = self._maker[id(flat.outputs[0])]
+        self._copies: dict[tuple[int, bool], Any] = {}
+
+    def images(self, images: Any) -> tf.Tensor:
+        """Images as the network takes them, float32 `[batch, height, width, channels]`.
+
+        Raises:
+            ArgumentError: they have another shape, or there are none.
+        """
+        found = np.asarray(images, "float32")
+        sides = zip(found.shape[1:], self.image_shape)
+        fits = found.ndim == 4 and all(like in (None, size) for size, like in sides)
+        if not fits or not len(found):
+            expected = ", ".join("any" if side is None else str(side) for side in self.image_shape)
+            raise ArgumentError(
+                f"images must be [batch, {expected}], with one image at least, as {self.name} "
+                f"takes them. Received: {list(found.shape)}."
+            )
+        return tf.constant(found)
+
+    def layer(self, name: str) -> str:
+        """The layer that an endpoint's or a layer's name stands for.
+
+        Raises:
+            ArgumentError: there is none; the message lists endpoints and layers.
+        """
+        known = endpoints(self._model)
+        found = known[name].layer if name in known else name
+        for legal in (found, found.rpartition("/")[2]):  # "MODEL/LAYER": models are taken apart
+            if legal in self._steps:
+                return legal
+        raise ArgumentError(
+            f"{self.name} has no layer {name!r}. Endpoints: {', '.join(known)}; or one of its "
+            f"{len(self._steps)} layers, such as {', '.join(list(self._steps)[-3:])}. "
+            f"Received: {name!r}."
+        )
+
+    def last_map(self) -> str:
+        """The layer of the last map before the head: the deepest of the endpoints `C1`, `C2`, ...
+
+        Where no endpoint is one, the last layer whose output is a map.
+
+        Raises:
+            ArgumentError: the model has no map.
+        """
+        known = [point.layer for name, point in endpoints(self._model).items() if name[0] == "C"]
+        maps = [name for name, step in self._steps.items() if len(step.call.outputs[0].shape) == 4]
+        if not known + maps:
+            raise ArgumentError(f"{self.name} has no layer whose output is a map.")
+        return known[-1] if known else maps[-1]
+
+    def play(
+        self, images: tf.Tensor, layers: Sequence[str | None], rule: Rule = "gradient"
+    ) -> list[tf.Tensor]:
+        """The outputs of layers, `[batch, ..., channels]` in float32.
+
+        Under a `tf.GradientTape` each is connected with the images and with the outputs before it,
+        by the rule.
+
+        Args:
+            images: float32 `[batch, height, width, channels]`.
+            layers: names as `layer` returns them; None: the scores, which are the main output
+                before its softmax or sigmoid.
+            rule: what ReLUs hand back. LRN is an identity on the way back of "deconvnet", as in
+                the paper, which leaves it out; "guided" takes its gradient.
+
+        Raises:
+            ArgumentError: the rule isn't "gradient", and there is an activation on the way that
+                isn't ReLU.
+        """
+        wanted = [self._output if name is None else self._steps[name] for name in layers]
+        end = self._output if None in layers else None
+        values: dict[int, tf.Tensor] = {id(self._input): images}
+        scores = None
+        for step in self._needed(wanted):
+            if step is end and step.activation in _ENDS:
+                scores = self._linear(step, values)
+                outputs = [_ENDS[step.activation](scores)]
+            elif step.activation == "relu":
+                outputs = [_RULES[rule](self._linear(step, values))]
+            else:
+                self._refuse_activation(step, rule)
+                outputs = self._whole(step, values, rule)
+            values |= {id(old): new for old, new in zip(step.call.outputs, outputs)}
+        found = [values[id(step.call.outputs[0])] for step in wanted]
+        return [
+            scores if name is None and scores is not None else value
+            for name, value in zip(layers, found)
+        ]
+
+    def _refuse_activation(self, step: Step, rule: Rule) -> None:
+        if rule != "gradient" and step.activation:
+            raise ArgumentError(
+                f"{self.name}: {_TITLES[rule]} is defined for ReLU alone. Another method shows "
+                "this network, such as saliency, integrated_gradients or grad_cam. Received: "
+                f"{step.name} with {step.activation}."
+            )
+
+    def _needed(self, wanted: Iterable[Step]) -> list[Step]:
+        """The steps that these depend on and they themselves, in order."""
+        found, stack = set(), list(wanted)
+        while stack:
+            step = stack.pop()
+            if step.name not in found:
+                found.add(step.name)
+                makers = (self._maker.get(id(tensor)) for tensor in step.call.inputs)
+                stack += [maker for maker in makers if maker is not None]
+        return [step for step in self._steps.values() if step.name in found]
+
+    def _whole(self, step: Step, values: dict[int, tf.Tensor], rule: Rule) -> list[tf.Tensor]:
+        """What the call gives, its activation included."""
+        layer = self._in_float32(step, linear=False)
+        if rule == "deconvnet" and isinstance(layer, LocalResponseNormalization):
+            return [_handing_back_all(layer)(values[id(step.call.inputs[0])])]
+        return step.call.repeat(layer, values)
+
+    def _linear(self, step: Step, values: dict[int, tf.Tensor]) -> tf.Tensor:
+        """What the call gives without its activation."""
+        if _is_activation(step.call.operation):
+            return values[id(step.call.inputs[0])]
+        return step.call.repeat(self._in_float32(step, linear=True), values)[0]
+
+    def _in_float32(self, step: Step, *, linear: bool) -> Any:
+        """The layer itself, or a copy of it in float32 or without activation."""
+        layer = step.call.operation
+        if not isinstance(layer, keras.Layer):
+            return layer
+        if not linear and layer.compute_dtype == layer.variable_dtype == "float32":
+            return layer
+        key = id(layer), linear
+        if key not in self._copies:
+            self._copies[key] = self._copied(step.call, linear=linear)
+        return self._copies[key]
+
+    def _copied(self, call: Call, *, linear: bool) -> Any:
+        """The layer with the same weights, in float32."""
+        layer = call.operation
+        try:
+            config = {**layer.get_config(), "dtype": "float32"}
+            config |= {key: "zeros" for key in _FIRST_VALUES if config.get(key)}
+            config |= {"activation": "linear"} if linear else {}
+            copy = type(layer).from_config(config)
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise ArgumentError(
+                f"{self.name}: {layer.name} ({type(layer).__name__}) can't be copied with its "
+                "get_config, which is needed where a layer holds a ReLU or isn't in float32. "
+                f"Received: {error}."
+            ) from error
+        specs = {id(tensor): keras.KerasTensor(tensor.shape, "float32") for tensor in call.inputs}
+        call.repeat(copy, specs)  # which builds it
+        for old, new in zip(layer.weights, copy.weights):
+            new.assign(keras.ops.cast(old, new.dtype))
+        return copy
+
+
+# Copies need no first values of their own.
+_FIRST_VALUES = ("kernel_initializer", "depthwise_initializer", "pointwise_initializer")
+_TITLES = {"deconvnet": "deconvnet", "guided": "guided_backprop"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of a layer or operation.
+
+    Attributes:
+        name: the layer's, with "#2" at the end for the second call of a shared layer.
+        call: in the model's graph.
+        activation: what it ends in: "relu", "softmax", ...; "": nothing that is known as one.
+    """
+
+    name: str
+    call: Call
+    activation: str
+
+
+def _named(found: Sequence[Call]) -> dict[str, Step]:
+    steps: dict[str, Step] = {}
+    times: dict[str, int] = {}
+    for call in found:
+        name = call.operation.name
+        times[name] = times.get(name, 0) + 1
+        name = name if times[name] == 1 else f"{name}#{times[name]}"
+        steps[name] = Step(name, call, _activation(call.operation))
+    return steps
+
+
+def _image_shape(model: Any) -> tuple[int | None, ...]:
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 3:
+        raise ArgumentError(
+            f"{model.name}: explained are networks with one input of images, [height, width, "
+            f"channels]. Received: inputs {', '.join(map(str, shapes))}."
+        )
+    return shapes[0]
+
+
+# --- Activations -------------------------------------------------------------------------------
+
+_LAYERS_WITH_ACTIVATION = (
+    *(keras.layers.Dense, keras.layers.EinsumDense),
+    *(keras.layers.Conv2D, keras.layers.Conv2DTranspose),
+    *(keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D),
+)
+# What keras.activations has, as its classes of layers and operations are called: "leakyrelu".
+_ACTIVATIONS = {name.replace("_", "") for name in dir(keras.activations)} - {"linear"} | {"prelu"}
+
+
+# "": a layer that has had its activation taken away.
+_ALSO_CALLED = {"softmax_v2": "softmax", "linear": "", "activation": "", "scoreactivation": ""}
+
+
+def _is_activation(operation: Any) -> bool:
+    """Whether it does nothing else: `layers.ReLU`, `layers.Activation`, `ops.relu`, ..."""
+    kind = type(operation).__name__.lower()
+    return isinstance(operation, keras.layers.Activation) or kind in _ACTIVATIONS
+
+
+def _activation(operation: Any) -> str:
+    function = getattr(operation, "activation", None)
+    if function is None and not _is_activation(operation):
+        return ""
+    kind = _name_of(operation if function is None else function)
+    if kind == "relu" and not (_is_activation(operation) or _gives_it_up(operation)):
+        return "a ReLU that can't be taken out of it"
+    return kind
+
+
+def _name_of(function: Any) -> str:
+    """Of an activation: a function, a layer, or an operation; "": linear."""
+    name = getattr(function, "__name__", None) or type(function).__name__.lower()
+    if isinstance(function, keras.layers.ReLU):
+        limits = (function.max_value, function.negative_slope, function.threshold)
+        return "relu" if limits in ((None, 0, 0), (None, None, None)) else "a clipped ReLU"
+    return _ALSO_CALLED.get(name, name)
+
+
+def _gives_it_up(layer: Any) -> bool:
+    return isinstance(layer, _LAYERS_WITH_ACTIVATION)
+
+
+@tf.custom_gradient
+def _deconvnet_relu(x: tf.Tensor) -> Any:
+    return tf.nn.relu(x), tf.nn.relu
+
+
+@tf.custom_gradient
+def _guided_relu(x: tf.Tensor) -> Any:
+    return tf.nn.relu(x), lambda signal: tf.where(x > 0, tf.nn.relu(signal), 0)
+
+
+_RULES = {"gradient": tf.nn.relu, "deconvnet": _deconvnet_relu, "guided": _guided_relu}
+# What is left out at the end of a classifier.
+_ENDS = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}
+
+
+def _handing_back_all(layer: Any) -> Any:
+    return tf.custom_gradient(lambda x: (layer(x), lambda signal: signal))
