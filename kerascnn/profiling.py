@@ -56,6 +56,10 @@ class LayerProfile:
         groups: into how many the channels are divided.
         params: trainable parameters; a shared layer's are counted at its first call.
         other_params: those that aren't trained, such as BatchNorm's moving statistics.
+        weights: of all these the ones in kernels and matrices: without biases, and without the
+            scales and statistics of a normalization.
+        weight_shapes: the shapes of the kernels and matrices, `(height, width, in, out)` and
+            `(in, out)`; `in` is that of one group.
         macs: multiply-adds of convolutions and dense layers; None where they aren't known.
         activation_bytes: size of the outputs.
         stride: distance between neighbouring units in input pixels, for each spatial axis; None
@@ -75,6 +79,8 @@ class LayerProfile:
     groups: int = 1
     params: int = 0
     other_params: int = 0
+    weights: int = 0
+    weight_shapes: tuple[Shape, ...] = ()
     macs: int | None = 0
     activation_bytes: int = 0
     stride: tuple[float, ...] | None = None
@@ -115,6 +121,11 @@ class Profile:
     def other_params(self) -> int:
         """Parameters that aren't trained."""
         return sum(layer.other_params for layer in self.layers)
+
+    @property
+    def weights(self) -> int:
+        """Parameters in kernels and matrices: without biases and scales."""
+        return sum(layer.weights for layer in self.layers)
 
     @property
     def macs(self) -> int:
@@ -160,6 +171,45 @@ class Profile:
         for name, *cells in map(_cells, self.layers):
             table.add_row(Name(name), *cells)
         return table
+
+    def weight_table(self) -> Table:
+        """A Rich table with the layers that have parameters: weights apart from biases.
+
+        Below them the sums of convolutions and of dense layers; each with its share of all.
+        """
+        from rich.table import Table
+
+        table = Table(title=self.model, box=None, header_style="bold", pad_edge=False)
+        table.add_column("layer")
+        for title in ("shape", "weights", "share", "biases, scales", "MACs", "share"):
+            table.add_column(title, justify="right", no_wrap=title != "biases, scales")
+        counted = [layer for layer in self.layers if layer.params + layer.other_params]
+        kinds = {
+            "convolutions": [layer for layer in counted if layer.weights and layer.kernel],
+            "dense layers": [layer for layer in counted if layer.weights and not layer.kernel],
+            "others": [layer for layer in counted if not layer.weights],
+        }
+        for layer in counted:
+            shapes = ", ".join("×".join(map(str, shape)) for shape in layer.weight_shapes)
+            table.add_row(Name(layer.name), shapes, *self._shares([layer]))
+        table.add_section()
+        for kind, members in kinds.items():
+            if members:
+                table.add_row(kind, "", *self._shares(members))
+        table.add_row("total", "", *self._shares(counted), style="bold")
+        return table
+
+    def _shares(self, layers: list[LayerProfile]) -> tuple[str, ...]:
+        """Weights, their share, the other parameters, MACs, their share."""
+        weights = sum(layer.weights for layer in layers)
+        others = sum(layer.params + layer.other_params for layer in layers) - weights
+        macs = sum(layer.macs or 0 for layer in layers)
+
+        def both(count: int, whole: int) -> tuple[str, str]:
+            return (f"{count:,}", f"{count / whole:.1%}") if count else ("", "")
+
+        weight_cells, mac_cells = both(weights, self.weights), both(macs, self.macs)
+        return (*weight_cells, f"{others:,}" if others else "", *mac_cells)
 
     def _totals(self) -> tuple[str, ...]:
         return ("", "", f"{self.params + self.other_params:,}", f"{self.macs:,}", "")
@@ -324,6 +374,7 @@ class _Walk:
             seen = union(value.field for value in inputs)
             seen = seen and through_layer(layer, seen, inputs[0].shape, out_shape, window)
         first = id(layer) not in self.counted
+        matrices = _matrices(layer) if first else ()
         self.counted.add(id(layer))
         self.rows.append(
             LayerProfile(
@@ -336,6 +387,8 @@ class _Walk:
                 groups=getattr(layer, "groups", 1),
                 params=_count(layer, "trainable_weights") if first else 0,
                 other_params=_count(layer, "non_trainable_weights") if first else 0,
+                weights=sum(map(math.prod, matrices)),
+                weight_shapes=matrices,
                 macs=_macs(layer, shape, out_shape),
                 activation_bytes=sum(map(_bytes, outputs)),
                 stride=local.stride if local else None,
@@ -363,6 +416,12 @@ def _bytes(tensor: Any) -> int:
 
 def _count(layer: Any, kind: str) -> int:
     return sum(math.prod(weight.shape) for weight in getattr(layer, kind, ()))
+
+
+def _matrices(layer: Any) -> tuple[Shape, ...]:
+    """The shapes of a layer's kernels and matrices; biases, scales and statistics are vectors."""
+    shapes = (tuple(weight.shape) for weight in getattr(layer, "weights", ()))
+    return tuple(shape for shape in shapes if len(shape) > 1)
 
 
 # --- Multiply-adds ---------------------------------------------------------------------------

@@ -307,6 +307,24 @@ def test_table_json_and_csv_say_the_same():
     assert "416,520" in out.getvalue()
 
 
+def test_weights_are_counted_apart_from_biases_and_scales():
+    """Of a batch normalization, of a frozen layer, and of a shared one once."""
+    inputs = keras.Input((8, 8, 3))
+    conv = keras.layers.Conv2D(4, 3, name="conv")
+    shared = keras.layers.Conv2D(4, 1, padding="same", name="shared", trainable=False)
+    x = keras.layers.BatchNormalization(name="norm")(conv(inputs))
+    x = keras.layers.Flatten()(shared(shared(x)))
+    measured = kerascnn.profile(keras.Model(inputs, keras.layers.Dense(5, name="dense")(x)))
+    assert {layer.name: layer.weights for layer in measured.layers if layer.weights} == {
+        "conv": 3 * 3 * 3 * 4,
+        "shared": 4 * 4,
+        "dense": 6 * 6 * 4 * 5,
+    }
+    assert measured["conv"].weight_shapes == ((3, 3, 3, 4),)
+    assert (measured["norm"].weights, measured["norm"].params) == (0, 2 * 4)
+    assert measured.weights == 108 + 16 + 720
+
+
 def test_printing_a_profile_shows_its_table():
     shown = str(kerascnn.profile(kerascnn.create("lenet5")))
     for text in ("conv2", "2,416", "240,000", "total", "61,706"):

@@ -26,6 +26,9 @@ def info(
         help="An architecture's name, or a run directory.", autocompletion=complete_architecture
     ),
     layers: bool = typer.Option(False, "--layers", help="Show every layer of a deep network too."),
+    weights: bool = typer.Option(
+        False, "--weights", help="Count the weights of every layer, without biases, and its share."
+    ),
     assign: list[str] = typer.Option(
         [], "--set", help="argument=value of the architecture; repeat for several."
     ),
@@ -58,9 +61,11 @@ def info(
         return
     console = Console()
     _print_card(console, report)
-    if layers or len(measured.layers) <= FEW_LAYERS:
+    if weights:
+        show(console, measured.weight_table())
+    if layers or (len(measured.layers) <= FEW_LAYERS and not weights):
         show(console, measured.table())
-    else:
+    elif not weights:
         console.print(f"[dim]{len(measured.layers)} layers: --layers shows them.[/]")
 
 

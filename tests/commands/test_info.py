@@ -1,6 +1,7 @@
 """`kerascnn info` and `kerascnn compare`, as a user calls them."""
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -73,6 +74,32 @@ def test_vgg16_is_shown_without_allocating_it():
     """138 million parameters; with values they would be half a gigabyte."""
     shown = json.loads(run("info", "vgg16", "--json"))
     assert (shown["params"], shown["macs"]) == (138_357_544, 15_470_264_320)
+
+
+# As a lecture counts them (figure 2 of the paper: two towers), without biases.
+ALEXNET_WEIGHTS = {
+    "conv1": (11 * 11 * 3 * 96, 34_848),
+    "conv2": (5 * 5 * 48 * 256, 307_200),
+    "conv3": (3 * 3 * 256 * 384, 884_736),
+    "conv4": (3 * 3 * 192 * 384, 663_552),
+    "conv5": (3 * 3 * 192 * 256, 442_368),
+    "fc6": (6 * 6 * 256 * 4096, 37_748_736),
+    "fc7": (4096 * 4096, 16_777_216),
+    "logits": (4096 * 1000, 4_096_000),
+}
+
+
+def test_the_weights_of_alexnet_are_the_lecture_s():
+    shown = run("info", "alexnet", "--weights")
+    layers = json.loads(run("info", "alexnet", "--weights", "--json"))["layers"]
+    found = {layer["name"]: layer["weights"] for layer in layers if layer["weights"]}
+    assert found == {name: told for name, (_, told) in ALEXNET_WEIGHTS.items()}
+    for name, (product, told) in ALEXNET_WEIGHTS.items():
+        assert product == told
+        assert re.search(rf"^{name} .* {told:,} ", shown, re.M)
+    assert re.search(r"^convolutions +2,332,704 +3\.8% .* 91\.9%", shown, re.M)
+    assert re.search(r"^dense layers +58,621,952 +96\.2% .* 8\.1%", shown, re.M)
+    assert "conv1_relu" not in shown, "layers without parameters are left out"
 
 
 def test_mistakes_are_explained():
