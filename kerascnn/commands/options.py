@@ -106,6 +106,21 @@ def _value(text: str) -> Any:
         return text
 
 
+def parse_epochs(text: str | None) -> tuple[int, ...]:
+    """`"1,2,5"` as (1, 2, 5); None as ().
+
+    Raises:
+        ArgumentError: it isn't whole numbers.
+    """
+    parts = [part.strip() for part in text.split(",")] if text is not None else []
+    if not all(part.isdecimal() and part.isascii() and len(part) < 10 for part in parts):
+        raise ArgumentError(
+            "--keep-epochs must be epochs with commas between them, such as 1,2,5; 0 is before "
+            f"training. Received: {text!r}."
+        )
+    return tuple(map(int, parts))
+
+
 def parse_steps(text: str) -> tuple[int, int]:
     """`"20:30"` as (20, 30).
 

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn.commands.options import complete_architecture, parse_network, parse_steps
+from kerascnn.commands.options import (
+    complete_architecture,
+    parse_epochs,
+    parse_network,
+    parse_steps,
+)
 from kerascnn.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -120,6 +125,12 @@ def train(
         help="Trace these steps with TensorFlow's profiler, such as 20:30; shown by "
         "`kerascnn board` where the package xprof is installed.",
     ),
+    keep_epochs: str | None = typer.Option(
+        None,
+        metavar="EPOCH,EPOCH,...",
+        help="Also keep the weights of these epochs, such as 1,2,5,10; 0: before training. Each "
+        "takes as much room as the model.",
+    ),
     json: bool = typer.Option(False, "--json", help="Print the final metrics as JSON only."),
 ) -> None:
     """Train a network and leave a run directory: model, metrics, curves, TensorBoard logs."""
@@ -133,6 +144,7 @@ def train(
     _refuse_ignored(context, resume, config)
     from kerascnn import catalogue
     from kerascnn.recipes import book as recipe_book
+    from kerascnn.runs.epochs import checked as check_kept
 
     # Before TensorFlow is loaded: a misspelt name is answered at once.
     changes = {
@@ -157,6 +169,9 @@ def train(
     rate_given = learning_rate is not None or _is_set("learning_rate", with_)
     network = parse_network(name, set_, input_shape=input_shape) if name else None
     traced = parse_steps(profile) if profile else None
+    kept = parse_epochs(keep_epochs)
+    if chosen is not None:
+        check_kept(kept, chosen.epochs)
 
     from kerascnn.console import Console
     from kerascnn.distribution import strategies
@@ -186,6 +201,7 @@ def train(
             skip_corrupt=skip_corrupt,
             console=console,
             profile=traced,
+            keep_epochs=kept,
         )
     if not strategies.is_chief():
         return  # the chief has written the run, and reports it

@@ -24,6 +24,7 @@ from kerascnn.files import check_printable, read_json, shortened
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes.losses import path_of
 from kerascnn.recipes.recipe import PRECISIONS, Recipe
+from kerascnn.runs import epochs
 from kerascnn.typed import require, typed, words
 from kerascnn.writing import write_json
 
@@ -111,7 +112,7 @@ class RunConfig:
         recipe: as it was carried out. Its loss, if it has one of its own, is a class while it
             trains, and where that can be imported from when it was read.
         weights: trained ones to start from; None: the recipe's or the architecture's first ones.
-        strategy, precision, jit, seed: see `kerascnn.train`.
+        strategy, precision, jit, seed, keep_epochs: see `kerascnn.train`.
         versions, git, command, created: where the run comes from.
 
     Raises:
@@ -132,6 +133,7 @@ class RunConfig:
     precision: str
     jit: bool | None = None
     seed: int
+    keep_epochs: tuple[int, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     git: Mapping[str, Any] | None = None
     command: tuple[str, ...] = ()
@@ -152,6 +154,8 @@ class RunConfig:
         check_strategy(self.strategy)
         require(self.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), self.precision)
         check_seed(self.seed)
+        kept = epochs.checked(self.keep_epochs, self.recipe.epochs)
+        object.__setattr__(self, "keep_epochs", kept)
         _check_preprocessing(self.preprocessing, channels)
         for name, size in self.data.sizes.items():
             require(size >= 0, f"data.sizes.{name}", "0 or more", size)

@@ -51,7 +51,7 @@ def prepare_directory(path: Path, overwrite: bool) -> None:
 
 
 LOCK = ".training"
-PARTS = ("checkpoints", "tensorboard")  # directories that training writes to
+PARTS = ("checkpoints", "epochs", "tensorboard")  # directories that training writes to
 
 
 @contextlib.contextmanager
@@ -73,7 +73,7 @@ def alive(path: Path) -> Iterator[None]:
             ) from None
         except NoLockError:
             raise RunError(f"{path / LOCK} is no file; it should be the lock of a run.") from None
-        for directory in (path, path / "checkpoints"):
+        for directory in (path, path / "checkpoints", path / "epochs"):
             remove_partial(directory)
         yield
 

@@ -17,8 +17,12 @@ MOST_LAYERS = 20_000
 MOST_WEIGHTS = 2**32  # 16 GiB in float32, before any optimizer's
 
 
-def load_model(path: Path) -> keras.Model:
+def load_model(path: Path, run: Path) -> keras.Model:
     """Load a run's .keras file.
+
+    Args:
+        path: the file.
+        run: the run directory, out of which no link is followed.
 
     Raises:
         RunError: the file is missing or damaged.
@@ -31,10 +35,10 @@ def load_model(path: Path) -> keras.Model:
     if not path.exists():
         raise RunError(
             f"{path} is missing: training has not come to its end. "
-            f"Go on with `kerascnn train --resume {path.parent}`."
+            f"Go on with `kerascnn train --resume {run}`."
         )
     try:
-        open_regular(path, inside=path.parent).close()
+        open_regular(path, inside=run).close()
         return model_file.load(path)
     except WeightsError as error:
         raise RunError(str(error)) from error

@@ -8,6 +8,7 @@ history.csv     one line for each epoch
 curves.png      the same as a picture
 tensorboard/    logs
 checkpoints/    the last two epochs, or the place within one where it was ended, to resume from
+epochs/         models with the weights of the epochs that were to be kept
 .training       locked while a process trains here
 """
 
@@ -25,9 +26,11 @@ from typing import TYPE_CHECKING, Any
 from kerascnn import catalogue, tables
 from kerascnn.architecture import Architecture
 from kerascnn.errors import KerascnnError, RunError
+from kerascnn.runs import epochs
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.models import load_model
 from kerascnn.runs.results import read_history, read_metrics
+from kerascnn.words import listed
 
 if TYPE_CHECKING:
     import keras
@@ -126,16 +129,27 @@ class Run:
         """Whether training came to its end."""
         return (self.path / "metrics.json").is_file() and not self.metrics.get("interrupted")
 
-    def model(self) -> keras.Model:
-        """The trained model.
+    @property
+    def kept_epochs(self) -> tuple[int, ...]:
+        """The epochs whose weights the run has kept so far: see `keep_epochs` of `kerascnn.train`.
+
+        0 means the weights before training.
+        """
+        return epochs.kept(self.path)
+
+    def model(self, epoch: int | None = None) -> keras.Model:
+        """The trained model, or what it was after an epoch.
+
+        Args:
+            epoch: one of `kept_epochs`; None: the trained model.
 
         Raises:
-            RunError: training has not come to its end, or the file is damaged, or takes other
-                images or knows other classes than config.json says.
+            RunError: training has not come to its end, the epoch was not kept, or the file is
+                damaged, or takes other images or knows other classes than config.json says.
         """
-        path = self.path / "model.keras"
+        path = self.path / "model.keras" if epoch is None else self._kept(epoch)
         self.architecture()  # its module registers its layers
-        model = load_model(path)
+        model = load_model(path, self.path)
         given, found = model.inputs[0].shape[1:], model.outputs[0].shape[1:]
         expected = self.config.input_shape, (self.config.classes,)
         if len(model.inputs) != 1 or (tuple(given), tuple(found)) != expected:
@@ -144,6 +158,20 @@ class Run:
                 f"{expected[0]} to {expected[1]}. Received: one from {given} to {found}."
             )
         return model
+
+    def _kept(self, epoch: int) -> Path:
+        """The file of an epoch that was kept.
+
+        Raises:
+            RunError: it was not.
+        """
+        if epoch in (kept := self.kept_epochs):
+            return epochs.file_of(self.path, epoch)
+        has = f"It has epochs {listed(map(str, kept))}." if kept else "It has kept none."
+        raise RunError(
+            f"The run {self.path} has not kept the weights of epoch {epoch}. {has} Train with "
+            f"`--keep-epochs {epoch}` to keep them."
+        )
 
     def architecture(self) -> Architecture | None:
         """The registered architecture that was trained; None: a keras.Model of the user's own.

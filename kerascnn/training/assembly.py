@@ -30,6 +30,7 @@ from kerascnn.training.ending import Ending, trainable
 from kerascnn.training.engine import Engine
 from kerascnn.training.evaluator import Evaluator
 from kerascnn.training.freezing import Freezing
+from kerascnn.training.keeper import Keeper
 from kerascnn.training.loop import Loop
 from kerascnn.training.optimizers import make_optimizer
 from kerascnn.training.pace import Pace
@@ -175,6 +176,8 @@ class Assembly:
         )
         self._say(f"Run: {self.run.path}")
         self._say(_which(self.config))
+        if self.config.keep_epochs:
+            self._say(self._keeper(parts).announcement())
         if alone := recipe.freeze_epochs:
             until = "Throughout" if alone >= recipe.epochs else f"Until epoch {alone} is done"
             self._say(f"{until}, only the classifier learns (freeze_epochs={alone}).")
@@ -245,6 +248,7 @@ class Assembly:
             engine=engine,
             batches=iter(engine.distribute(data)),
             state=state,
+            keeper=self._keeper(parts),
             evaluator=evaluator,
             pace=pace,
             freezing=Freezing(engine, config.recipe.freeze_epochs),
@@ -253,6 +257,15 @@ class Assembly:
             ending=ending,
             profile=self.profile or (),
             say=self._say,
+        )
+
+    def _keeper(self, parts: Parts) -> Keeper:
+        return Keeper(
+            path=self.run.path,
+            epochs=self.config.keep_epochs,
+            model=parts.model,
+            engine=parts.engine,
+            chief=parts.workers.chief,
         )
 
     def watchers(self, parts: Parts, first_epoch: int) -> list[Watcher]:

@@ -19,6 +19,7 @@ from kerascnn.training.ending import Ending
 from kerascnn.training.engine import Engine
 from kerascnn.training.evaluator import Evaluator
 from kerascnn.training.freezing import Freezing
+from kerascnn.training.keeper import Keeper
 from kerascnn.training.keeping import best_epoch, out_of_patience
 from kerascnn.training.optimizers import follow_history, rate_of
 from kerascnn.training.pace import Pace, following
@@ -38,6 +39,7 @@ class Loop:
         engine: does them.
         batches: what the engine trains on, from the state's position on.
         state: how far the training has come.
+        keeper: keeps the weights of some epochs.
         evaluator: of the validation images.
         pace: what all workers agree on.
         freezing: which layers learn.
@@ -54,6 +56,7 @@ class Loop:
     engine: Engine
     batches: Iterator[Any]
     state: State
+    keeper: Keeper
     evaluator: Evaluator
     pace: Pace
     freezing: Freezing
@@ -77,10 +80,14 @@ class Loop:
         try:
             self.watching.on_train_begin()
             self.given.tell("on_train_begin")
+            if self.state.position == Position():
+                self.keeper.keep(0)
             while self._goes_on():
                 self._epoch()
                 if self.pace.agree(ended=self.given.ended)[1]:
                     break
+            if missing := self.keeper.missing(len(self.state.rows)):
+                self.say(missing)
             metrics, failed = self.ending.complete()
             workers.meet()  # whoever comes here first must not leave the others alone
         except signals.Stopped as stopped:
@@ -123,6 +130,7 @@ class Loop:
             watching.on_test_end()
             given.tell("on_test_end")
         row = given.end_epoch(epoch, row)
+        self.keeper.keep(epoch + 1)
         self.state.complete(row)
         watching.on_epoch_end(epoch, {key: value for key, value in row.items() if key != "epoch"})
 

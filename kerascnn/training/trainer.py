@@ -25,6 +25,7 @@ from kerascnn.network import Network
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes import trusted
 from kerascnn.recipes.recipe import Recipe
+from kerascnn.runs import epochs as kept
 from kerascnn.runs import sides
 from kerascnn.runs.config import (
     VERSION,
@@ -80,6 +81,7 @@ def train(
     skip_corrupt: bool = False,
     record: bool = True,
     profile: tuple[int, int] | None = None,
+    keep_epochs: Sequence[int] = (),
     callbacks: Sequence[keras.callbacks.Callback] = (),
     console: Console | None = None,
 ) -> Run:
@@ -116,6 +118,9 @@ def train(
             search can do without; if it stops, it can't be resumed.
         profile: first step to trace with TensorFlow's profiler and the one after the last, counted
             from 0 at the start of the run.
+        keep_epochs: epochs after which the weights are kept as a model beside the run, such as
+            (0, 1, 5); 0: before training. They are those that the epoch is evaluated with. See
+            `Run.kept_epochs` and `Run.model`.
         callbacks: further Keras callbacks; their batch methods are called every few steps. Their
             `model` is the one that is saved. At the end they come before evaluation and saving,
             which see what they have left. On several machines they run on every worker, but those
@@ -148,6 +153,7 @@ def train(
     subject = checked(found, arguments, input_shape, recipe.dropout)
     check_precision(precision)
     check_seed(seed)
+    keep_epochs = kept.checked(keep_epochs, recipe.epochs)
     callbacks = check_callbacks(callbacks, recipe)
     start = described(weights) if weights else None
     if start and isinstance(subject.network, Network):
@@ -192,6 +198,7 @@ def train(
         precision=precision,
         jit=jit,
         seed=seed,
+        keep_epochs=keep_epochs,
         versions=versions(),
         git=git_state(),
         command=tuple(sys.argv),
@@ -264,6 +271,7 @@ def repeat(
         run=run,
         overwrite=overwrite,
         skip_corrupt=config.data.skip_corrupt,
+        keep_epochs=config.keep_epochs,
         console=console,
     )
 

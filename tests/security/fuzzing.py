@@ -88,6 +88,7 @@ def small_config():
         "precision": "float32",
         "jit": None,
         "seed": 0,
+        "keep_epochs": [1],
         "created": "2026-01-01T00:00:00",
     }
 

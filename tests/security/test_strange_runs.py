@@ -106,6 +106,7 @@ DAMAGED = {
     "name": [3, None, "\x1b[2J"],
     "strategy": [None, 5, "\x1b]0;title\x07", "mirrored:9999999", "horovod"],
     "kerascnn_run": [2, "1", None],
+    "keep_epochs": [[3], [-1], ["1"], [0.5], "all", None],
     "architecture__name": [3, None, {}],
     "architecture__arguments": [3, None, [1]],
     "data__source": [3, None, ["mnist5k"], "\x1b[31mmnist"],
