@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import tensorflow as tf
 
@@ -21,6 +21,7 @@ LARGEST_BLEND = 0.9
 MOST_BITS = 4  # that posterizing drops
 
 Operation = Callable[[Any, Any], Any]
+Border = Literal["edge"] | float
 
 
 def blended(images: Any, other: Any, factors: Any) -> Any:
@@ -41,22 +42,27 @@ def contrasted(images: Any, factors: Any) -> Any:
     return blended(images, tf.reduce_mean(grey(images), axis=(1, 2), keepdims=True), factors)
 
 
-def transformed(images: Any, matrices: Any, size: tuple[int, int] | None = None) -> Any:
-    """Images resampled bilinearly; 0 where there is nothing.
+def transformed(
+    images: Any, matrices: Any, size: tuple[int, int] | None = None, *, border: Border = 0.0
+) -> Any:
+    """Images resampled bilinearly.
 
     Args:
         images: float32 `[batch, height, width, channels]`.
-        matrices: `[batch, 2, 3]`, from a pixel (x, y, 1) of the result to one of the image.
+        matrices: `[batch, 2, 3]`, from a pixel (x, y, 1) of the result to one of the image; or
+            `[1, 2, 3]` for all.
         size: `(height, width)` of the result; default: the image's.
+        border: what is outside of the image: a value, or "edge", the nearest pixel.
     """
+    edge = border == "edge"
     flat = tf.reshape(matrices, [-1, 6])
     result = tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=tf.concat([flat, tf.zeros_like(flat[:, :2])], axis=1),
         output_shape=size or tf.shape(images)[1:3],
-        fill_value=0.0,
+        fill_value=0.0 if edge else border,
         interpolation="BILINEAR",
-        fill_mode="CONSTANT",
+        fill_mode="NEAREST" if edge else "CONSTANT",
     )
     return tf.ensure_shape(result, [images.shape[0], *(size or images.shape[1:3]), images.shape[3]])
 
