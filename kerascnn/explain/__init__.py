@@ -14,20 +14,25 @@ from typing import TYPE_CHECKING
 from kerascnn.imports import lazy
 
 if TYPE_CHECKING:
+    from kerascnn.explain.changing import Invariance, invariance
     from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
     from kerascnn.explain.targets import Target
 
 _PUBLIC = {
+    "Invariance": "changing",
     "Target": "targets",
     "deconvnet": "gradients",
     "guided_backprop": "gradients",
+    "invariance": "changing",
     "saliency": "gradients",
 }
 
 __all__ = [
+    "Invariance",
     "Target",
     "deconvnet",
     "guided_backprop",
+    "invariance",
     "saliency",
 ]
 

@@ -151,6 +151,13 @@ class Replay:
             for name, value in zip(layers, found)
         ]
 
+    def probabilities(self, scores: tf.Tensor) -> tf.Tensor:
+        """Of each class `[batch, classes]`, from the scores; a single sigmoid tells two apart."""
+        if self._output.activation != "sigmoid":
+            return tf.nn.softmax(scores)
+        found = tf.nn.sigmoid(scores)
+        return found if found.shape[-1] != 1 else tf.concat([1 - found, found], axis=-1)
+
     def _refuse_activation(self, step: Step, rule: Rule) -> None:
         if rule != "gradient" and step.activation:
             raise ArgumentError(

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kerascnn.explain.invariance import Border, Curves, Invariance, changed
+from kerascnn.explain.changing import Border, Curves, Invariance, changed
 from kerascnn.watching.pictures import GRID, INK, PAPER, TITLE
 
 # Okabe and Ito's, which colour-blind people can tell apart.

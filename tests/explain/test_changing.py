@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from kerascnn.errors import ArgumentError
-from kerascnn.explain.invariance import changed, invariance
+from kerascnn.explain.changing import changed, invariance
 from kerascnn.explain.sheets import COLORS, invariance_sheet
 
 RNG = np.random.default_rng(0)
@@ -137,6 +137,12 @@ def test_mistakes_are_explained(model, arguments, message):
     usual = {"images": IMAGES, "layers": "conv1"}
     with pytest.raises(ArgumentError, match=message):
         invariance(model, **(usual | arguments))
+
+
+def test_a_network_without_classes_is_refused(model):
+    maps = keras.Model(model.input, model.get_layer("conv1").output)
+    with pytest.raises(ArgumentError, match=r"must be \[batch, classes\].*\[1, 7, 7, 4\]"):
+        invariance(maps, IMAGES, "conv1")
 
 
 @pytest.mark.parametrize("count", [3, len(COLORS) + 1])

@@ -26,7 +26,7 @@ from kerascnn.explain.graph import Replay
 
 SIDE, FARTHEST, TRANSLATIONS = 224, 60, 21  # figure 5: from -60 to 60 of 224 rows
 SCALES = tuple(round(1 + 0.1 * step, 1) for step in range(9))  # figure 5: from 1 to 1.8
-ROTATIONS = tuple(range(0, 361, 15))
+ROTATIONS = range(0, 361, 15)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,27 +111,19 @@ def invariance(
     _require_border(border)
     if batch_size < 1:
         raise ArgumentError(f"batch_size must be at least 1. Received: {batch_size!r}.")
-    count, sides = len(images), images.shape[1:3]
+    count, height, width = images.shape[:3]
     curves = {kind: _empty(steps, names, count) for kind, steps in kinds.items()}
     classes = np.zeros(count, "int64")
-    places = [replay.layer(name) for name in names]
-    replay.play(tf.constant(images[:1]), [*places, None])  # layers are copied outside of the graph
-
-    @tf.function(autograph=False)
-    def look(batch: Any, matrix: Any) -> Any:
-        moved = transformed(batch, matrix, border=border)
-        *features, scores = replay.play(moved, [*places, None])
-        return features, replay.probabilities(scores)
-
+    look = _look(replay, [replay.layer(name) for name in names], images[:1], border)
     for start in range(0, count, batch_size):
         part = slice(start, start + batch_size)
         batch = tf.constant(images[part])
         # Through the same graph as the changed images, so that no change is a distance of 0.
-        originals, probabilities = look(batch, _matrix(*sides))
+        originals, probabilities = look(batch, _matrix(height, width))
         classes[part] = guesses = np.argmax(probabilities, axis=-1)
         for kind, curve in curves.items():
             for row, step in enumerate(curve.steps):
-                features, probabilities = look(batch, _matrix(*sides, **{kind: step}))
+                features, probabilities = look(batch, _matrix(height, width, **{kind: step}))
                 for name, one, other in zip(names, features, originals):
                     curve.distances[name][row, part] = _distance(one, other)
                 curve.probabilities[row, part] = probabilities.numpy()[range(len(batch)), guesses]
@@ -139,6 +131,24 @@ def invariance(
     return Invariance(
         translation=translation, scaling=scaling, rotation=rotation, classes=classes, border=border
     )
+
+
+def _look(replay: Replay, layers: Sequence[str], image: np.ndarray, border: Border) -> Any:
+    """From images and a matrix to the layers' features and the probabilities, as one graph."""
+    places = [*layers, None]
+    *_, scores = replay.play(tf.constant(image), places)  # makes copies of layers, if it needs any
+    if len(scores.shape) != 2:
+        raise ArgumentError(
+            f"{replay.name}: its main output must be [batch, classes]. Received: "
+            f"{list(scores.shape)}. Build it with include_top=True."
+        )
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def look(batch: Any, matrix: Any) -> Any:
+        *features, scores = replay.play(transformed(batch, matrix, border=border), places)
+        return features, replay.probabilities(scores)
+
+    return look
 
 
 def changed(
@@ -161,19 +171,20 @@ def changed(
         border: what comes in from outside: "edge", the nearest pixel, or a value.
     """
     images = np.asarray(images, "float32")
-    matrix = _matrix(*images.shape[1:3], down=down, scale=scale, degrees=degrees)
+    height, width = images.shape[1:3]
+    matrix = _matrix(height, width, down=down, scale=scale, degrees=degrees)
     return np.asarray(transformed(tf.constant(images), matrix, border=border))
 
 
 def _matrix(
-    height: int, width: int, down: float = 0.0, scale: float = 1.0, degrees: float = 0.0
+    height: int, width: int, *, down: float = 0.0, scale: float = 1.0, degrees: float = 0.0
 ) -> Any:
     """From a pixel (x, y, 1) of the result to one of the image, `[1, 2, 3]`: the way back."""
     angle = math.radians(degrees)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     back = turn / scale
-    origin = middle - back @ (middle + [0.0, down])
+    origin = middle - back @ (middle + np.array([0.0, down]))
     return tf.constant(np.column_stack([back, origin])[None], tf.float32)
 
 
@@ -206,5 +217,3 @@ def _distance(one: Any, other: Any) -> np.ndarray:
     """Euclidean, `[images]`."""
     apart = tf.reshape(one - other, [one.shape[0], -1])
     return tf.norm(apart, axis=1).numpy()
-
-
