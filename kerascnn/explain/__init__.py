@@ -16,24 +16,32 @@ from kerascnn.imports import lazy
 if TYPE_CHECKING:
     from kerascnn.explain.changing import Invariance, invariance
     from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
+    from kerascnn.explain.patches import TopPatches, top_patches
+    from kerascnn.explain.sheets import sheet
     from kerascnn.explain.targets import Target
 
 _PUBLIC = {
     "Invariance": "changing",
     "Target": "targets",
+    "TopPatches": "patches",
     "deconvnet": "gradients",
     "guided_backprop": "gradients",
     "invariance": "changing",
     "saliency": "gradients",
+    "sheet": "sheets",
+    "top_patches": "patches",
 }
 
 __all__ = [
     "Invariance",
     "Target",
+    "TopPatches",
     "deconvnet",
     "guided_backprop",
     "invariance",
     "saliency",
+    "sheet",
+    "top_patches",
 ]
 
 

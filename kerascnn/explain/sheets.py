@@ -1,21 +1,193 @@
-"""Pictures of many: what changes of the image do to features."""
+"""Pictures of many: feature maps with their strongest patches; what changes do to features."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
+from kerascnn.errors import ArgumentError
 from kerascnn.explain.changing import Border, Curves, Invariance, changed
+from kerascnn.explain.patches import TopPatches
 from kerascnn.watching.pictures import GRID, INK, PAPER, TITLE
 
+MOST_MAPS = 24  # on one sheet, unless rows says otherwise
+CELL, GAP = 96, 4  # pixels: of a patch's longer side, and between patches
+TILE = 0.36  # inches of a patch's side
+BETWEEN, MARGIN, CAPTION = 0.16, 0.6, 0.62  # in tiles: in a map, between maps, above a map
+HEAD = 0.66  # inches above all
+FAINT = "#7b7f85"
+METHODS = {
+    "deconvnet": "projected by deconvnet",
+    "guided_backprop": "projected by guided backpropagation",
+    "saliency": "gradients",
+}
 # Okabe and Ito's, which colour-blind people can tell apart.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
 SHOWN = 5  # steps of each kind of change, as pictures of the first image
 SMALL: dict[str, Any] = {"fontsize": 8, "color": INK}
+
+
+# --- Figure 2: the strongest patches of feature maps ------------------------------------------
+
+
+def sheet(
+    found: TopPatches, *, rows: int | None = None, columns: int = 4, title: str | None = None
+) -> Figure:
+    """Figure 2 of Zeiler and Fergus (2014): of each map its strongest patches and projections.
+
+    Each map has two squares, of 3×3 for the strongest nine: on the left the patches, on the right,
+    in the same places, their projections. Above them stand the map's number and its strongest
+    activation. The strongest patch is in the upper left corner; they follow as one reads.
+
+    Patches and projections are scaled to one size, whatever the images' borders have cut off. In a
+    projection middle grey is zero, and the largest value, of either sign, is brightest or darkest:
+    so those of weak activations can be read too. A place is empty where a unit doesn't fire (a
+    value of exactly 0), and a map that never fires says so.
+
+    Args:
+        found: what `top_patches` returns; its first `rows * columns` maps with patches are shown.
+        rows: default: as all maps need, or the first `MOST_MAPS` of more.
+        columns: maps in one row.
+        title: default: the layer, and how many of its maps are shown.
+
+    Returns:
+        A figure, to be saved with `figure.savefig(path)`.
+
+    Raises:
+        ArgumentError: rows or columns is below 1, or no map has patches.
+    """
+    maps = len(found.channels)
+    if not maps:
+        raise ArgumentError("found must have patches of at least one map. Received: none.")
+    for name, value in (("rows", rows), ("columns", columns)):
+        if value is not None and value < 1:
+            raise ArgumentError(f"{name} must be at least 1. Received: {value}.")
+    columns = min(columns, maps)
+    rows = min(rows or math.ceil(MOST_MAPS / columns), math.ceil(maps / columns))
+    shown = min(maps, rows * columns)
+    side = math.ceil(math.sqrt(found.values.shape[1]))  # patches in a row of a square
+    square = side + (side - 1) * GAP / CELL
+    across, down = 2 * square + BETWEEN + MARGIN, square + CAPTION
+    figure, axes = _page(columns * across - MARGIN, rows * down)
+    light = _light([patch for row in found.patches[:shown] for patch in row])
+    for slot in range(shown):
+        x, y = slot % columns * across, slot // columns * down + CAPTION
+        channel = int(found.channels[slot])
+        values = found.values[channel]
+        fires = values != 0
+        _caption(axes, x, x + 2 * square + BETWEEN, y, channel, float(values[0]))
+        patches = [_rgb(patch, *light) for patch in found.patches[slot]]
+        projections = [_signed(projection) for projection in found.projections[slot]]
+        for left, pictures in ((x, patches), (x + square + BETWEEN, projections)):
+            kept = [picture if lit else None for picture, lit in zip(pictures, fires)]
+            extent = (left, left + square, y + square, y)
+            axes.imshow(_mosaic(kept, side), extent=extent, interpolation="antialiased")
+    _head(figure, title or _title(found, shown), found)
+    return figure
+
+
+def _title(found: TopPatches, shown: int) -> str:
+    maps = len(found.values)
+    some = f"{shown} of {maps}" if shown < maps else str(maps)
+    return f"{found.layer}: {some} feature map{'s' if maps > 1 else ''}"
+
+
+def _page(width: float, height: float) -> tuple[Figure, Axes]:
+    """A page with one axes, whose unit is a tile, and room for a head; sizes in tiles."""
+    margin = 0.4
+    inches = max(4.4, (width + 2 * margin) * TILE), HEAD + (height + margin) * TILE
+    figure = Figure(figsize=inches, dpi=150, facecolor=PAPER)
+    axes = figure.add_axes((0, 0, 1, 1 - HEAD / inches[1]))
+    axes.set_axis_off()
+    axes.set_xlim(-margin, inches[0] / TILE - margin)
+    axes.set_ylim(height + margin, 0)
+    return figure, axes
+
+
+def _head(figure: Figure, title: str, found: TopPatches) -> None:
+    """The title, and what is to be seen."""
+    width, height = figure.get_size_inches()
+    left = 0.4 * TILE / width
+    look = {**TITLE, "fontsize": 11}
+    look["ha"] = look.pop("loc")
+    figure.text(left, 1 - 0.16 / height, title, va="top", **look)
+    k = found.values.shape[1]
+    what = f"left the {k} strongest patches" if k > 1 else "left the strongest patch"
+    words = f"{what}, right: {METHODS.get(found.method, found.method)}"
+    figure.text(left, 1 - 0.40 / height, words, va="top", fontsize=8, color=FAINT)
+
+
+def _caption(axes: Axes, left: float, right: float, y: float, channel: int, value: float) -> None:
+    """A map's number and its strongest activation."""
+    fires = value != 0
+    text = f"max {value:.3g}" if fires else "never fires"
+    place: dict[str, Any] = {"va": "bottom", "fontsize": 7.5, "color": INK if fires else FAINT}
+    axes.text(left, y - 0.08, f"map {channel}", ha="left", fontweight="bold", **place)
+    axes.text(right, y - 0.08, text, ha="right", **place)
+
+
+def _mosaic(pictures: Sequence[np.ndarray | None], side: int) -> np.ndarray:
+    """Pictures uint8 `[height, width, 3]`, each fitted into a cell of a square, row by row."""
+    step = CELL + GAP
+    canvas = np.empty((side * step - GAP, side * step - GAP, 3), "uint8")
+    canvas[:] = _color(PAPER)
+    for number in range(side * side):
+        top, left = number // side * step, number % side * step
+        cell = canvas[top : top + CELL, left : left + CELL]
+        picture = pictures[number] if number < len(pictures) else None
+        if picture is None:
+            cell[:] = _color(GRID) if number < len(pictures) else _color(PAPER)
+        else:
+            fitted = _fitted(picture)
+            height, width = fitted.shape[:2]
+            y, x = (CELL - height) // 2, (CELL - width) // 2
+            cell[y : y + height, x : x + width] = fitted
+    return canvas
+
+
+def _fitted(picture: np.ndarray) -> np.ndarray:
+    """Scaled so that its longer side fills a cell; enlarged pixels stay squares."""
+    height, width = picture.shape[:2]
+    factor = CELL / max(height, width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    way = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BOX
+    return np.asarray(Image.fromarray(picture).resize(size, way))
+
+
+def _light(patches: Sequence[np.ndarray]) -> tuple[float, float]:
+    """What is black and what is white: 0 and 255 of pixels, else the extremes of all patches."""
+    if all(np.issubdtype(patch.dtype, np.integer) for patch in patches):
+        return 0.0, 255.0
+    low = min(float(patch.min()) for patch in patches)
+    high = max(float(patch.max()) for patch in patches)
+    return low, high if high > low else low + 1
+
+
+def _signed(projection: np.ndarray) -> np.ndarray:
+    """Middle grey is zero; the largest value of either sign is at the end of the range."""
+    largest = float(np.abs(projection).max()) or 1.0
+    return _rgb(projection, -largest, largest)
+
+
+def _rgb(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """As uint8 `[height, width, 3]`: other numbers of channels than 3 by their mean."""
+    values = np.asarray(values, "float32")
+    if values.shape[-1] != 3:
+        values = np.repeat(values.mean(axis=-1, keepdims=True), 3, axis=-1)
+    return np.rint(255 * np.clip((values - low) / (high - low), 0, 1)).astype("uint8")
+
+
+def _color(name: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(name.removeprefix("#")))
+
+
+# --- Figure 5: features under changes of the image ---------------------------------------------
 
 
 def invariance_sheet(
