@@ -16,6 +16,7 @@ from kerascnn.imports import lazy
 if TYPE_CHECKING:
     from kerascnn.explain.changing import Invariance, invariance
     from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
+    from kerascnn.explain.maps import feature_maps, filters
     from kerascnn.explain.patches import TopPatches, top_patches
     from kerascnn.explain.sheets import sheet
     from kerascnn.explain.targets import Target
@@ -25,6 +26,8 @@ _PUBLIC = {
     "Target": "targets",
     "TopPatches": "patches",
     "deconvnet": "gradients",
+    "feature_maps": "maps",
+    "filters": "maps",
     "guided_backprop": "gradients",
     "invariance": "changing",
     "saliency": "gradients",
@@ -37,6 +40,8 @@ __all__ = [
     "Target",
     "TopPatches",
     "deconvnet",
+    "feature_maps",
+    "filters",
     "guided_backprop",
     "invariance",
     "saliency",

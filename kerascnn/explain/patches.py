@@ -63,6 +63,7 @@ class TopPatches:
             right, the last two exclusive, int64 `[maps, k, 4]`. The whole image where a unit sees
             all of it.
         field: the receptive field before it was cut; None: the whole image.
+        image_shape: height, width and channels of the network's input.
         channels: which maps have patches and projections, int64 `[shown]`.
         patches: of these maps, `[shown][k]`, each `[height, width, channels]`: what lies in the
             box, as `pixels` gives it.
@@ -76,6 +77,7 @@ class TopPatches:
     position: np.ndarray
     box: np.ndarray
     field: ReceptiveField | None
+    image_shape: tuple[int, int, int]
     channels: np.ndarray
     patches: tuple[tuple[np.ndarray, ...], ...]
     projections: tuple[tuple[np.ndarray, ...], ...]
@@ -138,7 +140,7 @@ def top_patches(
         raise ArgumentError("data must have at least one image. Received: none.")
     view = _View.of(first, preprocess, pixels)
     maps = _Maps.of(model, layer, view.input(first))
-    shown = _shown(channels, maps)
+    shown = chosen_maps(channels, maps.name, maps.count)
     method = _method(model, layer, method, view.input(first[:1]))
     strongest = Strongest(maps.count, k)
     if progress is None:
@@ -158,7 +160,8 @@ def top_patches(
     k = strongest.found()
     values, index, unit = (a[:, :k] for a in (strongest.values, strongest.index, strongest.unit))
     position = maps.positions(unit)
-    box = boxes(maps.field, position, view.input(first[:1]).shape[1:3])
+    height, width, depth = view.input(first[:1]).shape[1:]
+    box = boxes(maps.field, position, (height, width))
     found = TopPatches(
         layer=layer,
         method=method,
@@ -167,6 +170,7 @@ def top_patches(
         position=position,
         box=box,
         field=maps.field,
+        image_shape=(height, width, depth),
         channels=shown,
         patches=(),
         projections=(),
@@ -222,6 +226,22 @@ def patches_of_run(
         return found
     turned = tuple(tuple(p[..., ::-1] for p in row) for row in found.projections)
     return replace(found, projections=turned)
+
+
+def chosen_maps(channels: Sequence[int] | None, layer: str, count: int) -> np.ndarray:
+    """The numbers of the maps that are asked for, int64 `[chosen]`; None: all.
+
+    Raises:
+        ArgumentError: the layer, which has `count` of them, lacks one.
+    """
+    chosen = np.arange(count) if channels is None else np.asarray(channels)
+    whole = chosen.ndim == 1 and (chosen.dtype.kind in "iu" or not chosen.size)
+    if not whole or not ((chosen >= 0) & (chosen < count)).all():
+        raise ArgumentError(
+            f"channels must be numbers of maps of {layer}, from 0 to {count - 1}. "
+            f"Received: {channels!r}."
+        )
+    return chosen.astype("int64")
 
 
 def boxes(field: ReceptiveField | None, position: np.ndarray, size: Sequence[int]) -> np.ndarray:
@@ -363,17 +383,6 @@ def _require_numbers(model: keras.Model) -> None:
                 f"{model.name}: the weights must be finite numbers; training has diverged. "
                 f"Received: {weight.path} with others."
             )
-
-
-def _shown(channels: Sequence[int] | None, maps: _Maps) -> np.ndarray:
-    chosen = np.arange(maps.count) if channels is None else np.asarray(channels)
-    whole = chosen.ndim == 1 and (chosen.dtype.kind in "iu" or not chosen.size)
-    if not whole or not ((chosen >= 0) & (chosen < maps.count)).all():
-        raise ArgumentError(
-            f"channels must be numbers of maps of {maps.name}, from 0 to {maps.count - 1}. "
-            f"Received: {channels!r}."
-        )
-    return chosen.astype("int64")
 
 
 METHODS: dict[str, Callable[[keras.Model, Any, Any], np.ndarray]] = {

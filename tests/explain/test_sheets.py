@@ -28,6 +28,7 @@ def found():
         position=np.stack([zeros] * 2, axis=-1),
         box=np.stack([zeros] * 4, axis=-1),
         field=None,
+        image_shape=(20, 20, 3),
         channels=np.arange(SHOWN) + 1,
         patches=tuple(tuple(np.full(s, 255, "uint8") for s in row) for row in shapes),
         projections=tuple(tuple(np.ones(s, "float32") for s in row) for row in shapes),
