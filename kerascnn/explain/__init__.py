@@ -15,17 +15,21 @@ from kerascnn.imports import lazy
 
 if TYPE_CHECKING:
     from kerascnn.explain.changing import Invariance, invariance
+    from kerascnn.explain.evolving import Evolution, evolution
     from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
     from kerascnn.explain.maps import feature_maps, filters
     from kerascnn.explain.patches import TopPatches, top_patches
-    from kerascnn.explain.sheets import sheet
+    from kerascnn.explain.sheets import evolution_sheet, sheet
     from kerascnn.explain.targets import Target
 
 _PUBLIC = {
+    "Evolution": "evolving",
     "Invariance": "changing",
     "Target": "targets",
     "TopPatches": "patches",
     "deconvnet": "gradients",
+    "evolution": "evolving",
+    "evolution_sheet": "sheets",
     "feature_maps": "maps",
     "filters": "maps",
     "guided_backprop": "gradients",
@@ -36,10 +40,13 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "Evolution",
     "Invariance",
     "Target",
     "TopPatches",
     "deconvnet",
+    "evolution",
+    "evolution_sheet",
     "feature_maps",
     "filters",
     "guided_backprop",

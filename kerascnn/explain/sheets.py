@@ -1,4 +1,4 @@
-"""Pictures of many: feature maps with their strongest patches; what changes do to features."""
+"""Pictures of many: the strongest patches of maps, over the epochs; what changes do to features."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from PIL import Image
 
 from kerascnn.errors import ArgumentError
 from kerascnn.explain.changing import Border, Curves, Invariance, changed
+from kerascnn.explain.evolving import Evolution
 from kerascnn.explain.patches import TopPatches
 from kerascnn.watching.pictures import GRID, INK, PAPER, TITLE
 
@@ -21,6 +22,8 @@ CELL, GAP = 96, 4  # pixels: of a patch's longer side, and between patches
 TILE = 0.36  # inches of a patch's side
 BETWEEN, MARGIN, CAPTION = 0.16, 0.6, 0.62  # in tiles: in a map, between maps, above a map
 HEAD = 0.66  # inches above all
+# Of a map over the epochs, in tiles: above patches, below projections, beside them, between epochs.
+EPOCHS, SHARES, NAMES, STEP = 0.4, 0.6, 1.5, 0.18
 FAINT = "#7b7f85"
 METHODS = {
     "deconvnet": "projected by deconvnet",
@@ -88,7 +91,10 @@ def sheet(
             kept = [picture if lit else None for picture, lit in zip(pictures, fires)]
             extent = (left, left + square, y + square, y)
             axes.imshow(_mosaic(kept, side), extent=extent, interpolation="antialiased")
-    _head(figure, title or _title(found, shown), found)
+    k = found.values.shape[1]
+    what = f"left the {k} strongest patches" if k > 1 else "left the strongest patch"
+    words = f"{what}, right: {METHODS.get(found.method, found.method)}"
+    _head(figure, title or _title(found, shown), words)
     return figure
 
 
@@ -110,16 +116,13 @@ def _page(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _head(figure: Figure, title: str, found: TopPatches) -> None:
+def _head(figure: Figure, title: str, words: str) -> None:
     """The title, and what is to be seen."""
     width, height = figure.get_size_inches()
     left = 0.4 * TILE / width
     look = {**TITLE, "fontsize": 11}
     look["ha"] = look.pop("loc")
     figure.text(left, 1 - 0.16 / height, title, va="top", **look)
-    k = found.values.shape[1]
-    what = f"left the {k} strongest patches" if k > 1 else "left the strongest patch"
-    words = f"{what}, right: {METHODS.get(found.method, found.method)}"
     figure.text(left, 1 - 0.40 / height, words, va="top", fontsize=8, color=FAINT)
 
 
@@ -185,6 +188,81 @@ def _rgb(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def _color(name: str) -> tuple[int, ...]:
     return tuple(bytes.fromhex(name.removeprefix("#")))
+
+
+# --- Figure 4: feature maps over the epochs -----------------------------------------------------
+
+
+def evolution_sheet(found: Evolution, *, columns: int = 2, title: str | None = None) -> Figure:
+    """Figure 4 of Zeiler and Fergus (2014): how maps came to respond to what they respond to.
+
+    Of each map a row of patches, one for each epoch, those that excite it most of all, and below
+    them their projections. A bar between two patches says that they are of one image; where there
+    is none, another image has taken its place, and the picture jumps.
+
+    Each projection is scaled as in `sheet`; below it stands how strong the activation is, as a
+    share of the strongest of all epochs. A place is empty where the map doesn't fire.
+
+    Args:
+        found: what `evolution` returns.
+        columns: maps beside each other.
+        title: default: the layer, and how many of its maps are shown.
+
+    Returns:
+        A figure, to be saved with `figure.savefig(path)`.
+
+    Raises:
+        ArgumentError: columns is below 1, or no map has patches.
+    """
+    maps, count = len(found.channels), found.values.shape[1]
+    if not maps or columns < 1:
+        raise ArgumentError(
+            "found must have patches of at least one map, and columns be at least 1. Received: "
+            f"{maps} maps, columns={columns}."
+        )
+    columns = min(columns, maps)
+    rows = math.ceil(maps / columns)
+    across = NAMES + len(found.epochs) * (1 + STEP) - STEP + MARGIN
+    down = EPOCHS + 2 + BETWEEN + SHARES
+    figure, axes = _page(columns * across - MARGIN, rows * down)
+    light = _light([patch for row in found.patches for patch in row])
+    for slot in range(maps):
+        _history(axes, found, slot, slot % columns * across, slot // columns * down, light)
+    shown = f"{maps} of {count}" if maps < count else str(count)
+    words = f"{found.layer}: {shown} feature map{'s' if count > 1 else ''} over the epochs"
+    what = f"above the strongest patch of {found.images:,} images"
+    _head(figure, title or words, f"{what}, below: {METHODS.get(found.method, found.method)}")
+    return figure
+
+
+def _history(
+    axes: Axes, found: Evolution, slot: int, left: float, top: float, light: tuple[float, float]
+) -> None:
+    """One map's patches, projections and strengths, epoch by epoch."""
+    channel = int(found.channels[slot])
+    values, index = found.values[:, channel], found.index[:, channel]
+    largest = float(np.abs(values).max())
+    top += EPOCHS
+    said = f"max {largest:.3g}" if largest else "never fires"
+    name: dict[str, Any] = {"fontsize": 7.5, "color": INK, "fontweight": "bold"}
+    axes.text(left, top + 0.5, f"map {channel}", va="center", **name)
+    axes.text(left, top + 1 + BETWEEN / 2, said, va="center", fontsize=7, color=FAINT)
+    small: dict[str, Any] = {"ha": "center", "fontsize": 7, "color": FAINT}
+    for column, epoch in enumerate(found.epochs):
+        x = left + NAMES + column * (1 + STEP)
+        fires = values[column] != 0
+        patch = _rgb(found.patches[column][slot], *light) if fires else None
+        projection = _signed(found.projections[column][slot]) if fires else None
+        for y, picture in ((top, patch), (top + 1 + BETWEEN, projection)):
+            cell = _mosaic([picture], 1)
+            axes.imshow(cell, extent=(x, x + 1, y + 1, y), interpolation="antialiased")
+        label = f"epoch {epoch}" if not column and epoch else "start" if epoch == 0 else f"{epoch}"
+        axes.text(x + 0.5, top - 0.08, label, va="bottom", **{**small, "color": INK})
+        share = f"{values[column] / largest:.0%}" if fires else "–"
+        axes.text(x + 0.5, top + 2 + BETWEEN + 0.08, share, va="top", **small)
+        if column and fires and values[column - 1] and index[column] == index[column - 1]:
+            bar = {"color": FAINT, "linewidth": 2.5, "solid_capstyle": "butt"}
+            axes.plot((x - STEP, x), (top + 0.5,) * 2, **bar)
 
 
 # --- Figure 5: features under changes of the image ---------------------------------------------
