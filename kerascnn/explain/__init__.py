@@ -2,7 +2,7 @@
 
 Every function takes a model and images as the network takes them, preprocessed, and returns float32
 arrays. `targets` says what is explained; `graph` plays the model again, with other rules on the way
-back, on which `gradients`, `cams` and `occlusion` stand. `pictures` and `sheets` draw.
+back, on which `gradients`, `averaged`, `cams` and `occluded` stand. `pictures` and `sheets` draw.
 
 Importing this package loads neither Keras nor TensorFlow: names are resolved when first used.
 """
@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING
 from kerascnn.imports import lazy
 
 if TYPE_CHECKING:
+    from kerascnn.explain.averaged import integrated_gradients, smooth_grad
+    from kerascnn.explain.cams import grad_cam, grad_cam_plus_plus, guided_grad_cam
     from kerascnn.explain.changing import Invariance, invariance
     from kerascnn.explain.evolving import Evolution, evolution
     from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
     from kerascnn.explain.maps import feature_maps, filters
+    from kerascnn.explain.occluded import occlusion
     from kerascnn.explain.patches import TopPatches, top_patches
     from kerascnn.explain.sheets import evolution_sheet, sheet
     from kerascnn.explain.targets import Target
@@ -32,10 +35,16 @@ _PUBLIC = {
     "evolution_sheet": "sheets",
     "feature_maps": "maps",
     "filters": "maps",
+    "grad_cam": "cams",
+    "grad_cam_plus_plus": "cams",
     "guided_backprop": "gradients",
+    "guided_grad_cam": "cams",
+    "integrated_gradients": "averaged",
     "invariance": "changing",
+    "occlusion": "occluded",
     "saliency": "gradients",
     "sheet": "sheets",
+    "smooth_grad": "averaged",
     "top_patches": "patches",
 }
 
@@ -49,10 +58,16 @@ __all__ = [
     "evolution_sheet",
     "feature_maps",
     "filters",
+    "grad_cam",
+    "grad_cam_plus_plus",
     "guided_backprop",
+    "guided_grad_cam",
+    "integrated_gradients",
     "invariance",
+    "occlusion",
     "saliency",
     "sheet",
+    "smooth_grad",
     "top_patches",
 ]
 

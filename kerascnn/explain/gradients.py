@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.explain.graph import Replay, Rule
-from kerascnn.explain.targets import Target, by_layer, parse, units
+from kerascnn.explain.targets import by_layer, parse, units
 
 BATCH = 32  # images whose maps are kept at a time for the way back
 
@@ -69,7 +70,11 @@ def saliency(model: keras.Model, images: Any, target: Any, *, signed: bool = Fal
     Raises:
         ArgumentError: images or target don't fit the model.
     """
-    found = for_each_layer(model, images, target, gradient)
+
+    def back(replay: Replay, pixels: tf.Tensor, layer: str | None, targets: Any) -> np.ndarray:
+        return gradient(replay, pixels, layer, functools.partial(units, targets))
+
+    found = for_each_layer(model, images, target, back)
     return found if signed else np.abs(found).max(axis=-1)
 
 
@@ -85,13 +90,21 @@ def _projected(model: keras.Model, images: Any, target: Any, rule: Rule) -> np.n
 
 
 def gradient(
-    replay: Replay, pixels: tf.Tensor, layer: str | None, targets: Sequence[Target]
+    replay: Replay,
+    pixels: tf.Tensor,
+    layer: str | None,
+    choose: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """The gradient of targets in one layer, `[batch, height, width, channels]`."""
+    """The gradient of the sum of chosen units, `[batch, height, width, channels]`.
+
+    Args:
+        replay, pixels, layer: as `for_each_layer` gives them.
+        choose: from the layer's output to ones and zeros of its shape.
+    """
     with tf.GradientTape() as tape:
         tape.watch(pixels)
         (maps,) = replay.play(pixels, [layer])
-    return tape.gradient(maps, pixels, units(targets, maps.numpy())).numpy()
+    return tape.gradient(maps, pixels, choose(maps.numpy())).numpy()
 
 
 def for_each_layer(model: keras.Model, images: Any, target: Any, explain: Any) -> np.ndarray:

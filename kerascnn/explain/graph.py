@@ -8,6 +8,7 @@ the model's graph and leaves the model as it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -99,14 +100,17 @@ class Replay:
         )
 
     def last_map(self) -> str:
-        """The layer of the last map before the head: the deepest of the endpoints `C1`, `C2`, ...
+        """The layer of the last map before the head and the pooling in front of it.
 
-        Where no endpoint is one, the last layer whose output is a map.
+        That is the deepest of the endpoints `C1`, `C2`, ... that isn't a pooling layer's; where
+        there is none, the last layer whose output is a map.
 
         Raises:
             ArgumentError: the model has no map.
         """
-        known = [point.layer for name, point in endpoints(self._model).items() if name[0] == "C"]
+        points = {name: point.layer for name, point in endpoints(self._model).items()}
+        pools = {layer for name, layer in points.items() if not _MAP.fullmatch(name)}
+        known = [layer for layer in points.values() if layer not in pools]
         maps = [name for name, step in self._steps.items() if len(step.call.outputs[0].shape) == 4]
         if not known + maps:
             raise ArgumentError(f"{self.name} has no layer whose output is a map.")
@@ -223,6 +227,7 @@ class Replay:
         return copy
 
 
+_MAP = re.compile(r"C\d+")  # among endpoints, which may be named like a pooling layer
 # Copies need no first values of their own.
 _FIRST_VALUES = ("kernel_initializer", "depthwise_initializer", "pointwise_initializer")
 _TITLES = {"deconvnet": "deconvnet", "guided": "guided_backprop"}

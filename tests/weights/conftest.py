@@ -8,7 +8,6 @@ import pickle
 import struct
 import sys
 import zipfile
-import zlib
 from collections import OrderedDict
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -16,24 +15,9 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from synthetic import synthetic
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
-
-
-def synthetic(name, shape, kind, fan_in=1):
-    """A value for every parameter from its name and shape alone.
-
-    The goldens were computed elsewhere from the same numbers; NumPy freezes RandomState's streams.
-    `kind`: kernel, bias, gamma, beta, mean or var; `fan_in`: inputs of one output.
-    """
-    z = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape).astype("float32")
-    if kind == "kernel":
-        return z * np.float32(np.sqrt(2.0 / fan_in))
-    if kind == "gamma":
-        return 1 + np.float32(0.1) * z
-    if kind == "var":
-        return np.abs(1 + np.float32(0.1) * z)
-    return np.float32(0.1) * z
 
 
 def image(shape):

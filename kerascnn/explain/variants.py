@@ -1,0 +1,70 @@
+"""Many variants of a few images: what they are mixed with, and how many are played at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kerascnn.errors import ArgumentError
+from kerascnn.explain.graph import Replay
+from kerascnn.explain.targets import Target, units
+
+# Pixels of the images that are played at once, and how many images at most: 20 of 224×224. Going
+# back through VGG-16 takes 2 GB then.
+PIXELS = 2**20
+IMAGES = 64
+
+
+def pairs(images: np.ndarray, variants: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Every image with each of its variants, as many at once as memory is to be used for.
+
+    Args:
+        images: `[batch, height, width, channels]`.
+        variants: of each image.
+
+    Yields:
+        Numbers of images, and of their variants: two arrays of one length.
+    """
+    height, width = images.shape[1:3]
+    size = max(1, min(IMAGES, PIXELS // (height * width)))
+    total = len(images) * variants
+    for start in range(0, total, size):
+        yield np.divmod(np.arange(start, min(start + size, total)), variants)
+
+
+def chosen_units(
+    replay: Replay, pixels: tf.Tensor, layer: str | None, targets: Sequence[Target]
+) -> np.ndarray:
+    """The units that targets mean in these images, to be looked at in their variants, too.
+
+    Returns:
+        Ones and zeros, `[batch, ..., channels]` as the layer's output.
+    """
+    return units(targets, replay.play(pixels, [layer])[0].numpy())
+
+
+def baseline_of(baseline: Any, images: np.ndarray) -> np.ndarray:
+    """The image that stands for nothing, in the shape of each image: `[height, width, channels]`.
+
+    Args:
+        baseline: a number, one for each channel, or an image.
+        images: `[batch, height, width, channels]`.
+
+    Raises:
+        ArgumentError: it is none of these.
+    """
+    shape = images.shape[1:]
+    try:
+        found = np.asarray(baseline, "float32")
+    except (TypeError, ValueError):
+        found = None
+    if found is None or found.shape not in ((), shape[-1:], shape):
+        received = repr(baseline) if found is None else f"an array of shape {found.shape}"
+        raise ArgumentError(
+            f"baseline must be a number, an array of {shape[-1]} (one for each channel) or an "
+            f"image of shape {shape}, as the network takes it. Received: {received}."
+        )
+    return np.broadcast_to(found, shape)
