@@ -23,6 +23,7 @@ from kerascnn.errors import ArgumentError, IncompatibleKerasError
 try:
     from keras.src.backend.common import global_state
     from keras.src.models.functional import Functional
+    from keras.src.ops.core import Cast
     from keras.src.ops.nn import Softmax
     from keras.src.ops.node import Node
     from keras.src.saving import serialization_lib
@@ -130,6 +131,11 @@ def is_softmax(operation: Any) -> bool:
     return isinstance(operation, (keras.layers.Softmax, Softmax))
 
 
+def is_cast(operation: Any) -> bool:
+    """Whether it is `keras.ops.cast`."""
+    return isinstance(operation, Cast)
+
+
 def maker(tensor: Any) -> Any:
     """The layer or operation that gives a symbolic tensor."""
     return tensor._keras_history.operation
@@ -188,6 +194,31 @@ def _trace(outputs: Iterable[Any], known: Iterable[Any] = ()) -> list[Call]:
         seen |= {id(output) for output in node.output_tensors}
         order.append(Call(operation, tuple(node.input_tensors), tuple(node.output_tensors), node))
     return order
+
+
+@contextlib.contextmanager
+def calls_forgotten(model: Any) -> Iterator[None]:
+    """Calls of a model's layers made inside leave no trace in the layers, which would pile up.
+
+    What was read by `calls` inside stays good; a model built inside has no graph afterwards.
+    """
+    operations = _operations(model)
+    before = [(len(o._inbound_nodes), len(o._outbound_nodes)) for o in operations]
+    try:
+        yield
+    finally:
+        for operation, (inbound, outbound) in zip(operations, before):
+            del operation._inbound_nodes[inbound:]
+            del operation._outbound_nodes[outbound:]
+
+
+def _operations(model: Any) -> list[Any]:
+    """All layers and operations of a model and of those inside, inputs and these models too."""
+    found = [maker(tensor) for tensor in functional(model).inputs]
+    for call in calls(model):
+        found.append(call.operation)
+        found += _operations(call.operation) if is_model(call.operation) else []
+    return list({id(operation): operation for operation in found}.values())
 
 
 def sources(tensor: Any) -> list[Any]:

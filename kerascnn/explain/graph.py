@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from kerascnn.errors import ArgumentError
 from kerascnn.features import endpoints, flattened
-from kerascnn.keras_internals import Call, calls, functional
+from kerascnn.keras_internals import Call, calls, calls_forgotten, functional, is_cast
 from kerascnn.layers import LocalResponseNormalization
 
 Rule = Literal["gradient", "deconvnet", "guided"]
@@ -54,33 +54,48 @@ class Replay:
                 "kerascnn.explain needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow. "
                 f"Received: {keras.backend.backend()}."
             )
-        functional(model)  # refuses what has no graph
-        flat = functional(flattened(model))
         self.name = model.name
-        self.image_shape = _image_shape(flat)
-        self._input = flat.inputs[0]
-        self._model = flat
-        self._steps = _named(calls(flat))
+        self.image_shape = _image_shape(functional(model))
+        self._model = model
+        with calls_forgotten(model):  # to take models apart is to call their layers again
+            flat = functional(flattened(model))
+            self._input = flat.inputs[0]
+            self._steps = _named(calls(flat))
         self._maker = {id(t): step for step in self._steps.values() for t in step.call.outputs}
-        self._output = self._maker[id(flat.outputs[0])]
+        self._output = self._main_output(flat.outputs[0])
         self._copies: dict[tuple[int, bool], Any] = {}
+
+    def _main_output(self, tensor: Any) -> Step:
+        """The step that gives a tensor, or the softmax behind which nothing changes it any more."""
+        last = step = self._maker[id(tensor)]
+        while _changes_nothing(step.call.operation) and id(step.call.inputs[0]) in self._maker:
+            step = self._maker[id(step.call.inputs[0])]
+        return step if step.activation in _ENDS else last
 
     def images(self, images: Any) -> tf.Tensor:
         """Images as the network takes them, float32 `[batch, height, width, channels]`.
 
         Raises:
-            ArgumentError: they have another shape, or there are none.
+            ArgumentError: they have another shape, there are none, or a pixel is not finite.
         """
-        found = np.asarray(images, "float32")
+        try:
+            found = np.asarray(images, "float32")
+        except (TypeError, ValueError):  # words, rows of several lengths
+            raise self._other_images(f"{images!r}") from None
         sides = zip(found.shape[1:], self.image_shape)
         fits = found.ndim == 4 and all(like in (None, size) for size, like in sides)
-        if not fits or not len(found):
-            expected = ", ".join("any" if side is None else str(side) for side in self.image_shape)
-            raise ArgumentError(
-                f"images must be [batch, {expected}], with one image at least, as {self.name} "
-                f"takes them. Received: {list(found.shape)}."
-            )
+        if not fits or not found.size:
+            raise self._other_images(f"{list(found.shape)}" if found.ndim else f"{images!r}")
+        if not np.isfinite(found).all():
+            raise self._other_images("nan or infinite pixels")
         return tf.constant(found)
+
+    def _other_images(self, received: str) -> ArgumentError:
+        expected = ", ".join("any" if side is None else str(side) for side in self.image_shape)
+        return ArgumentError(
+            f"images must be finite numbers [batch, {expected}], with one image at least, as "
+            f"{self.name} takes them. Received: {received}."
+        )
 
     def layer(self, name: str) -> str:
         """The layer that an endpoint's or a layer's name stands for.
@@ -307,6 +322,17 @@ def _name_of(function: Any) -> str:
         limits = (function.max_value, function.negative_slope, function.threshold)
         return "relu" if limits in ((None, 0, 0), (None, None, None)) else "a clipped ReLU"
     return _ALSO_CALLED.get(name, name)
+
+
+def _changes_nothing(operation: Any) -> bool:
+    """Whether it is an identity in inference, or another dtype alone."""
+    linear = getattr(operation, "activation", None) is keras.activations.linear
+    plain = isinstance(operation, keras.layers.Activation) and linear
+    return (
+        plain
+        or isinstance(operation, (keras.layers.Identity, keras.layers.Dropout))
+        or is_cast(operation)
+    )
 
 
 def _gives_it_up(layer: Any) -> bool:

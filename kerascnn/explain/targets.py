@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 
 from kerascnn.errors import ArgumentError
@@ -44,6 +45,8 @@ def parse(target: Any, count: int) -> list[Target]:
     Raises:
         ArgumentError: it is none of these, or there are not as many as images.
     """
+    if keras.ops.is_tensor(target):
+        target = np.asarray(target)
     if _is_one(target):
         return [_parse_one(target)] * count
     if isinstance(target, (list, tuple, np.ndarray)) and len(target) == count:
