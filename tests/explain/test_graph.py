@@ -1,4 +1,4 @@
-"""Any functional model is played again exactly: in float32, before its softmax, itself unchanged."""
+"""Any functional model is played again: in float32, before its softmax, and left as it was."""
 
 import keras
 import numpy as np
