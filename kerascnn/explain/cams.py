@@ -71,6 +71,9 @@ def grad_cam_plus_plus(
     map's activations A (equation 19). The exponential itself, one factor for a whole image, is
     left out of the weights: it would overflow.
 
+    No weight is negative, so the map follows the sum of the activations, and a class shows less
+    than in `grad_cam`: other weights in the upper layers change it little.
+
     Args, returns and raises: as `grad_cam`. The paper's maps are those behind a ReLU; in another
     map a unit whose α isn't positive counts nothing.
     """

@@ -48,6 +48,9 @@ def guided_backprop(model: keras.Model, images: Any, target: Any) -> np.ndarray:
     (Springenberg et al., 2014, "Striving for simplicity", section 3.4). LRN hands back its
     gradient.
 
+    It shows an image's edges more than what speaks for a class: other weights in the upper layers
+    change it little (Adebayo et al., 2018, "Sanity checks for saliency maps", figure 2).
+
     Args, returns and raises: as `deconvnet`.
     """
     return _projected(model, images, target, "guided")
