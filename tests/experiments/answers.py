@@ -1,0 +1,54 @@
+"""How the questions' commands print what they found: as a table, or with `--json` as JSON.
+
+Imported first, it also keeps TensorFlow's greeting back.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import Any
+
+from kerascnn.quiet import hush_tensorflow
+
+hush_tensorflow()
+
+Row = dict[str, Any]
+
+
+def parser(doc: str | None) -> ArgumentParser:
+    """Of a command whose module's docstring begins with what it does."""
+    assert doc
+    found = ArgumentParser(description=doc.split("\n")[0])
+    found.add_argument("--json", action="store_true", help="Machine-readable output.")
+    return found
+
+
+def show(rows: Sequence[Row], *, as_json: bool) -> None:
+    """Print rows of the same keys, which are the columns; the first column is text."""
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    from rich.table import Table
+
+    from kerascnn import tables
+    from kerascnn.console import Console
+
+    table = Table(box=None, pad_edge=False)
+    for index, title in enumerate(rows[0]):
+        title = title.replace("_", "\n").replace("macs", "MACs")
+        table.add_column(title, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*map(_cell, row.values()))
+    tables.show(Console(), table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return "×".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, int):
+        return f"{value / 1e6:,.0f} M" if value >= 10**7 else f"{value:,}"
+    return str(value)
