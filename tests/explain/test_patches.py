@@ -10,10 +10,13 @@ from keras import layers
 
 import kerascnn
 from kerascnn import explain
+from kerascnn.card import Preprocessing
 from kerascnn.data import ArraySplit
 from kerascnn.errors import ArgumentError
 from kerascnn.explain import patches as module
 from kerascnn.explain import strongest as state
+from kerascnn.recipes.recipe import Recipe
+from kerascnn.runs.config import RunConfig, TrainedOn
 
 K = 4
 SIZE = 14  # pixels
@@ -203,6 +206,41 @@ def test_patches_are_cut_from_the_pixels_that_are_asked_for(model):
     np.testing.assert_allclose(without.patches[0][0], whole[top:bottom, left:right] / 255)
 
 
+def test_patches_of_a_run_are_pixels_of_what_evaluation_sees(model):
+    """The middle of the canvas; and projections as RGB, where the network takes BGR."""
+    config = RunConfig(
+        kerascnn_run=1,
+        name="toy",
+        architecture=None,
+        input_shape=(SIZE, SIZE, 3),
+        classes=3,
+        class_names=("a", "b", "c"),
+        preprocessing=Preprocessing(scale=1 / 255, mean=(0.5,), order="BGR"),
+        data=TrainedOn(source="npz:a.npz", fingerprint="0" * 64, image_shape=(20, 18, 3)),
+        recipe=Recipe(),
+        weights=None,
+        strategy="none",
+        precision="float32",
+        seed=0,
+        created="2026-11-26T12:00:00",
+    )
+    canvas = np.random.default_rng(0).integers(0, 256, (6, 20, 18, 3), "uint8")
+    found = module.patches_of_run(
+        model, config, ArraySplit(canvas, np.zeros(6)), "conv1", k=2, channels=[2]
+    )
+    middle = canvas[:, 3:17, 2:16]
+    given = middle[..., ::-1] / np.float32(255) - np.float32(0.5)
+    expected = explain.top_patches(model, given, "conv1", k=2, channels=[2])
+    np.testing.assert_array_equal(found.index, expected.index)
+    for rank in range(2):
+        top, left, bottom, right = expected.box[2, rank]
+        image = middle[expected.index[2, rank]]
+        np.testing.assert_array_equal(found.patches[0][rank], image[top:bottom, left:right])
+        np.testing.assert_allclose(
+            found.projections[0][rank], expected.projections[0][rank][..., ::-1], atol=1e-5
+        )
+
+
 class StoppedError(Exception):
     """In place of a signal."""
 
@@ -240,16 +278,19 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_result(
         )
     seen = int(np.load(path)["seen"][0])
     assert seen == {"array": 8, "split": 8, "batches": 12}[kind]
-    begun = []
+    scanned = []
+    add = module.Strongest.add
+
+    def recorded(self, values, unit):
+        scanned.append(len(values))
+        add(self, values, unit)
+
+    monkeypatch.setattr(module.Strongest, "add", recorded)
+    arguments["batch_size"] = 5  # which need not be the same
     found = explain.top_patches(
-        model,
-        data,
-        "conv1",
-        preprocess=lambda images: begun.append(len(images)) or images * np.float32(0.5),
-        progress=path,
-        **(arguments | {"batch_size": 5}),
+        model, data, "conv1", preprocess=stopping(99), progress=path, **arguments
     )
-    assert sum(begun[-2 - (23 - seen) // 5 :]) >= 23 - seen
+    assert sum(scanned) == 23 - seen
     for name in ("values", "index", "position", "box"):
         expected = getattr(once, name)
         np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-5)
