@@ -1,0 +1,472 @@
+"""The picture that explains what a network says about one photo.
+
+Everything is drawn into one axes whose unit is an inch, so that nothing is left empty and nothing
+overlaps; an axes for each picture would also take several times as long.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from kerascnn.watching.pictures import GRID, INK, PAPER
+
+# How values become colours. Ends of both scales differ in lightness or hue for everyone.
+HEAT, SIGNED, STRENGTH, PIXELS = "heat", "signed", "strength", "pixels"
+FOR, AGAINST, FAINT = "#c8420a", "#0072b2", "#6b7078"
+_HEAT = LinearSegmentedColormap.from_list("heat", ["#fff2b0", "#f6a21b", FOR, "#7d0f0f"])
+_SIGNED = LinearSegmentedColormap.from_list("signed", [AGAINST, "#f4f4f2", FOR])
+
+PANEL, LABEL = 1.85, 1.0  # widths in inches: of a panel, unless the photo is tall; of a row's name
+WIDTH = 10.4  # of the whole picture, at most
+EDGE, GAP, NEAR = 0.16, 0.16, 0.05  # around all, between panels, between pictures of one map
+HEAD, TITLE, CAPTION, STRIP = 0.52, 0.2, 0.56, 0.085  # heights: of all, a panel's, and its legend
+SCALE = STRIP + 0.2  # height of the legend with the words at its ends
+BARS = (1.75, 1.3)  # width and height that the classes need at least
+ABOVE, BELOW = 0.19, 0.12  # heights: the words above a map, the space below it
+NOTES, CELLS = 0.72, 1.6  # heights: of what stands at the left of maps, of a picture of one at most
+SHARP = 384  # pixels that the longer side of a small image is enlarged to, at least
+LONGEST = 30  # characters of a class's name
+STRONG = 99.5  # the percentile of the absolute values that has the full colour
+
+Place = tuple[float, float, float, float]
+"""Left edge, upper edge, width and height, in inches."""
+
+Field = tuple[int, int, int, int]
+"""Top, left, bottom and right in pixels; the last two are behind the last pixel."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One method's answer.
+
+    Attributes:
+        title: what it is called.
+        caption: what it shows, and whose method it is; a few words.
+        kind: how `values` become colours: HEAT (0 and more) and SIGNED, laid over the photo; STRENGTH
+            (0 and more) by itself; PIXELS, changes of the image, of which grey is none.
+        values: `[rows, columns]`, or `[height, width, channels]` of PIXELS, in RGB.
+        low, high: what the ends of the colour scale mean; "": it has no scale.
+    """
+
+    title: str
+    caption: str
+    kind: str
+    values: np.ndarray
+    low: str = ""
+    high: str = ""
+
+
+@dataclass(frozen=True)
+class StrongMap:
+    """One map of a layer, and what its strongest unit sees.
+
+    Attributes:
+        channel: which of the layer's maps.
+        value: its strongest activation.
+        values: all of it, `[rows, columns]`.
+        field: what its strongest unit can see; outside of the image are zeros.
+        projection: of that unit, `[height, width, channels]`, in RGB.
+    """
+
+    channel: int
+    value: float
+    values: np.ndarray
+    field: Field
+    projection: np.ndarray
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer's strongest maps.
+
+    Attributes:
+        name: as it was asked for: "C4".
+        notes: what to write below the name, a line each.
+        maps: the strongest first.
+    """
+
+    name: str
+    notes: tuple[str, ...]
+    maps: Sequence[StrongMap]
+
+
+@dataclass(frozen=True)
+class Said:
+    """A class, and what the network says about it.
+
+    Attributes:
+        name: the class's.
+        probability: in [0, 1].
+        explained: whether the picture explains this one.
+    """
+
+    name: str
+    probability: float
+    explained: bool
+
+
+def picture(
+    photo: np.ndarray,
+    said: Sequence[Said],
+    panels: Sequence[Panel],
+    layers: Sequence[Layer] = (),
+    *,
+    title: str,
+    subtitle: str = "",
+    projected: str = "projection",
+) -> Figure:
+    """The photo, the classes with bars, a panel for each method, and the strongest maps.
+
+    Args:
+        photo: as the network sees it, uint8 `[height, width, channels]`.
+        said: the likeliest classes, best first.
+        panels: of the methods.
+        layers: with their strongest maps; none: the picture ends with the panels.
+        title, subtitle: what to write above.
+        projected: what to call the projections of maps.
+    """
+    photo = _rgb(photo)
+    tall = photo.shape[0] / photo.shape[1]
+    wide = PANEL / math.sqrt(max(1, tall))
+    size = (wide, wide * tall)
+    sizes = [wide, max(wide, BARS[0]), *[wide] * len(panels)]
+    rows = _rows(sizes)
+    total = 2 * EDGE + max(sum(sizes[i] for i in row) + GAP * (len(row) - 1) for row in rows)
+    bands = _bands(layers, photo, total - 2 * EDGE - LABEL)
+    heights = [TITLE + size[1] + CAPTION + SCALE for _ in rows]
+    heights[0] = max(heights[0], TITLE + BARS[1] + CAPTION)
+    top = HEAD + sum(heights)
+    bottom = top + sum(band.height for band in bands) + (ABOVE + BELOW if bands else 0)
+    axes = _page(total, bottom)
+    letters = int((total - 2 * EDGE) / 0.094)
+    _text(axes, EDGE, 0.13, _short(title, letters), size=10.5, weight="bold")
+    _text(axes, EDGE, 0.32, _short(subtitle, int(letters * 1.4)), color=FAINT)
+    y = HEAD
+    for row, height in zip(rows, heights):
+        x = EDGE
+        for index in row:
+            place = (x, y + TITLE, sizes[index], size[1])
+            if index == 0:
+                _photo(axes, photo, place)
+            elif index == 1:
+                _bars(axes, said, (*place[:3], max(size[1], BARS[1])))
+            else:
+                _panel(axes, panels[index - 2], photo, place)
+            x += sizes[index] + GAP
+        y += height
+    if bands:
+        _heads(axes, bands[0], top, projected)
+        y = top + ABOVE + BELOW
+        for band in bands:
+            band.draw(axes, photo, y)
+            y += band.height
+    return axes.figure
+
+
+def _page(width: float, height: float) -> Axes:
+    """An empty page, in inches from its upper left corner."""
+    figure = Figure(figsize=(width, height), dpi=150, facecolor=PAPER)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    return axes
+
+
+def _rows(sizes: Sequence[float]) -> list[list[int]]:
+    """The places of panels of these widths in rows of at most `WIDTH`."""
+    rows: list[list[int]] = [[]]
+    used = 2 * EDGE
+    for index, size in enumerate(sizes):
+        if rows[-1] and used + size > WIDTH + 1e-6:
+            rows.append([])
+            used = 2 * EDGE
+        rows[-1].append(index)
+        used += size + GAP
+    return rows
+
+
+def _photo(axes: Axes, photo: np.ndarray, place: Place) -> None:
+    size = f"{photo.shape[0]}×{photo.shape[1]} pixels"
+    _title(axes, place, "The photo")
+    _show(axes, _large(photo), place)
+    _caption(axes, place, f"As the network sees it, {size}.")
+
+
+def _bars(axes: Axes, said: Sequence[Said], place: Place) -> None:
+    """Classes from above, each with its probability and a bar."""
+    x, y, width, height = place
+    each = min(height / max(1, len(said)), 0.4)
+    size = 8 if each > 0.3 else max(4.5, 26 * each)
+    for number, one in enumerate(said):
+        color = FOR if one.explained else FAINT
+        line = y + number * each
+        letters = int((width - 0.5) / (size * 0.0088))
+        weight = "bold" if one.explained else "normal"
+        _text(axes, x, line, _short(one.name, min(LONGEST, letters)), size=size, weight=weight)
+        share = f"{one.probability:.1%}" if one.probability < 0.9995 else "100%"
+        _text(axes, x + width, line, share, size=size, ha="right")
+        thick, under = 0.22 * each, line + 0.0175 * size + 0.02
+        for part, shade in ((1.0, GRID), (one.probability, color)):
+            axes.add_patch(Rectangle((x, under), width * part, thick, color=shade, linewidth=0))
+    _title(axes, place, "What the network says")
+    explained = next((one.name for one in said if one.explained), "")
+    _caption(axes, place, f"Red: {_short(explained, 20)}, which is explained here.")
+
+
+def _panel(axes: Axes, panel: Panel, photo: np.ndarray, place: Place) -> None:
+    """A method's picture, its colour scale and its words."""
+    x, y, width, height = place
+    _title(axes, place, panel.title)
+    _show(axes, _coloured(panel.kind, panel.values, photo), place)
+    if panel.low or panel.high:
+        under = y + height + 0.05
+        extent = (x, x + width, under + STRIP, under)
+        axes.imshow(_strip(panel.kind), extent=extent, aspect="auto")
+        words: dict[str, Any] = {"size": 6.5, "color": FAINT}
+        _text(axes, x, under + STRIP + 0.025, panel.low, **words)
+        _text(axes, x + width, under + STRIP + 0.025, panel.high, ha="right", **words)
+        place = (x, y, width, height + SCALE - 0.05)
+    _caption(axes, place, panel.caption)
+
+
+def _title(axes: Axes, place: Place, words: str) -> None:
+    """A bold line above a panel."""
+    x, y, width, _ = place
+    _text(axes, x, y - TITLE + 0.03, _short(words, int(width / 0.062)), size=8.5, weight="bold")
+
+
+def _caption(axes: Axes, place: Place, words: str) -> None:
+    """At most three lines below a panel."""
+    x, y, width, height = place
+    lines = textwrap.wrap(words, int(width / 0.053))[:3]
+    _text(axes, x, y + height + 0.06, "\n".join(lines), size=7, color=FAINT)
+
+
+@dataclass(frozen=True)
+class _Band:
+    """One layer's maps in a row.
+
+    Attributes:
+        layer: whose.
+        high: of each of the pictures.
+        widths: of the pictures of one map: the map, the patch unless that is all, the projection.
+        gap: between one map's pictures and the next map's.
+    """
+
+    layer: Layer
+    high: float
+    widths: tuple[float, ...]
+    gap: float
+
+    @property
+    def height(self) -> float:
+        """Of all of it."""
+        return ABOVE + max(self.high, NOTES) + BELOW
+
+    @property
+    def whole(self) -> bool:
+        """Whether the strongest units see all of the photo."""
+        return len(self.widths) == 2
+
+    def draw(self, axes: Axes, photo: np.ndarray, y: float) -> None:
+        """From this height downwards."""
+        _text(axes, EDGE, y + ABOVE, self.layer.name, size=10, weight="bold")
+        notes = "\n".join(_short(note, 18) for note in self.layer.notes)
+        _text(axes, EDGE, y + ABOVE + 0.2, notes, size=6.5, color=FAINT, linespacing=1.35)
+        x = EDGE + LABEL
+        for one in self.layer.maps:
+            words = f"map {one.channel}: {one.value:.3g}"
+            _text(axes, x, y + 0.04, words, size=7)
+            left = x
+            for picture, width in zip(self._pictures(one, photo), self.widths):
+                place = (left, y + ABOVE, width, self.high)
+                _show(axes, picture, _fitted(picture, place))
+                if left == x and not self.whole:
+                    _frame(axes, one.field, photo.shape, place)
+                left += width + NEAR
+            x = left - NEAR + self.gap
+
+    def _pictures(self, one: StrongMap, photo: np.ndarray) -> list[np.ndarray]:
+        kind = SIGNED if one.values.min() < 0 else HEAT
+        top, left, bottom, right = _window(one.field, photo.shape)
+        found = [
+            _coloured(kind, one.values, photo, smooth=False),
+            _large(photo[top:bottom, left:right]),
+            _coloured(PIXELS, one.projection[top:bottom, left:right], photo),
+        ]
+        return found[:1] + found[2:] if self.whole else found
+
+
+def _bands(layers: Sequence[Layer], photo: np.ndarray, width: float) -> list[_Band]:
+    """Rows of the layers, all with pictures of one height, that fill the width."""
+    layers = [layer for layer in layers if layer.maps]
+    shapes = [_shapes(layer.maps, photo.shape) for layer in layers]
+
+    def alone(layer: Layer, shape: Sequence[float]) -> float:
+        """What is between its pictures if its maps stand as near as they may."""
+        count = len(layer.maps)
+        return GAP * (count - 1) + NEAR * (len(shape) - 1) * count
+
+    high = min(
+        (
+            (width - alone(layer, shape)) / (sum(shape) * len(layer.maps))
+            for layer, shape in zip(layers, shapes)
+        ),
+        default=0.0,
+    )
+    high = min(high, CELLS)
+    bands = []
+    for layer, shape in zip(layers, shapes):
+        count = len(layer.maps)
+        used = high * sum(shape) * count + NEAR * (len(shape) - 1) * count
+        gap = (width - used) / max(1, count - 1)
+        bands.append(_Band(layer, high, tuple(high * one for one in shape), min(gap, 5 * GAP)))
+    return bands
+
+
+def _shapes(maps: Sequence[StrongMap], shape: tuple[int, ...]) -> tuple[float, ...]:
+    """Width by height of the pictures of a map; see `_Band.widths`."""
+    photo = shape[1] / shape[0]
+    if all(_is_whole(one.field, shape) for one in maps):
+        return photo, photo
+    windows = [_window(one.field, shape) for one in maps]
+    patch = max((right - left) / (bottom - top) for top, left, bottom, right in windows)
+    return photo, patch, patch
+
+
+def _frame(axes: Axes, field: Field, shape: tuple[int, ...], place: Place) -> None:
+    """Around what the strongest unit sees of the photo."""
+    x, y, width, height = place
+    top, bottom = (min(max(edge, 0), shape[0]) * height / shape[0] for edge in field[::2])
+    left, right = (min(max(edge, 0), shape[1]) * width / shape[1] for edge in field[1::2])
+    for color, thick in ((PAPER, 2.4), (INK, 1.1)):
+        look: dict[str, Any] = {"fill": False, "edgecolor": color, "linewidth": thick}
+        axes.add_patch(Rectangle((x + left, y + top), right - left, bottom - top, **look))
+
+
+def _heads(axes: Axes, band: _Band, y: float, projected: str) -> None:
+    """What the pictures of a map are, once, above the first of them."""
+    axes.plot([EDGE, axes.get_xlim()[1] - EDGE], [y, y], color=GRID, linewidth=0.8)
+    what = (
+        f"Of each: the map over the photo, in it what the strongest unit sees; that patch; its "
+        f"{projected}."
+    )
+    if band.whole:
+        what = f"Of each: the map over the photo; the {projected} of its strongest unit."
+    _text(axes, EDGE, y + 0.09, "Strongest maps", size=8.5, weight="bold")
+    _text(axes, EDGE + 1.25, y + 0.1, what, size=7, color=FAINT)
+
+
+def _is_whole(field: Field, shape: tuple[int, ...]) -> bool:
+    top, left, bottom, right = field
+    return top <= 0 and left <= 0 and bottom >= shape[0] and right >= shape[1]
+
+
+def _window(field: Field, shape: tuple[int, ...]) -> Field:
+    """Pixels of the image that hold the field; moved, not cut, where it sticks out."""
+    edges = []
+    for first, last, size in zip(field[:2], field[2:], shape[:2]):
+        length = min(last - first, size)
+        start = min(max(first, 0), size - length)
+        edges.append((start, start + length))
+    (top, bottom), (left, right) = edges
+    return top, left, bottom, right
+
+
+def _coloured(kind: str, values: np.ndarray, photo: np.ndarray, smooth: bool = True) -> np.ndarray:
+    """Values as a picture, floats in [0, 1] `[height, width, 3]`."""
+    values = np.nan_to_num(np.asarray(values, "float32"))
+    if kind == PIXELS:
+        return _large(_rgb(0.5 + 0.5 * _scaled(values)))
+    if kind == STRENGTH:
+        return _large(_rgb(_scaled(values)[..., None]))
+    below = _large(photo.mean(axis=-1, keepdims=True).repeat(3, axis=-1))
+    laid = _enlarged(_scaled(values), below.shape[:2], smooth)
+    if kind == HEAT:
+        colors, cover = _HEAT(laid), np.clip(laid * 1.6, 0, 0.82)
+    else:
+        colors, cover = _SIGNED(0.5 + 0.5 * laid), np.clip(np.abs(laid) * 1.4, 0, 0.82)
+    # A pale photo below: colours on black can't be told apart.
+    return (1 - cover[..., None]) * (0.25 + 0.75 * below) + cover[..., None] * colors[..., :3]
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    """In [-1, 1], zero stays zero; single extreme pixels don't make the others invisible."""
+    sizes = np.abs(values)
+    largest = (
+        float(np.percentile(sizes, STRONG)) if sizes.size > 2000 else float(sizes.max(initial=0))
+    )
+    largest = largest or float(sizes.max(initial=0)) or 1.0
+    return np.clip(values / largest, -1, 1)
+
+
+def _strip(kind: str) -> np.ndarray:
+    """The colours from the lowest value to the highest, as they are seen on middle grey."""
+    values = np.linspace(0 if kind in (HEAT, STRENGTH) else -1, 1, 256)[None]
+    return _coloured(kind, values, np.full((1, 256, 3), 0.75, "float32"))[:1]
+
+
+def _enlarged(values: np.ndarray, size: tuple[int, int], smooth: bool) -> np.ndarray:
+    """`[rows, columns]` at another size: smoothly, or unit by unit."""
+    how = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
+    found = Image.fromarray(values.astype("float32")).resize((size[1], size[0]), how)
+    return np.clip(np.asarray(found), -1 if values.min() < 0 else 0, 1)
+
+
+def _large(image: np.ndarray) -> np.ndarray:
+    """Small images enlarged pixel by pixel, so that no viewer blurs them."""
+    factor = math.ceil(SHARP / max(image.shape[:2])) if max(image.shape[:2]) < SHARP else 1
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _rgb(image: np.ndarray) -> np.ndarray:
+    """Floats in [0, 1] with three channels; other numbers of channels by their mean."""
+    image = np.asarray(image)
+    scale = 255 if np.issubdtype(image.dtype, np.integer) else 1
+    image = image.astype("float32") / scale
+    if image.shape[-1] != 3:
+        image = image.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
+    return np.clip(image, 0, 1)
+
+
+def _fitted(image: np.ndarray, place: Place) -> Place:
+    """The largest place within another that has the image's shape; in its middle."""
+    x, y, width, height = place
+    scale = min(width / image.shape[1], height / image.shape[0])
+    wide, high = image.shape[1] * scale, image.shape[0] * scale
+    return x + (width - wide) / 2, y + (height - high) / 2, wide, high
+
+
+def _show(axes: Axes, image: np.ndarray, place: Place) -> None:
+    x, y, width, height = place
+    extent = (x, x + width, y + height, y)
+    axes.imshow(image, extent=extent, aspect="auto", interpolation="antialiased")
+    axes.set_autoscale_on(False)
+
+
+def _text(
+    axes: Axes, x: float, y: float, words: str, *, size: float = 7.5, color: str = INK, **look: Any
+) -> None:
+    """Words from this point to the right and downwards; a dollar sign is no formula."""
+    look = {"va": "top", "parse_math": False, **look}
+    axes.text(x, y, words, fontsize=size, color=color, **look)
+
+
+def _short(name: str, longest: int) -> str:
+    """A name without its middle, if it is long: the ends tell names apart."""
+    if len(name) <= longest:
+        return name
+    tail = (longest - 1) // 3
+    return f"{name[: longest - 1 - tail]}…{name[-tail:]}"
