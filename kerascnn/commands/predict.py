@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
-from rich.text import Text
 
-from kerascnn.console import Console, print_error
-from kerascnn.errors import DataError
-from kerascnn.words import LISTED, counted, printable
-
-if TYPE_CHECKING:
-    from kerascnn.runs.prediction import Prediction
+from kerascnn.console import Console
+from kerascnn.words import counted
 
 
 def predict(
@@ -42,6 +34,7 @@ def predict(
     others are done, and the exit status is 1.
     """
     from kerascnn.commands import predictions
+    from kerascnn.commands.summary import Summary
     from kerascnn.runs.files import Files
     from kerascnn.runs.run import Run
 
@@ -54,7 +47,7 @@ def predict(
 
     model = opened.model()
     files = Files(images, sys.stdin.buffer, b"\0" if null else b"\n")
-    summary = _Summary(Console(stderr=True))
+    summary = Summary(Console(stderr=True))
     with ExitStack() as open_:
         writers = []
         if save:
@@ -64,65 +57,11 @@ def predict(
         elif not save:
             writers.append(open_.enter_context(predictions.bars(Console())))
         for prediction in predict_files(model, opened.config, files, batch_size=batch_size):
-            summary.add(prediction)
+            summary.add(prediction.path, prediction.changes, prediction.error)
             if not prediction.error:
                 likely = predictions.likeliest(prediction.probabilities, names, top)
                 for write in writers:
                     write((prediction.path, likely))
-    summary.end(files.passed_over, save)
-
-
-@dataclass
-class _Summary:
-    """What there is to say beside the predictions: on stderr, each thing once.
-
-    Attributes:
-        console: where to.
-        images: how many files were looked at.
-        changes: a phrase → how many images were changed so.
-        bad: how many files can't be read.
-        first: names of the first of them.
-    """
-
-    console: Console
-    images: int = 0
-    changes: Counter[str] = field(default_factory=Counter)
-    bad: int = 0
-    first: list[str] = field(default_factory=list)
-
-    def add(self, prediction: Prediction) -> None:
-        """Count one; what is wrong with it is said at once."""
-        self.images += 1
-        self.changes.update(prediction.changes)
-        if prediction.error:
-            self.bad += 1
-            if len(self.first) < LISTED:
-                self.first.append(printable(prediction.path))
-            print_error("Warning", printable(prediction.error), style="yellow")
-
-    def end(self, passed_over: int, save: Path | None) -> None:
-        """Say what was changed and left out.
-
-        Raises:
-            DataError: a file could not be read.
-        """
-        notes = [
-            f"{counted(count, 'image is', 'images are')} {change}."
-            for change, count in self.changes.most_common()
-        ]
-        if passed_over:
-            what = "file in the folders is no image", "files in the folders are no images"
-            notes.append(f"{counted(passed_over, *what)}, by the endings of the names.")
-        if save:
-            done = counted(self.images - self.bad, "image", "images")
-            notes.append(f"Predictions of {done}: {save}")
-        for note in notes:
-            self.console.print(Text(note, "dim"), soft_wrap=True)
-        if self.bad:
-            more = f" and {self.bad - len(self.first):,} more" if self.bad > len(self.first) else ""
-            raise DataError(
-                f"{self.bad:,} of {counted(self.images, 'image', 'images')} could not be read: "
-                f"{', '.join(self.first)}{more}."
-            )
-        if not self.images:
-            raise DataError("There is no image to predict: no name came.")
+    done = counted(summary.read, "image", "images")
+    saved = [f"Predictions of {done}: {save}"] if save else []
+    summary.end(files.passed_over, saved, "There is no image to predict: no name came.")

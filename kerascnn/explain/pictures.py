@@ -53,8 +53,8 @@ class Panel:
     Attributes:
         title: what it is called.
         caption: what it shows, and whose method it is; a few words.
-        kind: how `values` become colours: HEAT (0 and more) and SIGNED, laid over the photo; STRENGTH
-            (0 and more) by itself; PIXELS, changes of the image, of which grey is none.
+        kind: how `values` become colours: HEAT (0 and more) and SIGNED are laid over the photo;
+            STRENGTH (0 and more) stands by itself; so does PIXELS, where grey is 0.
         values: `[rows, columns]`, or `[height, width, channels]` of PIXELS, in RGB.
         low, high: what the ends of the colour scale mean; "": it has no scale.
     """
@@ -74,6 +74,7 @@ class StrongMap:
     Attributes:
         channel: which of the layer's maps.
         value: its strongest activation.
+        unit: where, row and column in the map.
         values: all of it, `[rows, columns]`.
         field: what its strongest unit can see; outside of the image are zeros.
         projection: of that unit, `[height, width, channels]`, in RGB.
@@ -81,6 +82,7 @@ class StrongMap:
 
     channel: int
     value: float
+    unit: tuple[int, int]
     values: np.ndarray
     field: Field
     projection: np.ndarray

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,19 +10,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascnn.data import ArraySplit, images
+from kerascnn.data import ArraySplit
 from kerascnn.data.arguments import common
-from kerascnn.data.fitting import Shape
-from kerascnn.data.images import Reading
-from kerascnn.data.threads import threads
-from kerascnn.errors import ArgumentError, DataError
+from kerascnn.errors import ArgumentError
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.files import Found
 from kerascnn.runs.forward import FEW, forward, outputs, preparation
 from kerascnn.runs.measures import require_numbers
+from kerascnn.runs.reading import read_files
 
 BATCH = 32
-AHEAD = 2  # batches that are read while one is looked at
 
 
 @dataclass(frozen=True)
@@ -44,16 +37,6 @@ class Prediction:
     probabilities: np.ndarray
     changes: tuple[str, ...] = ()
     error: str = ""
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A file that was read: its pixels in the network's size, unless there is an error."""
-
-    path: str
-    pixels: np.ndarray | None
-    changes: tuple[str, ...]
-    error: str
 
 
 def predict(
@@ -93,8 +76,7 @@ def predict_files(
     network: Callable[[Any], np.ndarray] | None = None
     # As training read its files: 12 bits in 16 are nearly black without the range of the source.
     _, reading = common(config.data.source)
-    read = functools.partial(_read, shape=shape, reading=reading)
-    for batch in _batches(files, read, batch_size):
+    for batch in read_files(files, shape, batch_size=batch_size, reading=reading):
         pixels = [file.pixels for file in batch if file.pixels is not None]
         if network is None:
             many = len(batch) == batch_size or len(pixels) > FEW
@@ -106,34 +88,3 @@ def predict_files(
         for file in batch:
             own = scores[:0] if file.pixels is None else next(answers)
             yield Prediction(file.path, own, file.changes, file.error)
-
-
-def _batches(
-    files: Iterable[Found], read: Callable[[Found], _Read], batch_size: int
-) -> Iterator[list[_Read]]:
-    """Files in their order, read in threads, some batches ahead of the one that is looked at."""
-    waiting: deque[Future[_Read]] = deque()
-    coming = iter(files)
-    try:
-        while True:
-            missing = (1 + AHEAD) * batch_size - len(waiting)
-            for file in itertools.islice(coming, missing):
-                waiting.append(threads().submit(read, file))
-            if not waiting:
-                return
-            count = min(batch_size, len(waiting))
-            yield [waiting.popleft().result() for _ in range(count)]
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def _read(file: Found, *, shape: Shape, reading: Reading) -> _Read:
-    try:
-        if file.error:
-            raise DataError(f"{file.path}: {file.error}")
-        pixels, changes = images.read(file.path, shape, None, reading)
-    except Exception as error:  # whatever one file does, the others are done
-        known = error if isinstance(error, DataError) else images.unreadable(file.path, error)
-        return _Read(file.path, None, (), str(known))
-    return _Read(file.path, pixels, changes, "")

@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image
 
 import kerascnn
-from kerascnn.runs import prediction
+from kerascnn.runs import reading
 from kerascnn.runs.files import Found
-from kerascnn.runs.prediction import AHEAD, predict_files
+from kerascnn.runs.prediction import predict_files
+from kerascnn.runs.reading import AHEAD
 
 
 def test_no_more_files_are_taken_than_will_be_read_soon(striped_run, photos):
@@ -38,14 +39,14 @@ def test_no_more_files_are_taken_than_will_be_read_soon(striped_run, photos):
 def test_files_are_read_ahead_of_the_network(striped_run, photos, monkeypatch):
     """While a batch is looked at, the following ones are being read."""
     submitted = []
-    pool = prediction.threads()
+    pool = reading.threads()
 
     class Pool:
         def submit(self, *task):
             submitted.append(task[1].path)
             return pool.submit(*task)
 
-    monkeypatch.setattr(prediction, "threads", Pool)
+    monkeypatch.setattr(reading, "threads", Pool)
     files = [Found(str(path)) for path in sorted((photos / "down").iterdir())[:24]]
     found = predict_files(striped_run.model(), striped_run.config, files, batch_size=4)
     next(found)
@@ -56,14 +57,14 @@ def test_files_are_read_ahead_of_the_network(striped_run, photos, monkeypatch):
 def test_whatever_one_file_does_the_others_are_done(striped_run, photos, monkeypatch):
     """A decoder may raise anything, or run out of memory."""
     paths = [str(path) for path in sorted((photos / "plain").iterdir())[:3]]
-    read = prediction.images.read
+    read = reading.images.read
 
     def failing(path, shape, *how):
         if path == paths[1]:
             raise MemoryError("too large")
         return read(path, shape, *how)
 
-    monkeypatch.setattr(prediction.images, "read", failing)
+    monkeypatch.setattr(reading.images, "read", failing)
     found = list(predict_files(striped_run.model(), striped_run.config, map(Found, paths)))
     reason = f"{paths[1]} can't be read as an image: too large"
     assert [one.error for one in found] == ["", reason, ""]

@@ -1,0 +1,394 @@
+"""Why a network says what it says about one photo: by all methods, as a picture or as numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from math import floor
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from kerascnn.card import Preprocessing
+from kerascnn.errors import ArgumentError
+from kerascnn.explain import methods as known_methods
+from kerascnn.explain import pictures
+from kerascnn.explain.gradients import deconvnet, saliency
+from kerascnn.explain.graph import Replay
+from kerascnn.explain.methods import DEFAULT, INSTEAD, METHODS, Question
+from kerascnn.explain.pictures import Field, Layer, Said, StrongMap
+from kerascnn.features import endpoints, flattened
+from kerascnn.preprocessing import preprocess
+from kerascnn.profiling import profile
+from kerascnn.receptive_fields import ReceptiveField
+
+LAYERS = 4  # the deepest endpoints, whose maps are shown unless others are asked for
+MAPS = 3  # of each
+TOP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """What a network says about one photo, and why. A notebook shows it as its picture.
+
+    Attributes:
+        network: its name.
+        name: the photo's.
+        photo: as the network sees it, uint8 `[height, width, channels]`.
+        class_names: one for each class.
+        probabilities: of the classes, `[classes]`.
+        scores: before the softmax, `[classes]`.
+        target: the class that is explained.
+        top: how many classes are shown.
+        answers: method → its values, float32: `[rows, columns]`, or `[height, width, channels]`.
+        layers: with their strongest maps and projections.
+        projection: how maps were projected: "deconvnet", or "gradient" where an activation is no
+            ReLU.
+    """
+
+    network: str
+    name: str
+    photo: np.ndarray
+    class_names: tuple[str, ...]
+    probabilities: np.ndarray
+    scores: np.ndarray
+    target: int
+    top: int
+    answers: dict[str, np.ndarray]
+    layers: tuple[Layer, ...]
+    projection: str
+    question: Question
+
+    @property
+    def likeliest(self) -> list[int]:
+        """The classes that are shown, the likeliest first; the one that is explained among them."""
+        order = np.argsort(-self.probabilities, kind="stable").tolist()
+        first = order[: self.top]
+        return first if self.target in first else [*first[: self.top - 1], self.target]
+
+    def figure(self) -> Figure:
+        """The picture, for `savefig`."""
+        said = [
+            Said(self.class_names[k], float(self.probabilities[k]), k == self.target)
+            for k in self.likeliest
+        ]
+        best = int(self.probabilities.argmax())
+        title = f"{self.network} says {self.class_names[best]} ({_share(self.probabilities[best])})"
+        subtitle = self.name
+        if best != self.target:
+            share = _share(self.probabilities[self.target])
+            subtitle += f"  ·  explained: {self.class_names[self.target]} ({share})"
+        panels = [known_methods.panel(n, self.question, v) for n, v in self.answers.items()]
+        return pictures.picture(
+            self.photo,
+            said,
+            panels,
+            self.layers,
+            title=title,
+            subtitle=subtitle.strip(" ·"),
+            projected=_PROJECTED[self.projection],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, as JSON can hold them; positions are pixels of the network's input.
+
+        - "image", "network";
+        - "explained": the class's "index", "name", "probability" and "score" (before the softmax);
+        - "classes": the same of the likeliest classes;
+        - "methods": of each its "layer" where it has one, "shape" of its values, and "strongest":
+          "row", "column" and "value" of the largest absolute value, summed over the channels;
+          "positive": the share of the absolute values that is above zero;
+        - "layers": of each its "maps": "map", "value", "row" and "column" of the strongest unit
+          in the map, and "field": what it sees, [top, left, bottom, right].
+        """
+        return {
+            "image": self.name,
+            "network": self.network,
+            "explained": self._class(self.target),
+            "classes": [self._class(k) for k in self.likeliest],
+            "methods": {name: self._summary(name) for name in self.answers},
+            "projection": self.projection,
+            "layers": {layer.name: [_numbers(one) for one in layer.maps] for layer in self.layers},
+        }
+
+    def _class(self, index: int) -> dict[str, Any]:
+        return {
+            "index": index,
+            "name": self.class_names[index],
+            "probability": float(self.probabilities[index]),
+            "score": float(self.scores[index]),
+        }
+
+    def _summary(self, name: str) -> dict[str, Any]:
+        values = self.answers[name]
+        flat = values.sum(axis=-1) if values.ndim == 3 else values
+        row, column = _strongest(np.abs(flat))
+        total = float(np.abs(flat).sum())
+        # The middle of a unit of a coarse map, in pixels.
+        scale = [size / side for size, side in zip(self.photo.shape, flat.shape)]
+        return {
+            **({"layer": self.question.layer} if METHODS[name].layered else {}),
+            "shape": list(values.shape),
+            "strongest": {
+                "row": int((row + 0.5) * scale[0]),
+                "column": int((column + 0.5) * scale[1]),
+                "value": float(flat[row, column]),
+            },
+            "positive": float(np.maximum(flat, 0).sum() / total) if total else None,
+        }
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        self.figure().savefig(file, format="png")
+        return file.getvalue()
+
+
+_PROJECTED = {"deconvnet": "projection", "gradient": "gradient (no ReLU, so no projection)"}
+
+
+def explanation(
+    model: keras.Model,
+    photo: Any,
+    *,
+    preprocessing: Preprocessing | None = None,
+    class_names: Sequence[str] | None = None,
+    target: int | None = None,
+    methods: Sequence[str] | None = None,
+    layers: Sequence[str] | None = None,
+    maps: int = MAPS,
+    top: int = TOP,
+    name: str = "",
+) -> Explanation:
+    """Why a network says what it says about one photo.
+
+    Args:
+        model: a functional classifier; the first output counts.
+        photo: pixels in [0, 255] in the network's size, `[height, width, channels]`.
+        preprocessing: from pixels to the network's input; default: `kerascnn.Preprocessing()`.
+        class_names: one for each class; default: their numbers.
+        target: the index of the class to explain; default: the likeliest.
+        methods: names of functions of `kerascnn.explain`, a panel each. Default: Grad-CAM,
+            occlusion and guided back-projection; saliency instead of the latter where an
+            activation isn't ReLU.
+        layers: endpoints or layers whose strongest maps are shown; Grad-CAM looks at the last of
+            them. Default: the deepest four of `C1`, `C2`, ...
+        maps: how many of each layer; 0: none.
+        top: how many classes.
+        name: what the photo is called.
+
+    Returns:
+        The answers: `.figure()` draws them, `.to_dict()` has numbers.
+
+    Raises:
+        ArgumentError: an argument is illegal, or doesn't fit the model.
+    """
+    names = known_methods.check(DEFAULT if methods is None else methods)
+    pixels = np.asarray(photo).astype("uint8")
+    preprocessing = preprocessing or Preprocessing()
+    replay = Replay(model)
+    image = replay.images(preprocess(pixels[None], preprocessing))
+    chosen = _Layers.of(model, replay, image, layers, maps)
+    scores = chosen.scores
+    probabilities = _probabilities(model, image, scores)
+    if target is None:
+        target = int(probabilities.argmax())
+    if not 0 <= target < len(scores):
+        raise ArgumentError(
+            f"target must be a class from 0 to {len(scores) - 1}. Received: {target!r}."
+        )
+    question = Question(
+        model=model, image=image.numpy(), target=target, layer=chosen.last or replay.last_map()
+    )
+    answers = dict(_answer(name, question, fixed=methods is not None) for name in names)
+    if preprocessing.order == "BGR" and pixels.shape[-1] == 3:  # as the photo has its channels
+        turn = slice(None, None, -1)
+    else:
+        turn = slice(None)
+    projection, shown = chosen.projected(model, image)
+    return Explanation(
+        network=model.name,
+        name=name,
+        photo=pixels,
+        class_names=_class_names(class_names, len(scores)),
+        probabilities=probabilities,
+        scores=scores,
+        target=target,
+        top=min(top, len(scores)),
+        answers={n: v[..., turn] if v.ndim == 3 else v for n, v in answers.items()},
+        layers=tuple(_turned(layer, turn) for layer in shown),
+        projection=projection,
+        question=question,
+    )
+
+
+def _turned(layer: Layer, turn: slice) -> Layer:
+    maps = [replace(one, projection=one.projection[..., turn]) for one in layer.maps]
+    return replace(layer, maps=maps)
+
+
+def _class_names(given: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    names = tuple(map(str, range(count))) if given is None else tuple(given)
+    if len(names) != count:
+        raise ArgumentError(
+            f"class_names must be {count} names, one for each class. Received: {len(names)}."
+        )
+    return names
+
+
+def _probabilities(model: keras.Model, image: tf.Tensor, scores: np.ndarray) -> np.ndarray:
+    """What the model itself answers; of one without a softmax, the softmax of its scores."""
+    outputs = model(image, training=False)
+    main = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
+    found = np.asarray(main, "float32")[0]
+    if ((found >= 0) & (found <= 1)).all():
+        return found
+    odds = np.exp(scores - scores.max())
+    return odds / odds.sum()
+
+
+def _answer(name: str, question: Question, *, fixed: bool) -> tuple[str, np.ndarray]:
+    """A method's name and values; of another one where it isn't defined, unless it is `fixed`."""
+    try:
+        return name, METHODS[name].run(question)
+    except ArgumentError:
+        if fixed or name not in INSTEAD:
+            raise
+        return INSTEAD[name], METHODS[INSTEAD[name]].run(question)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layers:
+    """Layers whose maps are shown, and what they are for the photo.
+
+    Attributes:
+        scores: of the classes, before the softmax, `[classes]`.
+        shown: the layers with their strongest maps, without projections yet.
+    """
+
+    scores: np.ndarray
+    shown: tuple[Layer, ...]
+
+    @classmethod
+    def of(
+        cls,
+        model: keras.Model,
+        replay: Replay,
+        image: tf.Tensor,
+        names: Sequence[str] | None,
+        count: int,
+    ) -> _Layers:
+        """Play the network once.
+
+        Args:
+            model, replay, image: what is looked at.
+            names: endpoints or layers; None: the deepest.
+            count: maps of each layer.
+        """
+        if names is None:
+            names = [name for name in endpoints(model) if re.fullmatch(r"C\d+", name)][-LAYERS:]
+        layers = [replay.layer(name) for name in names]
+        scores, *maps = (found[0].numpy() for found in replay.play(image, [None, *layers]))
+        measured = profile(flattened(model), tuple(image.shape[1:]))
+        shown = []
+        for name, layer, values in zip(names, layers, maps):
+            if values.ndim != 3:
+                raise ArgumentError(
+                    f"layers must be of maps, [rows, columns, channels]. Received: {name!r} of "
+                    f"{list(values.shape)}."
+                )
+            field = measured[layer].receptive_field
+            shown.append(_layer(name, layer, values, field, tuple(image.shape[1:3]), count))
+        return cls(scores=scores, shown=tuple(shown))
+
+    @property
+    def last(self) -> str:
+        """The name of the last layer; "": there is none."""
+        return self.shown[-1].name if self.shown else ""
+
+    def projected(self, model: keras.Model, image: tf.Tensor) -> tuple[str, tuple[Layer, ...]]:
+        """How maps were projected, and the layers with their projections."""
+        targets = [(layer.name, one.channel) for layer in self.shown for one in layer.maps]
+        if not targets:
+            return "deconvnet", ()
+        images = np.repeat(image.numpy(), len(targets), axis=0)
+        method = "deconvnet"
+        try:
+            found = iter(deconvnet(model, images, targets))
+        except ArgumentError:  # an activation isn't ReLU
+            method = "gradient"
+            found = iter(saliency(model, images, targets, signed=True))
+        return method, tuple(
+            replace(layer, maps=[replace(one, projection=next(found)) for one in layer.maps])
+            for layer in self.shown
+        )
+
+
+def _layer(
+    name: str,
+    layer: str,
+    values: np.ndarray,
+    field: ReceptiveField | None,
+    size: tuple[int, int],
+    count: int,
+) -> Layer:
+    """A layer's strongest maps, `[rows, columns, channels]`; those that don't fire are left out."""
+    rows, columns, channels = values.shape
+    peaks = values.max(axis=(0, 1))
+    maps = []
+    # One more where no patch needs space: see `pictures`.
+    count += count > 1 and _whole(field, size)
+    for channel in np.argsort(-peaks, kind="stable")[:count]:
+        if peaks[channel] > 0:
+            unit = _strongest(values[..., channel])
+            maps.append(
+                StrongMap(
+                    channel=int(channel),
+                    value=float(peaks[channel]),
+                    unit=unit,
+                    values=values[..., channel],
+                    field=_seen(field, unit, size),
+                    projection=np.zeros(0),
+                )
+            )
+    wide = "all of it" if field is None else f"{field.size[0]} pixels"
+    notes = (*((layer,) if layer != name else ()), f"{channels} of {rows}×{columns}", f"see {wide}")
+    return Layer(name, notes, maps)
+
+
+def _whole(field: ReceptiveField | None, size: tuple[int, int]) -> bool:
+    """Whether a unit in the middle sees all of an image."""
+    return field is None or all(length >= 2 * side for length, side in zip(field.size, size))
+
+
+def _seen(field: ReceptiveField | None, unit: tuple[int, int], size: tuple[int, int]) -> Field:
+    """The pixels that a unit sees, as far as they go, in the zeros around the image too."""
+    if field is None:
+        return 0, 0, *size
+    top, left = (floor(a + k * n) for a, k, n in zip(field.start, unit, field.stride))
+    return top, left, top + field.size[0], left + field.size[1]
+
+
+def _strongest(values: np.ndarray) -> tuple[int, int]:
+    """Row and column of the largest value."""
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    return int(row), int(column)
+
+
+def _numbers(one: StrongMap) -> dict[str, Any]:
+    row, column = one.unit
+    return {
+        "map": one.channel,
+        "value": one.value,
+        "row": row,
+        "column": column,
+        "field": list(one.field),
+    }
+
+
+def _share(probability: float) -> str:
+    return f"{probability:.1%}"
