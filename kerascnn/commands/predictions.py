@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json as json_
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -70,12 +70,19 @@ def bars(console: Console) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def json_list(file: IO[str]) -> Iterator[Write]:
-    """One JSON list, written as it grows."""
+    """One JSON list of predictions, written as it grows."""
+    with json_objects(file) as write:
+        yield lambda row: write(_object(row))
+
+
+@contextlib.contextmanager
+def json_objects(file: IO[str]) -> Iterator[Callable[[Mapping[str, object]], None]]:
+    """One JSON list of objects, written as it grows."""
     between = "["
 
-    def write(row: Row) -> None:
+    def write(one: Mapping[str, object]) -> None:
         nonlocal between
-        text = json_.dumps(_object(row), indent=2)
+        text = json_.dumps(one, indent=2)
         file.write(between + "\n  " + text.replace("\n", "\n  "))
         between = ","
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from math import floor
@@ -16,20 +16,76 @@ from matplotlib.figure import Figure
 
 from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError
-from kerascnn.explain import methods as known_methods
 from kerascnn.explain import pictures
-from kerascnn.explain.gradients import deconvnet, saliency
+from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
 from kerascnn.explain.graph import Replay
-from kerascnn.explain.methods import DEFAULT, INSTEAD, METHODS, Question
-from kerascnn.explain.pictures import Field, Layer, Said, StrongMap
+from kerascnn.explain.methods import DEFAULT, INSTEAD, METHODS, check
+from kerascnn.explain.pictures import Field, Layer, Panel, Said, StrongMap
 from kerascnn.features import endpoints, flattened
 from kerascnn.preprocessing import preprocess
 from kerascnn.profiling import profile
 from kerascnn.receptive_fields import ReceptiveField
+from kerascnn.runs.measures import require_numbers
 
 LAYERS = 4  # the deepest endpoints, whose maps are shown unless others are asked for
 MAPS = 3  # of each
 TOP = 5
+WINDOWS = 6  # so many occluding windows side by side; neighbours overlap by half
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Why does the network say this about this photo?
+
+    Attributes:
+        model: the network.
+        image: one, as the network takes it, `[1, height, width, channels]`.
+        target: the index of the class.
+        layer: the layer that Grad-CAM looks at: its endpoint's name, or its own.
+    """
+
+    model: keras.Model
+    image: np.ndarray
+    target: int
+    layer: str
+
+    @property
+    def window(self) -> int:
+        """Side of the square that occlusion covers, in pixels."""
+        return max(2, round(min(self.image.shape[1:3]) / WINDOWS))
+
+    @property
+    def colour(self) -> float:
+        """What it is covered with: the mean of the image."""
+        return float(self.image.mean())
+
+    def ask(self, name: str) -> np.ndarray:
+        """What a method answers: `[rows, columns]`, or `[height, width, channels]` of PIXELS."""
+        return _ASK[name](self)[0]
+
+    def panel(self, name: str, values: np.ndarray) -> Panel:
+        """A method's values with its words."""
+        method = METHODS[name]
+        words = {
+            "layer": self.layer,
+            "window": f"{self.window}×{self.window}",
+            "most": f"{float(np.abs(values).max(initial=0)):.3g}",
+        }
+        return Panel(
+            title=method.title.format(**words),
+            caption=method.caption.format(**words),
+            kind=method.kind,
+            values=values,
+            low=method.low.format(**words),
+            high=method.high.format(**words),
+        )
+
+
+_ASK: dict[str, Callable[[Question], np.ndarray]] = {
+    "guided_backprop": lambda q: guided_backprop(q.model, q.image, q.target),
+    "deconvnet": lambda q: deconvnet(q.model, q.image, q.target),
+    "saliency": lambda q: saliency(q.model, q.image, q.target),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +127,11 @@ class Explanation:
         first = order[: self.top]
         return first if self.target in first else [*first[: self.top - 1], self.target]
 
+    @property
+    def shown(self) -> list[tuple[str, float]]:
+        """Names and probabilities of the classes that are shown."""
+        return [(self.class_names[k], float(self.probabilities[k])) for k in self.likeliest]
+
     def figure(self) -> Figure:
         """The picture, for `savefig`."""
         said = [
@@ -83,7 +144,7 @@ class Explanation:
         if best != self.target:
             share = _share(self.probabilities[self.target])
             subtitle += f"  ·  explained: {self.class_names[self.target]} ({share})"
-        panels = [known_methods.panel(n, self.question, v) for n, v in self.answers.items()]
+        panels = [self.question.panel(n, v) for n, v in self.answers.items()]
         return pictures.picture(
             self.photo,
             said,
@@ -148,7 +209,7 @@ class Explanation:
         return file.getvalue()
 
 
-_PROJECTED = {"deconvnet": "projection", "gradient": "gradient (no ReLU, so no projection)"}
+_PROJECTED = {"deconvnet": "projection", "gradient": "gradient, as an activation is no ReLU"}
 
 
 def explanation(
@@ -163,6 +224,7 @@ def explanation(
     maps: int = MAPS,
     top: int = TOP,
     name: str = "",
+    network: str | None = None,
 ) -> Explanation:
     """Why a network says what it says about one photo.
 
@@ -179,21 +241,23 @@ def explanation(
             them. Default: the deepest four of `C1`, `C2`, ...
         maps: how many of each layer; 0: none.
         top: how many classes.
-        name: what the photo is called.
+        name, network: what photo and network are called; default: "", the model's name.
 
     Returns:
         The answers: `.figure()` draws them, `.to_dict()` has numbers.
 
     Raises:
         ArgumentError: an argument is illegal, or doesn't fit the model.
+        RunError: the model's answers are not numbers.
     """
-    names = known_methods.check(DEFAULT if methods is None else methods)
+    names = check(DEFAULT if methods is None else methods)
     pixels = np.asarray(photo).astype("uint8")
     preprocessing = preprocessing or Preprocessing()
     replay = Replay(model)
     image = replay.images(preprocess(pixels[None], preprocessing))
     chosen = _Layers.of(model, replay, image, layers, maps)
     scores = chosen.scores
+    require_numbers(scores[None])
     probabilities = _probabilities(model, image, scores)
     if target is None:
         target = int(probabilities.argmax())
@@ -211,7 +275,7 @@ def explanation(
         turn = slice(None)
     projection, shown = chosen.projected(model, image)
     return Explanation(
-        network=model.name,
+        network=model.name if network is None else network,
         name=name,
         photo=pixels,
         class_names=_class_names(class_names, len(scores)),
@@ -254,11 +318,11 @@ def _probabilities(model: keras.Model, image: tf.Tensor, scores: np.ndarray) -> 
 def _answer(name: str, question: Question, *, fixed: bool) -> tuple[str, np.ndarray]:
     """A method's name and values; of another one where it isn't defined, unless it is `fixed`."""
     try:
-        return name, METHODS[name].run(question)
+        return name, question.ask(name)
     except ArgumentError:
         if fixed or name not in INSTEAD:
             raise
-        return INSTEAD[name], METHODS[INSTEAD[name]].run(question)
+        return INSTEAD[name], question.ask(INSTEAD[name])
 
 
 @dataclass(frozen=True, kw_only=True)

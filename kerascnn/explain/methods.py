@@ -1,50 +1,24 @@
-"""The methods that explain a class for one photo, by name: what each is called, and how it is run.
+"""The methods that explain a class for one photo, by name: what people read of them. No TensorFlow.
 
-Captions are for pictures: what is to be seen, and whose method it is.
+Captions say what is to be seen, and whose method it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import keras
-import numpy as np
 
 from kerascnn.errors import ArgumentError
-from kerascnn.explain import pictures
-from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
 from kerascnn.words import did_you_mean
 
-WINDOWS = 6  # so many occluding windows side by side, of which neighbours overlap by half
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """Why does the network say this about this photo?
-
-    Attributes:
-        model: the network.
-        image: one, as the network takes it, `[1, height, width, channels]`.
-        target: the index of the class.
-        layer: the layer that Grad-CAM looks at: its endpoint's name, or its own.
-    """
-
-    model: keras.Model
-    image: np.ndarray
-    target: int
-    layer: str
-
-    @property
-    def window(self) -> int:
-        """Side of the square that occlusion covers, in pixels."""
-        return max(2, round(min(self.image.shape[1:3]) / WINDOWS))
-
-    @property
-    def colour(self) -> float:
-        """What it is covered with, the mean of the image."""
-        return float(self.image.mean())
+HEAT = "heat"
+"""0 and more, laid over the photo."""
+SIGNED = "signed"
+"""Above and below 0, laid over the photo."""
+STRENGTH = "strength"
+"""0 and more, by itself: black is 0."""
+PIXELS = "pixels"
+"""Above and below 0, with the photo's channels, by itself: grey is 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +26,10 @@ class Method:
     """A function of `kerascnn.explain` as a panel of a picture.
 
     Attributes:
-        title, caption: for people; {layer} and {window} are filled in.
-        kind: see `kerascnn.explain.pictures.Panel`.
-        low, high: what the ends of the colour scale mean; {most} is filled in.
-        run: gives the values of one image: `[rows, columns]`, of PIXELS `[height, width,
-            channels]`.
+        title, caption: {layer}, where it looks at one, and {window} are filled in.
+        kind: how its values become colours: one of the above.
+        low, high: what the ends of the colour scale mean; {most}, the largest absolute value, is
+            filled in; "": it has no scale.
         layered: whether it looks at a layer.
     """
 
@@ -65,40 +38,35 @@ class Method:
     kind: str
     low: str = ""
     high: str = ""
-    run: Callable[[Question], np.ndarray]
     layered: bool = False
 
 
 METHODS: dict[str, Method] = {
     "guided_backprop": Method(
         title="Guided back-projection",
-        caption="Grey: no change; else what of the pixels led to the class. Springenberg et al., "
-        "2014.",
-        kind=pictures.PIXELS,
-        run=lambda q: guided_backprop(q.model, q.image, q.target)[0],
+        caption="What led to the class, through ReLUs that fired for it; grey: nothing. "
+        "Springenberg et al., 2014",
+        kind=PIXELS,
     ),
     "deconvnet": Method(
         title="Deconvnet",
-        caption="Grey: nothing; else back through the network, by its switches. Zeiler, Fergus, "
-        "2014.",
-        kind=pictures.PIXELS,
-        run=lambda q: deconvnet(q.model, q.image, q.target)[0],
+        caption="What led to the class, back through switches and filters; grey: nothing. Zeiler "
+        "and Fergus, 2014",
+        kind=PIXELS,
     ),
     "saliency": Method(
         title="Saliency",
-        caption="Bright: pixels on which the score depends most. Simonyan et al., 2013.",
-        kind=pictures.STRENGTH,
-        run=lambda q: saliency(q.model, q.image, q.target)[0],
+        caption="Bright: pixels on which its score depends most. Simonyan et al., 2013",
+        kind=STRENGTH,
     ),
 }
-
-# Where a network has other activations than ReLU, by which these two are defined, the one after.
-DEFAULT = ("grad_cam", "occlusion", "guided_backprop")
+DEFAULT = ("guided_backprop",)
+# What stands in for a method that is defined by ReLU where an activation is none.
 INSTEAD = {"guided_backprop": "saliency"}
 
 
 def check(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, if each is a method's.
+    """The names, each once, if all are methods'.
 
     Raises:
         ArgumentError: one isn't; the message lists them.
@@ -106,25 +74,7 @@ def check(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in METHODS:
             raise ArgumentError(
-                f"A method must be one of {', '.join(METHODS)}.{did_you_mean(name, METHODS)} "
-                f"Received: {name!r}."
+                f"A method must be one of {', '.join(METHODS)}. Received: {name!r}."
+                f"{did_you_mean(name, METHODS)}"
             )
     return tuple(dict.fromkeys(names))
-
-
-def panel(name: str, question: Question, values: np.ndarray) -> pictures.Panel:
-    """A method's values with its words."""
-    method = METHODS[name]
-    words: dict[str, Any] = {
-        "layer": question.layer,
-        "window": f"{question.window}×{question.window}",
-        "most": f"{float(np.abs(values).max(initial=0)):.3g}",
-    }
-    return pictures.Panel(
-        title=method.title.format(**words),
-        caption=method.caption.format(**words),
-        kind=method.kind,
-        values=values,
-        low=method.low.format(**words),
-        high=method.high.format(**words),
-    )

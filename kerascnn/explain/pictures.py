@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from kerascnn.explain.methods import HEAT, PIXELS, SIGNED, STRENGTH
 from kerascnn.watching.pictures import GRID, INK, PAPER
 
-# How values become colours. Ends of both scales differ in lightness or hue for everyone.
-HEAT, SIGNED, STRENGTH, PIXELS = "heat", "signed", "strength", "pixels"
+# The ends of both scales differ in lightness or hue for everyone.
 FOR, AGAINST, FAINT = "#c8420a", "#0072b2", "#6b7078"
 _HEAT = LinearSegmentedColormap.from_list("heat", ["#fff2b0", "#f6a21b", FOR, "#7d0f0f"])
 _SIGNED = LinearSegmentedColormap.from_list("signed", [AGAINST, "#f4f4f2", FOR])
@@ -30,9 +30,10 @@ _SIGNED = LinearSegmentedColormap.from_list("signed", [AGAINST, "#f4f4f2", FOR])
 PANEL, LABEL = 1.85, 1.0  # widths in inches: of a panel, unless the photo is tall; of a row's name
 WIDTH = 10.4  # of the whole picture, at most
 EDGE, GAP, NEAR = 0.16, 0.16, 0.05  # around all, between panels, between pictures of one map
-HEAD, TITLE, CAPTION, STRIP = 0.52, 0.2, 0.56, 0.085  # heights: of all, a panel's, and its legend
-SCALE = STRIP + 0.2  # height of the legend with the words at its ends
+HEAD, TITLE, STRIP = 0.52, 0.2, 0.085  # heights: the title of all, a panel's, its colour scale
+SCALE = STRIP + 0.2  # height of the colour scale with the words at its ends
 BARS = (1.75, 1.3)  # width and height that the classes need at least
+LOWEST = 0.16  # height of a class's bar with its name; of more classes the first are shown
 ABOVE, BELOW = 0.19, 0.12  # heights: the words above a map, the space below it
 NOTES, CELLS = 0.72, 1.6  # heights: of what stands at the left of maps, of a picture of one at most
 SHARP = 384  # pixels that the longer side of a small image is enlarged to, at least
@@ -53,8 +54,7 @@ class Panel:
     Attributes:
         title: what it is called.
         caption: what it shows, and whose method it is; a few words.
-        kind: how `values` become colours: HEAT (0 and more) and SIGNED are laid over the photo;
-            STRENGTH (0 and more) stands by itself; so does PIXELS, where grey is 0.
+        kind: how `values` become colours: one of `kerascnn.explain.methods`.
         values: `[rows, columns]`, or `[height, width, channels]` of PIXELS, in RGB.
         low, high: what the ends of the colour scale mean; "": it has no scale.
     """
@@ -146,10 +146,16 @@ def picture(
     rows = _rows(sizes)
     total = 2 * EDGE + max(sum(sizes[i] for i in row) + GAP * (len(row) - 1) for row in rows)
     bands = _bands(layers, photo, total - 2 * EDGE - LABEL)
-    heights = [TITLE + size[1] + CAPTION + SCALE for _ in rows]
-    heights[0] = max(heights[0], TITLE + BARS[1] + CAPTION)
+    heights = [
+        max(
+            _height(panels[i - 2], size) if i > 1 else TITLE + BARS[1] + GAP + _high(2) for i in row
+        )
+        for row in rows
+    ]
+    heights[0] = max(heights[0], TITLE + size[1] + GAP + _high(2))
     top = HEAD + sum(heights)
-    bottom = top + sum(band.height for band in bands) + (ABOVE + BELOW if bands else 0)
+    heads = _heads(bands, total, projected)
+    bottom = top + sum(band.height for band in bands) + (_high(len(heads)) + 0.1 if bands else 0)
     axes = _page(total, bottom)
     letters = int((total - 2 * EDGE) / 0.094)
     _text(axes, EDGE, 0.13, _short(title, letters), size=10.5, weight="bold")
@@ -168,8 +174,10 @@ def picture(
             x += sizes[index] + GAP
         y += height
     if bands:
-        _heads(axes, bands[0], top, projected)
-        y = top + ABOVE + BELOW
+        axes.plot([EDGE, total - EDGE], [top, top], color=GRID, linewidth=0.8)
+        _text(axes, EDGE, top + 0.09, "Strongest maps", size=8.5, weight="bold")
+        _text(axes, EDGE + 1.25, top + 0.1, "\n".join(heads), size=7, color=FAINT)
+        y = top + _high(len(heads)) + 0.1
         for band in bands:
             band.draw(axes, photo, y)
             y += band.height
@@ -199,6 +207,17 @@ def _rows(sizes: Sequence[float]) -> list[list[int]]:
     return rows
 
 
+def _height(panel: Panel, size: tuple[float, float]) -> float:
+    """Of a panel whose picture has this width and height."""
+    scale = SCALE if panel.low or panel.high else 0.0
+    return TITLE + size[1] + scale + _high(len(_wrapped(panel.caption, size[0]))) + GAP
+
+
+def _high(lines: int) -> float:
+    """Of so many lines of a caption."""
+    return 0.06 + 0.122 * lines
+
+
 def _photo(axes: Axes, photo: np.ndarray, place: Place) -> None:
     size = f"{photo.shape[0]}×{photo.shape[1]} pixels"
     _title(axes, place, "The photo")
@@ -209,8 +228,12 @@ def _photo(axes: Axes, photo: np.ndarray, place: Place) -> None:
 def _bars(axes: Axes, said: Sequence[Said], place: Place) -> None:
     """Classes from above, each with its probability and a bar."""
     x, y, width, height = place
+    most = int(height / LOWEST)
+    if len(said) > most:
+        rest = [one for one in said[most - 1 :] if one.explained] or said[most - 1 :]
+        said = [*said[: most - 1], rest[0]]
     each = min(height / max(1, len(said)), 0.4)
-    size = 8 if each > 0.3 else max(4.5, 26 * each)
+    size = 8 if each > 0.3 else 26 * each
     for number, one in enumerate(said):
         color = FOR if one.explained else FAINT
         line = y + number * each
@@ -250,10 +273,14 @@ def _title(axes: Axes, place: Place, words: str) -> None:
 
 
 def _caption(axes: Axes, place: Place, words: str) -> None:
-    """At most three lines below a panel."""
+    """A few lines below a panel."""
     x, y, width, height = place
-    lines = textwrap.wrap(words, int(width / 0.053))[:3]
-    _text(axes, x, y + height + 0.06, "\n".join(lines), size=7, color=FAINT)
+    _text(axes, x, y + height + 0.06, "\n".join(_wrapped(words, width)), size=7, color=FAINT)
+
+
+def _wrapped(words: str, width: float) -> list[str]:
+    """In lines of a width in inches."""
+    return textwrap.wrap(words, int(width / 0.053))
 
 
 @dataclass(frozen=True)
@@ -358,17 +385,12 @@ def _frame(axes: Axes, field: Field, shape: tuple[int, ...], place: Place) -> No
         axes.add_patch(Rectangle((x + left, y + top), right - left, bottom - top, **look))
 
 
-def _heads(axes: Axes, band: _Band, y: float, projected: str) -> None:
-    """What the pictures of a map are, once, above the first of them."""
-    axes.plot([EDGE, axes.get_xlim()[1] - EDGE], [y, y], color=GRID, linewidth=0.8)
-    what = (
-        f"Of each: the map over the photo, in it what the strongest unit sees; that patch; its "
-        f"{projected}."
-    )
-    if band.whole:
-        what = f"Of each: the map over the photo; the {projected} of its strongest unit."
-    _text(axes, EDGE, y + 0.09, "Strongest maps", size=8.5, weight="bold")
-    _text(axes, EDGE + 1.25, y + 0.1, what, size=7, color=FAINT)
+def _heads(bands: Sequence[_Band], width: float, projected: str) -> list[str]:
+    """What the pictures of a map are, in lines; said once, above all of them."""
+    all_ = all(band.whole for band in bands)
+    patch = "" if all_ else ", framed what its strongest unit sees; that patch"
+    words = f"Of each: the map over the photo{patch}; the unit's {projected}."
+    return _wrapped(words, width - 2 * EDGE - 1.25)
 
 
 def _is_whole(field: Field, shape: tuple[int, ...]) -> bool:

@@ -25,19 +25,24 @@ def preprocessed(preprocessing: Preprocessing) -> Callable[[Any], Any]:
     return lambda images: tf.cast(preprocess(images, preprocessing), dtype)
 
 
-def preparation(config: RunConfig) -> Callable[[Any], Any]:
-    """From a batch of the canvas to the network's input: its middle, preprocessed.
+def middle(config: RunConfig) -> Callable[[Any], Any]:
+    """From a batch of the canvas to what the network sees of it, in pixels: its middle.
 
     Images that are cropped already, as training images are, stay whole.
     """
     size = config.input_shape[:2]
-    prepare = preprocessed(config.preprocessing)
 
-    def ready(images: Any) -> Any:
+    def cut(images: Any) -> Any:
         whole = tuple(images.shape[1:3]) == size
-        return prepare(images if whole else central(images, config.recipe.augmentation, size))
+        return images if whole else central(images, config.recipe.augmentation, size)
 
-    return ready
+    return cut
+
+
+def preparation(config: RunConfig) -> Callable[[Any], Any]:
+    """From a batch of the canvas to the network's input: its middle, preprocessed."""
+    cut, prepare = middle(config), preprocessed(config.preprocessing)
+    return lambda images: prepare(cut(images))
 
 
 def forward(

@@ -1,0 +1,139 @@
+"""`kerascnn explain` on photos: pictures, numbers, and what is refused."""
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from kerascnn.cli import app
+from kerascnn.errors import ArgumentError, DataError, RunError
+
+TINY = ("--set", "widths=4,8", "--set", "hidden=16", "--classes", "3")
+
+
+def call(*arguments, stdin=b""):
+    given = [str(argument) for argument in arguments]
+    return CliRunner().invoke(app, ["explain", *given], input=stdin, env={"COLUMNS": "80"})
+
+
+@pytest.fixture(scope="module")
+def some(photos, tmp_path_factory):
+    """Two photos of one name, in two folders."""
+    root = tmp_path_factory.mktemp("some")
+    for kind in ("across", "down"):
+        (root / kind).mkdir()
+        shutil.copy(photos / kind / "003.png", root / kind)
+    return root
+
+
+def test_each_photo_gets_a_picture_though_two_have_one_name(striped_run, some, tmp_path):
+    ended = call(striped_run.path, some, "--save", tmp_path / "found", "--maps", 1, "--top", 2)
+    assert ended.exit_code == 0, ended.exception
+    assert ended.stdout.count("%") == 4
+    for name in ("003.png", "003-2.png"):
+        assert f"  {tmp_path / 'found' / name}" in ended.stdout.splitlines()
+        with Image.open(tmp_path / "found" / name) as picture:
+            assert min(picture.size) > 400
+
+
+def test_pictures_of_a_run_are_put_into_it(striped_run, some, tmp_path):
+    shutil.copytree(striped_run.path, tmp_path / "run")
+    ended = call(tmp_path / "run", some / "down" / "003.png", "--maps", 0)
+    assert ended.exit_code == 0, ended.exception
+    assert [file.name for file in (tmp_path / "run" / "explain").iterdir()] == ["003.png"]
+
+
+def test_numbers_are_one_json_list_and_nothing_is_drawn(striped_run, some, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = call(striped_run.path, some, "--json", "--class", "plain", "--top", 2)
+    assert ended.exit_code == 0, ended.exception
+    found = json.loads(ended.stdout)
+    assert [one["image"] for one in found] == [
+        str(some / "across" / "003.png"),
+        str(some / "down" / "003.png"),
+    ]
+    for one, kind in zip(found, ("across", "down")):
+        assert one["explained"]["name"] == one["classes"][1]["name"] == "plain"
+        assert one["classes"][0]["name"] == kind
+        assert list(one["layers"]) == ["C1", "C2"]
+        for method in one["methods"].values():
+            assert 0 <= method["strongest"]["row"] < 32
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_may_be_called_by_its_number_and_an_unknown_one_lists_the_names(striped_run, some):
+    options = some, "--json", "--maps", 0, "--method", "saliency"
+    found = json.loads(call(striped_run.path, *options, "--class", 1).stdout)
+    assert {one["explained"]["name"] for one in found} == {"down"}
+    ended = call(striped_run.path, *options, "--class", "dawn")
+    assert isinstance(ended.exception, ArgumentError)
+    assert str(ended.exception) == (
+        "--class must be one of across, down, plain, or its number from 0 to 2. Received: 'dawn'. "
+        "Did you mean down?"
+    )
+
+
+def test_what_a_method_is_not_defined_for_is_refused_if_it_was_asked_for(striped_run, some):
+    """LeNet's tanh is no ReLU: without being asked, saliency stands in."""
+    one = striped_run.path, some / "down" / "003.png", "--json", "--maps", 1
+    found = json.loads(call(*one).stdout)[0]
+    assert "saliency" in found["methods"]
+    assert "guided_backprop" not in found["methods"]
+    assert found["projection"] == "gradient"
+    ended = call(*one, "--method", "guided_backprop")
+    assert isinstance(ended.exception, ArgumentError)
+    assert "tanh" in str(ended.exception)
+
+
+def test_a_damaged_file_is_named_and_the_others_are_done(striped_run, some, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    good = some / "down" / "003.png"
+    ended = call(striped_run.path, bad, "-", "--maps", 0, "--json", stdin=f"{good}\n".encode())
+    assert isinstance(ended.exception, DataError)
+    assert ended.exception.exit_status == 1
+    assert str(ended.exception) == f"1 of 2 images could not be read: {bad}."
+    assert [one["image"] for one in json.loads(ended.stdout)] == [str(good)]
+
+
+def test_an_architecture_is_explained_with_weights_and_refused_without(striped_run, some, tmp_path):
+    model = striped_run.path / "model.keras"
+    photo = some / "down" / "003.png"
+    file = tmp_path / "found.svg"
+    ended = call("lenet5", photo, *TINY, "--weights", model, "--save", file, "--maps", 1)
+    assert ended.exit_code == 0, ended.exception
+    assert file.read_text().startswith("<?xml")
+    ended = call("lenet5", photo)
+    assert isinstance(ended.exception, ArgumentError)
+    assert "untrained network explains nothing" in str(ended.exception)
+    ended = call(striped_run.path, photo, "--weights", model)
+    assert "is a run, whose model is complete" in str(ended.exception)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "Pass photos to explain"),
+        (["a.png", "--save", "a.jpg"], ".png, .svg or .pdf. Received: a.jpg."),
+        (["a.png", "--save", "nowhere/a.png"], "must be in a folder that exists"),
+        (["a.png", "b.png", "--save", "a.png"], "is one file, and there are several images"),
+        (["a.png", "--method", "saliensy"], "Received: 'saliensy'. Did you mean saliency?"),
+        (["a.png", "--layer", "C7"], "has no layer 'C7'"),
+    ],
+)
+def test_mistakes_are_answered_by_one_message(
+    striped_run, some, options, said, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(some / "down" / "003.png", "a.png")
+    ended = call(striped_run.path, *options)
+    assert isinstance(ended.exception, ArgumentError)
+    assert said in str(ended.exception)
+
+
+def test_no_run_is_no_subject():
+    ended = call("./nowhere", "a.png")
+    assert isinstance(ended.exception, RunError)
+    assert str(ended.exception) == "There is no run directory ./nowhere."
