@@ -48,9 +48,9 @@ def explain(
     ),
     method: list[str] = typer.Option(
         [],
-        help=f"A panel each; repeatable, or with commas: {', '.join(METHODS)}. Default: "
-        f"{', '.join(DEFAULT)}; where an activation isn't ReLU, {INSTEAD[DEFAULT[-1]]} instead of "
-        "the last.",
+        help=f"A panel each; repeatable, or with commas: {', '.join(METHODS)}. "
+        f"Default: {', '.join(DEFAULT)}; where an activation isn't ReLU, {INSTEAD[DEFAULT[-1]]} "
+        "instead of the last.",
     ),
     layer: list[str] = typer.Option(
         [],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kerascnn.explain.cams import grad_cam, grad_cam_plus_plus, guided_grad_cam
     from kerascnn.explain.changing import Invariance, invariance
     from kerascnn.explain.evolving import Evolution, evolution
+    from kerascnn.explain.explaining import Explanation, explanation
     from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
     from kerascnn.explain.maps import feature_maps, filters
     from kerascnn.explain.occluded import occlusion
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "Evolution": "evolving",
+    "Explanation": "explaining",
     "Invariance": "changing",
     "Target": "targets",
     "TopPatches": "patches",
     "deconvnet": "gradients",
     "evolution": "evolving",
     "evolution_sheet": "sheets",
+    "explanation": "explaining",
     "feature_maps": "maps",
     "filters": "maps",
     "grad_cam": "cams",
@@ -50,12 +53,14 @@ _PUBLIC = {
 
 __all__ = [
     "Evolution",
+    "Explanation",
     "Invariance",
     "Target",
     "TopPatches",
     "deconvnet",
     "evolution",
     "evolution_sheet",
+    "explanation",
     "feature_maps",
     "filters",
     "grad_cam",

@@ -17,9 +17,12 @@ from matplotlib.figure import Figure
 from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError
 from kerascnn.explain import pictures
+from kerascnn.explain.averaged import integrated_gradients, smooth_grad
+from kerascnn.explain.cams import grad_cam, grad_cam_plus_plus, guided_grad_cam
 from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
 from kerascnn.explain.graph import Replay
 from kerascnn.explain.methods import DEFAULT, INSTEAD, METHODS, check
+from kerascnn.explain.occluded import occlusion
 from kerascnn.explain.pictures import Field, Layer, Panel, Said, StrongMap
 from kerascnn.features import endpoints, flattened
 from kerascnn.preprocessing import preprocess
@@ -54,11 +57,6 @@ class Question:
         """Side of the square that occlusion covers, in pixels."""
         return max(2, round(min(self.image.shape[1:3]) / WINDOWS))
 
-    @property
-    def colour(self) -> float:
-        """What it is covered with: the mean of the image."""
-        return float(self.image.mean())
-
     def ask(self, name: str) -> np.ndarray:
         """What a method answers: `[rows, columns]`, or `[height, width, channels]` of PIXELS."""
         return _ASK[name](self)[0]
@@ -71,9 +69,12 @@ class Question:
             "window": f"{self.window}×{self.window}",
             "most": f"{float(np.abs(values).max(initial=0)):.3g}",
         }
+        caption = method.caption.format(**words)
+        if not values.any():
+            caption = "Nothing is to be seen: it is zero everywhere."
         return Panel(
             title=method.title.format(**words),
-            caption=method.caption.format(**words),
+            caption=caption,
             kind=method.kind,
             values=values,
             low=method.low.format(**words),
@@ -81,10 +82,22 @@ class Question:
         )
 
 
+def _occlusion(q: Question) -> np.ndarray:
+    window, colour = q.window, q.image.mean(axis=(0, 1, 2))
+    stride = max(1, window // 2)
+    return occlusion(q.model, q.image, q.target, window=window, stride=stride, baseline=colour)
+
+
 _ASK: dict[str, Callable[[Question], np.ndarray]] = {
+    "grad_cam": lambda q: grad_cam(q.model, q.image, q.target, layer=q.layer),
+    "grad_cam_plus_plus": lambda q: grad_cam_plus_plus(q.model, q.image, q.target, layer=q.layer),
+    "occlusion": _occlusion,
     "guided_backprop": lambda q: guided_backprop(q.model, q.image, q.target),
+    "guided_grad_cam": lambda q: guided_grad_cam(q.model, q.image, q.target, layer=q.layer),
     "deconvnet": lambda q: deconvnet(q.model, q.image, q.target),
     "saliency": lambda q: saliency(q.model, q.image, q.target),
+    "smooth_grad": lambda q: smooth_grad(q.model, q.image, q.target),
+    "integrated_gradients": lambda q: integrated_gradients(q.model, q.image, q.target).sum(axis=-1),
 }
 
 

@@ -42,11 +42,43 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
+    "grad_cam": Method(
+        title="Grad-CAM at {layer}",
+        caption="Red: where maps of {layer} speak for the class. Selvaraju et al., 2017",
+        kind=HEAT,
+        low="nothing",
+        high="most",
+        layered=True,
+    ),
+    "grad_cam_plus_plus": Method(
+        title="Grad-CAM++ at {layer}",
+        caption="Red: where maps of {layer} speak for the class, small things as much as large "
+        "ones. Chattopadhay et al., 2018",
+        kind=HEAT,
+        low="nothing",
+        high="most",
+        layered=True,
+    ),
+    "occlusion": Method(
+        title="Occlusion",
+        caption="Red: what the class loses by a {window} square over it, in its mean colour. "
+        "Zeiler and Fergus, 2014",
+        kind=SIGNED,
+        low="gains {most}",
+        high="loses {most}",
+    ),
     "guided_backprop": Method(
         title="Guided back-projection",
         caption="What led to the class, through ReLUs that fired for it; grey: nothing. "
         "Springenberg et al., 2014",
         kind=PIXELS,
+    ),
+    "guided_grad_cam": Method(
+        title="Guided Grad-CAM",
+        caption="Guided back-projection where Grad-CAM at {layer} is high; grey: nothing. "
+        "Selvaraju et al., 2017",
+        kind=PIXELS,
+        layered=True,
     ),
     "deconvnet": Method(
         title="Deconvnet",
@@ -56,11 +88,24 @@ METHODS: dict[str, Method] = {
     ),
     "saliency": Method(
         title="Saliency",
-        caption="Bright: pixels on which its score depends most. Simonyan et al., 2013",
+        caption="Bright: pixels on which the class depends most. Simonyan et al., 2013",
         kind=STRENGTH,
     ),
+    "smooth_grad": Method(
+        title="SmoothGrad",
+        caption="Saliency, averaged over the photo with noise. Smilkov et al., 2017",
+        kind=STRENGTH,
+    ),
+    "integrated_gradients": Method(
+        title="Integrated gradients",
+        caption="Red: pixels that raise the class, on the way from the network's zero to the "
+        "photo. Sundararajan et al., 2017",
+        kind=SIGNED,
+        low="lowers",
+        high="raises",
+    ),
 }
-DEFAULT = ("guided_backprop",)
+DEFAULT = ("grad_cam", "occlusion", "guided_backprop")
 # What stands in for a method that is defined by ReLU where an activation is none.
 INSTEAD = {"guided_backprop": "saliency"}
 

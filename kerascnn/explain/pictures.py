@@ -156,7 +156,7 @@ def picture(
     top = HEAD + sum(heights)
     heads = _heads(bands, total, projected)
     bottom = top + sum(band.height for band in bands) + (_high(len(heads)) + 0.1 if bands else 0)
-    axes = _page(total, bottom)
+    figure, axes = _page(total, bottom)
     letters = int((total - 2 * EDGE) / 0.094)
     _text(axes, EDGE, 0.13, _short(title, letters), size=10.5, weight="bold")
     _text(axes, EDGE, 0.32, _short(subtitle, int(letters * 1.4)), color=FAINT)
@@ -181,17 +181,17 @@ def picture(
         for band in bands:
             band.draw(axes, photo, y)
             y += band.height
-    return axes.figure
+    return figure
 
 
-def _page(width: float, height: float) -> Axes:
-    """An empty page, in inches from its upper left corner."""
+def _page(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty page and its axes, in inches from its upper left corner."""
     figure = Figure(figsize=(width, height), dpi=150, facecolor=PAPER)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
-    return axes
+    return figure, axes
 
 
 def _rows(sizes: Sequence[float]) -> list[list[int]]:
