@@ -29,7 +29,7 @@ def smooth_grad(
     """How much the target changes with each pixel, on average over noisy copies of the image.
 
     A gradient fluctuates from one image to the next that looks the same; its mean over images
-    nearby shows what is common to them (Smilkov et al., 2017, "SmoothGrad", section 3). The noise
+    nearby shows what is common to them (Smilkov et al., 2017, "SmoothGrad", section 2.2). The noise
     is the same for all images of a batch, so that an image's map doesn't depend on the others.
 
     Args:

@@ -64,12 +64,11 @@ def grad_cam_plus_plus(
 ) -> np.ndarray:
     """As `grad_cam`, with weights that also find the second and the smaller of several objects.
 
-    A map's weight is the sum of its positive gradients, each with a factor α that takes an object
-    as often as another of more units (Chattopadhay et al., 2018, "Grad-CAM++", section 3). With
-    the exponential of the score in place of the score, as in the paper, and a score that is
-    piecewise linear in the map, α is g² / (2 g² + Σ A · g³) for the score's gradient g and the
-    map's activations A (equation 19). The exponential itself, one factor for a whole image, is
-    left out of the weights: it would overflow.
+    A map's weight is the sum of its positive gradients, each times a factor α that makes up for how
+    many units an object has (Chattopadhay et al., 2018, "Grad-CAM++", section 3). With exp(S) of
+    the score S in place of the score, as in the paper, and a score that is piecewise linear in the
+    map, α is g² / (2 g² + Σ A · g³), g being the gradient of S and A the map (equation 19). The
+    factor exp(S) of all weights of an image is left out: it would overflow.
 
     No weight is negative, so the map follows the sum of the activations, and a class shows less
     than in `grad_cam`: other weights in the upper layers change it little.
@@ -92,7 +91,7 @@ def guided_grad_cam(
     """What in the places that speak for the target has led to it.
 
     The product of `guided_backprop` and the upsampled `grad_cam` (Selvaraju et al., 2017, section
-    3.1): details of the one, at places that tell the classes apart by the other.
+    3): details of the one, at places where the other tells classes apart.
 
     Args: as `grad_cam`; the activations must be ReLU, as in `guided_backprop`.
 

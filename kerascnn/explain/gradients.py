@@ -13,7 +13,10 @@ import tensorflow as tf
 from kerascnn.explain.graph import Replay, Rule
 from kerascnn.explain.targets import by_layer, parse, units
 
-BATCH = 32  # images whose maps are kept at a time for the way back
+# Of the images whose maps are kept at a time for the way back: 32 small ones, or 10 of 224×224,
+# for which VGG-16 takes 1 GB.
+PIXELS = 2**19
+IMAGES = 32
 
 
 def deconvnet(model: keras.Model, images: Any, target: Any) -> np.ndarray:
@@ -124,11 +127,18 @@ def for_each_layer(model: keras.Model, images: Any, target: Any, explain: Any) -
     replay = Replay(model)
     pixels = replay.images(images)
     targets = parse(target, len(pixels))
+    size = at_once(pixels)
     found: list[Any] = [None] * len(targets)
     for name, places in by_layer(targets):
         layer = None if name is None else replay.layer(name)
-        for index in np.split(places, range(BATCH, len(places), BATCH)):
+        for index in np.split(places, range(size, len(places), size)):
             chosen = [targets[place] for place in index]
             for place, each in zip(index, explain(replay, tf.gather(pixels, index), layer, chosen)):
                 found[place] = each
     return np.stack(found)
+
+
+def at_once(images: Any) -> int:
+    """How many of these images, `[batch, height, width, channels]`, are explained at a time."""
+    height, width = images.shape[1:3]
+    return max(1, min(IMAGES, PIXELS // (height * width)))

@@ -1,4 +1,4 @@
-"""Many variants of a few images: what they are mixed with, and how many are played at once."""
+"""Many variants of a few images: what they are mixed with, and in which units they are seen."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.errors import ArgumentError
+from kerascnn.explain.gradients import at_once
 from kerascnn.explain.graph import Replay
 from kerascnn.explain.targets import Target, units
-
-# Pixels of the images that are played at once, and how many images at most: 20 of 224×224. Going
-# back through VGG-16 takes 2 GB then.
-PIXELS = 2**20
-IMAGES = 64
 
 
 def pairs(images: np.ndarray, variants: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -28,9 +24,7 @@ def pairs(images: np.ndarray, variants: int) -> Iterator[tuple[np.ndarray, np.nd
     Yields:
         Numbers of images, and of their variants: two arrays of one length.
     """
-    height, width = images.shape[1:3]
-    size = max(1, min(IMAGES, PIXELS // (height * width)))
-    total = len(images) * variants
+    size, total = at_once(images), len(images) * variants
     for start in range(0, total, size):
         yield np.divmod(np.arange(start, min(start + size, total)), variants)
 

@@ -76,7 +76,7 @@ def test_they_add_up_for_a_unit_of_a_map_which_is_the_images_strongest(convoluti
 def test_more_steps_than_are_played_at_once_change_nothing(cubic, monkeypatch):
     model, _ = cubic
     whole = explain.integrated_gradients(model, draw(3, 4, 5, 2), 0, steps=7)
-    monkeypatch.setattr("kerascnn.explain.variants.IMAGES", 2)
+    monkeypatch.setattr("kerascnn.explain.gradients.IMAGES", 2)
     np.testing.assert_allclose(
         explain.integrated_gradients(model, draw(3, 4, 5, 2), 0, steps=7), whole, rtol=1e-5
     )
