@@ -53,7 +53,7 @@ def filters(
     layer: str | None = None,
     *,
     data: Any = None,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | np.ndarray | None = None,
     preprocess: Callable[[Any], Any] | None = None,
     method: str | None = None,
     batch_size: int = 32,

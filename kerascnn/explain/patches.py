@@ -89,7 +89,7 @@ def top_patches(
     layer: str,
     *,
     k: int = 9,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | np.ndarray | None = None,
     preprocess: Callable[[Any], Any] | None = None,
     pixels: Callable[[Any], Any] | None = None,
     method: str | None = None,
@@ -156,6 +156,7 @@ def top_patches(
         path = Path(progress)
         state.restore(path, strongest, identity, units=maps.units, size=images.size)
         keep = functools.partial(state.save, path, strongest, identity)
+        keep()  # where it can't be written, that is said before the search
         _search(maps, view, images, strongest, batch_size, keep)
     k = strongest.found()
     values, index, unit = (a[:, :k] for a in (strongest.values, strongest.index, strongest.unit))
@@ -186,7 +187,7 @@ def patches_of_run(
     layer: str,
     *,
     k: int = 9,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | np.ndarray | None = None,
     method: str | None = None,
     batch_size: int = 32,
     progress: str | os.PathLike[str] | None = None,
@@ -228,7 +229,7 @@ def patches_of_run(
     return replace(found, projections=turned)
 
 
-def chosen_maps(channels: Sequence[int] | None, layer: str, count: int) -> np.ndarray:
+def chosen_maps(channels: Sequence[int] | np.ndarray | None, layer: str, count: int) -> np.ndarray:
     """The numbers of the maps that are asked for, int64 `[chosen]`; None: all.
 
     Raises:

@@ -71,10 +71,19 @@ def save(path: Path, strongest: Strongest, identity: Mapping[str, bytes]) -> Non
         path: an .npz file of numbers.
         strongest: so far.
         identity: what it was found in: a name and a digest each.
+
+    Raises:
+        ArgumentError: it can't be written.
     """
     arrays = _arrays(strongest) | {name: np.frombuffer(d, "uint8") for name, d in identity.items()}
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+    try:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+    except OSError as error:
+        raise ArgumentError(
+            f"progress={str(path)!r} can't be written: {error.strerror}. Name a file in a "
+            "directory where you may write, with room for it."
+        ) from None
 
 
 def _arrays(strongest: Strongest) -> dict[str, np.ndarray]:

@@ -379,6 +379,21 @@ def test_damaged_progress_is_refused_in_one_message(model, images, kept, damage)
         explain.top_patches(model, images, "conv1", k=K, channels=[], progress=kept)
 
 
+def test_progress_that_cannot_be_written_is_refused_before_the_search(model, images, tmp_path):
+    (tmp_path / "file").touch()
+    batches = []
+    with pytest.raises(ArgumentError, match=r"can't be written.*where you may write"):
+        explain.top_patches(
+            model,
+            images,
+            "conv1",
+            preprocess=lambda images: batches.append(len(images)) or images,
+            batch_size=2,
+            progress=tmp_path / "file" / "progress.npz",
+        )
+    assert sum(batches) <= 8
+
+
 def test_data_that_changes_between_two_readings_is_refused(model, images):
     class Shuffled:
         times = 0
