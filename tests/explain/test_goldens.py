@@ -59,7 +59,10 @@ def agree(found, *goldens):
     return found.dtype == np.float32 and (wrong <= 1e-4 * largest).all()
 
 
-@pytest.fixture(scope="module", params=["alexnet-small", "vgg11-small"])
+@pytest.fixture(
+    scope="module",
+    params=["alexnet-small", pytest.param("vgg11-small", marks=pytest.mark.slow)],
+)
 def case(request):
     return golden(request.param)
 
