@@ -133,6 +133,8 @@ OTHER_ACTIVATIONS = {
 }
 OTHER_BODIES = {
     "squeeze and excitation": (squeeze_and_excitation, "gate"),
+    "the larger of two": (lambda x: ops.maximum(conv()(x), 0.0), "maximum"),
+    "clipped": (lambda x: ops.clip(conv()(x), 0.0, 6.0), "clip"),
     "tanh of keras.ops": (lambda x: ops.tanh(conv()(x)), "tanh"),
     "hard swish of keras.ops": (lambda x: ops.hard_swish(conv()(x)), "hard_s"),
 }

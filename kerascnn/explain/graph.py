@@ -270,7 +270,7 @@ def _named(found: Sequence[Call]) -> dict[str, Step]:
         name = call.operation.name
         times[name] = times.get(name, 0) + 1
         name = name if times[name] == 1 else f"{name}#{times[name]}"
-        steps[name] = Step(name, call, _activation(call.operation))
+        steps[name] = Step(name, call, _activation(call))
     return steps
 
 
@@ -295,6 +295,8 @@ _LAYERS_WITH_ACTIVATION = (
 _ACTIVATIONS = {name.replace("_", "") for name in dir(keras.activations)} - {"linear"} | {"prelu"}
 
 
+# Operations that are activations where they have one tensor and a number: ops.maximum(x, 0).
+_BENDING = {"maximum", "minimum", "clip", "abs", "absolute"}
 # "": a layer that has had its activation taken away.
 _ALSO_CALLED = {"softmax_v2": "softmax", "linear": "", "activation": "", "scoreactivation": ""}
 
@@ -305,7 +307,10 @@ def _is_activation(operation: Any) -> bool:
     return isinstance(operation, keras.layers.Activation) or kind in _ACTIVATIONS
 
 
-def _activation(operation: Any) -> str:
+def _activation(call: Call) -> str:
+    operation = call.operation
+    if type(operation).__name__.lower() in _BENDING and len(call.inputs) == 1:
+        return type(operation).__name__.lower()
     function = getattr(operation, "activation", None)
     if function is None and not _is_activation(operation):
         return ""
@@ -320,7 +325,8 @@ def _name_of(function: Any) -> str:
     name = getattr(function, "__name__", None) or type(function).__name__.lower()
     if isinstance(function, keras.layers.ReLU):
         limits = (function.max_value, function.negative_slope, function.threshold)
-        return "relu" if limits in ((None, 0, 0), (None, None, None)) else "a clipped ReLU"
+        plain = limits in ((None, 0, 0), (None, None, None))
+        return "relu" if plain else "max_value={}, negative_slope={}, threshold={}".format(*limits)
     return _ALSO_CALLED.get(name, name)
 
 
