@@ -121,8 +121,8 @@ def top_patches(
         batch_size: images in one step; an iterable comes as it is.
         progress: a file in which the search is kept, every half minute and at its end. If it is
             there already, the search goes on from it, or is not repeated. It is refused where the
-            weights, the data, the layer, k or the first batch's preprocessed values are others. Of
-            an iterable's images that first batch is all that is compared.
+            weights, the data, the layer, k or the first image's preprocessed values are others; of
+            an iterable's images that first one is all that is compared.
 
     Raises:
         ArgumentError: an argument is not as above; the layer has neither maps nor a vector, or
@@ -135,13 +135,14 @@ def top_patches(
             f"k and batch_size must be at least 1. Received: k={k}, batch_size={batch_size}."
         )
     images = images_of(data)
-    first = next(images.batches(batch_size), None)
-    if first is None:
+    first = next(images.batches(1), np.zeros(0))[:1]
+    if not len(first):
         raise ArgumentError("data must have at least one image. Received: none.")
     view = _View.of(first, preprocess, pixels)
-    maps = _Maps.of(model, layer, view.input(first))
+    given = view.input(first)
+    maps = _Maps.of(model, layer, given)
     shown = chosen_maps(channels, maps.name, maps.count)
-    method = _method(model, layer, method, view.input(first[:1]))
+    method = _method(model, layer, method, given)
     strongest = Strongest(maps.count, k)
     if progress is None:
         _search(maps, view, images, strongest, batch_size)
@@ -149,7 +150,7 @@ def top_patches(
         identity = {
             "network": _digest(model),
             "data": images.digest(),
-            "preprocessing": hashlib.sha256(view.input(first[:1]).numpy().tobytes()).digest(),
+            "preprocessing": hashlib.sha256(given.numpy().tobytes()).digest(),
             "layer": hashlib.sha256(maps.name.encode()).digest(),
             "k": hashlib.sha256(f"{k}".encode()).digest(),
         }
@@ -161,7 +162,7 @@ def top_patches(
     k = strongest.found()
     values, index, unit = (a[:, :k] for a in (strongest.values, strongest.index, strongest.unit))
     position = maps.positions(unit)
-    height, width, depth = view.input(first[:1]).shape[1:]
+    height, width, depth = given.shape[1:]
     box = boxes(maps.field, position, (height, width))
     found = TopPatches(
         layer=layer,
@@ -283,19 +284,19 @@ class _View:
         pixels: Callable[[Any], Any] | None,
     ) -> _View:
         view = cls(preprocess or (lambda images: images), pixels)
-        given = view.input(first[:1]).shape
+        given = view.input(first).shape
         if len(given) != 4:
             raise ArgumentError(
                 "preprocess must give images [batch, height, width, channels]. Received: "
-                f"{tuple(given)} of {first[:1].shape}."
+                f"{tuple(given)} of {first.shape}."
             )
         if pixels is None:
             same = first.shape[1:3] == tuple(given[1:3])
             return cls(view.preprocess, (lambda images: images) if same else None)
-        if view.seen(first[:1]).shape[:3] != tuple(given[:3]):
+        if view.seen(first).shape[:3] != tuple(given[:3]):
             raise ArgumentError(
                 f"pixels must give images of the network's input's height and width, {given[1]}×"
-                f"{given[2]}. Received: {view.seen(first[:1]).shape}."
+                f"{given[2]}. Received: {view.seen(first).shape}."
             )
         return view
 
@@ -337,20 +338,20 @@ class _Maps:
         return np.stack(np.divmod(unit, self.sides[1] if self.sides else 1), axis=-1)
 
     @classmethod
-    def of(cls, model: keras.Model, layer: str, images: tf.Tensor) -> _Maps:
-        """See above; `images` are some of those to come, as the network takes them."""
+    def of(cls, model: keras.Model, layer: str, image: tf.Tensor) -> _Maps:
+        """See above; `image` is the first of those to come, as the network takes it."""
         replay = Replay(model)
         name = replay.layer(layer)
         _require_numbers(model)
         # Played once as it is: what a graph is made of must be there before.
-        (maps,) = replay.play(replay.images(images[:1]), [name])
+        (maps,) = replay.play(replay.images(image), [name])
         if len(maps.shape) not in (2, 4):
             raise ArgumentError(
                 f"{layer} must have maps [batch, rows, columns, channels] or a vector [batch, "
                 f"channels]. Received: {list(maps.shape)}."
             )
         *sides, count = maps.shape[1:]
-        measured = profile(flattened(model), tuple(images.shape[1:]))
+        measured = profile(flattened(model), tuple(image.shape[1:]))
 
         def strongest(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             (maps,) = replay.play(pixels, [name])
@@ -358,7 +359,7 @@ class _Maps:
             finite = tf.reduce_all(tf.math.is_finite(units))
             return tf.reduce_max(units, axis=1), tf.argmax(units, axis=1), finite
 
-        spec = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
+        spec = tf.TensorSpec((None, *image.shape[1:]), tf.float32)
         return cls(
             name=name,
             sides=tuple(sides),

@@ -261,7 +261,7 @@ def _history(
         share = f"{values[column] / largest:.0%}" if fires else "–"
         axes.text(x + 0.5, top + 2 + BETWEEN + 0.08, share, va="top", **small)
         if column and fires and values[column - 1] and index[column] == index[column - 1]:
-            bar = {"color": FAINT, "linewidth": 2.5, "solid_capstyle": "butt"}
+            bar: dict[str, Any] = {"color": FAINT, "linewidth": 2.5, "solid_capstyle": "butt"}
             axes.plot((x - STEP, x), (top + 0.5,) * 2, **bar)
 
 
