@@ -6,6 +6,7 @@ Imported first, it also keeps TensorFlow's greeting back.
 from __future__ import annotations
 
 import json
+import textwrap
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from kerascnn.quiet import hush_tensorflow
 hush_tensorflow()
 
 Row = dict[str, Any]
+WORDS = {"macs": "MACs", "relus": "ReLUs", "percent": "%"}  # of a key, as a title has them
 
 
 def parser(doc: str | None) -> ArgumentParser:
@@ -26,7 +28,7 @@ def parser(doc: str | None) -> ArgumentParser:
 
 
 def show(rows: Sequence[Row], *, as_json: bool) -> None:
-    """Print rows of the same keys, which are the columns; the first column is text."""
+    """Print rows of the same keys, `like_this`, from which the columns have their titles."""
     if as_json:
         print(json.dumps(rows, indent=2))
         return
@@ -36,11 +38,14 @@ def show(rows: Sequence[Row], *, as_json: bool) -> None:
     from kerascnn.console import Console
 
     table = Table(box=None, pad_edge=False)
-    for index, title in enumerate(rows[0]):
-        title = title.replace("_", "\n").replace("macs", "MACs")
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    for index, (key, column) in enumerate(zip(rows[0], zip(*cells))):
+        words = [WORDS.get(word, word) for word in key.split("_")]
+        width = max(10, *map(len, column))
+        title = textwrap.fill(" ".join(words), width, break_long_words=False)
         table.add_column(title, justify="right" if index else "left")
-    for row in rows:
-        table.add_row(*map(_cell, row.values()))
+    for line in cells:
+        table.add_row(*line)
     tables.show(Console(), table)
 
 

@@ -34,12 +34,12 @@ def row(name: str, before: np.ndarray, after: np.ndarray) -> answers.Row:
     changed = before.argmax(axis=-1)[seen] != after.argmax(axis=-1)[seen]
     return {
         "layer": name,
-        "left of_a unit,_least": float(left.min()),
-        "left of_a unit,_median": float(np.median(left)),
-        "left of_a unit,_most": float(left.max()),
-        "strongest_by mean,_before": float(before.max() / before[active].mean()),
-        "strongest_by mean,_after": float(after.max() / after[active].mean()),
-        "another_map_leads, %": 100 * float(changed.mean()),
+        "least_left": float(left.min()),
+        "median_left": float(np.median(left)),
+        "most_left": float(left.max()),
+        "strongest_by_mean_before": float(before.max() / before[active].mean()),
+        "strongest_by_mean_after": float(after.max() / after[active].mean()),
+        "another_map_leads_percent": 100 * float(changed.mean()),
     }
 
 

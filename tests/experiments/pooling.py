@@ -52,11 +52,11 @@ def row(maps: np.ndarray, window: int) -> answers.Row:
         "windows": (window, window),
         "of_55": pooled(55, window, STRIDE, 0, 0, ceil=False),
         "of_15": size,
-        "windows_of a_unit": size**2 * window**2 / (maps.shape[1] * maps.shape[2]),
-        "active_units_kept, %": 100 * float(kept.sum() / active.sum()),
-        "strongest_tenth_kept, %": 100 * float((kept & strong).sum() / strong.sum()),
-        "outputs_repeated,_%": 100 * float(1 - kept.sum() / counts.sum()),
-        "changed by_a shift,_%": 100 * float(_length(still - moved) / _length(still)),
+        "windows_of_a_unit": size**2 * window**2 / (maps.shape[1] * maps.shape[2]),
+        "active_kept_percent": 100 * float(kept.sum() / active.sum()),
+        "strongest_tenth_kept_percent": 100 * float((kept & strong).sum() / strong.sum()),
+        "repeated_percent": 100 * float(1 - kept.sum() / counts.sum()),
+        "changed_by_shift_percent": 100 * float(_length(still - moved) / _length(still)),
     }
 
 
