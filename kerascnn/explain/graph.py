@@ -118,16 +118,18 @@ class Replay:
         """The layer of the last map before the head and the pooling in front of it.
 
         That is the deepest of the endpoints `C1`, `C2`, ... that isn't a pooling layer's; where
-        there is none, the last layer whose output is a map.
+        there is none, the last layer whose output is a map. One of 1×1 units isn't: nothing can be
+        said about its places.
 
         Raises:
             ArgumentError: the model has no map.
         """
+        shapes = {name: step.call.outputs[0].shape for name, step in self._steps.items()}
+        maps = [name for name, s in shapes.items() if len(s) == 4 and s[1:3] != (1, 1)]
         points = {name: point.layer for name, point in endpoints(self._model).items()}
         pools = {layer for name, layer in points.items() if not _MAP.fullmatch(name)}
-        known = [layer for layer in points.values() if layer not in pools]
-        maps = [name for name, step in self._steps.items() if len(step.call.outputs[0].shape) == 4]
-        if not known + maps:
+        known = [layer for layer in points.values() if layer in maps and layer not in pools]
+        if not maps:
             raise ArgumentError(f"{self.name} has no layer whose output is a map.")
         return known[-1] if known else maps[-1]
 

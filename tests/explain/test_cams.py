@@ -1,9 +1,10 @@
 import keras
 import numpy as np
 import pytest
-from tiny import TinyAlexNetOWT, TinyDenseNet, TinyResNet
+from tiny import TinyAlexNetOWT, TinyResNet
 
 from kerascnn import explain
+from kerascnn.applications.lenet import LeNet5_1998
 from kerascnn.errors import ArgumentError
 
 
@@ -135,16 +136,16 @@ def test_images_and_targets_of_a_batch_do_not_mix(network, method):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "layer"),
+    ("architecture", "side", "layer"),
     [
-        (TinyAlexNetOWT, "conv5_relu"),  # not pool5, which is C5
-        (TinyResNet, "conv3_block1_out"),
-        (TinyDenseNet, "relu"),
+        (TinyAlexNetOWT, 64, "conv5_relu"),  # not pool5, which is C5
+        (TinyResNet, 64, "conv3_block1_out"),
+        (LeNet5_1998, 32, "C3_squash"),  # not C5_squash, of 1×1 units
     ],
 )
-def test_the_default_layer_is_the_last_map_before_pooling(architecture, layer):
-    model = architecture(input_shape=(64, 64, 3), classes=4)
-    image = draw(1, 64, 64, 3)
+def test_the_default_layer_is_the_last_map_before_pooling(architecture, side, layer):
+    model = architecture(input_shape=(side, side, 1), classes=10)
+    image = draw(1, side, side, 1)
     found = explain.grad_cam(model, image, 1, signed=True)
     named = explain.grad_cam(model, image, 1, layer=layer, signed=True)
     np.testing.assert_array_equal(found, named)
