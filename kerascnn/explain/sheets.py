@@ -74,9 +74,11 @@ def sheet(
     columns = min(columns, maps)
     rows = min(rows or math.ceil(MOST_MAPS / columns), math.ceil(maps / columns))
     shown = min(maps, rows * columns)
-    side = math.ceil(math.sqrt(found.values.shape[1]))  # patches in a row of a square
-    square = side + (side - 1) * GAP / CELL
-    across, down = 2 * square + BETWEEN + MARGIN, square + CAPTION
+    k = found.values.shape[1]
+    side = math.ceil(math.sqrt(k))  # patches in a row of a square
+    square = max(2, side)  # a single patch is larger, as the caption needs the room
+    tall = square * math.ceil(k / side) / side  # without rows that would be empty
+    across, down = 2 * square + BETWEEN + MARGIN, tall + CAPTION
     figure, axes = _page(columns * across - MARGIN, rows * down)
     light = _light([patch for row in found.patches[:shown] for patch in row])
     for slot in range(shown):
@@ -89,9 +91,8 @@ def sheet(
         projections = [_signed(projection) for projection in found.projections[slot]]
         for left, pictures in ((x, patches), (x + square + BETWEEN, projections)):
             kept = [picture if lit else None for picture, lit in zip(pictures, fires)]
-            extent = (left, left + square, y + square, y)
+            extent = (left, left + square, y + tall, y)
             axes.imshow(_mosaic(kept, side), extent=extent, interpolation="antialiased")
-    k = found.values.shape[1]
     what = f"left the {k} strongest patches" if k > 1 else "left the strongest patch"
     words = f"{what}, right: {METHODS.get(found.method, found.method)}"
     _head(figure, title or _title(found, shown), words)
@@ -136,21 +137,20 @@ def _caption(axes: Axes, left: float, right: float, y: float, channel: int, valu
 
 
 def _mosaic(pictures: Sequence[np.ndarray | None], side: int) -> np.ndarray:
-    """Pictures uint8 `[height, width, 3]`, each fitted into a cell of a square, row by row."""
-    step = CELL + GAP
-    canvas = np.empty((side * step - GAP, side * step - GAP, 3), "uint8")
+    """Pictures uint8 `[height, width, 3]`, each fitted into a cell, `side` of them in a row."""
+    step, rows = CELL + GAP, math.ceil(len(pictures) / side)
+    canvas = np.empty((rows * step - GAP, side * step - GAP, 3), "uint8")
     canvas[:] = _color(PAPER)
-    for number in range(side * side):
+    for number, picture in enumerate(pictures):
         top, left = number // side * step, number % side * step
         cell = canvas[top : top + CELL, left : left + CELL]
-        picture = pictures[number] if number < len(pictures) else None
         if picture is None:
-            cell[:] = _color(GRID) if number < len(pictures) else _color(PAPER)
-        else:
-            fitted = _fitted(picture)
-            height, width = fitted.shape[:2]
-            y, x = (CELL - height) // 2, (CELL - width) // 2
-            cell[y : y + height, x : x + width] = fitted
+            cell[:] = _color(GRID)
+            continue
+        fitted = _fitted(picture)
+        height, width = fitted.shape[:2]
+        y, x = (CELL - height) // 2, (CELL - width) // 2
+        cell[y : y + height, x : x + width] = fitted
     return canvas
 
 

@@ -93,7 +93,7 @@ def test_patches_of_other_types_and_channels_than_pixels_are_shown_in_their_rang
     assert right[48, 48].tolist() == [128] * 3
 
 
-def test_no_text_leaves_the_sheet(found):
+def test_no_text_leaves_the_sheet_or_meets_another(found):
     for columns, k in ((1, 9), (4, 1), (6, 9)):
         rows = found.patches, found.projections
         patches, projections = (tuple(row[:k] for row in part) for part in rows)
@@ -106,6 +106,9 @@ def test_no_text_leaves_the_sheet(found):
             box = text.get_window_extent()
             assert 0 <= box.x0 <= box.x1 <= figure.bbox.x1, text.get_text()
             assert 0 <= box.y0 <= box.y1 <= figure.bbox.y1, text.get_text()
+        captions = [text.get_window_extent() for text in figure.axes[0].texts]
+        for number, one in enumerate(captions):
+            assert not any(one.overlaps(other) for other in captions[number + 1 :])
 
 
 @pytest.mark.parametrize("arguments", [{"rows": 0}, {"columns": -1}])
