@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json as json_
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,11 +77,12 @@ def check(
     """
     import dataclasses
 
+    from kerascnn.commands.progress import reading
     from kerascnn.console import Console
     from kerascnn.data import checking
 
     console = Console(stderr=json)
-    with _progress(source) as progress:
+    with reading() as progress:
         report = checking.check(source, progress=progress)
     if json:
         found = dataclasses.asdict(report)
@@ -91,29 +91,6 @@ def check(
         _print_report(console, report)
     if report.corrupt or report.empty_classes():
         raise typer.Exit(1)
-
-
-@contextlib.contextmanager
-def _progress(source: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, if that is a terminal; to be told what is done, and of how much."""
-    from rich import progress
-
-    from kerascnn.console import Console
-
-    columns = (
-        progress.TextColumn("Reading"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("images,"),
-        progress.TimeRemainingColumn(compact=True),
-        progress.TextColumn("left"),
-    )
-    console = Console(stderr=True)
-    with progress.Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(source, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print_report(console: Console, report: Report) -> None:

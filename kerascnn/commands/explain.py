@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,23 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn.errors import ArgumentError, WeightsError
+from kerascnn.commands.trained import class_index, trained
+from kerascnn.errors import ArgumentError
 from kerascnn.explain.methods import DEFAULT, INSTEAD, METHODS, check
-from kerascnn.words import did_you_mean, listed, printable
+from kerascnn.words import printable
 
 if TYPE_CHECKING:
-    import keras
-    import numpy as np
-
-    from kerascnn.card import Preprocessing
-    from kerascnn.data.fitting import Shape
-    from kerascnn.network import Network
-    from kerascnn.runs.run import Run
+    from kerascnn.commands.trained import Trained
+    from kerascnn.data import Split
+    from kerascnn.explain.patches import TopPatches
+    from kerascnn.runs.files import Found
 
 FORMATS = (".png", ".svg", ".pdf")
 FOLDER = "explain"  # in the run, or here
 AT_ONCE = 4  # files that are read together
-IMAGENET = 1000  # classes
+MAPS, TOP = 3, 5  # of photos: maps of each layer, classes
+SHEET, K = 24, 9  # of --data: maps of each layer, images of each map
+SPLITS = ("train", "validation", "test", "all")
+PROJECTING = ("deconvnet", "guided_backprop", "saliency")
 
 
 def explain(
@@ -54,11 +57,20 @@ def explain(
     ),
     layer: list[str] = typer.Option(
         [],
-        help="A layer or endpoint such as C4, repeatable or with commas: its strongest maps are "
-        "shown, and Grad-CAM looks at the last. Default: the deepest four of C1, C2, ...",
+        help="A layer or endpoint such as C4; repeatable, or with commas. Its strongest maps are "
+        "shown, and Grad-CAM looks at the last. Default: the deepest four of C1, C2, ...; with "
+        "--data the deepest.",
     ),
-    maps: int = typer.Option(3, min=0, help="Strongest maps of each layer; 0: none."),
-    top: int = typer.Option(5, min=1, help="Classes with bars."),
+    maps: int | None = typer.Option(
+        None,
+        min=0,
+        help=f"Maps of each layer: the strongest {MAPS}; with --data {SHEET}, evenly chosen.",
+    ),
+    top: int | None = typer.Option(
+        None,
+        min=1,
+        help=f"Classes with bars, {TOP}; with --data images of each map, {K}.",
+    ),
     save: Path | None = typer.Option(
         None,
         help="A folder; or of one picture a file, NAME.png, NAME.svg or NAME.pdf. Default: "
@@ -70,6 +82,16 @@ def explain(
     null: bool = typer.Option(
         False, "--null", "-0", help="Names on standard input end with NUL, as from find -print0."
     ),
+    data: str | None = typer.Option(
+        None, help="Instead of photos: a source such as mnist5k or folder:PATH."
+    ),
+    split: str | None = typer.Option(
+        None, help="Of --data: train, validation, test or all, the default."
+    ),
+    channels: str | None = typer.Option(
+        None, help="Of --data: numbers of the maps to show, such as 3,17,200."
+    ),
+    batch_size: int = typer.Option(32, min=1, help="Of --data: images in one step."),
     weights: str | None = typer.Option(
         None, help="For a name: imagenet, imagenet:PUBLISHER or a file of weights."
     ),
@@ -77,38 +99,90 @@ def explain(
     input_shape: str | None = typer.Option(None, help="For a name: such as 96x96x3."),
     classes: int | None = typer.Option(None, min=1, help="For a name: number of classes."),
 ) -> None:
-    """Show why a network says what it says about photos.
+    """Show why a network says what it says about photos, or what its maps look for.
 
-    One picture for each photo: the likeliest classes, where in the photo the evidence for one of
+    For photos, a picture each: the likeliest classes, where in the photo the evidence for one of
     them is, by several methods, and what the strongest maps of each layer have seen, projected back
     to pixels. A file that can't be read is named and left out, and the exit status is 1.
 
+    With --data, a sheet for each layer: of every map the images that excite it most, and what in
+    them does. An interrupted search goes on when the command is given again.
+
     \b
     For example:
-      kerascnn explain runs/pets photo.jpg --class cat --layer C4
+      kerascnn explain runs/pets photo.jpg --class cat
+      kerascnn explain runs/pets --data folder:photos --layer C4
     """
     methods = check(_words(method))
-    if not images:
+    if bool(images) == (data is not None):
         raise ArgumentError(
-            "Pass photos to explain, as in `kerascnn explain runs/NAME photo.jpg`: files, folders, "
-            "patterns or -. Received: none."
+            "Pass either photos, as in `kerascnn explain RUN photo.jpg`, or --data, as in "
+            "`kerascnn explain RUN --data mnist5k`. Received: "
+            f"{'both' if images else 'neither'}."
         )
     place = _Place.of(save)
-    subject = _subject(model, weights, set_, input_shape, classes)
-    index = None if class_ is None else _class_index(class_, subject.class_names)
-    found, passed_over = _files(images, null, place)
-    _photos(
+    if data is None:
+        _refuse({"--split": split, "--channels": channels}, "--data")
+        subject = trained(model, weights, set_, input_shape, classes)
+        index = None if class_ is None else class_index(class_, subject.class_names)
+        found, passed_over = _files(images, null, place)
+        _photos(
+            subject,
+            found,
+            passed_over,
+            place=(None if json and save is None else place or _Place(subject.home / FOLDER)),
+            json=json,
+            target=index,
+            methods=methods or None,
+            layers=_words(layer) or None,
+            maps=MAPS if maps is None else maps,
+            top=top or TOP,
+        )
+        return
+    _refuse({"--class": class_, "--null": null}, "photos")
+    if split not in (None, *SPLITS):
+        raise ArgumentError(f"--split must be one of {', '.join(SPLITS)}. Received: {split!r}.")
+    if len(methods) > 1 or not set(methods) <= set(PROJECTING):
+        raise ArgumentError(
+            f"With --data, --method must be one of {', '.join(PROJECTING)}, by which maps are "
+            f"projected. Received: {', '.join(methods)}."
+        )
+    numbers = None if channels is None else _numbers(channels)
+    subject = trained(model, weights, set_, input_shape, classes)
+    layers = _words(layer)
+    if place and place.is_file and len(layers) > 1:
+        raise ArgumentError(
+            f"--save {place.path} is one file, and there are several layers. Pass a folder."
+        )
+    _sheets(
         subject,
-        found,
-        passed_over,
-        place=(None if json and save is None else place or _Place(subject.home)),
+        data,
+        split or "all",
+        place=(None if json and save is None else place or _Place(subject.home / FOLDER)),
         json=json,
-        target=index,
-        methods=methods or None,
-        layers=_words(layer) or None,
-        maps=maps,
-        top=top,
+        method=methods[0] if methods else None,
+        layers=layers,
+        channels=numbers,
+        maps=SHEET if maps is None else maps,
+        k=top or K,
+        batch_size=batch_size,
     )
+
+
+def _refuse(given: Mapping[str, Any], where: str) -> None:
+    """Options that would be passed over."""
+    names = [name for name, value in given.items() if value]
+    if names:
+        raise ArgumentError(f"{', '.join(names)} makes sense with {where} alone.")
+
+
+def _numbers(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ArgumentError(
+            f"--channels must be numbers of maps, such as 3,17,200. Received: {text!r}."
+        )
+    return [int(part) for part in parts]
 
 
 def _words(values: Iterable[str]) -> list[str]:
@@ -164,144 +238,12 @@ class _Place:
         return self.path / f"{chosen}.png"
 
 
-# --- What is explained ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Subject:
-    """A trained network, not loaded yet.
-
-    Attributes:
-        name: for titles.
-        run: the run it comes from; None: an architecture with `weights`.
-        network, weights: of an architecture.
-        class_names: one for each class.
-        shape: `(height, width, channels)` that files are read in.
-        preprocessing: from pixels to the network's input.
-        home: where its pictures go.
-    """
-
-    name: str
-    run: Run | None = None
-    network: Network | None = None
-    weights: str | None = None
-    class_names: tuple[str, ...]
-    shape: Shape
-    preprocessing: Preprocessing
-    home: Path
-
-    def model(self) -> keras.Model:
-        """Load it."""
-        if self.run:
-            return self.run.model()
-        assert self.network is not None
-        return self.network.model(weights=self.weights)
-
-    def source(self) -> str:
-        """What the run was trained on, whose way of reading files is kept; "": nothing."""
-        return self.run.config.data.source if self.run else ""
-
-    def seen(self, pixels: np.ndarray) -> np.ndarray:
-        """What the network sees of an image of `shape`, in pixels."""
-        import numpy as np
-
-        from kerascnn.runs.forward import middle
-
-        if not self.run:
-            return pixels
-        found = np.asarray(middle(self.run.config)(pixels[None]))[0]
-        return np.clip(np.rint(found), 0, 255).astype("uint8")
-
-
-def _subject(
-    model: str,
-    weights: str | None,
-    assignments: list[str],
-    input_shape: str | None,
-    classes: int | None,
-) -> _Subject:
-    """What the argument and the options for a name mean.
-
-    Raises:
-        KerascnnError: there is no such run or architecture, or no such weights.
-    """
-    from kerascnn.commands.options import parse_network, run_directory
-
-    if path := run_directory(model):
-        from kerascnn.runs.run import Run
-
-        if weights or input_shape or classes or assignments:
-            raise ArgumentError(
-                f"{model} is a run, whose model is complete: --weights, --input-shape, --classes "
-                "and --set are for the name of an architecture."
-            )
-        run = Run.open(path)
-        return _Subject(
-            name=run.config.name,
-            run=run,
-            class_names=run.config.named_classes,
-            shape=run.config.canvas,
-            preprocessing=run.config.preprocessing,
-            home=path / FOLDER,
-        )
-    from kerascnn import catalogue
-
-    network = parse_network(model, assignments, input_shape=input_shape, classes=classes)
-    if weights is None:
-        raise ArgumentError(
-            f"{model} is an architecture, and an untrained network explains nothing. Pass "
-            "--weights imagenet or a file of weights; or a run, such as `kerascnn train` leaves."
-        )
-    published = network.require(weights)
-    card = catalogue.get(model).card
-    height, width, channels = network.input_shape
-    if not (height and width and network.classes):  # which no option leaves open
-        raise AssertionError(network)
-    return _Subject(
-        name=model,
-        network=network,
-        weights=weights,
-        class_names=_class_names(network.classes),
-        shape=(height, width, channels),
-        preprocessing=(published or card).preprocessing,
-        home=Path(FOLDER),
-    )
-
-
-def _class_names(count: int) -> tuple[str, ...]:
-    """ImageNet's names of its 1,000 classes if they can be fetched; else numbers."""
-    if count == IMAGENET:
-        from kerascnn.weights.imagenet import class_names
-
-        try:
-            return tuple(name.replace("_", " ") for _, name in class_names())
-        except WeightsError as error:
-            typer.echo(f"Classes are called by their numbers: {printable(str(error))}", err=True)
-    return tuple(map(str, range(count)))
-
-
-def _class_index(text: str, names: Sequence[str]) -> int:
-    """The class that --class means: a name, or a number from 0.
-
-    Raises:
-        ArgumentError: there is none; the message lists names.
-    """
-    if text in names:
-        return names.index(text)
-    if text.isdecimal() and int(text) < len(names):
-        return int(text)
-    raise ArgumentError(
-        f"--class must be one of {listed(map(printable, names))}, or its number from 0 to "
-        f"{len(names) - 1}. Received: {text!r}.{did_you_mean(text, names)}"
-    )
-
-
 # --- Photos --------------------------------------------------------------------------------------
 
 
 def _files(
     images: list[str], null: bool, place: _Place | None
-) -> tuple[Iterable[Any], Callable[[], int]]:
+) -> tuple[Iterable[Found], Callable[[], int]]:
     """The files that are meant, and how many were passed over so far.
 
     Raises:
@@ -322,8 +264,8 @@ def _files(
 
 
 def _photos(
-    subject: _Subject,
-    files: Iterable[Any],
+    subject: Trained,
+    files: Iterable[Found],
     passed_over: Callable[[], int],
     *,
     place: _Place | None,
@@ -383,3 +325,100 @@ def _photos(
                 show((photo.path, found.shown))
                 sayer(console)(f"  {path}")
     summary.end(passed_over(), (), "There is no image to explain: no name came.")
+
+
+# --- Sheets --------------------------------------------------------------------------------------
+
+
+def _sheets(
+    subject: Trained,
+    data: str,
+    split: str,
+    *,
+    place: _Place | None,
+    json: bool,
+    method: str | None,
+    layers: Sequence[str],
+    channels: Sequence[int] | None,
+    maps: int,
+    k: int,
+    batch_size: int,
+) -> None:
+    """Of each layer a sheet of its maps' strongest images.
+
+    Raises:
+        DataError: an image can't be read.
+        ArgumentError: there is no such layer or map.
+    """
+    from kerascnn.commands import predictions
+    from kerascnn.commands.progress import reading
+    from kerascnn.console import Console, sayer
+    from kerascnn.data import load
+    from kerascnn.explain.evolving import evenly, map_count
+    from kerascnn.explain.explaining import deepest
+    from kerascnn.explain.patches import patches_of_pixels
+    from kerascnn.explain.sheets import sheet
+
+    say = sayer(Console(stderr=json))
+    seed = subject.run.config.seed if subject.run else 0
+    dataset = load(data, input_shape=subject.shape, seed=seed, split=split, echo=say)
+    images = dataset.test if split == "all" else dataset.splits[split]
+    model = subject.model()
+    with ExitStack() as open_:
+        write = open_.enter_context(predictions.json_objects(sys.stdout)) if json else None
+        for layer in layers or deepest(model, 1):
+            shown = channels
+            if shown is None:
+                shown = evenly(map_count(model, layer), maps if place else 0).tolist()
+            path, kept = None, None
+            if place:
+                path = place.next(layer.replace("/", "-"))
+                key = (str(dataset.fingerprint), split, layer, str(k), subject.identity())
+                digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:8]
+                kept = path.parent / f".{path.stem}-{digest}.npz"
+            with reading() as report:
+                found = patches_of_pixels(
+                    model,
+                    images,
+                    layer,
+                    preprocessing=subject.preprocessing,
+                    cut=subject.cut(),
+                    k=k,
+                    channels=shown,
+                    method=method,
+                    batch_size=batch_size,
+                    progress=kept,
+                    report=report,
+                )
+            if path:
+                rows = -(-len(shown) // 4)
+                sheet(found, rows=rows).savefig(path)
+                say(f"{layer} on {images.size:,} images of {data}: {path}")
+            if write:
+                where = {"picture": str(path)} if path else {}
+                write({**_top(found, images, channels), "data": data, "split": split, **where})
+
+
+def _top(found: TopPatches, images: Split, channels: Sequence[int] | None) -> dict[str, Any]:
+    """The numbers of a sheet, of the maps that were asked for, or all."""
+
+    def image(channel: int, place: int) -> dict[str, Any]:
+        number = int(found.index[channel, place])
+        name = {"name": os.fsdecode(images.names[number])} if images.files else {}
+        row, column = found.position[channel, place].tolist()
+        return {
+            "image": number,
+            **name,
+            "value": float(found.values[channel, place]),
+            "row": row,
+            "column": column,
+            "box": found.box[channel, place].tolist(),
+        }
+
+    maps = range(len(found.values)) if channels is None else channels
+    places = range(found.values.shape[1])
+    return {
+        "layer": found.layer,
+        "images": images.size,
+        "maps": [{"map": one, "strongest": [image(one, p) for p in places]} for one in maps],
+    }

@@ -111,10 +111,10 @@ def evolution(
     run = run if isinstance(run, Run) else Run.open(run)
     wanted = _wanted(run, epochs)
     first = run.model(epoch=wanted[0])
-    chosen = _evenly(_count(first, layer), SHOWN) if channels is None else channels
+    chosen = evenly(map_count(first, layer), SHOWN) if channels is None else channels
     asked = "train" if data is None and split is None else split
     whole = choose(run.path, run.config, data, asked, echo or (lambda line: None)).images
-    some = whole.take(_evenly(whole.size, images))
+    some = whole.take(evenly(whole.size, images))
     found = [
         patches_of_run(
             run.model(epoch=epoch) if number else first,
@@ -148,13 +148,13 @@ def _wanted(run: Run, epochs: Sequence[int] | None) -> list[int]:
     return wanted
 
 
-def _count(model: keras.Model, layer: str) -> int:
+def map_count(model: keras.Model, layer: str) -> int:
     """How many maps a layer has."""
     name = Replay(model).layer(layer)
     return int(profile(flattened(model))[name].output_shape[-1])
 
 
-def _evenly(count: int, most: int) -> np.ndarray:
+def evenly(count: int, most: int) -> np.ndarray:
     """Up to `most` of the numbers below `count`, evenly spaced."""
     return np.linspace(0, count - 1, min(most, count)).round().astype("int64")
 

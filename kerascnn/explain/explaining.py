@@ -303,6 +303,11 @@ def explanation(
     )
 
 
+def deepest(model: keras.Model, count: int) -> list[str]:
+    """The names of the last of a network's endpoints `C1`, `C2`, ..."""
+    return [name for name in endpoints(model) if re.fullmatch(r"C\d+", name)][-count:]
+
+
 def _turned(layer: Layer, turn: slice) -> Layer:
     maps = [replace(one, projection=one.projection[..., turn]) for one in layer.maps]
     return replace(layer, maps=maps)
@@ -367,7 +372,7 @@ class _Layers:
             count: maps of each layer.
         """
         if names is None:
-            names = [name for name in endpoints(model) if re.fullmatch(r"C\d+", name)][-LAYERS:]
+            names = deepest(model, LAYERS)
         layers = [replay.layer(name) for name in names]
         scores, *maps = (found[0].numpy() for found in replay.play(image, [None, *layers]))
         measured = profile(flattened(model), tuple(image.shape[1:]))

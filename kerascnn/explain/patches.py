@@ -22,8 +22,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerascnn.card import Preprocessing
 from kerascnn.data import Split
-from kerascnn.data.augmentation import central
 from kerascnn.errors import ArgumentError
 from kerascnn.explain import strongest as state
 from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
@@ -36,7 +36,10 @@ from kerascnn.keras_internals import calls
 from kerascnn.profiling import profile
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.runs.config import RunConfig
-from kerascnn.runs.forward import preparation
+from kerascnn.runs.forward import middle, preprocessed
+
+Report = Callable[[int, int | None], None]
+"""Is told how many images were seen so far, and of how many; None: that isn't known."""
 
 SAVE_EVERY = 30.0  # seconds
 # A winner's activation, computed again, may differ by its batch's rounding, in shares of the
@@ -95,6 +98,7 @@ def top_patches(
     method: str | None = None,
     batch_size: int = 32,
     progress: str | os.PathLike[str] | None = None,
+    report: Report | None = None,
 ) -> TopPatches:
     """The k images with the strongest activation of each map: figure 2 of Zeiler and Fergus (2014).
 
@@ -123,6 +127,8 @@ def top_patches(
             there already, the search goes on from it, or is not repeated. It is refused where the
             weights, the data, the layer, k or the first image's preprocessed values are others; of
             an iterable's images that first one is all that is compared.
+        report: is called after each step of the search with the number of images seen so far, and
+            of all, None where that isn't known.
 
     Raises:
         ArgumentError: an argument is not as above; the layer has neither maps nor a vector, or
@@ -144,8 +150,13 @@ def top_patches(
     shown = chosen_maps(channels, maps.name, maps.count)
     method = _method(model, layer, method, given)
     strongest = Strongest(maps.count, k)
+
+    def told() -> None:
+        if report is not None:
+            report(strongest.seen, images.size)
+
     if progress is None:
-        _search(maps, view, images, strongest, batch_size)
+        _search(maps, view, images, strongest, batch_size, told)
     else:
         identity = {
             "network": _digest(model),
@@ -158,7 +169,7 @@ def top_patches(
         state.restore(path, strongest, identity, units=maps.units, size=images.size)
         keep = functools.partial(state.save, path, strongest, identity)
         keep()  # where it can't be written, that is said before the search
-        _search(maps, view, images, strongest, batch_size, keep)
+        _search(maps, view, images, strongest, batch_size, told, keep)
     k = strongest.found()
     values, index, unit = (a[:, :k] for a in (strongest.values, strongest.index, strongest.unit))
     position = maps.positions(unit)
@@ -181,6 +192,55 @@ def top_patches(
     return replace(found, patches=patches, projections=projections)
 
 
+def patches_of_pixels(
+    model: keras.Model,
+    split: Split,
+    layer: str,
+    *,
+    preprocessing: Preprocessing,
+    cut: Callable[[Any], Any] = lambda images: images,
+    k: int = 9,
+    channels: Sequence[int] | np.ndarray | None = None,
+    method: str | None = None,
+    batch_size: int = 32,
+    progress: str | os.PathLike[str] | None = None,
+    report: Report | None = None,
+) -> TopPatches:
+    """`top_patches` of a model on images that aren't preprocessed yet.
+
+    The patches are pixels. The projections' channels are in the pixels' order, too, where the
+    network takes BGR.
+
+    Args:
+        model: see `top_patches`.
+        split: pixels in [0, 255].
+        preprocessing: from pixels to the network's input.
+        cut: from a batch of the split to pixels of the network's size.
+        layer, k, channels, method, batch_size, progress, report: as in `top_patches`.
+
+    Raises:
+        ArgumentError, DataError: see `top_patches`.
+    """
+    prepare = preprocessed(preprocessing)
+    found = top_patches(
+        model,
+        split,
+        layer,
+        k=k,
+        channels=channels,
+        preprocess=lambda images: prepare(cut(images)),
+        pixels=cut,
+        method=method,
+        batch_size=batch_size,
+        progress=progress,
+        report=report,
+    )
+    if preprocessing.order != "BGR" or split.image_shape[2] != 3:
+        return found
+    turned = tuple(tuple(p[..., ::-1] for p in row) for row in found.projections)
+    return replace(found, projections=turned)
+
+
 def patches_of_run(
     model: keras.Model,
     config: RunConfig,
@@ -192,42 +252,31 @@ def patches_of_run(
     method: str | None = None,
     batch_size: int = 32,
     progress: str | os.PathLike[str] | None = None,
+    report: Report | None = None,
 ) -> TopPatches:
-    """`top_patches` of a run's model on images as its evaluation sees them.
-
-    The patches are pixels of the middle of each canvas. The projections' channels are in the
-    pixels' order, too, where the network takes BGR.
+    """`patches_of_pixels` of a run's model on images as its evaluation sees them.
 
     Args:
         model, config: the run's.
-        split: of the run's canvas.
-        layer, k, channels, method, batch_size, progress: as in `top_patches`.
+        split: of the run's canvas, whose middle is taken.
+        layer, k, channels, method, batch_size, progress, report: as in `top_patches`.
 
     Raises:
         ArgumentError, DataError: see `top_patches`.
     """
-    size = config.input_shape[:2]
-
-    def middle(images: Any) -> Any:
-        whole = tuple(images.shape[1:3]) == size
-        return images if whole else central(images, config.recipe.augmentation, size)
-
-    found = top_patches(
+    return patches_of_pixels(
         model,
         split,
         layer,
+        preprocessing=config.preprocessing,
+        cut=middle(config),
         k=k,
         channels=channels,
-        preprocess=preparation(config),
-        pixels=middle,
         method=method,
         batch_size=batch_size,
         progress=progress,
+        report=report,
     )
-    if config.preprocessing.order != "BGR" or config.input_shape[2] != 3:
-        return found
-    turned = tuple(tuple(p[..., ::-1] for p in row) for row in found.projections)
-    return replace(found, projections=turned)
 
 
 def chosen_maps(channels: Sequence[int] | np.ndarray | None, layer: str, count: int) -> np.ndarray:
@@ -431,14 +480,19 @@ def _search(
     images: Images,
     strongest: Strongest,
     batch_size: int,
+    told: Callable[[], None],
     keep: Callable[[], None] = lambda: None,
 ) -> None:
-    """Go through the images that `strongest` has not seen yet; `keep` is called now and then."""
+    """Go through the images that `strongest` has not seen yet.
+
+    `told` is called after each batch, `keep` now and then.
+    """
     kept, before = time.monotonic(), strongest.seen
     for batch in images.batches(batch_size, strongest.seen):
         values, unit, finite = maps.strongest(view.input(batch))
         maps.require_finite(finite)
         strongest.add(values.numpy(), unit.numpy())
+        told()
         if time.monotonic() - kept >= SAVE_EVERY:
             keep()
             kept = time.monotonic()

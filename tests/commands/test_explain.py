@@ -1,14 +1,19 @@
 """`kerascnn explain` on photos: pictures, numbers, and what is refused."""
 
 import json
+import re
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from kerascnn import feature_extractor
 from kerascnn.cli import app
+from kerascnn.data import load
 from kerascnn.errors import ArgumentError, DataError, RunError
+from kerascnn.preprocessing import preprocess
 
 TINY = ("--set", "widths=4,8", "--set", "hidden=16", "--classes", "3")
 
@@ -115,12 +120,13 @@ def test_an_architecture_is_explained_with_weights_and_refused_without(striped_r
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "Pass photos to explain"),
+        ([], "Pass either photos, as in `kerascnn explain RUN photo.jpg`, or --data"),
         (["a.png", "--save", "a.jpg"], ".png, .svg or .pdf. Received: a.jpg."),
         (["a.png", "--save", "nowhere/a.png"], "must be in a folder that exists"),
         (["a.png", "b.png", "--save", "a.png"], "is one file, and there are several images"),
         (["a.png", "--method", "saliensy"], "Received: 'saliensy'. Did you mean saliency?"),
         (["a.png", "--layer", "C7"], "has no layer 'C7'"),
+        (["a.png", "--split", "test"], "--split makes sense with --data alone"),
     ],
 )
 def test_mistakes_are_answered_by_one_message(
@@ -137,3 +143,64 @@ def test_no_run_is_no_subject():
     ended = call("./nowhere", "a.png")
     assert isinstance(ended.exception, RunError)
     assert str(ended.exception) == "There is no run directory ./nowhere."
+
+
+# --- Sheets --------------------------------------------------------------------------------------
+
+
+def test_a_sheet_for_each_layer_is_put_into_the_run(striped_run, photos, tmp_path):
+    shutil.copytree(striped_run.path, tmp_path / "run")
+    sheets = tmp_path / "run" / "explain"
+    again = tmp_path / "run", "--data", f"folder:{photos}", "--maps", 2, "--top", 4
+    ended = call(*again, "--layer", "C1,pool2")
+    assert ended.exit_code == 0, ended.exception
+    assert f"C1 on 180 images of folder:{photos}: {sheets / 'C1.png'}" in ended.stdout
+    assert sorted(path.name for path in sheets.glob("*.png")) == ["C1.png", "pool2.png"]
+    state = set(sheets.glob(".*.npz"))
+    assert len(state) == 2
+    ended = call(*again, "--layer", "C1", "--channels", "7")
+    assert ended.exit_code == 0, ended.exception
+    assert set(sheets.glob(".*.npz")) == state  # which is gone on from
+
+
+def test_numbers_of_a_sheet_name_the_images_that_excite_a_map_most(striped_run, photos):
+    options = "--layer", "C1", "--top", 2, "--channels", "3,0", "--json"
+    ended = call(striped_run.path, "--data", f"folder:{photos}", *options)
+    assert ended.exit_code == 0, ended.exception
+    (found,) = json.loads(ended.stdout)
+    assert (found["layer"], found["images"], found["split"]) == ("C1", 180, "all")
+    images = load(f"folder:{photos}", split="all", echo=None).test
+    pixels = np.stack([images.example(number)[0] for number in range(180)])
+    network = feature_extractor(striped_run.model(), "C1")
+    maps = network.predict(preprocess(pixels, striped_run.config.preprocessing), verbose=0)
+    peaks = maps.max(axis=(1, 2))
+    assert [one["map"] for one in found["maps"]] == [3, 0]
+    for one in found["maps"]:
+        best = np.sort(peaks[:, one["map"]])[::-1][:2]
+        np.testing.assert_allclose([s["value"] for s in one["strongest"]], best, rtol=1e-4)
+        for strongest in one["strongest"]:
+            assert (photos / strongest["name"]).is_file()
+            assert images.names[strongest["image"]].decode() == strongest["name"]
+            place = maps[strongest["image"], strongest["row"], strongest["column"], one["map"]]
+            assert place == pytest.approx(strongest["value"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["a.png"], "Pass either photos, .* or --data, .* Received: both"),
+        (["--class", "down"], "--class makes sense with photos alone"),
+        (["--split", "none"], "--split must be one of train, validation, test, all"),
+        (["--method", "grad_cam"], "must be one of deconvnet, guided_backprop, saliency"),
+        (["--channels", "3-5"], "must be numbers of maps, such as 3,17,200. Received: '3-5'"),
+        (["--layer", "C1,C2", "--save", "a.png"], "is one file, and there are several layers"),
+        (["--layer", "C1", "--channels", "99"], "from 0 to 7"),
+    ],
+)
+def test_mistakes_about_data_are_answered_by_one_message(
+    striped_run, photos, options, said, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    ended = call(striped_run.path, *options, "--data", f"folder:{photos}")
+    assert isinstance(ended.exception, ArgumentError)
+    assert re.search(said, str(ended.exception))
