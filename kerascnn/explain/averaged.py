@@ -46,11 +46,13 @@ def smooth_grad(
         `[batch, height, width]`; with `signed` `[batch, height, width, channels]`; float32.
 
     Raises:
-        ArgumentError: images or target don't fit the model, `noise` is negative, or `samples` is
-            less than 1.
+        ArgumentError: images or target don't fit the model, `noise` or `seed` is negative, or
+            `samples` is less than 1.
     """
-    _at_least("noise", noise, 0)
-    _at_least("samples", samples, 1)
+    if not (isinstance(noise, (int, float, np.number)) and 0 <= noise < np.inf):
+        raise ArgumentError(f"noise must be a number, at least 0. Received: {noise!r}.")
+    _require_whole("samples", samples, 1)
+    _require_whole("seed", seed, 0)
 
     def average(replay: Replay, pixels: Any, layer: Any, targets: Any) -> np.ndarray:
         originals = pixels.numpy()
@@ -91,7 +93,7 @@ def integrated_gradients(
     Raises:
         ArgumentError: images, target or baseline don't fit the model, or `steps` is less than 1.
     """
-    _at_least("steps", steps, 1)
+    _require_whole("steps", steps, 1)
     points, weights = np.polynomial.legendre.leggauss(steps)  # of the interval from -1 to 1
     shares = ((points + 1) / 2).astype("float32")
 
@@ -141,6 +143,8 @@ def _normal(shape: tuple[int, ...], seed: int, number: int) -> np.ndarray:
     return np.random.default_rng([seed, number]).standard_normal(shape, "float32")
 
 
-def _at_least(name: str, value: float, least: int) -> None:
-    if not value >= least:
-        raise ArgumentError(f"{name} must be at least {least}. Received: {value!r}.")
+def _require_whole(name: str, value: Any, least: int) -> None:
+    if not (isinstance(value, (int, np.integer)) and value >= least):
+        raise ArgumentError(
+            f"{name} must be a whole number, at least {least}. Received: {value!r}."
+        )

@@ -83,7 +83,7 @@ def test_more_steps_than_are_played_at_once_change_nothing(cubic, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"baseline": [1.0, 2.0, 3.0]}, {"baseline": "black"}]
+    "wrong", [{"steps": 0}, {"steps": 2.5}, {"baseline": [1.0, 2.0, 3.0]}, {"baseline": "black"}]
 )
 def test_a_wrong_baseline_or_number_of_steps_is_refused(cubic, wrong):
     model, _ = cubic
@@ -122,8 +122,10 @@ def test_a_seed_gives_one_result_whatever_else_is_in_the_batch(cubic):
     assert np.abs(explain.smooth_grad(model, x, 0, seed=5) - first).max() > 0.1
 
 
-@pytest.mark.parametrize("wrong", [{"noise": -0.1}, {"samples": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"noise": -0.1}, {"noise": "much"}, {"samples": 0}, {"seed": -1}]
+)
 def test_a_wrong_amount_of_noise_is_refused(cubic, wrong):
     model, _ = cubic
-    with pytest.raises(ArgumentError, match=r"must be at least .* Received"):
+    with pytest.raises(ArgumentError, match=r"must be .* at least .* Received"):
         explain.smooth_grad(model, draw(1, 4, 5, 2), 0, **wrong)

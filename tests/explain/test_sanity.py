@@ -1,12 +1,15 @@
-"""Whether maps depend on what a network has learned: Adebayo et al., 2018, "Sanity checks".
+"""Whether maps say what they claim to.
 
-A network's layers get other weights one after the other, from the top down ("cascading
-randomization", figures 2 and 3), and each map is compared with that of the network as it was.
+What pixels add to a score is all of it; and maps depend on what a network has learned (Adebayo et
+al., 2018, "Sanity checks for saliency maps"). For the latter a network's layers get other weights
+one after the other, from the top down ("cascading randomization", figure 2), and each map is
+compared with that of the network as it was.
 """
 
 import keras
 import numpy as np
 import pytest
+import toys
 
 from kerascnn import explain
 
@@ -90,3 +93,15 @@ def test_what_sums_positive_signals_hardly_notices_the_upper_layers(cascade, nam
     first, *others = cascade[name]
     assert rank_correlation(first, others[0]) > 0.8
     assert rank_correlation(first, others[-1]) < 0.6
+
+
+@pytest.mark.parametrize("body", ["residual", "branches", "nested", "LRN", "operations"])
+def test_what_pixels_add_is_what_covering_all_of_them_loses(body):
+    """Sundararajan et al., 2017, proposition 1; on one side of the equation nothing is derived."""
+    model = toys.network(toys.WITH_RELU[body])
+    added = explain.integrated_gradients(model, toys.IMAGES, [0, 1, 2], baseline=0.3, steps=100)
+    lost = explain.occlusion(
+        model, toys.IMAGES, [0, 1, 2], window=toys.SHAPE[:2], stride=1, baseline=0.3
+    )
+    lost = lost[:, 0, 0]  # one window, so each pixel has the same value
+    np.testing.assert_allclose(added.sum(axis=(1, 2, 3)), lost, atol=0.02 * np.abs(lost).max())
