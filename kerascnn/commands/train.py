@@ -131,6 +131,12 @@ def train(
         help="Also keep the weights of these epochs, such as 1,2,5,10; 0: before training. Each "
         "takes as much room as the model.",
     ),
+    explain: bool = typer.Option(
+        False,
+        "--explain",
+        help="Draw in the end what the last layers respond to, into explain/ of the run: up to "
+        "about a minute.",
+    ),
     json: bool = typer.Option(False, "--json", help="Print the final metrics as JSON only."),
 ) -> None:
     """Train a network and leave a run directory: model, metrics, curves, TensorBoard logs."""
@@ -202,6 +208,7 @@ def train(
             console=console,
             profile=traced,
             keep_epochs=kept,
+            explain=explain,
         )
     if not strategies.is_chief():
         return  # the chief has written the run, and reports it

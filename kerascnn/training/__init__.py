@@ -23,6 +23,8 @@ evaluator     `Evaluator` calls `Engine.evaluate` over a whole split of the data
 callbacks     `Given` tells the user's own callbacks what happens, and finds what they change.
 state         `State.complete` adds an epoch to history.csv and saves a checkpoint; `State.hold`
               puts the weights in place that the recipe keeps (`keeping`: which epoch is the best).
+keeper        `Keeper.keep` writes the model after the epochs that were asked for.
 ending        `Ending.complete` evaluates these weights, and writes model.keras, metrics.json and
               curves.png.
+sheets        `draw_sheets` draws what the last layers have learned, if that was asked for.
 """

@@ -42,6 +42,7 @@ from kerascnn.training.settings import (
     refuse_mixed_variables,
     use_jit,
 )
+from kerascnn.training.sheets import draw_sheets
 from kerascnn.training.starting import start
 from kerascnn.training.state import State
 from kerascnn.watching.board import TensorBoardLogs
@@ -204,6 +205,8 @@ class Assembly:
             with signals.requests() as request, readable_errors(*splits):
                 loop = self._loop(parts, state, watching, Pace(workers, request))
                 metrics, failed = loop.run()
+            if self.config.explain:
+                self._explain(parts, watchers)
             watching.on_train_end({k: v for k, v in metrics.items() if isinstance(v, float)})
         if failed is not None:
             raise failed
@@ -258,6 +261,16 @@ class Assembly:
             profile=self.profile or (),
             say=self._say,
         )
+
+    def _explain(self, parts: Parts, watchers: list[Watcher]) -> None:
+        """Draw what the last layers have learned; the chief does, and the others wait for it."""
+        if parts.workers.chief:
+            figures = draw_sheets(self.run, self.dataset, self._say)
+            for board in watchers:
+                if isinstance(board, TensorBoardLogs):
+                    for layer, figure in figures.items():
+                        board.show(f"explain/{layer}", figure)
+        parts.workers.meet()
 
     def _keeper(self, parts: Parts) -> Keeper:
         return Keeper(

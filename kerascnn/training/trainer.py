@@ -82,6 +82,7 @@ def train(
     record: bool = True,
     profile: tuple[int, int] | None = None,
     keep_epochs: Sequence[int] = (),
+    explain: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     console: Console | None = None,
 ) -> Run:
@@ -121,6 +122,9 @@ def train(
         keep_epochs: epochs after which the weights are kept as a model beside the run, such as
             (0, 1, 5); 0: before training. They are those that the epoch is evaluated with. See
             `Run.kept_epochs` and `Run.model`.
+        explain: draw in the end what the maps of the last layers respond to, as figure 2 of Zeiler
+            and Fergus (2014), into `explain/` of the run, and show it in TensorBoard. It takes up
+            to about a minute.
         callbacks: further Keras callbacks; their batch methods are called every few steps. Their
             `model` is the one that is saved. At the end they come before evaluation and saving,
             which see what they have left. On several machines they run on every worker, but those
@@ -199,6 +203,7 @@ def train(
         jit=jit,
         seed=seed,
         keep_epochs=keep_epochs,
+        explain=explain,
         versions=versions(),
         git=git_state(),
         command=tuple(sys.argv),
@@ -272,6 +277,7 @@ def repeat(
         overwrite=overwrite,
         skip_corrupt=config.data.skip_corrupt,
         keep_epochs=config.keep_epochs,
+        explain=config.explain,
         console=console,
     )
 

@@ -220,6 +220,10 @@ class TensorBoardLogs(keras.callbacks.Callback):
             self._draw()
         self._flush()
 
+    def show(self, name: str, figure: Any) -> None:
+        """Add a picture to those of the training images, such as the filters."""
+        self._picture("train", name, figure)
+
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Write the final metrics: those of `logs` whose names start with `test_`."""
         if self._finished and self._probe and self._last_measured != self._finished:

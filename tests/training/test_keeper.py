@@ -20,8 +20,6 @@ from kerascnn.errors import ArgumentError, RunError
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs import checkpoints
 from kerascnn.runs.epochs import checked, kept
-from kerascnn.training import trainer
-from kerascnn.training.state import State
 
 RECIPE = Recipe(batch_size=700, epochs=3, ema=0.5, optimizer="adam", learning_rate=1e-3)
 SMALL = {"arguments": {"widths": (2, 4), "hidden": (8,), "dropout": 0.3}, "recipe": RECIPE}
@@ -162,30 +160,6 @@ def test_a_damaged_kept_epoch_is_refused_in_one_message(whole, tmp_path):
     assert run.model(epoch=0).count_params() == run.metrics["trainable_params"]
 
 
-@pytest.mark.slow
-def test_what_is_killed_before_its_checkpoint_keeps_the_epoch_again(whole, tmp_path, monkeypatch):
-    """What a killed process has left half-written is removed."""
-    complete = State.complete
-
-    def killed(state, row):
-        if row["epoch"] == 1:
-            raise KeyboardInterrupt
-        complete(state, row)
-
-    monkeypatch.setattr(State, "complete", killed)
-    with pytest.raises(KeyboardInterrupt):
-        small_run(tmp_path / "run", keep_epochs=KEPT)
-    monkeypatch.undo()
-    run = kerascnn.Run(tmp_path / "run")
-    assert run.kept_epochs == (0, 1)
-    (run.path / "epochs" / ".partial-x.keras").touch()
-    trainer.resume(run.path, console=Console(quiet=True))
-    assert run.kept_epochs == KEPT
-    for epoch in KEPT:
-        assert_equal_weights(run.model(epoch=epoch), whole.seen[epoch])
-    assert len(list((run.path / "epochs").iterdir())) == len(KEPT), "nothing half-written stays"
-
-
 def test_two_devices_keep_a_model_that_loads_on_one(two_devices, tmp_path):
     inputs = keras.Input((28, 28, 1))
     x = keras.layers.Conv2D(2, 5, strides=4, name="conv")(inputs)
@@ -253,11 +227,13 @@ def test_a_killed_process_has_kept_its_epochs_and_keeps_the_later_ones(whole, tm
     child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     assert run.kept_epochs == (0, 1)
-    times = {path: path.stat().st_mtime_ns for path in (run.path / "epochs").iterdir()}
+    (run.path / "epochs" / ".partial-x.keras").touch()  # as if it had been killed while writing
+    times = {path: path.stat().st_mtime_ns for path in (run.path / "epochs").glob("epoch-*")}
     command = [sys.executable, "-m", "kerascnn", "train", "--resume", str(run.path), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["epochs"] == 3
     assert run.kept_epochs == KEPT
+    assert len(list((run.path / "epochs").iterdir())) == len(KEPT), "nothing half-written stays"
     assert all(path.stat().st_mtime_ns == when for path, when in times.items())
     for epoch in KEPT:
         assert_equal_weights(run.model(epoch=epoch), whole.seen[epoch])
@@ -265,11 +241,11 @@ def test_a_killed_process_has_kept_its_epochs_and_keeps_the_later_ones(whole, tm
 
 @pytest.mark.slow
 def test_the_chief_of_two_workers_keeps_what_one_process_would(tmp_path):
-    """And a worker that is killed takes none of it along."""
+    """And draws what it has learned, while the other worker waits."""
     options = ["--data", "mnist5k", "--set", "widths=2,4", "--set", "hidden=8,"]
     options += ["--epochs", "3", "--batch-size", "700", "--ema", "0.5", "--keep-epochs", "0,1,3"]
     command = [sys.executable, "-m", "kerascnn"]
-    train = ["train", "lenet5", *options, "--precision", "float64"]
+    train = ["train", "lenet5", *options, "--precision", "float64", "--explain"]
     paths = tmp_path / "one", tmp_path / "two"
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     for path, prefix in zip(paths, ([], ["launch", "-n", "2"])):
@@ -283,6 +259,8 @@ def test_the_chief_of_two_workers_keeps_what_one_process_would(tmp_path):
         assert done.returncode == 0, done.stderr[-3000:]
     one, two = map(kerascnn.Run, paths)
     assert one.kept_epochs == two.kept_epochs == KEPT
+    for path in paths:
+        assert [sheet.name for sheet in (path / "explain").iterdir()] == ["layer-C1.png"]
     for epoch in KEPT:
         pairs = zip(one.model(epoch=epoch).get_weights(), two.model(epoch=epoch).get_weights())
         for ours, theirs in pairs:
