@@ -77,6 +77,7 @@ def looped(tmp_path, *, epochs=1, position=None, engine=None, sum_=lambda own: o
         engine=engine,
         batches=iter(()),
         state=state,
+        keeper=Part("keeper", events),
         evaluator=Validation(),
         pace=Pace(workers, SimpleNamespace(number=0)),
         freezing=Freezing(engine, 0),
@@ -96,6 +97,7 @@ def test_the_user_sees_an_epoch_before_it_is_saved_and_watchers_afterwards(tmp_p
     assert order == [
         "watcher on_train_begin",
         "user on_train_begin",
+        "keeper keep 0",
         "watcher on_epoch_begin 0",
         "user on_epoch_begin",
         "watcher on_test_begin",
@@ -104,8 +106,10 @@ def test_the_user_sees_an_epoch_before_it_is_saved_and_watchers_afterwards(tmp_p
         "watcher on_test_end",
         "user on_test_end",
         "user end_epoch 0",
+        "keeper keep 1",
         "state complete",
         "watcher on_epoch_end 0",
+        "keeper missing 1",
         "ending complete",
         "meet",
     ]
