@@ -115,6 +115,29 @@ WITH_RELU = {
 }
 """Bodies whose only activation is ReLU."""
 
+
+@keras.saving.register_keras_serializable("toys")
+class Doubled(layers.Conv2D):
+    """Its activation isn't the last that it does."""
+
+    def call(self, inputs):
+        """The convolution with its activation, and one less."""
+        return 2 * super().call(inputs) - 1
+
+
+class ReLU(layers.Layer):
+    """Another one than Keras's."""
+
+    def call(self, inputs):
+        """Its slope is two."""
+        return 2 * ops.relu(inputs)
+
+
+def relu(x):
+    """Another one than Keras's."""
+    return ops.maximum(x, 0.1 * x)
+
+
 OTHER_ACTIVATIONS = {
     "relu6": lambda: layers.ReLU(6.0, name="bend"),
     "relu6 as a function": lambda: layers.Activation("relu6", name="bend"),
@@ -129,6 +152,12 @@ OTHER_ACTIVATIONS = {
     "silu": lambda: conv(activation="silu", name="bend"),
     "softmax": lambda: layers.Softmax(name="bend"),
     "a layer in a layer": lambda: conv(activation=layers.LeakyReLU(), name="bend"),
+    "a layer called like ReLU": lambda: ReLU(name="bend"),
+    "a function called like relu": lambda: conv(activation=relu, name="bend"),
+    "a relu inside of a layer": lambda: Doubled(4, 3, activation="relu", name="bend"),
+    "a relu in a wrapped layer": lambda: layers.SpectralNormalization(
+        conv(activation="relu"), name="bend"
+    ),
     "a function of someone's": lambda: conv(activation=lambda x: x * x, name="bend"),
 }
 OTHER_BODIES = {

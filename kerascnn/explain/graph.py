@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from kerascnn.errors import ArgumentError
 from kerascnn.features import endpoints, flattened
-from kerascnn.keras_internals import Call, calls, calls_forgotten, functional, is_cast
+from kerascnn.keras_internals import Call, all_layers, calls, calls_forgotten, functional, is_cast
 from kerascnn.layers import LocalResponseNormalization
 
 Rule = Literal["gradient", "deconvnet", "guided"]
@@ -295,8 +295,6 @@ _LAYERS_WITH_ACTIVATION = (
 )
 # What keras.activations has, as its classes of layers and operations are called: "leakyrelu".
 _ACTIVATIONS = {name.replace("_", "") for name in dir(keras.activations)} - {"linear"} | {"prelu"}
-
-
 # Operations that are activations where they have one tensor and a number: ops.maximum(x, 0).
 _BENDING = {"maximum", "minimum", "clip", "abs", "absolute"}
 # "": a layer that has had its activation taken away.
@@ -313,6 +311,15 @@ def _activation(call: Call) -> str:
     operation = call.operation
     if type(operation).__name__.lower() in _BENDING and len(call.inputs) == 1:
         return type(operation).__name__.lower()
+    if isinstance(operation, keras.Layer):
+        own = operation, getattr(operation, "activation", None)
+        for layer in all_layers(operation):
+            if layer not in own and (found := _own_activation(layer)):
+                return f"{found} inside of it"
+    return _own_activation(operation)
+
+
+def _own_activation(operation: Any) -> str:
     function = getattr(operation, "activation", None)
     if function is None and not _is_activation(operation):
         return ""
@@ -329,6 +336,9 @@ def _name_of(function: Any) -> str:
         limits = (function.max_value, function.negative_slope, function.threshold)
         plain = limits in ((None, 0, 0), (None, None, None))
         return "relu" if plain else "max_value={}, negative_slope={}, threshold={}".format(*limits)
+    home = getattr(function, "__module__", "") or ""
+    if name == "relu" and home.partition(".")[0] not in ("keras", "tensorflow"):
+        return f"{home}.relu"  # who knows what that does
     return _ALSO_CALLED.get(name, name)
 
 
@@ -344,7 +354,9 @@ def _changes_nothing(operation: Any) -> bool:
 
 
 def _gives_it_up(layer: Any) -> bool:
-    return isinstance(layer, _LAYERS_WITH_ACTIVATION)
+    """Whether its activation is the last that it does, so that it can follow it instead."""
+    known = isinstance(layer, _LAYERS_WITH_ACTIVATION)
+    return known and type(layer).call in [kind.call for kind in _LAYERS_WITH_ACTIVATION]
 
 
 @tf.custom_gradient
