@@ -158,7 +158,6 @@ def test_the_first_weights_are_those_that_the_run_started_from(tmp_path):
         recipe=book.override(recipe, {"epochs": 1, "weight_decay": 0.0}),
         seed=3,
         run=tmp_path / "run",
-        progress=False,
     )
     trained = Run(tmp_path / "run")
     for found, expected in zip(gradients.first_model(trained).weights, trained.model().weights):
