@@ -423,7 +423,8 @@ def _coloured(kind: str, values: np.ndarray, photo: np.ndarray, smooth: bool = T
     else:
         colors, cover = _SIGNED(0.5 + 0.5 * laid), np.clip(np.abs(laid) * 1.4, 0, 0.82)
     # A pale photo below: colours on black can't be told apart.
-    return (1 - cover[..., None]) * (0.25 + 0.75 * below) + cover[..., None] * colors[..., :3]
+    mixed = (1 - cover[..., None]) * (0.25 + 0.75 * below) + cover[..., None] * colors[..., :3]
+    return np.clip(mixed, 0, 1)
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:
