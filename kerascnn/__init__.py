@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from kerascnn.cost import Cost as Cost
     from kerascnn.distribution.names import check_strategy as check_strategy
     from kerascnn.distribution.strategies import resolve_strategy as resolve_strategy
+    from kerascnn.drawing import draw as draw
+    from kerascnn.drawing import draw_field as draw_field
     from kerascnn.features import convolutionalize as convolutionalize
     from kerascnn.features import endpoints as endpoints
     from kerascnn.features import feature_extractor as feature_extractor
@@ -83,6 +85,8 @@ _PUBLIC = {
     "endpoints": "kerascnn.features",
     "feature_extractor": "kerascnn.features",
     "convolutionalize": "kerascnn.features",
+    "draw": "kerascnn.drawing",
+    "draw_field": "kerascnn.drawing",
     "create": "kerascnn.catalogue",
     "get": "kerascnn.catalogue",
     "list_architectures": "kerascnn.catalogue",

@@ -59,7 +59,7 @@ def endpoints(model: keras.Model) -> dict[str, Endpoint]:
     """
     measured = profile(model, _open_sizes(model))
     features = itertools.takewhile(
-        lambda layer: not _HEAD.fullmatch(_own_name(layer)), _bottlenecks(measured)
+        lambda layer: not _HEAD.fullmatch(_own_name(layer)), bottlenecks(measured)
     )
     maps = [layer for layer in features if _is_map(layer)]
     found: dict[str, Endpoint] = {}
@@ -86,7 +86,7 @@ def _open_sizes(model: Any) -> list[tuple[Any, ...]]:
     return [tuple(ANY_SIZE if size is None else size for size in shape) for shape in shapes]
 
 
-def _bottlenecks(measured: Profile) -> list[LayerProfile]:
+def bottlenecks(measured: Profile) -> list[LayerProfile]:
     """The calls that every path from the input to the first output goes through, in order."""
     rows = {layer.name: layer for layer in measured.layers}
     needed, stack = set(), [measured.outputs[0]]

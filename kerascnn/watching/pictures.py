@@ -19,12 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from kerascnn.style import GRID, INK, PAPER, RIGHT, TITLE, TRAIN, VALIDATION, WRONG
 from kerascnn.watching.progress import top1_error
 
-# Okabe and Ito's blue and vermilion, which colour-blind people can tell apart.
-INK, PAPER, GRID = "#26292e", "#fcfcfb", "#d9dad6"
-TRAIN, VALIDATION, RIGHT, WRONG = "#0072b2", "#d55e00", "#00785a", "#c2261c"
-TITLE: dict[str, Any] = {"loc": "left", "fontsize": 10, "fontweight": "bold", "color": INK}
 MOST_NAMED = 120  # classes; a larger matrix has numbers instead of names
 MOST_COUNTED = 50  # classes; a larger matrix has no numbers in its cells
 MOST_FILTERS = 256

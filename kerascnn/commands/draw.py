@@ -1,0 +1,160 @@
+"""`kerascnn draw`: a network as a picture, or what one of its units sees of a photo."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from kerascnn.commands.options import complete_architecture
+from kerascnn.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg", ".pdf")
+
+
+def draw(
+    subject: str = typer.Argument(
+        help="An architecture's name, or a run directory.", autocompletion=complete_architecture
+    ),
+    photo: Path | None = typer.Argument(None, help="With --field: the image to draw upon."),
+    field: list[str] = typer.Option(
+        [],
+        "--field",
+        help="Instead of the network: the receptive field and stride of a map, an endpoint such as "
+        "C4 or a layer; repeat for several, or C2,C3,C4.",
+    ),
+    save: Path | None = typer.Option(
+        None, help="NAME.png, .svg or .pdf; default: the network's name, .png, here."
+    ),
+    assign: list[str] = typer.Option(
+        [], "--set", help="argument=value of the architecture; repeat for several."
+    ),
+    input_shape: str | None = typer.Option(None, help="HEIGHTxWIDTHxCHANNELS; default: native."),
+    classes: int | None = typer.Option(None, min=1, help="Default: native."),
+    json: bool = typer.Option(False, "--json", help="Machine-readable output."),
+) -> None:
+    """Draw a network on one page: volumes, parameters, and each kind of block unfolded once."""
+    from kerascnn.commands.options import run_directory
+
+    run = run_directory(subject)
+    names = [name for part in field for name in part.split(",") if name]
+    if photo and not names:
+        raise ArgumentError(
+            f"A photo is for --field, such as --field C4, which draws upon it. Received: {photo}."
+        )
+    what = f"{run.resolve().name if run else subject}{'-field' if names else ''}"
+    path = save or Path(f"{what}.png")
+    check_target(path)
+    if photo and not photo.is_file():
+        raise ArgumentError(f"There is no image file {photo}.")
+    model = _model(subject, run, assign, input_shape, classes)
+    if names:
+        figure, report = _field(model, names, photo)
+    else:
+        figure, report = _network(model)
+    write(figure, path)
+    if json:
+        typer.echo(json_.dumps({"path": str(path), **report}, indent=2))
+        return
+    from kerascnn.console import Console
+
+    console = Console(highlight=False)
+    console.print(f"Wrote {path}", markup=False, soft_wrap=True)
+    for note in report.get("notes", ()):
+        console.print(note, style="dim", markup=False)
+
+
+def check_target(path: Path) -> None:
+    """Refuse a file that can't be written before anything is built.
+
+    Raises:
+        ArgumentError: its name ends in none of `FORMATS`, or its folder isn't there or is closed.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise ArgumentError(
+            f"--save must be a file whose name ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}. "
+            f"Received: {path}."
+        )
+    if not path.parent.is_dir():
+        raise ArgumentError(f"--save must be in a folder that exists. Received: {path}.")
+    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        why = "is a folder" if path.is_dir() else "is in a folder where you can't write"
+        raise ArgumentError(f"--save must be a file that can be written. Received: {path}, {why}.")
+
+
+def _model(
+    subject: str, run: Path | None, assign: list[str], input_shape: str | None, classes: int | None
+) -> keras.Model:
+    """The run's, or what the options describe, without values."""
+    from kerascnn.commands.options import parse_network
+
+    if run is None:
+        from kerascnn.drawing import model_of
+
+        network = parse_network(subject, assign, input_shape=input_shape, classes=classes)
+        return model_of(network)
+    from kerascnn.runs.run import Run
+
+    if assign or input_shape or classes:
+        raise typer.BadParameter("a run has its own arguments, input shape and classes")
+    return Run.open(run).model()
+
+
+def _network(model: keras.Model) -> tuple[Figure, dict[str, Any]]:
+    from kerascnn.drawing.outline import outline
+    from kerascnn.drawing.page import page
+
+    found = outline(model)
+    report = {
+        "model": found.model,
+        "convolutional": found.convolutional,
+        "dense": found.dense,
+        "macs": found.macs,
+        "stages": [dataclasses.asdict(stage) for stage in found.stages],
+        "blocks": [{"drawn": one.block.name, "alike": one.names} for one in found.designs],
+        "heads": [
+            {
+                "name": head.name,
+                "from": found.stages[head.stage].name,
+                "convolutional": head.convolutional,
+                "dense": head.dense,
+            }
+            for head in found.heads
+        ],
+        "connections": [[found.stages[n].name for n in pair] for pair in found.connections],
+        "notes": found.notes,
+    }
+    return page(found), report
+
+
+def _field(
+    model: keras.Model, names: list[str], photo: Path | None
+) -> tuple[Figure, dict[str, Any]]:
+    from kerascnn.drawing import draw_field
+    from kerascnn.drawing.fields import fields
+
+    found, (height, width, _) = fields(model, names)
+    image = None
+    if photo:
+        from kerascnn.data import images
+
+        image, _ = images.read(photo, (height, width, 3))
+    report = {"model": model.name, "fields": [dataclasses.asdict(one) for one in found]}
+    return draw_field(model, names, image=image), report
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write a figure as a whole or not at all; the same drawing gives the same bytes."""
+    from kerascnn.writing import replacing
+
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    with replacing(path) as partial:
+        figure.savefig(partial, metadata=undated.get(path.suffix.lower()))
