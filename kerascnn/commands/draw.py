@@ -153,8 +153,10 @@ def _field(
 
 def write(figure: Figure, path: Path) -> None:
     """Write a figure as a whole or not at all; the same drawing gives the same bytes."""
+    from matplotlib import rc_context
+
     from kerascnn.writing import replacing
 
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    with replacing(path) as partial:
+    with replacing(path) as partial, rc_context({"svg.hashsalt": "kerascnn"}):
         figure.savefig(partial, metadata=undated.get(path.suffix.lower()))

@@ -1,0 +1,493 @@
+"""A profile's calls as units, and as blocks between the places where all paths meet.
+
+Calls through which every path leads divide the graph into segments. A segment without branches is
+a chain of layers; one with branches is a block, as long as it is small enough to be one. Where a
+segment is larger, as in a U-Net, its longest path is the chain, and what leaves and meets it are
+connections.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kerascnn.features import bottlenecks
+from kerascnn.keras_internals import calls, functional, is_model
+from kerascnn.profiling import LayerProfile, Profile
+from kerascnn.receptive_fields import axes_text
+
+# A larger segment is no block that a panel could show.
+MOST_UNITS, MOST_LANES, MOST_DEPTH = 24, 8, 9
+
+INPUT = -1  # what a unit reads that reads its block's input
+
+Shape = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A layer that computes, with those around it that only change values.
+
+    Attributes:
+        kind: "input", "conv", "dense", "pool", "merge", or "other".
+        main: the call that computes.
+        rows: all calls, in order.
+        before, behind: words for the others, such as "BN" and "relu".
+        inputs: places in the block of the units that it reads, or `INPUT`.
+    """
+
+    kind: str
+    main: LayerProfile
+    rows: tuple[LayerProfile, ...]
+    before: tuple[str, ...]
+    behind: tuple[str, ...]
+    inputs: tuple[int, ...] = (INPUT,)
+
+    @property
+    def design(self) -> tuple[Any, ...]:
+        """What two units have in common that differ in channels and stride alone."""
+        row = self.main
+        words = (word for word in self.words if not word.startswith("dropout"))
+        return (self.kind, row.kind, row.kernel, row.dilation, row.groups > 1, *words)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.before + self.behind
+
+
+@dataclass(frozen=True)
+class Block:
+    """Units between two places where all paths meet; often it is one unit.
+
+    Attributes:
+        name: what its layers' names begin with, or that of its last layer.
+        units: each behind those it reads; the last one is where the paths meet.
+        rows: its calls.
+        lead: words for what happens to its input before the paths part.
+        tapped: whether something beside the row of stages reads its output.
+    """
+
+    name: str
+    units: tuple[Unit, ...]
+    rows: tuple[LayerProfile, ...]
+    lead: tuple[str, ...] = ()
+    tapped: bool = False
+
+    @property
+    def shape(self) -> Shape:
+        """Of the map or vector that comes out, before it is flattened."""
+        return self.units[-1].main.output_shape
+
+    @property
+    def design(self) -> tuple[Any, ...]:
+        """Equal for blocks that differ in channels and strides alone."""
+        return (self.lead, *((unit.design, unit.inputs) for unit in self.units))
+
+    @property
+    def strides(self) -> tuple[Any, ...]:
+        """Of every unit."""
+        return tuple(unit.main.strides for unit in self.units)
+
+    @property
+    def lanes(self) -> tuple[tuple[int, ...], ...]:
+        """Paths that cover the units but the last, side by side; empty where it reads the input."""
+        last = len(self.units) - 1
+        waiting = list(self.units[last].inputs)
+        taken: set[int] = set()
+        found: list[tuple[int, ...]] = []
+        while waiting:
+            place = waiting.pop(0)
+            if place == INPUT:
+                found.append(())
+            if place in taken or place == INPUT:
+                continue
+            lane: list[int] = []
+            step: int | None = place
+            while step is not None:
+                lane.append(step)
+                taken.add(step)
+                free = [n for n in self.units[step].inputs if n != INPUT and n not in taken]
+                step = free[0] if free else None
+                waiting = free[1:] + waiting
+            found.append(tuple(reversed(lane)))
+        if self.merge == "concat":
+            return tuple(sorted(found, key=lambda lane: not lane))
+        return tuple(sorted(found, key=len, reverse=True))  # a shortcut stands on the right
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """For each unit the length of the longest path from the input to it."""
+        found: list[int] = []
+        for unit in self.units:
+            found.append(1 + max((found[i] if i != INPUT else 0 for i in unit.inputs), default=0))
+        return tuple(found)
+
+    @property
+    def merge(self) -> str | None:
+        """How its paths meet: "concat", "add" for any other way, None for a single path."""
+        last = self.units[-1]
+        if len(last.inputs) < 2:
+            return None
+        return "concat" if last.main.kind == "Concatenate" else "add"
+
+    @property
+    def dense(self) -> bool:
+        """Whether it puts new maps beside those it reads, as DenseNet's layers do."""
+        return self.merge == "concat" and INPUT in self.units[-1].inputs
+
+    @property
+    def family(self) -> tuple[Any, ...] | None:
+        """Equal for neighbours that are folded; None: it stays alone."""
+        if len(self.units) > 1:
+            longest = (self.units[place] for place in _longest(self))
+            path = tuple((u.kind, u.main.kernel) for u in longest if u.kind != "merge")
+            return (_stem(self.name), self.shape[:-1], path)
+        unit = self.units[0]
+        if unit.kind != "conv":
+            return None
+        return (*unit.design, unit.main.groups, self.shape)
+
+
+def window(row: LayerProfile) -> str:
+    """Kernel and stride as text: "3×3 / 2"."""
+    if not row.kernel:
+        return ""
+    depthwise = row.kind.startswith("Depthwise") or 1 < row.groups == row.output_shape[-1]
+    sides = row.kernel if len(row.kernel) > 1 else (*row.kernel, 1)
+    text = "dw " * depthwise + "×".join(map(str, sides))
+    if max(row.strides) > 1:
+        text += f" / {axes_text(row.strides)}"
+    if max(row.dilation) > 1:
+        text += f" dilated {axes_text(row.dilation)}"
+    return text
+
+
+WORDS = {
+    "BatchNormalization": "BN",
+    "LocalResponseNormalization": "LRN",
+    "LayerNormalization": "LN",
+    "GroupNormalization": "GN",
+}
+# They change where numbers are, not what they are.
+_UNSAID = {
+    *("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Cropping2D"),
+    *("Flatten", "Reshape", "Permute", "Identity", "InputLayer"),
+}
+
+
+def _kind(row: LayerProfile) -> str | None:
+    """A unit's kind; None: the call only changes values, or where they are."""
+    if row.kind == "Input":
+        return "input"
+    if len(row.inputs) > 1:
+        return "merge"
+    if row.kind in _UNSAID:
+        return None
+    shape, before = row.output_shape, row.input_shapes[0]
+    if row.macs != 0:
+        return "conv" if row.kernel or len(shape) > 1 else "dense"
+    if row.kernel:
+        return "pool" if max(row.kernel) > 1 else "other"
+    if len(shape) == 1 == len(before):
+        return "dense" if shape != before else None
+    return "pool" if shape[:-1] != before[:-1] and len(before) > 1 else None
+
+
+def _normalizes(row: LayerProfile) -> bool:
+    return row.kind.endswith("Normalization")
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What leads to an output beside the main one.
+
+    Attributes:
+        name: of its last call.
+        begins: the call behind which it leaves the way to the main output; "" where none.
+        units: on the longest way to it.
+        rows: all its calls.
+    """
+
+    name: str
+    begins: str
+    units: tuple[Unit, ...]
+    rows: tuple[LayerProfile, ...]
+
+
+class Reader:
+    """Makes units and blocks of a profile's calls."""
+
+    def __init__(self, measured: Profile, operations: dict[str, Any]) -> None:
+        self.measured = measured
+        self.operations = operations
+        self.rows = {row.name: row for row in measured.layers}
+        self.needed = self._leading_to(measured.outputs[0])
+
+    def _leading_to(self, output: str) -> set[str]:
+        found: set[str] = set()
+        stack = [output]
+        while stack:
+            name = stack.pop()
+            if name not in found and name in self.rows:
+                found.add(name)
+                stack += self.rows[name].inputs
+        return found
+
+    def trunk(self) -> tuple[list[Block], list[tuple[str, str]]]:
+        """The blocks on the way to the main output, and pairs of calls connected past others."""
+        ends = {row.name for row in bottlenecks(self.measured)}
+        blocks: list[Block] = []
+        skips: list[tuple[str, str]] = []
+        chain: list[LayerProfile] = []
+        segment: list[LayerProfile] = []
+
+        def end_chain() -> None:
+            # A ReLU behind a sum is the block's; batch normalization may be of the layer behind.
+            while blocks and chain and _kind(chain[0]) is None and not _normalizes(chain[0]):
+                row = chain.pop(0)
+                blocks.append(self.single(self.unit("other", row, [row])))
+            blocks.extend(self.single(unit) for unit in self.chain(chain))
+            chain.clear()
+
+        def lead() -> list[LayerProfile]:
+            """The pre-activation that all paths of a block share."""
+            place = len(chain)
+            while place and _kind(chain[place - 1]) is None:
+                place -= 1
+            if place and _kind(chain[place - 1]) in ("conv", "dense"):
+                return []
+            while place < len(chain) and not _normalizes(chain[place]):
+                place += 1
+            found = chain[place:]
+            del chain[place:]
+            return found
+
+        for row in (row for row in self.measured.layers if row.name in self.needed):
+            segment.append(row)
+            if row.name not in ends:
+                continue
+            if len(segment) == 1:
+                chain.append(row)
+            else:
+                shared = lead()
+                end_chain()
+                block = self.block(segment)
+                block = replace(block, lead=self.words(shared), rows=(*shared, *block.rows))
+                if is_small(block):
+                    blocks.append(block)
+                else:
+                    opened, found = self.opened(block)
+                    blocks += opened
+                    skips += found
+            segment = []
+        end_chain()
+        return _with_satellites(blocks), skips
+
+    def branches(self) -> list[Branch]:
+        """One for each output but the first."""
+        found: list[Branch] = []
+        known = set(self.needed)
+        for output in self.measured.outputs[1:]:
+            own = self._leading_to(output)
+            rows = [row for row in self.measured.layers if row.name in own - known]
+            if rows:
+                block = self.block(rows)
+                units = tuple(block.units[place] for place in _longest(block))
+                begins = next((name for row in rows for name in row.inputs if name in known), "")
+                found.append(Branch(output, begins, units, tuple(rows)))
+            known |= own
+        return found
+
+    def chain(self, rows: Sequence[LayerProfile]) -> list[Unit]:
+        """Units of calls in a row, each of which reads the one before.
+
+        What only changes values belongs to the layer before it, or, where the chain begins with
+        it, to the one behind: batch normalization and ReLU precede each convolution then.
+        """
+        if not rows:
+            return []
+        kinds = [_kind(row) for row in rows]
+        first = next((i for i, kind in enumerate(kinds) if kind), None)
+        if first is None:
+            return [self.unit("other", rows[-1], rows)]
+        ahead = any(self.word(row) for row in rows[:first])
+        heavy = [i for i, kind in enumerate(kinds) if kind]
+        units = []
+        begin = 0
+        for number, place in enumerate(heavy):
+            last = number + 1 == len(heavy)
+            if last:
+                end = len(rows)
+            elif ahead:
+                end = place + 1
+            else:  # zeros around a map are those of the layer behind them
+                end = heavy[number + 1]
+                while end > place + 1 and rows[end - 1].kind.startswith("ZeroPadding"):
+                    end -= 1
+            kind = kinds[place]
+            assert kind
+            units.append(self.unit(kind, rows[place], rows[begin:end]))
+            begin = end
+        return units
+
+    def unit(self, kind: str, main: LayerProfile, rows: Sequence[LayerProfile]) -> Unit:
+        """One unit, whose inputs are filled in later."""
+        place = rows.index(main)
+        before, behind = self.words(rows[:place]), self.words(rows[place:])
+        if _kind(main) and (inner := _activation(self.operations.get(main.name))):
+            behind = (inner, *behind)
+        return Unit(kind, main, tuple(rows), before, behind)
+
+    def words(self, rows: Iterable[LayerProfile]) -> tuple[str, ...]:
+        """Of all that only changes values."""
+        return tuple(filter(None, map(self.word, rows)))
+
+    def word(self, row: LayerProfile) -> str:
+        """What a call that only changes values is called; nothing where that needs no word."""
+        if row.kind in _UNSAID or _kind(row) is not None:
+            return ""
+        operation = self.operations.get(row.name)
+        if row.kind == "Dropout":
+            return f"dropout {operation.rate:g}" if operation is not None else "dropout"
+        return _activation(operation) or WORDS.get(row.kind, row.kind)
+
+    @staticmethod
+    def single(unit: Unit) -> Block:
+        """A block of one unit."""
+        return Block(unit.main.name, (unit,), unit.rows)
+
+    def block(self, rows: Sequence[LayerProfile], name: str | None = None) -> Block:
+        """A block of these calls; what they read beside each other is its input."""
+        readers = Counter(name for row in rows for name in row.inputs)
+        units: list[Unit] = []
+        owner: dict[str, int] = {}
+        chains: dict[str, list[LayerProfile]] = {}  # by the call that ends it so far
+        for row in rows:
+            before = row.inputs[0] if len(row.inputs) == 1 else ""
+            if before in chains and readers[before] == 1:
+                chains[row.name] = chains.pop(before)
+                chains[row.name].append(row)
+            else:
+                chains[row.name] = [row]
+        order = {row.name: place for place, row in enumerate(rows)}
+        for chain in sorted(chains.values(), key=lambda chain: order[chain[0].name]):
+            sources = tuple(dict.fromkeys(owner.get(n, INPUT) for n in chain[0].inputs))
+            for unit in self.chain(chain):
+                # Two edges from one map into a sum are one line.
+                units.append(replace(unit, inputs=sources))
+                sources = (len(units) - 1,)
+            for row in chain:
+                owner[row.name] = len(units) - 1
+        return Block(name or _common_name(rows), tuple(units), tuple(rows))
+
+    def opened(self, block: Block) -> tuple[list[Block], list[tuple[str, str]]]:
+        """The longest path through a block that is too large, and what skips parts of it."""
+        path = _longest(block)
+        on_path = {INPUT, *path}
+        found = {place: list(block.units[place].rows) for place in path}
+        mine = {row.name for unit in block.units for row in unit.rows}
+        found[path[0]] += [row for row in block.rows if row.name not in mine]
+        outside = next((n for row in block.rows for n in row.inputs if n not in mine), "")
+        skips: list[tuple[str, str]] = []
+        begins: dict[int, set[int]] = {place: {place} for place in on_path}
+        for place, unit in enumerate(block.units):
+            if place not in on_path:  # where the path to it leaves the longest one
+                begins[place] = set().union(*(begins[source] for source in unit.inputs))
+        for before, place in zip([INPUT, *path], path):
+            unit = block.units[place]
+            for begin in set().union(*(begins[n] for n in unit.inputs if n != before)):
+                left = outside if begin == INPUT else block.units[begin].rows[-1].name
+                skips.append((left, unit.main.name))
+        home: dict[int, int] = {}
+        for place in reversed(range(len(block.units))):
+            if place not in on_path:
+                readers = [n for n, u in enumerate(block.units) if place in u.inputs]
+                home[place] = min(n if n in on_path else home[n] for n in readers)
+                found[home[place]] += block.units[place].rows
+        units = {place: replace(block.units[place], inputs=(INPUT,)) for place in path}
+        return [replace(self.single(units[n]), rows=tuple(found[n])) for n in path], skips
+
+
+def _activation(operation: Any) -> str:
+    """The name of a layer's activation; nothing where it has none."""
+    function = getattr(operation, "activation", None)
+    if function is None:
+        name = type(operation).__name__
+        return name.lower() if name in ("ReLU", "Softmax", "LeakyReLU", "PReLU", "ELU") else ""
+    name = getattr(function, "__name__", type(function).__name__)
+    return "" if name == "linear" else name
+
+
+def _with_satellites(blocks: list[Block]) -> list[Block]:
+    """A chain behind a block that only changes values, such as a ReLU, belongs to the block."""
+    found: list[Block] = []
+    for block in blocks:
+        unit = block.units[0]
+        alone = len(block.units) == 1 and unit.kind == "other" and _kind(unit.main) is None
+        if alone and found:
+            last = found[-1]
+            end = replace(last.units[-1], behind=last.units[-1].behind + unit.words)
+            units = (*last.units[:-1], end)
+            found[-1] = replace(last, units=units, rows=last.rows + block.rows)
+        else:
+            found.append(block)
+    return found
+
+
+def is_small(block: Block) -> bool:
+    """Whether a panel could show it."""
+    return (
+        len(block.units) <= MOST_UNITS
+        and len(block.lanes) <= MOST_LANES
+        and max(block.depths) <= MOST_DEPTH
+    )
+
+
+def _longest(block: Block) -> list[int]:
+    """Places of the units on the longest path that ends in the last one."""
+    depths = block.depths
+    path = [len(block.units) - 1]
+    while inputs := [place for place in block.units[path[-1]].inputs if place != INPUT]:
+        path.append(max(inputs, key=lambda place: depths[place]))
+    return path[::-1]
+
+
+def common_start(names: Sequence[str]) -> str:
+    """What all names begin with, letter by letter."""
+    return os.path.commonprefix(names)  # noqa: RUF071 (names, not paths)
+
+
+def _common_name(rows: Sequence[LayerProfile]) -> str:
+    names = [row.name for row in rows]
+    common = common_start(names)
+    if common not in names:
+        common = common.rstrip("_/")
+    return common if re.search(r"\d", common) else names[-1]
+
+
+def _stem(name: str) -> str:
+    """A block's name without its number: "conv4_block", "inception_4"."""
+    return re.sub(r"(?<=\d)[a-z]$|_?\d+$", "", name)
+
+
+def operations(model: Any) -> dict[str, Any]:
+    """The layer or operation of each call, by the name that its profile has."""
+    found: dict[str, Any] = {}
+    times: Counter[str] = Counter()
+
+    def walk(graph: Any, place: str) -> None:
+        for call in calls(graph):
+            name = f"{place}{call.operation.name}"
+            if is_model(call.operation):
+                walk(functional(call.operation), f"{name}/")
+                continue
+            times[name] += 1
+            found[name if times[name] == 1 else f"{name}#{times[name]}"] = call.operation
+
+    walk(functional(model), "")
+    return found
