@@ -77,7 +77,7 @@ def invariance(
 ) -> Invariance:
     """How far the features of images move when the images are moved, scaled or turned.
 
-    Zeiler and Fergus, 2014, section 4.1 and figure 5, where the probability is that of the true
+    Zeiler and Fergus, 2014, section 4 and figure 5, where the probability is that of the true
     class. Images are resampled by `changed`.
 
     Args:

@@ -1,6 +1,6 @@
 """How features came about: their strongest patches and projections after some epochs of a run.
 
-Zeiler and Fergus (2014, section 4.1 and figure 4) show for some maps of each layer the strongest
+Zeiler and Fergus (2014, section 4 and figure 4) show for some maps of each layer the strongest
 activation over the training images, projected to pixels, after 1, 2, 5, 10, 20, 30, 40 and 64
 epochs. Lower layers settle within a few, upper ones late; where a picture jumps, another image has
 become the one that excites the map most.

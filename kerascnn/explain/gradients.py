@@ -48,7 +48,7 @@ def guided_backprop(model: keras.Model, images: Any, target: Any) -> np.ndarray:
     """What in each image has led to the target, through the units that fired for it alone.
 
     As `deconvnet`, but a ReLU hands back only what is positive and where it was positive itself
-    (Springenberg et al., 2014, "Striving for simplicity", section 3.4). LRN hands back its
+    (Springenberg et al., 2014, "Striving for simplicity", section 4). LRN hands back its
     gradient.
 
     It shows an image's edges more than what speaks for a class: other weights in the upper layers

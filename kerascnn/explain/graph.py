@@ -27,7 +27,7 @@ Rule = Literal["gradient", "deconvnet", "guided"]
 
 - "gradient": s where x > 0;
 - "deconvnet": s where s > 0 (Zeiler and Fergus, 2014, section 2.1);
-- "guided": s where both are (Springenberg et al., 2014, section 3.4).
+- "guided": s where both are (Springenberg et al., 2014, section 4).
 """
 
 

@@ -63,7 +63,7 @@ def filters(
 
     The first convolution's are its weights. A deeper one's have no colours of their own, and are
     shown by what they found: of each map the projection of the strongest patch in `data` (Zeiler
-    and Fergus, 2014, section 4.1), as `top_patches` finds it.
+    and Fergus, 2014, section 4), as `top_patches` finds it.
 
     Args:
         model: functional, or a built Sequential.

@@ -1,6 +1,6 @@
 """For every feature map the images that excite it most: patch, and projection down to pixels.
 
-Zeiler and Fergus (2014, section 4.1 and figure 2) show what a map has learned by the nine images of
+Zeiler and Fergus (2014, section 4 and figure 2) show what a map has learned by the nine images of
 a data set with its strongest activations: the patch of each that the unit saw, which tells what it
 is invariant to, beside the unit's projection by a deconvnet, which tells what excited it.
 """
