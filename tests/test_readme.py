@@ -26,7 +26,10 @@ from kerascnn.commands.groups import load_command
 
 ROOT = Path(__file__).parent.parent
 ROOMS = [
-    *(f"kerascnn/{room}" for room in ("applications", "bench", "data", "training", "weights")),
+    *(
+        f"kerascnn/{room}"
+        for room in ("applications", "bench", "data", "explain", "training", "weights")
+    ),
     *("plugins", "tuning"),
 ]
 READMES = ["README.md", *(f"{room}/README.md" for room in ROOMS), "plugins/template/README.md"]

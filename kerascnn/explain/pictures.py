@@ -311,7 +311,9 @@ class _Band:
 
     def draw(self, axes: Axes, photo: np.ndarray, y: float) -> None:
         """From this height downwards."""
-        _text(axes, EDGE, y + ABOVE, self.layer.name, size=10, weight="bold")
+        size = 10 if len(self.layer.name) < 10 else 7.5
+        name = _short(self.layer.name, 15)
+        _text(axes, EDGE, y + ABOVE, name, size=size, weight="bold")
         notes = "\n".join(_short(note, 18) for note in self.layer.notes)
         _text(axes, EDGE, y + ABOVE + 0.2, notes, size=6.5, color=FAINT, linespacing=1.35)
         x = EDGE + LABEL
