@@ -179,6 +179,25 @@ def no_xla(x, *, width):
     return Outside(name="outside")(x)
 
 
+def forgetful_layer(x, *, width):
+    x = build(x, width=width)
+    if isinstance(x, Sketch):
+        return x
+    import keras
+
+    class Bent(keras.layers.Conv2D):
+        """A convolution that is another one when it is made anew."""
+
+        def __init__(self, *args, bend=1, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.bend = bend
+
+        def convolution_op(self, inputs, kernel):
+            return super().convolution_op(inputs, kernel) * self.bend
+
+    return Bent(width, 1, activation="relu", bend=2, name="bent")(x)
+
+
 _shared = {}
 
 
@@ -213,6 +232,7 @@ def faulty(builder=build, **parts):
         ("flat_graph", faulty(nested_model)),
         ("gradients", faulty(no_gradient)),
         ("float32", faulty(not_finite)),
+        ("explain", faulty(forgetful_layer)),
         ("cost", faulty(hidden_parameters)),
         ("card", faulty(hidden_parameters)),
         ("card", wrong_card(params=119)),

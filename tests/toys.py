@@ -2,8 +2,10 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
+from kerascnn import explain
 from kerascnn.layers import (
     AveragePooling,
     BatchNormalization,
@@ -35,6 +37,24 @@ def network(body, end="softmax", *, classes=3):
     x = layers.Flatten()(x) if len(x.shape) == 4 else x
     outputs = layers.Dense(classes, activation=end, name="logits")(x)
     return settled(keras.Model(inputs, outputs, name="toy"))
+
+
+def gradient(model, function):
+    """Of a function of the model's own outputs with regard to the images, by TensorFlow."""
+    pixels = tf.constant(IMAGES)
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)
+        value = function(model(pixels, training=False))
+    return tape.gradient(value, pixels).numpy()
+
+
+def check_saliency(model):
+    """It is the gradient that TensorFlow takes of a model that ends in scores."""
+    expected = gradient(model, lambda scores: scores[:, 1])
+    largest = np.abs(expected).max()
+    assert largest > 0
+    found = explain.saliency(model, IMAGES, 1, signed=True)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * largest, rtol=0)
 
 
 def conv(filters=4, **arguments):

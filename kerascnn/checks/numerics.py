@@ -13,11 +13,12 @@ from kerascnn.checks.case import (
     as_list,
     close,
     finite_logits,
+    layer_names,
     settle,
     two_replicas,
 )
 from kerascnn.checks.suite import DEEP, VERY_DEEP, SkipCheck, check, quick_up_to
-from kerascnn.errors import StrategyError
+from kerascnn.errors import ArgumentError, StrategyError
 
 
 @check
@@ -56,6 +57,34 @@ def check_mixed_float16(case: Case) -> None:
 def check_mixed_bfloat16(case: Case) -> None:
     """mixed_bfloat16: the layers compute in bfloat16, the logits are finite and float32."""
     _mixed(case, "mixed_bfloat16")
+
+
+@check
+@quick_up_to(DEEP)
+def check_explain(case: Case) -> None:
+    """`saliency` is TensorFlow's gradient; deconvnet shows the image, or names what isn't ReLU."""
+    import numpy as np
+    import tensorflow as tf
+
+    from kerascnn import explain
+
+    images = case.images()[:1]
+    pixels = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)
+        score = as_list(case.model(pixels, training=False))[0][:, 0]
+    gradient = tape.gradient(score, pixels)
+    close("saliency", explain.saliency(case.model, images, 0, signed=True), gradient)
+    refusal = ""
+    try:
+        projection = explain.deconvnet(case.model, images, 0)
+    except ArgumentError as error:
+        refusal = str(error)
+    if refusal:
+        named = any(f" {name} " in refusal for name in layer_names(case.model))
+        assert named, f"deconvnet names no layer: {refusal}"
+    else:
+        assert np.isfinite(projection).all(), "deconvnet is not finite"
 
 
 @check

@@ -56,16 +56,16 @@ def after_first(model, image):
     return np.asarray(keras.Model(model.input, model.get_layer("first").output)(image[None]))
 
 
-@pytest.mark.parametrize("rule", METHODS)
 @pytest.mark.parametrize("name", toys.LINEAR)
-def test_a_linear_layer_hands_back_its_transposed(name, rule):
-    model = toys.network(lambda x: toys.LINEAR[name]()(x))
+def test_a_linear_layer_hands_back_its_transposed(name):
+    model = toys.network(lambda x: toys.LINEAR[name]()(x), end=None)
     layer = model.layers[2]
     between = matrix(layer, model.get_layer("first").output.shape[1:])
     dense = model.get_layer("logits").kernel.numpy()[:, 1]
-    found = METHODS[rule](model, toys.IMAGES, 1)
-    for image, projection in zip(toys.IMAGES, found):
-        close(projection, back_to_pixels(model, image, between.T @ dense, rule))
+    for rule, method in METHODS.items():
+        for image, projection in zip(toys.IMAGES, method(model, toys.IMAGES, 1)):
+            close(projection, back_to_pixels(model, image, between.T @ dense, rule))
+    toys.check_saliency(model)
 
 
 @pytest.mark.parametrize("rule", METHODS)
@@ -179,12 +179,14 @@ def test_relu_is_the_same_wherever_it_is_written(form):
 
 @pytest.mark.parametrize("name", [*toys.OTHER_ACTIVATIONS, *toys.OTHER_BODIES])
 def test_what_is_not_relu_is_refused_by_name_where_relu_defines_the_method(name):
+    """Below it, and for the gradient, nothing is refused."""
     if name in toys.OTHER_BODIES:
         body, layer = toys.OTHER_BODIES[name]
     else:
         body, layer = (lambda x: toys.OTHER_ACTIVATIONS[name]()(x)), "bend"
-    model = toys.network(body)
+    model = toys.network(body, end=None)
     for method in METHODS.values():
         with pytest.raises(ArgumentError, match=rf"toy: .*ReLU.*saliency.*Received: {layer}"):
             method(model, toys.IMAGES, 1)
-        assert method(model, toys.IMAGES, ("first", 1)).any(), "below it, all is ReLU"
+        assert method(model, toys.IMAGES, ("first", 1)).any()
+    toys.check_saliency(model)
