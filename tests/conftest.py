@@ -79,5 +79,6 @@ def striped_run(photos, tmp_path_factory):
         recipe=Recipe(epochs=4, batch_size=16, learning_rate=1e-2, label_smoothing=0.1),
         run=tmp_path_factory.mktemp("runs") / "stripes",
         record=False,
+        keep_epochs=(1, 4),
         console=Console(quiet=True),
     )

@@ -17,11 +17,12 @@ import typer
 from kerascnn.commands.trained import class_index, trained
 from kerascnn.errors import ArgumentError
 from kerascnn.explain.methods import DEFAULT, INSTEAD, METHODS, check
-from kerascnn.words import printable
+from kerascnn.words import counted, printable
 
 if TYPE_CHECKING:
     from kerascnn.commands.trained import Trained
     from kerascnn.data import Split
+    from kerascnn.explain.evolving import Evolution
     from kerascnn.explain.patches import TopPatches
     from kerascnn.runs.files import Found
 
@@ -30,6 +31,7 @@ FOLDER = "explain"  # in the run, or here
 AT_ONCE = 4  # files that are read together
 MAPS, TOP = 3, 5  # of photos: maps of each layer, classes
 SHEET, K = 24, 9  # of --data: maps of each layer, images of each map
+HISTORIES = 8  # of --evolution: maps of each layer
 SPLITS = ("train", "validation", "test", "all")
 PROJECTING = ("deconvnet", "guided_backprop", "saliency")
 
@@ -64,7 +66,8 @@ def explain(
     maps: int | None = typer.Option(
         None,
         min=0,
-        help=f"Maps of each layer: the strongest {MAPS}; with --data {SHEET}, evenly chosen.",
+        help=f"Maps of each layer: the strongest {MAPS}; with --data {SHEET}, evenly chosen; with "
+        f"--evolution {HISTORIES}, evenly chosen.",
     ),
     top: int | None = typer.Option(
         None,
@@ -89,9 +92,15 @@ def explain(
         None, help="Of --data: train, validation, test or all, the default."
     ),
     channels: str | None = typer.Option(
-        None, help="Of --data: numbers of the maps to show, such as 3,17,200."
+        None, help="Of --data or --evolution: numbers of the maps to show, such as 3,17,200."
     ),
-    batch_size: int = typer.Option(32, min=1, help="Of --data: images in one step."),
+    batch_size: int = typer.Option(32, min=1, help="Of --data or --evolution: images in one step."),
+    evolution: bool = typer.Option(
+        False,
+        "--evolution",
+        help="Of a run with --keep-epochs: how its maps came about over these epochs, on 1,000 of "
+        "its training images, or of --data.",
+    ),
     weights: str | None = typer.Option(
         None, help="For a name: imagenet, imagenet:PUBLISHER or a file of weights."
     ),
@@ -108,20 +117,29 @@ def explain(
     With --data, a sheet for each layer: of every map the images that excite it most, and what in
     them does. An interrupted search goes on when the command is given again.
 
+    With --evolution, a sheet for each layer: of some maps the strongest image after each epoch that
+    the run has kept.
+
     \b
     For example:
       kerascnn explain runs/pets photo.jpg --class cat
       kerascnn explain runs/pets --data folder:photos --layer C4
+      kerascnn explain runs/pets --evolution --layer C2,C4
     """
     methods = check(_words(method))
-    if bool(images) == (data is not None):
+    if evolution:
+        if images:
+            raise ArgumentError(f"--evolution looks at data, not at photos. Received: {images[0]}.")
+        _refuse({"--class": class_, "--null": null, "--top": top}, "photos or --data")
+        _refuse({} if data else {"--split": split}, "--data")
+    elif bool(images) == (data is not None):
         raise ArgumentError(
             "Pass either photos, as in `kerascnn explain RUN photo.jpg`, or --data, as in "
             "`kerascnn explain RUN --data mnist5k`. Received: "
             f"{'both' if images else 'neither'}."
         )
     place = _Place.of(save)
-    if data is None:
+    if data is None and not evolution:
         _refuse({"--split": split, "--channels": channels}, "--data")
         subject = trained(model, weights, set_, input_shape, classes)
         index = None if class_ is None else class_index(class_, subject.class_names)
@@ -139,13 +157,13 @@ def explain(
             top=top or TOP,
         )
         return
-    _refuse({"--class": class_, "--null": null}, "photos")
+    _refuse({"--class": class_, "--null": null}, "photos")  # which --evolution has refused
     if split not in (None, *SPLITS):
         raise ArgumentError(f"--split must be one of {', '.join(SPLITS)}. Received: {split!r}.")
     if len(methods) > 1 or not set(methods) <= set(PROJECTING):
         raise ArgumentError(
-            f"With --data, --method must be one of {', '.join(PROJECTING)}, by which maps are "
-            f"projected. Received: {', '.join(methods)}."
+            f"With --data or --evolution, --method must be one of {', '.join(PROJECTING)}, by "
+            f"which maps are projected. Received: {', '.join(methods)}."
         )
     numbers = None if channels is None else _numbers(channels)
     subject = trained(model, weights, set_, input_shape, classes)
@@ -154,6 +172,21 @@ def explain(
         raise ArgumentError(
             f"--save {place.path} is one file, and there are several layers. Pass a folder."
         )
+    if evolution:
+        _histories(
+            subject,
+            data,
+            split or "all",
+            place=(None if json and save is None else place or _Place(subject.home / FOLDER)),
+            json=json,
+            method=methods[0] if methods else None,
+            layers=layers,
+            channels=numbers,
+            maps=HISTORIES if maps is None else maps,
+            batch_size=batch_size,
+        )
+        return
+    assert data is not None
     _sheets(
         subject,
         data,
@@ -353,16 +386,13 @@ def _sheets(
     from kerascnn.commands import predictions
     from kerascnn.commands.progress import reading
     from kerascnn.console import Console, sayer
-    from kerascnn.data import load
     from kerascnn.explain.evolving import evenly, map_count
     from kerascnn.explain.explaining import deepest
     from kerascnn.explain.patches import patches_of_pixels
     from kerascnn.explain.sheets import sheet
 
     say = sayer(Console(stderr=json))
-    seed = subject.run.config.seed if subject.run else 0
-    dataset = load(data, input_shape=subject.shape, seed=seed, split=split, echo=say)
-    images = dataset.test if split == "all" else dataset.splits[split]
+    images, fingerprint = _images(subject, data, split, say)
     model = subject.model()
     with ExitStack() as open_:
         write = open_.enter_context(predictions.json_objects(sys.stdout)) if json else None
@@ -373,7 +403,7 @@ def _sheets(
             path, kept = None, None
             if place:
                 path = place.next(layer.replace("/", "-"))
-                key = (str(dataset.fingerprint), split, layer, str(k), subject.identity())
+                key = (fingerprint, split, layer, str(k), subject.identity())
                 digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:8]
                 kept = path.parent / f".{path.stem}-{digest}.npz"
             with reading() as report:
@@ -399,26 +429,122 @@ def _sheets(
                 write({**_top(found, images, channels), "data": data, "split": split, **where})
 
 
+def _images(
+    subject: Trained, data: str, split: str, say: Callable[[str], None]
+) -> tuple[Split, str]:
+    """What --data and --split mean, and the data's fingerprint."""
+    from kerascnn.data import load
+
+    seed = subject.run.config.seed if subject.run else 0
+    dataset = load(data, input_shape=subject.shape, seed=seed, split=split, echo=say)
+    images = dataset.test if split == "all" else dataset.splits[split]
+    return images, str(dataset.fingerprint)
+
+
 def _top(found: TopPatches, images: Split, channels: Sequence[int] | None) -> dict[str, Any]:
     """The numbers of a sheet, of the maps that were asked for, or all."""
 
-    def image(channel: int, place: int) -> dict[str, Any]:
-        number = int(found.index[channel, place])
-        name = {"name": os.fsdecode(images.names[number])} if images.files else {}
-        row, column = found.position[channel, place].tolist()
-        return {
-            "image": number,
-            **name,
-            "value": float(found.values[channel, place]),
-            "row": row,
-            "column": column,
-            "box": found.box[channel, place].tolist(),
-        }
+    def strongest(channel: int) -> list[dict[str, Any]]:
+        return [_strongest(found, (channel, place), images) for place in places]
 
     maps = range(len(found.values)) if channels is None else channels
     places = range(found.values.shape[1])
     return {
         "layer": found.layer,
         "images": images.size,
-        "maps": [{"map": one, "strongest": [image(one, p) for p in places]} for one in maps],
+        "maps": [{"map": one, "strongest": strongest(one)} for one in maps],
+    }
+
+
+def _strongest(
+    found: TopPatches | Evolution, place: tuple[int, int], images: Split
+) -> dict[str, Any]:
+    """An image, and its unit."""
+    number = int(found.index[place])
+    name = {"name": os.fsdecode(images.names[number])} if images.files else {}
+    row, column = found.position[place].tolist()
+    return {
+        "image": number,
+        **name,
+        "value": float(found.values[place]),
+        "row": row,
+        "column": column,
+        "box": found.box[place].tolist(),
+    }
+
+
+# --- Over the epochs of a run --------------------------------------------------------------------
+
+
+def _histories(
+    subject: Trained,
+    data: str | None,
+    split: str,
+    *,
+    place: _Place | None,
+    json: bool,
+    method: str | None,
+    layers: Sequence[str],
+    channels: Sequence[int] | None,
+    maps: int,
+    batch_size: int,
+) -> None:
+    """Of each layer a sheet of how its maps came about.
+
+    Raises:
+        DataError: the data can't be read.
+        RunError: the run has kept no epoch.
+        ArgumentError: it is no run, or there is no such layer or map.
+    """
+    if subject.run is None:
+        raise ArgumentError(
+            "--evolution needs a run that was trained with --keep-epochs. Received: the "
+            f"architecture {subject.name}."
+        )
+    from kerascnn.commands import predictions
+    from kerascnn.commands.progress import reading
+    from kerascnn.console import Console, sayer
+    from kerascnn.explain.evolving import evolution, require_kept, training_images
+    from kerascnn.explain.explaining import deepest
+    from kerascnn.explain.sheets import evolution_sheet
+
+    say, run = sayer(Console(stderr=json)), subject.run
+    kept = require_kept(run)
+    images = _images(subject, data, split, say)[0] if data else training_images(run)
+    with ExitStack() as open_:
+        write = open_.enter_context(predictions.json_objects(sys.stdout)) if json else None
+        for layer in layers or deepest(run.model(epoch=kept[0]), 1):
+            with reading() as report:
+                found = evolution(
+                    run,
+                    layer,
+                    channels=channels,
+                    maps=maps if place else 0,
+                    data=images,
+                    method=method,
+                    batch_size=batch_size,
+                    report=report,
+                )
+            path = place.next(f"evolution-{layer.replace('/', '-')}") if place else None
+            if path:
+                evolution_sheet(found).savefig(path)
+                say(f"{layer} after {counted(len(kept), 'epoch', 'epochs')}: {path}")
+            if write:
+                where = {"picture": str(path)} if path else {}
+                write({**_history(found, images, channels), **where})
+
+
+def _history(found: Evolution, images: Split, channels: Sequence[int] | None) -> dict[str, Any]:
+    """The numbers of a sheet, of the maps that were asked for, or all."""
+
+    def strongest(channel: int, row: int) -> dict[str, Any]:
+        place = (row, channel)
+        return {"epoch": int(found.epochs[row]), **_strongest(found, place, images)}
+
+    maps = range(found.values.shape[1]) if channels is None else channels
+    rows = range(len(found.epochs))
+    return {
+        "layer": found.layer,
+        "images": found.images,
+        "maps": [{"map": one, "strongest": [strongest(one, row) for row in rows]} for one in maps],
     }

@@ -8,24 +8,24 @@ become the one that excites the map most.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from kerascnn.data import Dataset
+from kerascnn.data import Split
 from kerascnn.errors import ArgumentError, RunError
 from kerascnn.explain.graph import Replay
-from kerascnn.explain.patches import TopPatches, patches_of_run
+from kerascnn.explain.patches import Report, TopPatches, patches_of_run
 from kerascnn.features import flattened
 from kerascnn.profiling import profile
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.runs.choosing import choose
 from kerascnn.runs.run import Run
 
-SHOWN = 8  # maps, unless channels says otherwise
+SHOWN = 8  # maps, unless one says otherwise
 IMAGES = 1_000
 
 
@@ -42,7 +42,7 @@ class Evolution:
         epochs: after which, rising, int64 `[epochs]`; 0: before training.
         images: how many were looked at.
         values: the strongest activations, float32 `[epochs, maps]`.
-        index: the number of its image among those, int64 `[epochs, maps]`.
+        index: the number of its image in the data, int64 `[epochs, maps]`.
         position: row and column of its unit in the map, int64 `[epochs, maps, 2]`.
         box: the unit's receptive field in pixels, cut at the image's borders: top, left, bottom,
             right, the last two exclusive, int64 `[epochs, maps, 4]`.
@@ -72,13 +72,13 @@ def evolution(
     layer: str,
     *,
     channels: Sequence[int] | None = None,
+    maps: int = SHOWN,
     epochs: Sequence[int] | None = None,
-    data: str | Dataset | None = None,
-    split: str | None = None,
+    data: Split | None = None,
     images: int = IMAGES,
     method: str | None = None,
     batch_size: int = 32,
-    echo: Callable[[str], None] | None = None,
+    report: Report | None = None,
 ) -> Evolution:
     """How a layer's features changed over the epochs of a run: figure 4 of Zeiler and Fergus, 2014.
 
@@ -89,14 +89,15 @@ def evolution(
     Args:
         run: with kept epochs, see `Run.kept_epochs`.
         layer: an endpoint such as "C3", or a layer's name, with maps or a vector.
-        channels: the maps that get patches and projections; default: `SHOWN`, evenly spaced.
+        channels: the maps that get patches and projections; default: `maps` of them.
+        maps: how many that are, evenly spaced over the layer's.
         epochs: some of those that are kept; default: all.
-        data: a source or a Dataset; default: what the run was trained on.
-        split: which part of it, "train", "validation", "test" or "all"; default: of the run's own
-            data the training images, as in the paper; of others see `Run.evaluate`.
+        data: images of the run's canvas, `run.config.canvas`; default: those that the run was
+            trained on, as in the paper.
         images: how many of them, evenly spaced; fewer where there are fewer.
         method, batch_size: see `top_patches`.
-        echo: is called with each note on the data; None: silent.
+        report: is called after each step with the number of images seen so far, over all epochs,
+            and with how many that will be.
 
     Returns:
         Arrays, the first axis of which is the epoch.
@@ -106,15 +107,24 @@ def evolution(
         ArgumentError: an argument is not as above, or the network can't be explained.
         DataError: the data can't be read.
     """
-    if images < 1:
-        raise ArgumentError(f"images must be at least 1. Received: {images}.")
+    if images < 1 or maps < 0:
+        raise ArgumentError(
+            "images must be at least 1, and maps at least 0. Received: "
+            f"images={images}, maps={maps}."
+        )
     run = run if isinstance(run, Run) else Run.open(run)
     wanted = _wanted(run, epochs)
     first = run.model(epoch=wanted[0])
-    chosen = evenly(map_count(first, layer), SHOWN) if channels is None else channels
-    asked = "train" if data is None and split is None else split
-    whole = choose(run.path, run.config, data, asked, echo or (lambda line: None)).images
-    some = whole.take(evenly(whole.size, images))
+    chosen = evenly(map_count(first, layer), maps) if channels is None else channels
+    whole = training_images(run) if data is None else data
+    numbers = evenly(whole.size, images)
+    some, every = whole.take(numbers), len(wanted) * len(numbers)
+
+    def so_far(number: int) -> Report | None:
+        if report is None:
+            return None
+        return lambda seen, _: report(number * len(numbers) + seen, every)
+
     found = [
         patches_of_run(
             run.model(epoch=epoch) if number else first,
@@ -125,20 +135,39 @@ def evolution(
             channels=chosen,
             method=method,
             batch_size=batch_size,
+            report=so_far(number),
         )
         for number, epoch in enumerate(wanted)
     ]
-    return _joined(wanted, found, some.size)
+    return _joined(wanted, found, numbers)
+
+
+def training_images(run: Run) -> Split:
+    """The images that a run was trained on, as far as they are still there.
+
+    Raises:
+        DataError: they can't be read, or none is.
+    """
+    return choose(run.path, run.config, None, "train", lambda line: None).images
+
+
+def require_kept(run: Run) -> tuple[int, ...]:
+    """The epochs that a run has kept.
+
+    Raises:
+        RunError: there are none.
+    """
+    if kept := run.kept_epochs:
+        return kept
+    raise RunError(
+        f"The run {run.path} has kept no epochs. Train with `--keep-epochs 0,1,2,5`, or "
+        "keep_epochs=(0, 1, 2, 5), to see later how its features came about."
+    )
 
 
 def _wanted(run: Run, epochs: Sequence[int] | None) -> list[int]:
     """The epochs to look at, in their order."""
-    kept = run.kept_epochs
-    if not kept:
-        raise RunError(
-            f"The run {run.path} has kept no epochs. Train with `--keep-epochs 0,1,2,5`, or "
-            "keep_epochs=(0, 1, 2, 5), to see later how its features came about."
-        )
+    kept = require_kept(run)
     wanted = sorted(set(kept if epochs is None else epochs))
     if not wanted or not set(wanted) <= set(kept):
         raise ArgumentError(
@@ -159,15 +188,15 @@ def evenly(count: int, most: int) -> np.ndarray:
     return np.linspace(0, count - 1, min(most, count)).round().astype("int64")
 
 
-def _joined(epochs: Sequence[int], found: Sequence[TopPatches], images: int) -> Evolution:
+def _joined(epochs: Sequence[int], found: Sequence[TopPatches], numbers: np.ndarray) -> Evolution:
     first = found[0]
     return Evolution(
         layer=first.layer,
         method=first.method,
         epochs=np.array(epochs, "int64"),
-        images=images,
+        images=len(numbers),
         values=np.stack([each.values[:, 0] for each in found]),
-        index=np.stack([each.index[:, 0] for each in found]),
+        index=numbers[np.stack([each.index[:, 0] for each in found])],
         position=np.stack([each.position[:, 0] for each in found]),
         box=np.stack([each.box[:, 0] for each in found]),
         field=first.field,

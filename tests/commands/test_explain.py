@@ -204,3 +204,65 @@ def test_mistakes_about_data_are_answered_by_one_message(
     ended = call(striped_run.path, *options, "--data", f"folder:{photos}")
     assert isinstance(ended.exception, ArgumentError)
     assert re.search(said, str(ended.exception))
+
+
+# --- Over the epochs of a run --------------------------------------------------------------------
+
+
+def test_how_maps_came_about_is_drawn_into_the_run(striped_run, photos, tmp_path):
+    shutil.copytree(striped_run.path, tmp_path / "run")
+    (tmp_path / "run" / "model.keras").unlink()  # a training that goes on has none yet
+    ended = call(tmp_path / "run", "--evolution", "--layer", "C1", "--maps", 2)
+    assert ended.exit_code == 0, ended.exception
+    picture = tmp_path / "run" / "explain" / "evolution-C1.png"
+    assert ended.stdout == f"C1 after 2 epochs: {picture}\n"
+    with Image.open(picture) as found:
+        assert min(found.size) > 200
+
+
+def test_numbers_over_the_epochs_are_those_of_the_kept_models(striped_run, photos):
+    options = "--layer", "C1", "--channels", "3,0", "--json"
+    ended = call(striped_run.path, "--evolution", "--data", f"folder:{photos}", *options)
+    assert ended.exit_code == 0, ended.exception
+    (found,) = json.loads(ended.stdout)
+    assert (found["layer"], found["images"]) == ("C1", 180)
+    assert [one["map"] for one in found["maps"]] == [3, 0]
+    images = load(f"folder:{photos}", split="all", echo=None).test
+    pixels = np.stack([images.example(number)[0] for number in range(180)])
+    inputs = preprocess(pixels, striped_run.config.preprocessing)
+    for row, epoch in enumerate((1, 4)):
+        network = feature_extractor(striped_run.model(epoch=epoch), "C1")
+        maps = network.predict(inputs, verbose=0)
+        for one in found["maps"]:
+            strongest = one["strongest"][row]
+            assert strongest["epoch"] == epoch
+            best = maps[..., one["map"]].max()
+            assert strongest["value"] == pytest.approx(best, rel=1e-4)
+            place = strongest["image"], strongest["row"], strongest["column"], one["map"]
+            assert maps[place] == pytest.approx(best, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["a.png"], "looks at data, not at photos. Received: a.png"),
+        (["--top", "3"], "--top makes sense with photos or --data alone"),
+        (["--split", "test"], "--split makes sense with --data alone"),
+        (["--method", "grad_cam"], "--data or --evolution, --method must be one of"),
+        (["--layer", "C1,C2", "--save", "a.png"], "is one file, and there are several layers"),
+    ],
+)
+def test_mistakes_about_epochs_are_answered_by_one_message(striped_run, options, said):
+    ended = call(striped_run.path, "--evolution", *options)
+    assert isinstance(ended.exception, ArgumentError)
+    assert said in str(ended.exception)
+
+
+def test_what_has_kept_no_epochs_is_refused(striped_run, tmp_path):
+    shutil.copytree(striped_run.path, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "epochs")
+    ended = call(tmp_path / "run", "--evolution")
+    assert isinstance(ended.exception, RunError)
+    assert "has kept no epochs. Train with `--keep-epochs" in str(ended.exception)
+    ended = call("lenet5", "--evolution", *TINY, "--weights", striped_run.path / "model.keras")
+    assert "Received: the architecture lenet5." in str(ended.exception)

@@ -56,11 +56,11 @@ def found(run):
 
 @pytest.fixture(scope="module")
 def looked_at(run, file):
-    """Evenly spaced training images: their pixels, and what the network takes."""
+    """Evenly spaced training images: pixels, what the network takes of them, their numbers."""
     numbers = np.linspace(0, LAST, IMAGES).round().astype(int)
     seen = np.load(file)["train_images"][numbers]
     scaling = run.config.preprocessing
-    return seen, (seen * scaling.scale - scaling.mean[0]) / scaling.std[0]
+    return seen, (seen * scaling.scale - scaling.mean[0]) / scaling.std[0], numbers
 
 
 def test_the_strongest_of_each_epoch_are_those_of_all_activations(run, found, looked_at):
@@ -71,8 +71,9 @@ def test_the_strongest_of_each_epoch_are_those_of_all_activations(run, found, lo
         maps = kerascnn.feature_extractor(model, "conv2").predict(looked_at[1], verbose=0)
         strongest = maps.max(axis=(1, 2))
         np.testing.assert_allclose(found.values[row], strongest.max(axis=0), rtol=1e-4)
-        np.testing.assert_array_equal(found.index[row], strongest.argmax(axis=0))
-        for channel, image in enumerate(found.index[row]):
+        images = strongest.argmax(axis=0)
+        np.testing.assert_array_equal(found.index[row], looked_at[2][images])
+        for channel, image in enumerate(images):
             unit = np.unravel_index(maps[image, ..., channel].argmax(), maps.shape[1:3])
             assert tuple(found.position[row, channel]) == unit
     assert len({tuple(row) for row in found.values.tolist()}) == 3, "the epochs differ"
@@ -83,7 +84,7 @@ def test_patches_and_projections_are_what_lies_in_the_box(run, found, looked_at)
         for slot, channel in enumerate(found.channels):
             top, left, bottom, right = found.box[row, channel]
             assert (bottom - top, right - left) == found.field.size == (8, 8)
-            image = found.index[row, channel]
+            image = int(np.flatnonzero(looked_at[2] == found.index[row, channel])[0])
             patch = looked_at[0][image, top:bottom, left:right]
             np.testing.assert_array_equal(found.patches[row][slot], patch)
             target = ("conv2", int(channel))
@@ -95,7 +96,10 @@ def test_patches_and_projections_are_what_lies_in_the_box(run, found, looked_at)
 
 
 def test_of_many_maps_some_are_shown_unless_one_says_which(run):
-    some = explain.evolution(run.path, "conv1", epochs=[2, 0], images=5)
+    steps = []
+    options = {"images": 5, "report": lambda done, whole: steps.append((done, whole))}
+    some = explain.evolution(run.path, "conv1", epochs=[2, 0], **options)
+    assert steps == [(5, 10), (10, 10)]
     assert some.epochs.tolist() == [0, 2]
     assert some.channels.tolist() == [0, 2, 3, 5, 6, 8, 9, 11]
     assert some.values.shape == (2, 12)
