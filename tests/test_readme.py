@@ -37,7 +37,18 @@ EXPERIMENTS = "tests/experiments/README.md"
 PAGES = [*READMES, "kerascnn/README.md", "CONTRIBUTING.md", "tests/facts/README.md", EXPERIMENTS]
 SECTIONS = ["Shortest use", "Options", "What can go wrong", "Figures"]
 # Commands whose lines run here as they stand; `photos_and_runs` has what they name.
-RUN = ("list", "info", "recipes", "compare", "data", "runs", "evaluate", "predict", "export")
+RUN = (
+    "list",
+    "info",
+    "recipes",
+    "compare",
+    "draw",
+    "data",
+    "runs",
+    "evaluate",
+    "predict",
+    "export",
+)
 
 
 def text(page):

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from kerascnn.errors import ArgumentError
 from kerascnn.features import endpoints
@@ -147,8 +148,10 @@ def _over(axes: Axes, field: Field, image: np.ndarray) -> None:
     ]
     xs = [left + (size[1] - 1) / 2 for left, _ in centres]
     ys = [top + (size[0] - 1) / 2 for _, top in centres]
-    axes.plot(xs, ys, ".", color=INK, markersize=2.2)
-    axes.plot([x + (size[1] - 1) / 2], [y + (size[0] - 1) / 2], "o", color=VALIDATION, markersize=4)
+    dot: dict[str, Any] = {"linestyle": "none", "marker": "o", "markeredgecolor": PAPER}
+    axes.plot(xs, ys, color=INK, markersize=3.2, markeredgewidth=0.5, **dot)
+    x0, y0 = x + (size[1] - 1) / 2, y + (size[0] - 1) / 2
+    axes.plot([x0], [y0], color=VALIDATION, markersize=5.5, markeredgewidth=0.7, **dot)
     left, right = min(0, x), max(width, x + size[1] + stride[1])
     top, bottom = min(0, y), max(height, y + size[0] + stride[0])
     margin = 0.02 * max(right - left, bottom - top)
@@ -197,9 +200,7 @@ def _frame(
     width: float,
     line: str,
 ) -> None:
-    place = (corner[0] - 0.5, corner[1] - 0.5)
-    axes.add_patch(
-        Rectangle(
-            place, size[1], size[0], fill=False, edgecolor=color, linewidth=width, linestyle=line
-        )
-    )
+    frame = Rectangle((corner[0] - 0.5, corner[1] - 0.5), size[1], size[0], fill=False)
+    frame.set(edgecolor=color, linewidth=width, linestyle=line)
+    frame.set_path_effects([withStroke(linewidth=width + 1.2, foreground=PAPER)])  # on dark photos
+    axes.add_patch(frame)

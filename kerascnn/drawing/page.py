@@ -129,7 +129,7 @@ def _title(pen: Pen, outline: Outline, width: float, height: float) -> None:
 def _percent(value: float) -> str:
     if 0 < value < 0.1:
         return "under 0.1 %"
-    return "over 99.9 %" if 99.9 < value < 100 else f"{value:.3g} %"
+    return "over 99.9 %" if 99.9 < value < 100 else f"{value:.1f} %"
 
 
 # --- Volumes -------------------------------------------------------------------------------------
