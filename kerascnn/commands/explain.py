@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FORMATS = (".png", ".svg", ".pdf")
 FOLDER = "explain"  # in the run, or here
 AT_ONCE = 4  # files that are read together
+TOGETHER = 500  # photos of --invariance
 MAPS, TOP = 3, 5  # of photos: maps of each layer, classes
 SHEET, K = 24, 9  # of --data: maps of each layer, images of each map
 HISTORIES = 8  # of --evolution: maps of each layer
@@ -61,7 +62,7 @@ def explain(
         [],
         help="A layer or endpoint such as C4; repeatable, or with commas. Its strongest maps are "
         "shown, and Grad-CAM looks at the last. Default: the deepest four of C1, C2, ...; with "
-        "--data the deepest.",
+        "--data the deepest, with --invariance the first and the deepest.",
     ),
     maps: int | None = typer.Option(
         None,
@@ -101,6 +102,12 @@ def explain(
         help="Of a run with --keep-epochs: how its maps came about over these epochs, on 1,000 of "
         "its training images, or of --data.",
     ),
+    invariance: bool = typer.Option(
+        False,
+        "--invariance",
+        help="Of photos: how features and class change when all of them are moved, scaled and "
+        "turned, in one picture.",
+    ),
     weights: str | None = typer.Option(
         None, help="For a name: imagenet, imagenet:PUBLISHER or a file of weights."
     ),
@@ -120,6 +127,9 @@ def explain(
     With --evolution, a sheet for each layer: of some maps the strongest image after each epoch that
     the run has kept.
 
+    With --invariance, one picture of all photos: how far features move, and whether the class
+    stays, when a photo is moved, scaled and turned.
+
     \b
     For example:
       kerascnn explain runs/pets photo.jpg --class cat
@@ -132,6 +142,7 @@ def explain(
             raise ArgumentError(f"--evolution looks at data, not at photos. Received: {images[0]}.")
         _refuse({"--class": class_, "--null": null, "--top": top}, "photos or --data")
         _refuse({} if data else {"--split": split}, "--data")
+        _refuse({"--invariance": invariance}, "photos")
     elif bool(images) == (data is not None):
         raise ArgumentError(
             "Pass either photos, as in `kerascnn explain RUN photo.jpg`, or --data, as in "
@@ -143,7 +154,19 @@ def explain(
         _refuse({"--split": split, "--channels": channels}, "--data")
         subject = trained(model, weights, set_, input_shape, classes)
         index = None if class_ is None else class_index(class_, subject.class_names)
-        found, passed_over = _files(images, null, place)
+        found, passed_over = _files(images, null, None if invariance else place)
+        if invariance:
+            pictures = {"--class": class_, "--method": method, "--maps": maps, "--top": top}
+            _refuse(pictures, "a picture of each photo")
+            _changes(
+                subject,
+                found,
+                passed_over,
+                place=(None if json and save is None else place or _Place(subject.home / FOLDER)),
+                json=json,
+                layers=_words(layer),
+            )
+            return
         _photos(
             subject,
             found,
@@ -157,7 +180,9 @@ def explain(
             top=top or TOP,
         )
         return
-    _refuse({"--class": class_, "--null": null}, "photos")  # which --evolution has refused
+    _refuse(
+        {"--class": class_, "--null": null, "--invariance": invariance}, "photos"
+    )  # which --evolution has refused
     if split not in (None, *SPLITS):
         raise ArgumentError(f"--split must be one of {', '.join(SPLITS)}. Received: {split!r}.")
     if len(methods) > 1 or not set(methods) <= set(PROJECTING):
@@ -357,6 +382,67 @@ def _photos(
             else:
                 show((photo.path, found.shown))
                 sayer(console)(f"  {path}")
+    summary.end(passed_over(), (), "There is no image to explain: no name came.")
+
+
+# --- Photos that are changed ---------------------------------------------------------------------
+
+
+def _changes(
+    subject: Trained,
+    files: Iterable[Found],
+    passed_over: Callable[[], int],
+    *,
+    place: _Place | None,
+    json: bool,
+    layers: Sequence[str],
+) -> None:
+    """What moving, scaling and turning do to photos: one picture of all.
+
+    Raises:
+        DataError: one could not be read; the others are done.
+        ArgumentError: there is no such layer, or there are more photos than are held at once.
+    """
+    import numpy as np
+
+    from kerascnn.commands import predictions
+    from kerascnn.commands.summary import Summary
+    from kerascnn.console import Console, sayer
+    from kerascnn.data.arguments import common
+    from kerascnn.explain.changing import invariance
+    from kerascnn.explain.explaining import deepest
+    from kerascnn.explain.sheets import invariance_sheet
+    from kerascnn.preprocessing import preprocess
+    from kerascnn.runs.reading import read_files
+
+    summary = Summary(Console(stderr=True))
+    _, reading = common(subject.source())
+    names, photos = [], []
+    batches = read_files(files, subject.shape, batch_size=AT_ONCE, reading=reading)
+    for photo in itertools.chain.from_iterable(batches):
+        summary.add(photo.path, photo.changes, photo.error)
+        if photo.pixels is not None:
+            names.append(photo.path)
+            photos.append(subject.seen(photo.pixels))
+        if len(photos) > TOGETHER:
+            raise ArgumentError(f"--invariance takes {TOGETHER} photos at most. Received: more.")
+    if photos:
+        model = subject.model()
+        maps = deepest(model, count=10)  # all: strides are 1,024 pixels at most
+        pixels = np.stack(photos)
+        images = preprocess(pixels, subject.preprocessing)
+        found = invariance(model, images, layers or [*maps[:1], *maps[1:][-1:]])
+        path = place.next("invariance") if place else None
+        if path:
+            classes = [subject.class_names[index] for index in found.classes]
+            titles = [f"{Path(name).stem}: {each}" for name, each in zip(names, classes)]
+            invariance_sheet(found, pixels, titles).savefig(path)
+            sayer(Console(stderr=json))(f"{counted(len(photos), 'photo', 'photos')}: {path}")
+        if json:
+            where = {"picture": str(path)} if path else {}
+            predicted = [subject.class_names[index] for index in found.classes]
+            with predictions.json_objects(sys.stdout) as write:
+                write({"images": names, "classes": predicted, **found.to_dict(), **where})
     summary.end(passed_over(), (), "There is no image to explain: no name came.")
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kerascnn.explain.maps import feature_maps, filters
     from kerascnn.explain.occluded import occlusion
     from kerascnn.explain.patches import TopPatches, top_patches
-    from kerascnn.explain.sheets import evolution_sheet, sheet
+    from kerascnn.explain.sheets import evolution_sheet, invariance_sheet, sheet
     from kerascnn.explain.targets import Target
 
 _PUBLIC = {
@@ -44,6 +44,7 @@ _PUBLIC = {
     "guided_grad_cam": "cams",
     "integrated_gradients": "averaged",
     "invariance": "changing",
+    "invariance_sheet": "sheets",
     "occlusion": "occluded",
     "saliency": "gradients",
     "sheet": "sheets",
@@ -69,6 +70,7 @@ __all__ = [
     "guided_grad_cam",
     "integrated_gradients",
     "invariance",
+    "invariance_sheet",
     "occlusion",
     "saliency",
     "sheet",

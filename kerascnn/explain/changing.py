@@ -44,6 +44,14 @@ class Curves:
     distances: dict[str, np.ndarray]
     probabilities: np.ndarray
 
+    def to_dict(self) -> dict[str, Any]:
+        """The same in lists."""
+        return {
+            "steps": list(self.steps),
+            "distances": {name: values.tolist() for name, values in self.distances.items()},
+            "probabilities": self.probabilities.tolist(),
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class Invariance:
@@ -62,6 +70,15 @@ class Invariance:
     rotation: Curves
     classes: np.ndarray
     border: Border
+
+    def to_dict(self) -> dict[str, Any]:
+        """The curves in lists, `[steps][images]`."""
+        curves = {
+            "translation": self.translation,
+            "scaling": self.scaling,
+            "rotation": self.rotation,
+        }
+        return {"border": self.border} | {kind: each.to_dict() for kind, each in curves.items()}
 
 
 def invariance(

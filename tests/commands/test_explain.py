@@ -266,3 +266,36 @@ def test_what_has_kept_no_epochs_is_refused(striped_run, tmp_path):
     assert "has kept no epochs. Train with `--keep-epochs" in str(ended.exception)
     ended = call("lenet5", "--evolution", *TINY, "--weights", striped_run.path / "model.keras")
     assert "Received: the architecture lenet5." in str(ended.exception)
+
+
+def test_photos_that_are_changed_are_one_picture_and_one_object(striped_run, some, tmp_path):
+    """A stripe across, moved by 9 of 32 rows, is another picture; the network's numbers say so."""
+    options = "--invariance", "--layer", "C1,fc1", "--save", tmp_path / "moved.png"
+    ended = call(striped_run.path, some, *options)
+    assert ended.exit_code == 0, ended.exception
+    assert ended.stdout == f"2 photos: {tmp_path / 'moved.png'}\n"
+    with Image.open(tmp_path / "moved.png") as picture:
+        assert min(picture.size) > 400
+    (found,) = json.loads(call(striped_run.path, some, "--invariance", "--json").stdout)
+    assert found["classes"] == ["across", "down"]
+    assert list(found["translation"]["distances"]) == ["C1", "C2"]
+    still = found["translation"]["steps"].index(0)
+    assert found["translation"]["distances"]["C1"][still] == [0, 0]
+    turned = found["rotation"]["steps"].index(90)
+    assert max(found["rotation"]["probabilities"][turned]) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--class", "down"), "--class makes sense with a picture of each photo alone"),
+        (("--method", "saliency", "--top", 2), "--method, --top makes sense"),
+        (("--layer", "C9"), "no layer 'C9'"),
+    ],
+)
+def test_what_changed_photos_do_not_have_is_refused(striped_run, some, words, message):
+    ended = call(striped_run.path, some, "--invariance", *words)
+    assert isinstance(ended.exception, ArgumentError)
+    assert message in str(ended.exception)
+    ended = call(striped_run.path, "--data", "mnist5k", "--invariance")
+    assert str(ended.exception) == "--invariance makes sense with photos alone."
