@@ -31,7 +31,7 @@ from kerascnn.receptive_fields import axes_text
 from kerascnn.words import counted
 
 MOST_STAGES = 18  # in a row that can be read; more are folded further
-MOST_HEADS = 4
+MOST_HEADS = 4  # that are drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ def outline(model: keras.Model, input_shape: Any = None) -> Outline:
         designs=tuple(_designs(runs)),
         heads=tuple(
             Head(branch.name, stage.get(branch.begins, 0), branch.units, *_split(branch.rows))
-            for branch in branches[:MOST_HEADS]
+            for branch in branches
         ),
         connections=tuple(sorted(pair for pair in pairs if pair[1] > pair[0] + 1)),
         notes=tuple(notes),

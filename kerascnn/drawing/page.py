@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from kerascnn.drawing.outline import Head, Outline, Stage
+from kerascnn.drawing.outline import MOST_HEADS, Head, Outline, Stage
 from kerascnn.drawing.panels import PANEL_GAP, panels_within, unit_text
 from kerascnn.drawing.pen import (
     COLORS,
@@ -20,6 +20,7 @@ from kerascnn.drawing.pen import (
     sizes,
     text_width,
     tinted,
+    wrapped,
 )
 from kerascnn.drawing.units import Unit, window
 from kerascnn.style import GRID, INK, PAPER
@@ -40,8 +41,9 @@ def page(outline: Outline) -> Figure:
     panels, hidden = panels_within(outline.designs, width - 2 * MARGIN)
     left = max(MARGIN + BARS_LEFT, (width - columns * column + BARS_LEFT) / 2)
     row = _Row(outline, left, column)
-    heads = _Heads(outline)
-    notes = [*outline.notes, *hidden, _key(outline)]
+    heads = _Heads(row)
+    told = [*outline.notes, *hidden, _key(outline)]
+    notes = [line for note in told for line in wrapped(note, 7.5, width - 2 * MARGIN)]
     foot = max((panel.height + 0.3 for panel in panels), default=0.0)
     end = 0.16 * len(notes) + 0.2
     volumes = row.above() + HIGHEST / 2 + heads.room + 0.1
@@ -57,7 +59,7 @@ def page(outline: Outline) -> Figure:
     bottom = height - TITLE - volumes
     row.middle = bottom + 0.05 + HIGHEST / 2
     row.draw(pen)
-    heads.draw(pen, row)
+    heads.draw(pen)
     _labels(pen, row, bottom - 0.08)
     _bars(pen, row, bottom - labels - BARS + 0.1)
     x = MARGIN
@@ -65,7 +67,7 @@ def page(outline: Outline) -> Figure:
         panel.draw(pen, x, end + foot - 0.3)
         x += panel.width + PANEL_GAP
     for number, note in enumerate(notes):
-        pen.text(MARGIN, end - 0.12 - 0.16 * number, note, 7.5, color=DIM, room=width - 2 * MARGIN)
+        pen.text(MARGIN, end - 0.12 - 0.16 * number, note, 7.5, color=DIM)
     return figure
 
 
@@ -76,12 +78,11 @@ def _key(outline: Outline) -> str:
         parts.append("“3×3 / 2”: kernel and stride")
     if any(stage.repeats > 1 and stage.kind != "several" for stage in outline.stages):
         parts.append("“×2”: so many in a row, the last one’s size")
-    if any("dw" in stage.window for stage in outline.stages) or any(
-        window(unit.main).startswith("dw")
-        for design in outline.designs
-        for unit in design.block.units
-    ):
-        parts.append("dw: depthwise")
+    windows = [stage.window for stage in outline.stages]
+    windows += [window(unit.main) for one in outline.designs for unit in one.block.units]
+    for short, long in (("dw", "depthwise"), ("sep", "separable")):
+        if any(text.startswith(f"{short} ") for text in windows):
+            parts.append(f"{short}: {long}")
     parts.append("bars: trainable parameters, logarithmic, k thousand, M million")
     return "; ".join(parts) + "."
 
@@ -127,9 +128,9 @@ def _title(pen: Pen, outline: Outline, width: float, height: float) -> None:
 
 
 def _percent(value: float) -> str:
-    if 0 < value < 0.1:
-        return "under 0.1 %"
-    return "over 99.9 %" if 99.9 < value < 100 else f"{value:.1f} %"
+    if value == 100:
+        return "100 %"
+    return "< 0.1 %" if value < 0.1 else "> 99.9 %" if value > 99.9 else f"{value:.1f} %"
 
 
 # --- Volumes -------------------------------------------------------------------------------------
@@ -185,15 +186,19 @@ class _Row:
         longest = min(stage.repeats, SLICES) - 1 if stage.merge == "concat" else 0
         return 0.16 + 0.026 * longest
 
+    def reach(self, number: int) -> float:
+        """How far a volume, and what stands on it, reaches above the middle."""
+        stage = self.stages[number]
+        times = 0.2 if stage.repeats > 1 and stage.kind != "several" else 0.0
+        return self.top(number) - self.middle + self.crown(number) + times
+
     def above(self) -> float:
         """How far everything reaches above the middle."""
-        found = []
-        for number, stage in enumerate(self.stages):
-            times = 0.2 if stage.repeats > 1 and stage.kind != "several" else 0.0
-            arcs = [0.1 + 0.04 * (b - a) for a, b in self.outline.connections if a <= number <= b]
-            crown = max(self.crown(number) + times, max(arcs, default=0.0))
-            found.append(self.top(number) - self.middle + crown)
-        return max(found)
+        arcs = [
+            max(self.top(begin), self.top(end)) - self.middle + 0.1 + 0.04 * (end - begin)
+            for begin, end in self.outline.connections
+        ]
+        return max(*map(self.reach, range(len(self.stages))), 0.0, *arcs)
 
     def draw(self, pen: Pen) -> None:
         """All volumes, the arrows between them, and what skips some of them."""
@@ -277,7 +282,7 @@ def _operation(stage: Stage) -> str:
     if stage.kind == "left out":
         return f"{stage.repeats} left out"
     if stage.kind == "pool":
-        return f"pool {stage.window}" if stage.window else "pool, all"
+        return stage.window
     if stage.kind == "conv":
         groups = f", {stage.groups} groups" if 1 < stage.groups < stage.shape[-1] else ""
         return f"{stage.window or 'dense'}{groups}"
@@ -312,8 +317,11 @@ LINE = 0.145
 def _labels(pen: Pen, row: _Row, top: float) -> None:
     """Below each volume: name, operation, size of the map, and what else happens."""
     room = row.column - 0.07
-    for number, (texts, size, bold, color) in enumerate(_label_lines(row.stages, room)):
-        common = max(7.0, min(fitted(text, size, room, bold)[1] for text in texts))
+    lines = _label_lines(row.stages, room)
+    names = [text for texts, _, bold, _ in lines if bold for text in texts]
+    for number, (texts, size, bold, color) in enumerate(lines):
+        # One size for a line, or two of names, as long as that can be read.
+        common = max(7.0, min(fitted(t, size, room, bold)[1] for t in (names if bold else texts)))
         for x, text in zip(row.centers, texts):
             pen.text(x, top - LINE * number, text, min(size, common), bold=bold, color=color,
                      align="center", room=room)  # fmt: skip
@@ -381,16 +389,19 @@ class _Heads:
 
     high, gap, step = 0.32, 0.16, 0.52
 
-    def __init__(self, outline: Outline) -> None:
-        self.shown = outline.heads
-        # The volumes below are rarely as high as the first one.
-        self.room = max(0.0, self.step * len(self.shown) - 0.3)
+    def __init__(self, row: _Row) -> None:
+        self.row = row
+        # The leftmost on top, so that no way up crosses another head.
+        self.shown = sorted(row.outline.heads[:MOST_HEADS], key=lambda head: head.stage)
+        below = range(self.shown[0].stage, len(row.stages)) if self.shown else ()
+        self.base = max((row.reach(number) for number in below), default=0.0) + 0.3
+        top = self.base + self.step * (len(self.shown) - 1) + 0.32
+        self.room = max(0.0, top - row.above()) if self.shown else 0.0
 
-    def draw(self, pen: Pen, row: _Row) -> None:
-        """From the highest line, that of the first head, down."""
-        top = row.middle + row.above() + self.room - 0.15
-        for number, head in enumerate(self.shown):
-            self._head(pen, row, head, top - self.step * number)
+    def draw(self, pen: Pen) -> None:
+        """Each on a line of its own."""
+        for number, head in enumerate(reversed(self.shown)):
+            self._head(pen, self.row, head, self.row.middle + self.base + self.step * number)
 
     def _head(self, pen: Pen, row: _Row, head: Head, y: float) -> None:
         """From its stage up and to the right, or to the left where there is more room."""

@@ -43,8 +43,7 @@ def _computes(unit: Unit) -> str:
     if unit.kind == "dense":
         return f"dense {channels}"
     if unit.kind == "pool":
-        kind = "avg" if "verage" in row.kind else "max" if "Max" in row.kind else row.kind
-        return f"{kind} {window(row) or 'of all'}"
+        return window(row)
     if unit.kind == "conv":
         groups = f" in {row.groups}" if 1 < row.groups < channels else ""
         return f"{window(row) or 'dense'}, {channels}{groups}"

@@ -17,6 +17,7 @@ from kerascnn.style import INK
 
 FAMILY = "DejaVu Sans"  # comes with matplotlib
 SMALLEST = 5.2  # points
+HINTED = 1.03  # small text is drawn up to so much wider, as its letters begin on whole pixels
 DIM = "#6b7078"
 COLORS = {
     "input": "#c9ccd1",
@@ -52,7 +53,7 @@ def text_width(text: str, size: float, bold: bool) -> float:
     font = get_font(findfont(FontProperties(family=FAMILY, weight="bold" if bold else "normal")))
     font.set_size(100, 72)  # large, as small sizes are hinted
     font.set_text(text)
-    return font.get_width_height()[0] / 64 / 72 * size / 100
+    return font.get_width_height()[0] / 64 / 72 * size / 100 * HINTED
 
 
 class Pen:
@@ -135,6 +136,18 @@ def fitted(text: str, size: float, room: float, bold: bool = False) -> tuple[str
             ahead, _, behind = text.partition("…")
             text = f"{ahead[:-1]}…{behind[1:]}" if len(ahead) > 1 else f"…{behind[1:]}"
     return text, size
+
+
+def wrapped(text: str, size: float, room: float) -> list[str]:
+    """A text in lines that are no wider than `room`, in inches."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and text_width(longer, size, False) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def tinted(color: str, share: float) -> str:

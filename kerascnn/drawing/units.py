@@ -154,17 +154,35 @@ class Block:
 
 
 def window(row: LayerProfile) -> str:
-    """Kernel and stride as text: "3×3 / 2"."""
+    """Kernel and stride as text: "3×3 / 2", "max 3×3 / 2", "dw 3×3"; "" without a window."""
+    kind = _pooling(row) if _kind(row) == "pool" else ""
     if not row.kernel:
-        return ""
-    depthwise = row.kind.startswith("Depthwise") or 1 < row.groups == row.output_shape[-1]
+        return f"{kind} of all" if kind in ("max", "avg") else kind
+    if row.kind.startswith("Depthwise") or 1 < row.groups == row.output_shape[-1]:
+        kind = "dw"
+    elif row.kind.startswith("Separable"):
+        kind = "sep"
     sides = row.kernel if len(row.kernel) > 1 else (*row.kernel, 1)
-    text = "dw " * depthwise + "×".join(map(str, sides))
+    text = f"{kind} {'×'.join(map(str, sides))}".strip()
     if max(row.strides) > 1:
         text += f" / {axes_text(row.strides)}"
     if max(row.dilation) > 1:
         text += f" dilated {axes_text(row.dilation)}"
     return text
+
+
+def _pooling(row: LayerProfile) -> str:
+    """What it takes of each window; the class's name where that doesn't say."""
+    name = row.kind.lower()
+    if "grid" in name or "adaptive" in name:
+        return f"{'max' if 'max' in name else 'avg'} to {'×'.join(map(str, row.output_shape[:-1]))}"
+    return (
+        "avg"
+        if "average" in name or "subsampling" in name
+        else "max"
+        if "max" in name
+        else row.kind
+    )
 
 
 WORDS = {
