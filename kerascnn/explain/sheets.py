@@ -108,7 +108,7 @@ def _title(found: TopPatches, shown: int) -> str:
 def _page(width: float, height: float) -> tuple[Figure, Axes]:
     """A page with one axes, whose unit is a tile, and room for a head; sizes in tiles."""
     margin = 0.4
-    inches = max(4.4, (width + 2 * margin) * TILE), HEAD + (height + margin) * TILE
+    inches = max(5.0, (width + 2 * margin) * TILE), HEAD + (height + margin) * TILE
     figure = Figure(figsize=inches, dpi=150, facecolor=PAPER)
     axes = figure.add_axes((0, 0, 1, 1 - HEAD / inches[1]))
     axes.set_axis_off()
@@ -230,8 +230,8 @@ def evolution_sheet(found: Evolution, *, columns: int = 2, title: str | None = N
         _history(axes, found, slot, slot % columns * across, slot // columns * down, light)
     shown = f"{maps} of {count}" if maps < count else str(count)
     words = f"{found.layer}: {shown} feature map{'s' if count > 1 else ''} over the epochs"
-    what = f"above the strongest patch of {found.images:,} images"
-    _head(figure, title or words, f"{what}, below: {METHODS.get(found.method, found.method)}")
+    what = f"strongest patch of {found.images:,} images"
+    _head(figure, title or words, f"{what}; below: {METHODS.get(found.method, found.method)}")
     return figure
 
 
