@@ -31,6 +31,7 @@ from statistics import median
 from typing import Any
 
 from kerascnn.commands.options import parse_network
+from kerascnn.quiet import hush_tensorflow
 from kerascnn.runs.run import Run
 
 HERE = Path(__file__).parent
@@ -66,7 +67,7 @@ def rows(experiment: dict[str, Any], runs: Path) -> list[Row]:
                 options=("--data", experiment["data"], *shape, *arguments, *recipe, *changes),
                 runs=tuple(
                     Run(runs / f"{entry['label'].replace(' ', '-')}-{seed}")
-                    for seed in range(entry.get("seeds", experiment["seeds"]))
+                    for seed in range(experiment["seeds"])
                 ),
             )
         )
@@ -140,8 +141,14 @@ def table(found: list[Row], reach: float | None = None) -> str:
 
 
 def _spread(values: Sequence[float], unit: str = "") -> str:
-    """The median, and in brackets the range."""
-    return f"{median(values):.1f}{unit} ({min(values):.1f} to {max(values):.1f})"
+    """The median, and in brackets the range; what is infinite was never reached."""
+    middle, low, high = (
+        f"{value:.1f}" if math.isfinite(value) else "never"
+        for value in (median(values), min(values), max(values))
+    )
+    if math.isfinite(median(values)):
+        middle += unit
+    return middle if min(values) == max(values) else f"{middle} ({low} to {high})"
 
 
 def _values(options: tuple[str, ...], name: str) -> list[str]:
@@ -183,11 +190,8 @@ def picture(found: list[Row], title: str, path: Path, reach: float | None = None
 def shortened(experiment: Mapping[str, Any]) -> dict[str, Any]:
     """The same with one seed, one epoch and no picture."""
     kept = {key: value for key, value in experiment.items() if not key.endswith("picture")}
-    runs = [
-        {**entry, "seeds": 1, "with": [*entry.get("with", []), "epochs=1"]}
-        for entry in experiment["runs"]
-    ]
-    return {**kept, "runs": runs}
+    runs = [{**entry, "with": [*entry.get("with", []), "epochs=1"]} for entry in experiment["runs"]]
+    return {**kept, "seeds": 1, "runs": runs}
 
 
 def main() -> None:
@@ -214,6 +218,7 @@ def main() -> None:
     if "picture" in experiment:
         picture(found, experiment["title"], pictures / experiment["picture"], reach)
     if "look" in experiment:
+        hush_tensorflow()
         look = importlib.import_module(experiment["look"])
         path = experiment.get("look_picture")
         print()

@@ -55,6 +55,16 @@ def test_each_run_of_a_file_has_a_directory_of_its_own(name):
     assert len(set(paths)) == len(paths)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_tried_with_one_seed_and_one_epoch_and_without_its_pictures(name):
+    short = run.shortened(FILES[name])
+    found = run.rows(short, Path("runs"))
+    assert [row.network for row in found] == [entry["network"] for entry in FILES[name]["runs"]]
+    assert all(len(row.runs) == 1 for row in found)
+    assert all(book.settings(run._values(row.options, "--with"))["epochs"] == 1 for row in found)
+    assert not [key for key in short if "picture" in key]
+
+
 @pytest.mark.parametrize(
     ("errors", "expected"),
     [
@@ -68,6 +78,18 @@ def test_each_run_of_a_file_has_a_directory_of_its_own(name):
 def test_epochs_to_an_error_are_counted_in_parts_of_an_epoch(errors, expected):
     history = [{"epoch": number, "error": error} for number, error in enumerate(errors, 1)]
     assert run.epochs_to(history, 0.25) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, 3.0, 2.0], "2.0 % (1.0 to 3.0)"),
+        ([1.0, math.inf, 2.0], "2.0 % (1.0 to never)"),
+        ([math.inf, math.inf], "never"),
+    ],
+)
+def test_a_spread_says_what_was_never_reached(values, expected):
+    assert run._spread(values, " %") == expected
 
 
 @pytest.mark.parametrize(("axis", "names"), [(0, "brightness"), (1, "colour"), (2, "colour")])

@@ -25,6 +25,7 @@ from kerascnn.runs.run import Run
 from kerascnn.watching import pictures
 
 SHUFFLES = 10_000
+BATCH = 250
 IMAGES = 1_000  # of the training images, for the mean of each map
 
 
@@ -87,7 +88,9 @@ def alone(model: keras.Model, tower: int, inputs: np.ndarray) -> keras.Model:
 
 def errors(model: keras.Model, inputs: np.ndarray, labels: np.ndarray) -> list[float]:
     """Of the digits in brightness, which come first, and of those in colour."""
-    wrong = model.predict(inputs, batch_size=256, verbose=0).argmax(axis=-1) != labels
+    parts = np.array_split(inputs, -(-len(inputs) // BATCH))
+    answers = np.concatenate([np.asarray(model(part, training=False)) for part in parts])
+    wrong = answers.argmax(axis=-1) != labels
     return [float(half.mean()) for half in np.split(wrong, 2)]
 
 
