@@ -61,8 +61,9 @@ def explain(
     layer: list[str] = typer.Option(
         [],
         help="A layer or endpoint such as C4; repeatable, or with commas. Its strongest maps are "
-        "shown, and Grad-CAM looks at the last. Default: the deepest four of C1, C2, ...; with "
-        "--data the deepest, with --invariance the first and the deepest.",
+        "shown, and Grad-CAM looks at the last. Default: the deepest four of C1, C2, ..., and the "
+        "last of them that is no pooling; with --data the deepest, with --invariance the first "
+        "and the deepest.",
     ),
     maps: int | None = typer.Option(
         None,
@@ -190,6 +191,8 @@ def explain(
             f"With --data or --evolution, --method must be one of {', '.join(PROJECTING)}, by "
             f"which maps are projected. Received: {', '.join(methods)}."
         )
+    if maps == 0:
+        raise ArgumentError("With --data or --evolution, --maps must be at least 1. Received: 0.")
     numbers = None if channels is None else _numbers(channels)
     subject = trained(model, weights, set_, input_shape, classes)
     layers = _words(layer)

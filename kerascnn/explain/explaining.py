@@ -23,7 +23,7 @@ from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
 from kerascnn.explain.graph import Replay
 from kerascnn.explain.methods import DEFAULT, INSTEAD, METHODS, check
 from kerascnn.explain.occluded import occlusion
-from kerascnn.explain.pictures import Field, Layer, Panel, Said, StrongMap
+from kerascnn.explain.pictures import Field, Layer, Panel, Said, StrongMap, is_whole
 from kerascnn.features import endpoints, flattened
 from kerascnn.preprocessing import preprocess
 from kerascnn.profiling import profile
@@ -251,7 +251,7 @@ def explanation(
             occlusion and guided back-projection; saliency instead of the latter where an
             activation isn't ReLU.
         layers: endpoints or layers whose strongest maps are shown; Grad-CAM looks at the last of
-            them. Default: the deepest four of `C1`, `C2`, ...
+            them. Default: the deepest four of `C1`, `C2`, ...; Grad-CAM at its own default.
         maps: how many of each layer; 0: none.
         top: how many classes.
         name, network: what photo and network are called; default: "", the model's name.
@@ -278,9 +278,8 @@ def explanation(
         raise ArgumentError(
             f"target must be a class from 0 to {len(scores) - 1}. Received: {target!r}."
         )
-    question = Question(
-        model=model, image=image.numpy(), target=target, layer=chosen.last or replay.last_map()
-    )
+    layer = layers[-1] if layers else _last_map(model, replay)
+    question = Question(model=model, image=image.numpy(), target=target, layer=layer)
     answers = dict(_answer(name, question, fixed=methods is not None) for name in names)
     if preprocessing.order == "BGR" and pixels.shape[-1] == 3:  # as the photo has its channels
         turn = slice(None, None, -1)
@@ -306,6 +305,12 @@ def explanation(
 def deepest(model: keras.Model, count: int) -> list[str]:
     """The names of the last of a network's endpoints `C1`, `C2`, ..."""
     return [name for name in endpoints(model) if re.fullmatch(r"C\d+", name)][-count:]
+
+
+def _last_map(model: keras.Model, replay: Replay) -> str:
+    """What Grad-CAM looks at unless it is told: an endpoint's name where there is one."""
+    last = replay.last_map()
+    return next((n for n in endpoints(model) if replay.layer(n) == last), last)
 
 
 def _turned(layer: Layer, turn: slice) -> Layer:
@@ -368,16 +373,17 @@ class _Layers:
 
         Args:
             model, replay, image: what is looked at.
-            names: endpoints or layers; None: the deepest.
+            names: endpoints or layers; None: the deepest whose maps have more than one unit.
             count: maps of each layer.
         """
-        if names is None:
-            names = deepest(model, LAYERS)
-        layers = [replay.layer(name) for name in names]
-        scores, *maps = (found[0].numpy() for found in replay.play(image, [None, *layers]))
+        found = deepest(model, LAYERS) if names is None else names
+        layers = [replay.layer(name) for name in found]
+        scores, *maps = (each[0].numpy() for each in replay.play(image, [None, *layers]))
         measured = profile(flattened(model), tuple(image.shape[1:]))
         shown = []
-        for name, layer, values in zip(names, layers, maps):
+        for name, layer, values in zip(found, layers, maps):
+            if names is None and values.size == values.shape[-1]:
+                continue
             if values.ndim != 3:
                 raise ArgumentError(
                     f"layers must be of maps, [rows, columns, channels]. Received: {name!r} of "
@@ -386,11 +392,6 @@ class _Layers:
             field = measured[layer].receptive_field
             shown.append(_layer(name, layer, values, field, tuple(image.shape[1:3]), count))
         return cls(scores=scores, shown=tuple(shown))
-
-    @property
-    def last(self) -> str:
-        """The name of the last layer; "": there is none."""
-        return self.shown[-1].name if self.shown else ""
 
     def projected(self, model: keras.Model, image: tf.Tensor) -> tuple[str, tuple[Layer, ...]]:
         """How maps were projected, and the layers with their projections."""
@@ -422,29 +423,26 @@ def _layer(
     rows, columns, channels = values.shape
     peaks = values.max(axis=(0, 1))
     maps = []
-    # One more where no patch needs space: see `pictures`.
-    count += count > 1 and _whole(field, size)
-    for channel in np.argsort(-peaks, kind="stable")[:count]:
-        if peaks[channel] > 0:
-            unit = _strongest(values[..., channel])
-            maps.append(
-                StrongMap(
-                    channel=int(channel),
-                    value=float(peaks[channel]),
-                    unit=unit,
-                    values=values[..., channel],
-                    field=_seen(field, unit, size),
-                    projection=np.zeros(0),
-                )
+    for channel in np.argsort(-peaks, kind="stable"):
+        unit = _strongest(values[..., channel])
+        seen = _seen(field, unit, size)
+        # One more where no patches need space: see `pictures`.
+        whole = count > 1 and all(is_whole(each, size) for each in (seen, *(m.field for m in maps)))
+        if peaks[channel] <= 0 or len(maps) >= count + whole:
+            break
+        maps.append(
+            StrongMap(
+                channel=int(channel),
+                value=float(peaks[channel]),
+                unit=unit,
+                values=values[..., channel],
+                field=seen,
+                projection=np.zeros(0),
             )
+        )
     wide = "all of it" if field is None else f"{field.size[0]} pixels"
     notes = (*((layer,) if layer != name else ()), f"{channels} of {rows}×{columns}", f"see {wide}")
     return Layer(name, notes, maps)
-
-
-def _whole(field: ReceptiveField | None, size: tuple[int, int]) -> bool:
-    """Whether a unit in the middle sees all of an image."""
-    return field is None or all(length >= 2 * side for length, side in zip(field.size, size))
 
 
 def _seen(field: ReceptiveField | None, unit: tuple[int, int], size: tuple[int, int]) -> Field:

@@ -27,7 +27,8 @@ FOR, AGAINST, FAINT = "#c8420a", "#0072b2", "#6b7078"
 _HEAT = LinearSegmentedColormap.from_list("heat", ["#fff2b0", "#f6a21b", FOR, "#7d0f0f"])
 _SIGNED = LinearSegmentedColormap.from_list("signed", [AGAINST, "#f4f4f2", FOR])
 
-PANEL, LABEL = 1.85, 1.0  # widths in inches: of a panel, unless the photo is tall; of a row's name
+PANEL, NARROW = 1.85, 1.5  # widths in inches: of a panel, and of one of a tall photo at least
+LABEL = 1.0  # width of a row's name
 WIDTH = 10.4  # of the whole picture, at most
 EDGE, GAP, NEAR = 0.16, 0.16, 0.05  # around all, between panels, between pictures of one map
 HEAD, TITLE, STRIP = 0.52, 0.2, 0.085  # heights: the title of all, a panel's, its colour scale
@@ -35,6 +36,8 @@ SCALE = STRIP + 0.2  # height of the colour scale with the words at its ends
 BARS = (1.75, 1.3)  # width and height that the classes need at least
 LOWEST = 0.16  # height of a class's bar with its name; of more classes the first are shown
 ABOVE, BELOW = 0.19, 0.12  # heights: the words above a map, the space below it
+NUMBER = 1.1  # width of a map's number and value
+IN_ROW = 4  # maps
 NOTES, CELLS = 0.72, 1.6  # heights: of what stands at the left of maps, of a picture of one at most
 SHARP = 384  # pixels that the longer side of a small image is enlarged to, at least
 LONGEST = 30  # characters of a class's name
@@ -140,7 +143,7 @@ def picture(
     """
     photo = _rgb(photo)
     tall = photo.shape[0] / photo.shape[1]
-    wide = PANEL / math.sqrt(max(1, tall))
+    wide = max(NARROW, PANEL / math.sqrt(max(1, tall)))
     size = (wide, wide * tall)
     sizes = [wide, max(wide, BARS[0]), *[wide] * len(panels)]
     rows = _rows(sizes)
@@ -237,8 +240,8 @@ def _bars(axes: Axes, said: Sequence[Said], place: Place) -> None:
     for number, one in enumerate(said):
         color = FOR if one.explained else FAINT
         line = y + number * each
-        letters = int((width - 0.5) / (size * 0.0088))
         weight = "bold" if one.explained else "normal"
+        letters = int((width - 0.5) / (size * (0.0102 if one.explained else 0.0088)))
         _text(axes, x, line, _short(one.name, min(LONGEST, letters)), size=size, weight=weight)
         share = f"{one.probability:.1%}" if one.probability < 0.9995 else "100%"
         _text(axes, x + width, line, share, size=size, ha="right")
@@ -280,7 +283,7 @@ def _caption(axes: Axes, place: Place, words: str) -> None:
 
 def _wrapped(words: str, width: float) -> list[str]:
     """In lines of a width in inches."""
-    return textwrap.wrap(words, int(width / 0.053))
+    return textwrap.wrap(words, int(width / 0.055))
 
 
 @dataclass(frozen=True)
@@ -291,13 +294,13 @@ class _Band:
         layer: whose.
         high: of each of the pictures.
         widths: of the pictures of one map: the map, the patch unless that is all, the projection.
-        gap: between one map's pictures and the next map's.
+        step: from one map's pictures to the next map's.
     """
 
     layer: Layer
     high: float
     widths: tuple[float, ...]
-    gap: float
+    step: float
 
     @property
     def height(self) -> float:
@@ -316,8 +319,8 @@ class _Band:
         _text(axes, EDGE, y + ABOVE, name, size=size, weight="bold")
         notes = "\n".join(_short(note, 18) for note in self.layer.notes)
         _text(axes, EDGE, y + ABOVE + 0.2, notes, size=6.5, color=FAINT, linespacing=1.35)
-        x = EDGE + LABEL
-        for one in self.layer.maps:
+        for number, one in enumerate(self.layer.maps):
+            x = EDGE + LABEL + number * self.step
             words = f"map {one.channel}: {one.value:.3g}"
             _text(axes, x, y + 0.04, words, size=7)
             left = x
@@ -327,7 +330,6 @@ class _Band:
                 if left == x and not self.whole:
                     _frame(axes, one.field, photo.shape, place)
                 left += width + NEAR
-            x = left - NEAR + self.gap
 
     def _pictures(self, one: StrongMap, photo: np.ndarray) -> list[np.ndarray]:
         kind = SIGNED if one.values.min() < 0 else HEAT
@@ -342,7 +344,7 @@ class _Band:
 
 def _bands(layers: Sequence[Layer], photo: np.ndarray, width: float) -> list[_Band]:
     """Rows of the layers, all with pictures of one height, that fill the width."""
-    layers = [layer for layer in layers if layer.maps]
+    layers = [row for layer in layers for row in _in_rows(layer)]
     shapes = [_shapes(layer.maps, photo.shape) for layer in layers]
 
     def alone(layer: Layer, shape: Sequence[float]) -> float:
@@ -360,17 +362,26 @@ def _bands(layers: Sequence[Layer], photo: np.ndarray, width: float) -> list[_Ba
     high = min(high, CELLS)
     bands = []
     for layer, shape in zip(layers, shapes):
-        count = len(layer.maps)
-        used = high * sum(shape) * count + NEAR * (len(shape) - 1) * count
-        gap = (width - used) / max(1, count - 1)
-        bands.append(_Band(layer, high, tuple(high * one for one in shape), min(gap, 5 * GAP)))
+        last = max(high * sum(shape) + NEAR * (len(shape) - 1), NUMBER)
+        step = (width - last) / max(1, len(layer.maps) - 1)
+        bands.append(_Band(layer, high, tuple(high * one for one in shape), step))
     return bands
+
+
+def _in_rows(layer: Layer) -> list[Layer]:
+    """A layer's maps, `IN_ROW` in a row at most, as even as can be; the first row has the words."""
+    rows = math.ceil(len(layer.maps) / IN_ROW)
+    found = []
+    for number, chosen in enumerate(np.array_split(np.arange(len(layer.maps)), max(1, rows))):
+        name, notes = ("", ()) if number else (layer.name, layer.notes)
+        found.append(Layer(name, notes, [layer.maps[index] for index in chosen]))
+    return found if layer.maps else []
 
 
 def _shapes(maps: Sequence[StrongMap], shape: tuple[int, ...]) -> tuple[float, ...]:
     """Width by height of the pictures of a map; see `_Band.widths`."""
     photo = shape[1] / shape[0]
-    if all(_is_whole(one.field, shape) for one in maps):
+    if all(is_whole(one.field, shape) for one in maps):
         return photo, photo
     windows = [_window(one.field, shape) for one in maps]
     patch = max((right - left) / (bottom - top) for top, left, bottom, right in windows)
@@ -395,7 +406,8 @@ def _heads(bands: Sequence[_Band], width: float, projected: str) -> list[str]:
     return _wrapped(words, width - 2 * EDGE - 1.25)
 
 
-def _is_whole(field: Field, shape: tuple[int, ...]) -> bool:
+def is_whole(field: Field, shape: Sequence[int]) -> bool:
+    """Whether a unit sees all of an image, `[height, width, ...]`."""
     top, left, bottom, right = field
     return top <= 0 and left <= 0 and bottom >= shape[0] and right >= shape[1]
 

@@ -147,3 +147,11 @@ def test_what_is_asked_must_fit_the_network(model, photo):
 
 def test_every_method_has_words_and_a_function():
     assert list(_ASK) == list(METHODS)
+
+
+def test_grad_cam_looks_at_the_last_map_that_is_no_pooling_or_at_the_layer_asked_for(model, photo):
+    found = explanation(model, photo, methods=["grad_cam"], maps=0)
+    assert found.to_dict()["methods"]["grad_cam"]["layer"] == "C1"
+    assert found.answers["grad_cam"].shape == (8, 12)  # of the second convolution
+    found = explanation(model, photo, methods=["grad_cam"], layers=["C1", "one"], maps=0)
+    assert found.answers["grad_cam"].shape == (16, 24)

@@ -21,7 +21,7 @@ def panel(kind, shape):
     return Panel("A method at C5", words, kind, values, "least", "the most of all")
 
 
-def layer(shape, field, count=3):
+def layer(shape, field, count):
     top, left = shape[0] - field // 2, -field // 2
     one = StrongMap(
         channel=1234,
@@ -43,7 +43,7 @@ CASES = {
     "tall": ((96, 24, 3), 5, 3, [9, 20, 500]),
     "four channels, many methods": ((40, 40, 4), 3, 9, [12]),
     "one class, no maps": ((32, 32, 3), 1, 1, []),
-    "many classes": ((64, 64, 3), 40, 2, [9]),
+    "many classes and maps": ((64, 64, 3), 40, 2, [9, 9]),
 }
 
 
@@ -58,7 +58,7 @@ def drawn(name):
         RNG.integers(0, 256, shape).astype("uint8"),
         said,
         [panel(kind, shape) for kind in kinds],
-        [layer(shape, field) for field in fields],
+        [layer(shape, field, 11 if "maps" in name else 3) for field in fields[:4]],
         title="resnet18 says a class with a name that is long, number 0, which nobody expected",
         subtitle="a/path/of/many/folders/" * 5 + "photo.jpg",
     )
