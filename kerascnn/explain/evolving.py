@@ -17,10 +17,8 @@ import numpy as np
 
 from kerascnn.data import Split
 from kerascnn.errors import ArgumentError, RunError
-from kerascnn.explain.graph import Replay
+from kerascnn.explain.graph import Replay, flat_profile
 from kerascnn.explain.patches import Report, TopPatches, patches_of_run
-from kerascnn.features import flattened
-from kerascnn.profiling import profile
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.runs.choosing import choose
 from kerascnn.runs.run import Run
@@ -180,7 +178,7 @@ def _wanted(run: Run, epochs: Sequence[int] | None) -> list[int]:
 def map_count(model: keras.Model, layer: str) -> int:
     """How many maps a layer has."""
     name = Replay(model).layer(layer)
-    return int(profile(flattened(model))[name].output_shape[-1])
+    return int(flat_profile(model)[name].output_shape[-1])
 
 
 def evenly(count: int, most: int) -> np.ndarray:

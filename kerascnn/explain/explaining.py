@@ -20,13 +20,12 @@ from kerascnn.explain import pictures
 from kerascnn.explain.averaged import integrated_gradients, smooth_grad
 from kerascnn.explain.cams import grad_cam, grad_cam_plus_plus, guided_grad_cam
 from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
-from kerascnn.explain.graph import Replay
+from kerascnn.explain.graph import Replay, flat_profile
 from kerascnn.explain.methods import DEFAULT, INSTEAD, METHODS, check
 from kerascnn.explain.occluded import occlusion
 from kerascnn.explain.pictures import Field, Layer, Panel, Said, StrongMap, is_whole
-from kerascnn.features import endpoints, flattened
+from kerascnn.features import endpoints
 from kerascnn.preprocessing import preprocess
-from kerascnn.profiling import profile
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.runs.measures import require_numbers
 
@@ -379,7 +378,7 @@ class _Layers:
         found = deepest(model, LAYERS) if names is None else names
         layers = [replay.layer(name) for name in found]
         scores, *maps = (each[0].numpy() for each in replay.play(image, [None, *layers]))
-        measured = profile(flattened(model), tuple(image.shape[1:]))
+        measured = flat_profile(model, tuple(image.shape[1:]))
         shown = []
         for name, layer, values in zip(found, layers, maps):
             if names is None and values.size == values.shape[-1]:

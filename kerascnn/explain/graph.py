@@ -21,6 +21,7 @@ from kerascnn.errors import ArgumentError
 from kerascnn.features import endpoints, flattened
 from kerascnn.keras_internals import Call, all_layers, calls, calls_forgotten, functional, is_cast
 from kerascnn.layers import LocalResponseNormalization
+from kerascnn.profiling import Profile, profile
 
 Rule = Literal["gradient", "deconvnet", "guided"]
 """What a ReLU hands back of the signal s that comes back to it, x being what went into it.
@@ -231,6 +232,8 @@ class Replay:
             config |= {key: "zeros" for key in _FIRST_VALUES if config.get(key)}
             config |= {"activation": "linear"} if linear else {}
             copy = type(layer).from_config(config)
+            for each in all_layers(copy):  # what lies in a layer has a precision of its own
+                each.dtype_policy = keras.DTypePolicy("float32")
         except (TypeError, ValueError, NotImplementedError) as error:
             raise ArgumentError(
                 f"{self.name}: {layer.name} ({type(layer).__name__}) can't be copied with its "
@@ -239,9 +242,21 @@ class Replay:
             ) from error
         specs = {id(tensor): keras.KerasTensor(tensor.shape, "float32") for tensor in call.inputs}
         call.repeat(copy, specs)  # which builds it
-        for old, new in zip(layer.weights, copy.weights):
+        for old, new in zip(layer.weights, copy.weights, strict=True):
             new.assign(keras.ops.cast(old, new.dtype))
         return copy
+
+
+def flat_profile(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> Profile:
+    """`kerascnn.profile` with nested models taken apart: layers have their own names alone."""
+    with calls_forgotten(model):
+        return profile(flattened(model), input_shape)
+
+
+def flat_calls(model: keras.Model) -> list[Call]:
+    """The calls of a model, with nested models taken apart."""
+    with calls_forgotten(model):
+        return calls(flattened(model))
 
 
 _MAP = re.compile(r"C\d+")  # among endpoints, which may be named like a pooling layer

@@ -10,10 +10,8 @@ import keras
 import numpy as np
 
 from kerascnn.errors import ArgumentError
-from kerascnn.explain.graph import Replay
+from kerascnn.explain.graph import Replay, flat_calls
 from kerascnn.explain.patches import TopPatches, chosen_maps, top_patches
-from kerascnn.features import flattened
-from kerascnn.keras_internals import calls
 
 BATCH = 32  # images whose maps are computed at a time
 
@@ -114,7 +112,7 @@ def filters(
 
 
 def _first_convolution(model: keras.Model) -> Any | None:
-    operations = (call.operation for call in calls(flattened(model)))
+    operations = (call.operation for call in flat_calls(model))
     return next((each for each in operations if isinstance(each, keras.layers.Conv2D)), None)
 
 

@@ -27,13 +27,10 @@ from kerascnn.data import Split
 from kerascnn.errors import ArgumentError
 from kerascnn.explain import strongest as state
 from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
-from kerascnn.explain.graph import Replay
+from kerascnn.explain.graph import Replay, flat_calls, flat_profile
 from kerascnn.explain.reading import Images, images_of
 from kerascnn.explain.strongest import Strongest
 from kerascnn.explain.targets import Target
-from kerascnn.features import flattened
-from kerascnn.keras_internals import calls
-from kerascnn.profiling import profile
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.forward import middle, preprocessed
@@ -400,7 +397,7 @@ class _Maps:
                 f"channels]. Received: {list(maps.shape)}."
             )
         *sides, count = maps.shape[1:]
-        measured = profile(flattened(model), tuple(image.shape[1:]))
+        measured = flat_profile(model, tuple(image.shape[1:]))
 
         def strongest(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             (maps,) = replay.play(pixels, [name])
@@ -463,7 +460,7 @@ def _method(model: keras.Model, layer: str, method: str | None, image: tf.Tensor
 def _digest(model: keras.Model) -> bytes:
     """Of a network's calls and weights."""
     found = hashlib.sha256()
-    for call in calls(flattened(model)):
+    for call in flat_calls(model):
         found.update(f"{type(call.operation).__name__}\n".encode())
     for weight in model.weights:
         value = keras.ops.convert_to_numpy(weight)

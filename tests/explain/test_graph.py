@@ -1,5 +1,7 @@
 """Any functional model is played again: in float32, before its softmax, and left as it was."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -82,6 +84,13 @@ def test_the_score_of_a_sigmoid_is_before_it():
 
 
 METHODS = (explain.saliency, explain.deconvnet, explain.guided_backprop)
+OTHERS = (
+    explain.grad_cam,
+    explain.guided_grad_cam,
+    functools.partial(explain.smooth_grad, samples=2),
+    functools.partial(explain.integrated_gradients, steps=3),
+    functools.partial(explain.occlusion, window=3, stride=2),
+)
 MIXED = ("residual", "LRN", "padded maxima, rounded up", "branches", "nested", "operations")
 PRECISIONS = [
     *((name, "mixed_float16") for name in MIXED),
@@ -117,8 +126,10 @@ def test_explaining_leaves_the_model_as_it_is(name):
     outputs, config = np.asarray(model(toys.IMAGES)), model.get_config()
     inside = [layer for layer in model._flatten_layers() if layer is not model]
     calls = [len(layer._inbound_nodes) for layer in inside]
-    for method in METHODS:
+    for method in (*METHODS, *OTHERS):
         method(model, toys.IMAGES, 1)
+    explain.top_patches(model, toys.IMAGES, "first", k=1, channels=[0])
+    explain.invariance(model, toys.IMAGES, "first", scales=[], rotations=[], translations=[1])
     for variable, old in zip(model.variables, before):
         np.testing.assert_array_equal(variable, old)
     np.testing.assert_array_equal(model(toys.IMAGES), outputs)
@@ -126,14 +137,26 @@ def test_explaining_leaves_the_model_as_it_is(name):
     assert [len(layer._inbound_nodes) for layer in inside] == calls
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, *OTHERS])
 def test_images_do_not_mix(method):
     """Batch normalization has statistics of its own, and each image its switches and its unit."""
     model = toys.network(lambda x: layers.MaxPooling2D(2)(layers.BatchNormalization()(x)))
-    for target in (1, ("first", 2), ("first", 2, "all")):
+    for target in (1, ("first", 2), ("first", 2, "all")) if method in METHODS else (1,):
         together = method(model, toys.IMAGES, target)
         alone = [method(model, image[None], target)[0] for image in toys.IMAGES]
         close(together, np.stack(alone))
+
+
+def test_layers_inside_of_a_layer_are_in_float32_too():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = toys.network(lambda x: layers.SpectralNormalization(toys.conv())(x))
+        found = explain.saliency(model, toys.IMAGES, 1)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    plain = toys.network(lambda x: layers.SpectralNormalization(toys.conv())(x))
+    plain.set_weights(model.get_weights())
+    close(found, explain.saliency(plain, toys.IMAGES, 1))
 
 
 def test_a_saved_model_is_explained_as_it_was(tmp_path):
