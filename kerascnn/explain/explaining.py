@@ -421,7 +421,7 @@ def _layer(
     """A layer's strongest maps, `[rows, columns, channels]`; those that don't fire are left out."""
     rows, columns, channels = values.shape
     peaks = values.max(axis=(0, 1))
-    maps = []
+    maps: list[StrongMap] = []
     for channel in np.argsort(-peaks, kind="stable"):
         unit = _strongest(values[..., channel])
         seen = _seen(field, unit, size)
