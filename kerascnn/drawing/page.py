@@ -27,7 +27,7 @@ from kerascnn.style import GRID, INK, PAPER
 from kerascnn.words import counted
 
 WIDTH, MARGIN = 11.7, 0.35  # inches: A4, landscape
-WIDEST_COLUMN = 1.3
+WIDEST_COLUMN = 1.55
 HIGHEST = 1.55  # of a volume
 NARROWEST = 8.0
 TITLE, BARS = 0.95, 1.3  # heights

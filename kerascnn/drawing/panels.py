@@ -12,8 +12,9 @@ from kerascnn.style import INK
 from kerascnn.words import listed
 
 LANES = (1.5, 1.3, 1.15, 1.06, 0.95, 0.86, 0.78)  # widths of a path: the first that fits
-RISE, PANEL_GAP = 0.46, 0.4
+RISE, PANEL_GAP = 0.44, 0.4
 MOST_RISE, GAP = 3.9, 0.12
+HEAD, NARROWEST = 0.5, 2.6  # the title's height; where it is wider than this, it gets smaller
 
 
 def unit_text(unit: Unit | None) -> Lines:
@@ -62,20 +63,21 @@ class Panel:
         self.lanes = block.lanes
         tall = max(len(unit_text(unit)) for unit in block.units)
         self.pitch = min(RISE + (0.12 if tall > 2 else 0), MOST_RISE / self.rows)
-        self.node = min(0.32 if tall < 3 else 0.44, self.pitch - 0.12)
+        self.node = min(0.32 if tall < 3 else 0.42, self.pitch - 0.12)
         self.title = _title_of(design)
-        texts = max((text_width(line, 8, True) for line in self.title), default=1.0)
+        texts = min(NARROWEST, max(text_width(line, 7.5, False) for line in self.title))
         chain = 3.2 if design.growth else 0.0
         self.graph = self.lane * len(self.lanes)
         self.width = max(self.graph + chain, texts, 1.6)
-        self.height = 0.42 + self.pitch * self.rows + (0.2 if block.units[-1].behind else 0)
+        self.height = HEAD + self.pitch * self.rows + (0.2 if block.units[-1].behind else 0)
 
     def draw(self, pen: Pen, left: float, top: float) -> None:
         """With its upper left corner there."""
         for line, text in enumerate(self.title):
-            size, color = ((8.5, INK), (7.5, DIM))[line]
-            pen.text(left, top - 0.06 - 0.15 * line, text, size, bold=line == 0, color=color)
-        top -= 0.42
+            size, color = (7.5, DIM) if line else (8.5, INK)
+            pen.text(left, top - 0.06 - 0.14 * line, text, size, bold=line == 0, color=color,
+                     room=self.width)  # fmt: skip
+        top -= HEAD
         start = (left + self.graph / 2, top - self.pitch * 0.4)
         places = self._places(left, top)
         self._edges(pen, places, start, left)
@@ -86,7 +88,9 @@ class Panel:
         span = max(self.lane - GAP, min(self.graph - GAP, 1.5))
         node(pen, start[0] - span / 2, start[1], span, 0.22, [(text, True)], "input", 8)
         if self.design.growth:
-            _dense_block(pen, left + self.graph + 0.25, top, 2.8, self.height - 0.5, self.design)
+            _dense_block(
+                pen, left + self.graph + 0.25, top, 2.8, self.height - HEAD - 0.1, self.design
+            )
 
     def _places(self, left: float, top: float) -> list[tuple[float, float]]:
         """The middle of each unit: in its path, one below those it reads."""
@@ -178,10 +182,10 @@ def _input_shape(block: Block) -> Shape:
 
 def _title_of(design: Design) -> list[str]:
     names, block = design.names, design.block
-    facts = [f"{amount(sum(row.params for row in block.rows))} parameters"]
+    title = [block.name, f"{amount(sum(row.params for row in block.rows))} parameters"]
     if len(names) > 1:
-        facts.append(f"one of {len(names)} alike, {names[0]} to {names[-1]}")
-    return [block.name, "; ".join(facts)]
+        title.append(f"one of {len(names)} alike, {names[0]} to {names[-1]}")
+    return title
 
 
 def _dense_block(

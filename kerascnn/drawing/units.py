@@ -176,13 +176,9 @@ def _pooling(row: LayerProfile) -> str:
     name = row.kind.lower()
     if "grid" in name or "adaptive" in name:
         return f"{'max' if 'max' in name else 'avg'} to {'×'.join(map(str, row.output_shape[:-1]))}"
-    return (
-        "avg"
-        if "average" in name or "subsampling" in name
-        else "max"
-        if "max" in name
-        else row.kind
-    )
+    if "average" in name or "subsampling" in name:
+        return "avg"
+    return "max" if "max" in name else row.kind
 
 
 WORDS = {
@@ -309,16 +305,17 @@ class Reader:
     def branches(self) -> list[Branch]:
         """One for each output but the first."""
         found: list[Branch] = []
-        known = set(self.needed)
+        leaves = {name: name for name in self.needed}  # call → where its branch leaves the way
         for output in self.measured.outputs[1:]:
             own = self._leading_to(output)
-            rows = [row for row in self.measured.layers if row.name in own - known]
+            rows = [row for row in self.measured.layers if row.name in own - leaves.keys()]
             if rows:
                 block = self.block(rows)
                 units = tuple(block.units[place] for place in _longest(block))
-                begins = next((name for row in rows for name in row.inputs if name in known), "")
+                names = (name for row in rows for name in row.inputs)
+                begins = next((leaves[name] for name in names if name in leaves), "")
                 found.append(Branch(output, begins, units, tuple(rows)))
-            known |= own
+                leaves |= {row.name: begins for row in rows}
         return found
 
     def chain(self, rows: Sequence[LayerProfile]) -> list[Unit]:

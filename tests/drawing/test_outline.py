@@ -94,6 +94,18 @@ def test_a_dense_block_says_how_its_maps_grow():
     assert all(stage.merge == "concat" and stage.shortcut for stage in blocks)
 
 
+def test_a_head_that_begins_in_another_stands_where_that_begins():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, name="stem")(inputs)
+    beside = layers.Conv2D(2, 1, name="beside")(x)
+    ends = [layers.Flatten()(layers.Conv2D(8, 6, name="main")(x))]
+    ends += [layers.Dense(units, name=f"d{units}")(layers.Flatten()(beside)) for units in (2, 3)]
+    found = outline(keras.Model(inputs, ends))
+    assert [found.stages[head.stage].name for head in found.heads] == ["stem", "stem"]
+    assert [head.name for head in found.heads] == ["d2", "d3"]
+    assert [head.convolutional for head in found.heads] == [(4 + 1) * 2, 0]  # shared: once
+
+
 @pytest.mark.parametrize("name", tiny.ALL)
 def test_parameters_of_the_stages_and_heads_are_those_of_the_model(name):
     model = model_of(tiny.ALL[name])
