@@ -126,7 +126,10 @@ def test_an_architecture_is_explained_with_weights_and_refused_without(striped_r
         (["a.png", "b.png", "--save", "a.png"], "is one file, and there are several images"),
         (["a.png", "--method", "saliensy"], "Received: 'saliensy'. Did you mean saliency?"),
         (["a.png", "--layer", "C7"], "has no layer 'C7'"),
-        (["a.png", "--split", "test"], "--split makes sense with --data alone"),
+        (
+            ["a.png", "--split", "test"],
+            "--split is for --data, --evolution only. Received: photos.",
+        ),
     ],
 )
 def test_mistakes_are_answered_by_one_message(
@@ -189,9 +192,9 @@ def test_numbers_of_a_sheet_name_the_images_that_excite_a_map_most(striped_run, 
     ("options", "said"),
     [
         (["a.png"], "Pass either photos, .* or --data, .* Received: both"),
-        (["--class", "down"], "--class makes sense with photos alone"),
+        (["--class", "down"], "--class is for photos only. Received: --data."),
         (["--split", "none"], "--split must be one of train, validation, test, all"),
-        (["--method", "grad_cam"], "must be one of deconvnet, guided_backprop, saliency"),
+        (["--method", "grad_cam"], "projected by one of deconvnet, guided_backprop, saliency"),
         (["--channels", "3-5"], "must be numbers of maps, such as 3,17,200. Received: '3-5'"),
         (["--layer", "C1,C2", "--save", "a.png"], "is one file, and there are several layers"),
         (["--layer", "C1", "--channels", "99"], "from 0 to 7"),
@@ -245,10 +248,10 @@ def test_numbers_over_the_epochs_are_those_of_the_kept_models(striped_run, photo
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["a.png"], "looks at data, not at photos. Received: a.png"),
-        (["--top", "3"], "--top makes sense with photos or --data alone"),
-        (["--split", "test"], "--split makes sense with --data alone"),
-        (["--method", "grad_cam"], "--data or --evolution, --method must be one of"),
+        (["a.png"], "is about the images of a source. Received: photos: a.png"),
+        (["--top", "3"], "--top is for photos, --data only. Received: --evolution."),
+        (["--split", "test"], "--split is of --data"),
+        (["--method", "grad_cam"], "Maps are projected by one of deconvnet"),
         (["--layer", "C1,C2", "--save", "a.png"], "is one file, and there are several layers"),
     ],
 )
@@ -288,8 +291,11 @@ def test_photos_that_are_changed_are_one_picture_and_one_object(striped_run, som
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--class", "down"), "--class makes sense with a picture of each photo alone"),
-        (("--method", "saliency", "--top", 2), "--method, --top makes sense"),
+        (("--class", "down"), "--class is for photos only. Received: --invariance."),
+        (
+            ("--method", "saliency", "--top", 2),
+            "--method is for photos, --data, --evolution only",
+        ),
         (("--layer", "C9"), "no layer 'C9'"),
     ],
 )
@@ -298,4 +304,4 @@ def test_what_changed_photos_do_not_have_is_refused(striped_run, some, words, me
     assert isinstance(ended.exception, ArgumentError)
     assert message in str(ended.exception)
     ended = call(striped_run.path, "--data", "mnist5k", "--invariance")
-    assert str(ended.exception) == "--invariance makes sense with photos alone."
+    assert str(ended.exception) == "--invariance is about photos. Received: none."

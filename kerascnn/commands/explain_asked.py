@@ -1,0 +1,118 @@
+"""What `kerascnn explain` is asked, whatever it explains, and where its pictures go."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kerascnn.commands import predictions
+from kerascnn.commands.trained import Trained
+from kerascnn.console import Console, sayer
+from kerascnn.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg", ".pdf")
+
+
+@dataclass
+class Place:
+    """Where pictures go.
+
+    Attributes:
+        path: a folder, or the file of the only picture.
+        is_file: which of them.
+        taken: names of pictures in the folder, so that photos of one name don't overwrite another.
+    """
+
+    path: Path
+    is_file: bool = False
+    taken: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, save: Path | None) -> Place | None:
+        """What --save says; None: nothing.
+
+        Raises:
+            ArgumentError: it is of an unknown kind, or in no folder.
+        """
+        if save is None:
+            return None
+        if save.is_dir() or not save.suffix:
+            return cls(save)
+        if save.suffix.lower() not in FORMATS:
+            raise ArgumentError(
+                "--save must be a folder, whose name has no dot if it is new, or a file whose name "
+                f"ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}. Received: {save}."
+            )
+        if not save.parent.is_dir():
+            raise ArgumentError(f"--save must be in a folder that exists. Received: {save}.")
+        return cls(save, is_file=True)
+
+    def next(self, name: str) -> Path:
+        """The file for a picture called so; its folder is made."""
+        if self.is_file:
+            return self.path
+        names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
+        chosen = next(one for one in names if one not in self.taken)
+        self.taken.add(chosen)
+        return self.folder() / f"{chosen}.png"
+
+    def folder(self) -> Path:
+        """Where the pictures are; it is made."""
+        if self.is_file:
+            return self.path.parent
+        self.path.mkdir(parents=True, exist_ok=True)
+        return self.path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is asked of every way to explain a network.
+
+    Attributes:
+        subject: the network.
+        layers: endpoints or layers; (): the way's own.
+        place: where pictures go; None: none is drawn.
+        json: whether numbers are printed.
+    """
+
+    subject: Trained
+    layers: tuple[str, ...]
+    place: Place | None
+    json: bool
+
+    def say(self, line: str) -> None:
+        """Print a line for people."""
+        sayer(Console(stderr=self.json))(line)
+
+    @contextlib.contextmanager
+    def numbers(self) -> Iterator[Callable[[Mapping[str, object]], None]]:
+        """Prints one JSON list of what it is called with, if that is asked for."""
+        if not self.json:
+            yield lambda one: None
+            return
+        with predictions.json_objects(sys.stdout) as write:
+            yield write
+
+    def draw(self, name: str, figure: Callable[[], Figure]) -> dict[str, str]:
+        """Write a picture, if any is to be drawn.
+
+        Args:
+            name: of the file in its folder, without the ending.
+            figure: makes it.
+
+        Returns:
+            Its path under "picture", if there is one.
+        """
+        if self.place is None:
+            return {}
+        path = self.place.next(name)
+        figure().savefig(path)
+        return {"picture": str(path)}
