@@ -69,7 +69,7 @@ def images_of(events):
 
 def test_a_run_has_a_sheet_of_each_of_its_last_layers(drawn):
     run, said = drawn
-    assert "Drawing what C1 and C2 respond to among 40 images." in said
+    assert "Drawing what the maps of C1 and C2 respond to among 40 images." in said
     assert said.index("Drawing") > said.index("epoch 2/2")
     names = sorted(path.name for path in (run.path / "explain").iterdir())
     assert names == ["layer-C1.png", "layer-C2.png"]
