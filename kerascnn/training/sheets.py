@@ -49,9 +49,8 @@ def draw_sheets(run: Run, dataset: Dataset, say: Callable[[str], None]) -> dict[
         images, maps = amounts(pace, len(layers))
         held = dataset.validation if dataset.validation.size else dataset.train
         some = held.take(evenly(held.size, images))
-        say(
-            f"Drawing what the maps of {' and '.join(layers)} respond to among {some.size:,} images."
-        )
+        names = " and ".join(layers)
+        say(f"Drawing what the maps of {names} respond to among {some.size:,} images.")
         for layer in layers:
             figures[layer] = _sheet(run, model, some, layer, maps)
             with replacing(file_of(run.path, layer)) as temporary:

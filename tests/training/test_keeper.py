@@ -20,6 +20,7 @@ from kerascnn.errors import ArgumentError, RunError
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs import checkpoints
 from kerascnn.runs.epochs import checked, kept
+from kerascnn.training import trainer
 
 RECIPE = Recipe(batch_size=700, epochs=3, ema=0.5, optimizer="adam", learning_rate=1e-3)
 SMALL = {"arguments": {"widths": (2, 4), "hidden": (8,), "dropout": 0.3}, "recipe": RECIPE}
@@ -116,6 +117,12 @@ def test_keeping_epochs_changes_no_bit_of_the_training(whole, tmp_path):
 def test_an_epoch_is_kept_before_its_checkpoint_so_that_it_cannot_be_lost(whole):
     """Who is killed in between does the epoch again; later it would never be made."""
     assert whole.order == {0: (), 1: (0, 1), 2: (0, 1), 3: (0, 1, 3)}
+
+
+def test_the_same_again_keeps_the_same_epochs(whole, monkeypatch):
+    monkeypatch.setattr(trainer, "train", lambda *_, **options: options)
+    asked = trainer.repeat(whole.run.path, console=Console(quiet=True))
+    assert (asked["keep_epochs"], asked["explain"]) == (KEPT, False)
 
 
 def test_an_epoch_that_is_kept_twice_is_kept_once():
