@@ -173,7 +173,9 @@ def test_a_tower_alone_does_not_depend_on_the_images_that_the_other_sees(two_tow
 
 @pytest.mark.slow
 def test_the_first_weights_are_those_that_the_run_started_from(tmp_path):
-    recipe = book.override(book.own(kerascnn.get("lenet5")), {"learning_rate": 1e-30})
+    recipe = book.override(
+        book.own(kerascnn.get("lenet5")), {"learning_rate": 1e-30, "batch_size": 500}
+    )
     kerascnn.train(
         "lenet5",
         data="mnist5k",
