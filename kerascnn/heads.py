@@ -111,7 +111,7 @@ def _ends_of(call: keras_internals.Call) -> list[tuple[str, Any]]:
         return [(kind, output) for output in call.outputs]
     if isinstance(last, keras.layers.Activation):
         return [("softmax", call.inputs[0])]
-    linear = _without_activation(last)
+    linear = without_activation(last)
     return [("softmax", None if linear is None else call.repeat(linear, _known(call))[0])]
 
 
@@ -135,7 +135,7 @@ def _known(call: keras_internals.Call) -> dict[int, Any]:
     return {id(tensor): tensor for tensor in call.inputs}
 
 
-def _without_activation(layer: Any) -> Any:
+def without_activation(layer: Any) -> Any:
     """A layer of the same variables and no activation; None where that can't be made.
 
     It can for what keeps all its state in variables of its own, such as Dense and Conv2D.

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from kerascnn.errors import ArgumentError
 from kerascnn.features import endpoints, flattened
+from kerascnn.heads import without_activation
 from kerascnn.keras_internals import Call, all_layers, calls, calls_forgotten, functional, is_cast
 from kerascnn.layers import LocalResponseNormalization
 from kerascnn.profiling import Profile, profile
@@ -217,11 +218,13 @@ class Replay:
         layer = step.call.operation
         if not isinstance(layer, keras.Layer):
             return layer
-        if not linear and layer.compute_dtype == layer.variable_dtype == "float32":
+        in_float32 = layer.compute_dtype == layer.variable_dtype == "float32"
+        if in_float32 and not linear:
             return layer
         key = id(layer), linear
         if key not in self._copies:
-            self._copies[key] = self._copied(step.call, linear=linear)
+            twin = without_activation(layer) if in_float32 else None
+            self._copies[key] = twin or self._copied(step.call, linear=linear)
         return self._copies[key]
 
     def _copied(self, call: Call, *, linear: bool) -> Any:
