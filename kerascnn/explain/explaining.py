@@ -28,6 +28,7 @@ from kerascnn.features import endpoints
 from kerascnn.preprocessing import preprocess
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.runs.measures import require_numbers
+from kerascnn.words import printable
 
 LAYERS = 4  # the deepest endpoints, whose maps are shown unless others are asked for
 MAPS = 3  # of each
@@ -147,15 +148,16 @@ class Explanation:
     def figure(self) -> Figure:
         """The picture, for `savefig`."""
         said = [
-            Said(self.class_names[k], float(self.probabilities[k]), k == self.target)
+            Said(printable(self.class_names[k]), float(self.probabilities[k]), k == self.target)
             for k in self.likeliest
         ]
         best = int(self.probabilities.argmax())
-        title = f"{self.network} says {self.class_names[best]} ({_share(self.probabilities[best])})"
+        share = _share(self.probabilities[best])
+        title = f"{self.network} says {printable(self.class_names[best])} ({share})"
         subtitle = self.name
         if best != self.target:
             share = _share(self.probabilities[self.target])
-            subtitle += f"  ·  explained: {self.class_names[self.target]} ({share})"
+            subtitle += f"  ·  explained: {printable(self.class_names[self.target])} ({share})"
         panels = [self.question.panel(n, v) for n, v in self.answers.items()]
         return pictures.picture(
             self.photo,

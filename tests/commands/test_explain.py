@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 
 from kerascnn import feature_extractor
 from kerascnn.cli import app
+from kerascnn.commands import trained
 from kerascnn.data import load
-from kerascnn.errors import ArgumentError, DataError, RunError
+from kerascnn.errors import ArgumentError, DataError, RunError, WeightsError
 from kerascnn.preprocessing import preprocess
+from kerascnn.weights import imagenet
 
 TINY = ("--set", "widths=4,8", "--set", "hidden=16", "--classes", "3")
 
@@ -115,6 +117,22 @@ def test_an_architecture_is_explained_with_weights_and_refused_without(striped_r
     assert "untrained network explains nothing" in str(ended.exception)
     ended = call(striped_run.path, photo, "--weights", model)
     assert "is a run, whose model is complete" in str(ended.exception)
+
+
+def test_classes_of_imagenet_are_called_by_their_names_if_these_can_be_had(monkeypatch, capsys):
+    known = tuple((f"n{number}", f"great_{number}") for number in range(1000))
+    monkeypatch.setattr(imagenet, "class_names", lambda: known)
+    assert trained._class_names(1000)[3] == "great 3"
+    assert trained._class_names(10)[3] == "3"
+
+    def offline():
+        raise WeightsError("They can't be fetched.")
+
+    monkeypatch.setattr(imagenet, "class_names", offline)
+    assert trained._class_names(1000)[3] == "3"
+    assert capsys.readouterr().err == (
+        "Classes are called by their numbers: They can't be fetched.\n"
+    )
 
 
 @pytest.mark.parametrize(
