@@ -37,7 +37,7 @@ def draw(network: keras.Model | Network | Architecture, *, input_shape: Any = No
         input_shape: `(height, width, channels)`, where the model leaves a size open.
 
     Returns:
-        A `matplotlib.figure.Figure`, made without pyplot; `savefig` writes it.
+        A `matplotlib.figure.Figure`, made without pyplot; `savefig` writes it, notebooks show it.
 
     Raises:
         ArgumentError: it is no model, has no graph, or a size is open and not given.

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
+from kerascnn.drawing.pen import Drawing
 from kerascnn.errors import ArgumentError
 from kerascnn.features import endpoints
 from kerascnn.profiling import LayerProfile, profile
@@ -112,7 +113,7 @@ def field_page(model_name: str, found: Sequence[Field], image: np.ndarray, known
         known: what the image is, for the title.
     """
     columns = len(found)
-    figure = Figure(
+    figure = Drawing(
         figsize=(max(5.0, 0.4 + columns * (PANEL + 0.25)), 2 * PANEL + 1.55),
         dpi=150,
         layout="constrained",

@@ -245,13 +245,15 @@ def _range(first: str, last: str) -> str:
 
 
 def _folded(blocks: list[Block], reader: Reader) -> tuple[list[_Run], list[str]]:
-    """Blocks in runs: alike ones first; where there are too many, by name, then by map size."""
+    """Blocks in runs: alike ones first; where there are too many, as parts of larger ones.
+
+    Those are blocks by name, separable convolutions, and at last all layers of one map size.
+    """
     notes: list[str] = []
     runs = _runs(blocks)
-    if len(runs) > MOST_STAGES:
-        named = _by_name(blocks, reader)
-        if len(named) < len(blocks):
-            runs = _runs(named)
+    for join in (_by_name, _separable):
+        if len(runs) > MOST_STAGES:
+            runs = min(runs, _runs(join(blocks, reader)), key=len)
     if len(runs) > MOST_STAGES:
         blocks = [block for run in runs for block in run.blocks]
         before = len(runs)
@@ -301,6 +303,26 @@ def _by_name(blocks: Sequence[Block], reader: Reader) -> list[Block]:
             rows = [row for block in same for row in block.rows]
             whole = replace(reader.block(rows, name), tapped=any(b.tapped for b in same))
             result += [whole] if is_small(whole) else same
+    return result
+
+
+def _separable(blocks: Sequence[Block], reader: Reader) -> list[Block]:
+    """A depthwise convolution and the 1×1 convolution behind it are one, as in MobileNet."""
+
+    def first(block: Block) -> bool:
+        return len(block.units) == 1 and window(block.units[0].main).startswith("dw ")
+
+    def second(block: Block) -> bool:
+        return len(block.units) == 1 and set(block.units[0].main.kernel) == {1}
+
+    result: list[Block] = []
+    for block in blocks:
+        before = result[-1] if result else block
+        if first(before) and second(block) and not before.tapped:
+            whole = reader.block((*before.rows, *block.rows), block.name)
+            result[-1] = replace(whole, tapped=block.tapped)
+        else:
+            result.append(block)
     return result
 
 

@@ -12,6 +12,7 @@ from kerascnn.drawing.panels import PANEL_GAP, panels_within, unit_text
 from kerascnn.drawing.pen import (
     COLORS,
     DIM,
+    Drawing,
     Pen,
     amount,
     cuboid,
@@ -49,7 +50,7 @@ def page(outline: Outline) -> Figure:
     volumes = row.above() + HIGHEST / 2 + heads.room + 0.1
     labels = LINE * len(_label_lines(outline.stages, column - 0.07)) + 0.1
     height = TITLE + volumes + labels + BARS + foot + end
-    figure = Figure(figsize=(width, height), dpi=150, facecolor=PAPER)
+    figure = Drawing(figsize=(width, height), dpi=150, facecolor=PAPER)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_xlim(0, width)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch, Polygon, Rectangle
 from matplotlib.path import Path
@@ -54,6 +56,15 @@ def text_width(text: str, size: float, bold: bool) -> float:
     font.set_size(100, 72)  # large, as small sizes are hinted
     font.set_text(text)
     return font.get_width_height()[0] / 64 / 72 * size / 100 * HINTED
+
+
+class Drawing(Figure):
+    """A figure that notebooks show, also without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        self.savefig(content, format="png")
+        return content.getvalue()
 
 
 class Pen:

@@ -161,6 +161,20 @@ def test_layers_of_one_name_are_a_block_where_there_are_too_many():
     assert (stage.name, stage.repeats, stage.shortcut) == ("block_1…10", 10, True)
 
 
+def test_separable_convolutions_are_blocks_where_there_are_too_many():
+    """As in MobileNet."""
+    inputs = keras.Input((32, 32, 8))
+    x = inputs
+    for number in range(12):
+        x = layers.DepthwiseConv2D(3, 2 if number == 6 else 1, padding="same")(x)
+        x = layers.Conv2D(8, 1, activation="relu")(x)
+    found = outline(keras.Model(inputs, x))
+    assert [stage.kind for stage in found.stages] == ["input", "block", "block"]
+    assert [stage.repeats for stage in found.stages] == [1, 6, 6]
+    (design,) = found.designs
+    assert [unit.main.kernel for unit in design.block.units] == [(3, 3), (1, 1)]
+
+
 def test_what_is_too_long_for_a_row_is_cut_and_said():
     inputs = keras.Input((4,))
     x = inputs

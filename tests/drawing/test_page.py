@@ -103,6 +103,11 @@ def test_what_is_no_model_is_refused():
         kerascnn.draw("lenet5")
 
 
+def test_a_notebook_shows_it():
+    figure = kerascnn.draw(kerascnn.get("lenet5"))
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     ("number", "text"),
     [
