@@ -25,8 +25,6 @@ from kerascnn.runs.run import Run
 from kerascnn.watching import pictures
 
 SHUFFLES = 10_000
-BATCH = 250
-IMAGES = 1_000  # of the training images, for the mean of each map
 
 
 @dataclass(frozen=True)
@@ -66,66 +64,51 @@ def chance(values: np.ndarray, shuffles: int = SHUFFLES, seed: int = 0) -> float
     return float(np.mean(np.abs(means[:, 0] - means[:, 1]) >= abs(first - second) - 1e-12))
 
 
-def alone(model: keras.Model, tower: int, inputs: np.ndarray) -> keras.Model:
-    """The network with one tower's maps as they are, and the other's at their mean, from conv3 on.
+def answers(model: keras.Model, inputs: np.ndarray, alone: int | None = None) -> np.ndarray:
+    """Probabilities `[n, classes]`, of the whole network or with one tower alone.
 
-    conv3 is the first layer that sees both towers. A map that is at its mean everywhere adds the
-    same number to all of conv3's, so its weights go and the bias takes their place.
+    Alone: the other tower's maps of pool2 are at their mean over the inputs, each everywhere at its
+    own. conv3, which comes next, is the first layer that sees both towers.
     """
-    means = feature_extractor(model, ["pool2"])(inputs)
-    means = np.asarray(means).mean(axis=(0, 1, 2))
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    conv3 = copy.get_layer("conv3")
-    kernel, bias = (weight.numpy() for weight in (conv3.kernel, conv3.bias))
-    other = np.split(np.arange(len(means)), 2)[1 - tower]
-    bias = bias + np.einsum("yxio,i->o", kernel[:, :, other], means[other])
-    kernel[:, :, other] = 0
-    conv3.kernel.assign(kernel)
-    conv3.bias.assign(bias)
-    return copy
+    maps = np.asarray(feature_extractor(model, ["pool2"])(inputs)).copy()
+    if alone is not None:
+        other = np.split(np.arange(maps.shape[-1]), 2)[1 - alone]
+        maps[..., other] = maps[..., other].mean(axis=(0, 1, 2))
+    found = maps
+    names = [layer.name for layer in model.layers]
+    for layer in model.layers[names.index("pool2") + 1 :]:  # AlexNet is a chain
+        found = layer(found)
+    return np.asarray(found)
 
 
-def errors(model: keras.Model, inputs: np.ndarray, labels: np.ndarray) -> list[float]:
+def errors(probabilities: np.ndarray, labels: np.ndarray) -> list[float]:
     """Of the digits in brightness, which come first, and of those in colour."""
-    parts = np.array_split(inputs, -(-len(inputs) // BATCH))
-    answers = np.concatenate([np.asarray(model(part, training=False)) for part in parts])
-    wrong = answers.argmax(axis=-1) != labels
+    wrong = probabilities.argmax(axis=-1) != labels
     return [float(half.mean()) for half in np.split(wrong, 2)]
 
 
-def seen(run: Run, train: Split, test: Split) -> Towers:
+def seen(run: Run, test: Split) -> Towers:
     """All of it, of one run."""
-    prepare, model = preparation(run.config), run.model()
-    some = prepare(arrays(train, IMAGES)[0]).numpy()
-    images, labels = arrays(test, test.size)
-    inputs = prepare(images).numpy()
+    model = run.model()
+    images, labels = zip(*(test.example(index) for index in range(test.size)))
+    inputs = preparation(run.config)(np.stack(images)).numpy()
     kernel = pictures.first_convolution(model).kernel.numpy()
     colour = colour_share(kernel)
-    models = [model, *(alone(model, tower, some) for tower in (0, 1))]
     return Towers(
         kernel=kernel,
         colour=colour,
         chance=chance(colour),
-        errors=np.array([errors(each, inputs, labels) for each in models]),
+        errors=np.array(
+            [errors(answers(model, inputs, alone), np.array(labels)) for alone in (None, 0, 1)]
+        ),
     )
-
-
-def arrays(split: Split, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels, evenly spaced."""
-    chosen = np.linspace(0, split.size - 1, count).astype(int)
-    images, labels = zip(*(split.example(int(index)) for index in chosen))
-    return np.stack(images), np.array(labels)
 
 
 def report(found: Mapping[str, Sequence[Run]], picture: Path | None) -> str:
     """A table in Markdown, one line for each network; the first label's filters as a picture."""
     config = next(iter(found.values()))[0].config
     dataset = data.load(config.data.source, input_shape=config.input_shape, echo=None)
-    looked = {
-        label: [seen(run, dataset.train, dataset.test) for run in runs]
-        for label, runs in found.items()
-    }
+    looked = {label: [seen(run, dataset.test) for run in runs] for label, runs in found.items()}
     if picture is not None:
         figure(next(iter(looked.values()))).savefig(picture, facecolor=pictures.PAPER)
     lines = [
