@@ -22,7 +22,7 @@ from kerascnn.errors import KerascnnError, UnknownNameError
 from kerascnn.quiet import hush_tensorflow, verbose
 
 # The order in which a newcomer needs them; other packages' commands follow.
-ORDER = ("list", "info", "train", "evaluate", "predict")
+ORDER = ("list", "info", "train", "evaluate", "predict", "explain")
 
 
 class EntryPointGroup(Group):

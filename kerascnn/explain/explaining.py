@@ -36,7 +36,7 @@ TOP = 5
 WINDOWS = 6  # so many occluding windows side by side; neighbours overlap by half
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Question:
     """Why does the network say this about this photo?
 
@@ -101,7 +101,7 @@ _ASK: dict[str, Callable[[Question], np.ndarray]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Explanation:
     """What a network says about one photo, and why. A notebook shows it as its picture.
 
@@ -118,6 +118,7 @@ class Explanation:
         layers: with their strongest maps and projections.
         projection: how maps were projected: "deconvnet", or "gradient" where an activation is no
             ReLU.
+        question: what the methods were asked.
     """
 
     network: str
@@ -265,7 +266,7 @@ def explanation(
         RunError: the model's answers are not numbers.
     """
     names = check(DEFAULT if methods is None else methods)
-    pixels = np.asarray(photo).astype("uint8")
+    pixels = _pixels(photo)
     preprocessing = preprocessing or Preprocessing()
     replay = Replay(model)
     image = replay.images(preprocess(pixels[None], preprocessing))
@@ -301,6 +302,18 @@ def explanation(
         projection=projection,
         question=question,
     )
+
+
+def _pixels(photo: Any) -> np.ndarray:
+    """As uint8; anything that can't be pixels is refused."""
+    found = np.asarray(photo)
+    if found.ndim != 3 or not found.size or not (found.min() >= 0 and found.max() <= 255):
+        what = f"shape {found.shape}" if found.ndim != 3 else f"{found.min()} to {found.max()}"
+        raise ArgumentError(
+            "photo must be pixels from 0 to 255, [height, width, channels]; preprocessing is done "
+            f"here. Received: {what}."
+        )
+    return np.rint(found).astype("uint8")
 
 
 def deepest(model: keras.Model, count: int) -> list[str]:
@@ -349,7 +362,7 @@ def _answer(name: str, question: Question, *, fixed: bool) -> tuple[str, np.ndar
         return INSTEAD[name], question.ask(INSTEAD[name])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Layers:
     """Layers whose maps are shown, and what they are for the photo.
 

@@ -50,7 +50,7 @@ Field = tuple[int, int, int, int]
 """Top, left, bottom and right in pixels; the last two are behind the last pixel."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Panel:
     """One method's answer.
 
@@ -70,7 +70,7 @@ class Panel:
     high: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StrongMap:
     """One map of a layer, and what its strongest unit sees.
 
@@ -91,7 +91,7 @@ class StrongMap:
     projection: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """A layer's strongest maps.
 

@@ -139,6 +139,9 @@ def test_what_is_asked_must_fit_the_network(model, photo):
     ):
         with pytest.raises(ArgumentError, match=said):
             explanation(model, photo, **wrong)
+    for wrong, said in ((photo[None], r"shape \(1, 16, 24, 3\)"), (photo / 255 - 1, "-1.0 to 0.0")):
+        with pytest.raises(ArgumentError, match=f"photo must be pixels .* Received: {said}"):
+            explanation(model, wrong)
     broken = network()
     broken.get_layer("logits").bias.assign(np.full(6, np.nan))
     with pytest.raises(RunError, match="not numbers"):
