@@ -17,6 +17,7 @@ from rich.console import Console
 
 import kerascnn
 from kerascnn.errors import ArgumentError, RunError
+from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs import checkpoints
 from kerascnn.runs.epochs import checked, kept
@@ -249,25 +250,24 @@ def test_a_killed_process_has_kept_its_epochs_and_keeps_the_later_ones(whole, tm
 @pytest.mark.slow
 def test_the_chief_of_two_workers_keeps_what_one_process_would(tmp_path):
     """And draws what it has learned, while the other worker waits."""
-    options = ["--data", "mnist5k", "--set", "widths=2,4", "--set", "hidden=8,"]
-    options += ["--epochs", "3", "--batch-size", "700", "--ema", "0.5", "--keep-epochs", "0,1,3"]
-    command = [sys.executable, "-m", "kerascnn"]
-    train = ["train", "lenet5", *options, "--precision", "float64", "--explain"]
-    paths = tmp_path / "one", tmp_path / "two"
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    for path, prefix in zip(paths, ([], ["launch", "-n", "2"])):
-        done = subprocess.run(
-            [*command, *prefix, *train, "--run", str(path)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-    one, two = map(kerascnn.Run, paths)
+    small = {"arguments": {"widths": (2, 4), "hidden": (8,)}, "precision": "float64"}
+    own = recipe_book.own(kerascnn.get("lenet5"))
+    recipe = dataclasses.replace(own, epochs=3, batch_size=700, ema=0.5)
+    one = small_run(tmp_path / "one", recipe=recipe, keep_epochs=KEPT, record=False, **small)
+    train = "train lenet5 --set widths=2,4 --set hidden=8, --epochs 3 --batch-size 700 --ema 0.5"
+    words = [*train.split(), "--precision", "float64", "--keep-epochs", "0,1,3", "--explain"]
+    path = tmp_path / "two"
+    done = subprocess.run(
+        [sys.executable, "-m", "kerascnn", "launch", "-n", "2", *words, "--run", str(path)],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = kerascnn.Run(path)
     assert one.kept_epochs == two.kept_epochs == KEPT
-    for path in paths:
-        assert [sheet.name for sheet in (path / "explain").iterdir()] == ["layer-C1.png"]
+    assert [sheet.name for sheet in (path / "explain").iterdir()] == ["layer-C1.png"]
     for epoch in KEPT:
         pairs = zip(one.model(epoch=epoch).get_weights(), two.model(epoch=epoch).get_weights())
         for ours, theirs in pairs:
