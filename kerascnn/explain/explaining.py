@@ -307,8 +307,9 @@ def explanation(
 def _pixels(photo: Any) -> np.ndarray:
     """As uint8; anything that can't be pixels is refused."""
     found = np.asarray(photo)
-    if found.ndim != 3 or not found.size or not (found.min() >= 0 and found.max() <= 255):
-        what = f"shape {found.shape}" if found.ndim != 3 else f"{found.min()} to {found.max()}"
+    shaped = found.ndim == 3 and found.size
+    if not shaped or not (found.min() >= 0 and found.max() <= 255):
+        what = f"{found.min()} to {found.max()}" if shaped else f"shape {found.shape}"
         raise ArgumentError(
             "photo must be pixels from 0 to 255, [height, width, channels]; preprocessing is done "
             f"here. Received: {what}."

@@ -206,6 +206,14 @@ def test_numbers_of_a_sheet_name_the_images_that_excite_a_map_most(striped_run, 
             assert place == pytest.approx(strongest["value"], rel=1e-4)
 
 
+def test_an_architecture_with_the_weights_of_a_run_looks_for_the_same(striped_run, photos):
+    options = "--data", f"folder:{photos}", "--layer", "C1", "--top", 2, "--json"
+    model = "lenet5", *TINY, "--weights", striped_run.path / "model.keras"
+    ended = call(*model, *options)
+    assert ended.exit_code == 0, ended.exception
+    assert json.loads(ended.stdout) == json.loads(call(striped_run.path, *options).stdout)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

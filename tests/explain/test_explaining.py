@@ -158,3 +158,20 @@ def test_grad_cam_looks_at_the_last_map_that_is_no_pooling_or_at_the_layer_asked
     assert found.answers["grad_cam"].shape == (8, 12)  # of the second convolution
     found = explanation(model, photo, methods=["grad_cam"], layers=["C1", "one"], maps=0)
     assert found.answers["grad_cam"].shape == (16, 24)
+
+
+def test_a_sequential_model_without_strides_and_logits_alone_is_explained_too(photo):
+    keras.utils.set_random_seed(2)
+    model = keras.Sequential(
+        [
+            keras.Input((16, 24, 3)),
+            layers.Conv2D(4, 3, activation="relu", name="only"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2),
+        ]
+    )
+    found = explanation(model, photo)
+    assert found.layers == ()
+    assert found.answers["grad_cam"].shape == (14, 22)
+    assert found.to_dict()["methods"]["grad_cam"]["layer"] == "only"
+    assert len(found.figure().axes[0].images) == 6  # the photo, three panels and two colour scales
