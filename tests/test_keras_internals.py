@@ -7,7 +7,7 @@ import keras
 import pytest
 from keras import layers
 
-from kerascnn.keras_internals import calls, sources, tensor_at
+from kerascnn.keras_internals import calls, calls_forgotten, sources, tensor_at
 
 
 def diamonds(count):
@@ -42,6 +42,21 @@ def test_a_walk_ends_at_the_models_inputs():
     middle = tensor_at(x, "add0")
     names = [call.operation.name for call in calls(keras.Model(middle, x))]
     assert names == ["right1", "left1", "add1", "right2", "left2", "add2"]
+
+
+def test_calls_that_are_forgotten_leave_no_trace_and_stay_readable():
+    """In nested models, and for the layers in front of them."""
+    inside = keras.Model(*diamonds(1), name="inside")
+    inputs = keras.Input((4,), name="outside")
+    model = keras.Model(inputs, inside(layers.Dense(4, name="before")(inputs)))
+    layer, before = inside.get_layer("left0"), model.get_layer("before")
+    made = [(len(x._inbound_nodes), len(x._outbound_nodes)) for x in (layer, before)]
+    for _ in range(2):
+        with calls_forgotten(model):
+            again = calls(keras.Model(inputs, layer(before(inputs))))
+        assert [call.operation.name for call in again] == ["before", "left0"]
+        assert [(len(x._inbound_nodes), len(x._outbound_nodes)) for x in (layer, before)] == made
+    assert keras.models.clone_model(model).count_params() == model.count_params()
 
 
 def test_importing_leaves_pythons_recursion_limit_alone():

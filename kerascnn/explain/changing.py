@@ -2,8 +2,9 @@
 
 Figure 5 of the paper: the Euclidean distance between the features of an image and those of the same
 image changed, in a layer near the input and in one near the output, and the probability of its
-class. There a few pixels change the first layer as much as anything does; near the output the
-distance grows slowly with translation and scale, but not with rotation.
+class. What the paper saw: small changes have a dramatic effect on the first layer and less on the
+last, where the distance is about linear in translation and scale; the class is stable under both,
+and not under rotation, unless the object looks the same when it is turned.
 
 The paper doesn't say what comes in from outside of the image. Here it is the nearest pixel, or one
 value.

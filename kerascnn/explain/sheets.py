@@ -32,6 +32,7 @@ METHODS = {
 }
 # Okabe and Ito's, which colour-blind people can tell apart.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
+LONGEST = 20  # characters of an image's name; its end tells names apart
 SHOWN = 5  # steps of each kind of change, as pictures of the first image
 SMALL: dict[str, Any] = {"fontsize": 8, "color": INK}
 
@@ -359,6 +360,7 @@ def _lines(
     else:
         for number, (line, color) in enumerate(zip(values.T, COLORS)):
             label = names[number] if names is not None else ""
+            label = label if len(label) <= LONGEST else f"…{label[1 - LONGEST :]}"
             axes.plot(steps, line, color=color, linewidth=1.3, label=label)
     axes.set_facecolor(PAPER)
     axes.tick_params(colors=INK, labelsize=7)
