@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json as json_
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,7 @@ from kerascnn.console import Console
 from kerascnn.errors import ArgumentError
 from kerascnn.words import printable
 
+_NUMBERS = re.compile(r"\[\n\s+([-+.\d][-+.\de,\s]*?)\s+\]")
 BAR = 24  # characters of a bar that means certainty
 
 Row = tuple[str, Sequence[tuple[str, float]]]
@@ -82,7 +84,10 @@ def json_objects(file: IO[str]) -> Iterator[Callable[[Mapping[str, object]], Non
 
     def write(one: Mapping[str, object]) -> None:
         nonlocal between
-        text = json_.dumps(one, indent=2)
+        # Strings hold no line ends: these are lists of numbers, each on a line of its own so far.
+        text = _NUMBERS.sub(
+            lambda found: f"[{' '.join(found[1].split())}]", json_.dumps(one, indent=2)
+        )
         file.write(between + "\n  " + text.replace("\n", "\n  "))
         between = ","
 

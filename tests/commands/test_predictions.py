@@ -1,10 +1,11 @@
-"""What `kerascnn predict` prints, line by line."""
+"""What `kerascnn predict` prints, line by line, and the JSON of what else looks at images."""
 
 import io
+import json
 
 from rich.console import Console
 
-from kerascnn.commands.predictions import BAR, render_predictions
+from kerascnn.commands.predictions import BAR, json_objects, render_predictions
 
 
 def lines(rows, width=80):
@@ -29,3 +30,15 @@ def test_names_with_brackets_and_long_names_are_shown_in_full():
     assert shown[0] == name
     found = "".join(line.split()[-1] for line in shown[1:])
     assert found == "[bold]class[/]" + "y" * 60
+
+
+def test_a_list_of_numbers_is_on_one_line_and_all_values_are_kept():
+    file = io.StringIO()
+    given = {"box": [18, -6, 3e-05], "grid": [[1, 2], [3, 4]], "name": "[\n 1\n ]", "none": []}
+    with json_objects(file) as write:
+        write(given)
+        write({"mixed": [1.5, None]})
+    assert json.loads(file.getvalue()) == [given, {"mixed": [1.5, None]}]
+    printed = file.getvalue().splitlines()
+    assert '    "box": [18, -6, 3e-05],' in printed
+    assert "      [1, 2]," in printed
