@@ -37,6 +37,7 @@ SOFTMAX = {
     "a layer's activation": lambda x: layers.Dense(3, activation="softmax")(x),
     "a function": lambda x: layers.Dense(3, activation=ops.softmax)(x),
     "TensorFlow's function": lambda x: layers.Dense(3, activation=tf.nn.softmax)(x),
+    "a layer in the layer": lambda x: layers.Dense(3, activation=layers.Softmax())(x),
     "a layer": lambda x: layers.Softmax()(layers.Dense(3)(x)),
     "an activation": lambda x: layers.Activation("softmax", dtype="float32")(layers.Dense(3)(x)),
     "an operation": lambda x: ops.softmax(layers.Dense(3)(x)),

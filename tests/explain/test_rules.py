@@ -132,6 +132,20 @@ def test_maxima_are_undone_through_their_switches_also_padded_and_rounded_up(rul
         close(projection, back_to_pixels(model, image, signal.reshape(-1), rule))
 
 
+def test_without_max_pooling_a_projection_is_the_same_for_every_image():
+    """But for its strength: no switch and no ReLU of the image is on the way back."""
+    model = toys.network(lambda x: toys.conv(activation="relu", name="second")(x))
+    strength = keras.Model(model.input, model.get_layer("second").output)(toys.IMAGES)
+    place = next(p for p in np.ndindex(7, 6, 4) if np.asarray(strength)[(slice(None), *p)].all())
+    *unit, channel = place
+    target = "second", channel, tuple(unit)
+    values = np.asarray(strength)[:, unit[0], unit[1], channel]
+    shapes = explain.deconvnet(model, toys.IMAGES, target) / values[:, None, None, None]
+    close(shapes[1:], shapes[:1].repeat(2, axis=0))
+    guided = explain.guided_backprop(model, toys.IMAGES, target) / values[:, None, None, None]
+    assert np.abs(guided[1] - guided[0]).max() > 0.01 * np.abs(guided).max()
+
+
 def test_lrn_is_an_identity_on_the_way_back_of_the_deconvnet_alone():
     """The paper leaves it out; guided back-propagation and the gradient take its own."""
     model = toys.network(toys.WITH_RELU["LRN"])
