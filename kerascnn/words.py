@@ -28,6 +28,19 @@ def listed(items: Iterable[str], limit: int = LISTED) -> str:
     return f"{', '.join(names[:limit])}{more}"
 
 
+def without_middle(name: str, longest: int) -> str:
+    """A name of at most `longest` characters: where it is long, its ends tell it from others."""
+    if len(name) <= longest:
+        return name
+    tail = (longest - 1) // 3
+    return f"{name[: longest - 1 - tail]}…{name[-tail:]}"
+
+
+def memory(size: int) -> str:
+    """Bytes in words: "8 KiB", "232.7 MiB"."""
+    return f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{size / 2**10:,.0f} KiB"
+
+
 def printable(text: str) -> str:
     """A file's name as any terminal can show it, on one line.
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn.commands.options import complete_architecture
+from kerascnn.commands.options import (
+    complete_architecture,
+    parse_network,
+    refuse_for_run,
+    run_directory,
+)
+from kerascnn.commands.saving import PICTURES, check_save, write_figure
 from kerascnn.errors import ArgumentError
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
-
-FORMATS = (".png", ".svg", ".pdf")
 
 
 def draw(
@@ -42,8 +45,6 @@ def draw(
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Draw a network on one page: volumes, parameters, and each kind of block unfolded once."""
-    from kerascnn.commands.options import run_directory
-
     run = run_directory(subject)
     names = [name for part in field for name in part.split(",") if name]
     if photo and not names:
@@ -52,7 +53,7 @@ def draw(
         )
     what = f"{run.resolve().name if run else subject}{'-field' if names else ''}"
     path = save or Path(f"{what}.png")
-    check_target(path)
+    check_save(path, PICTURES)
     if photo and not photo.is_file():
         raise ArgumentError(f"There is no image file {photo}.")
     model = _model(subject, run, assign, input_shape, classes)
@@ -60,7 +61,7 @@ def draw(
         figure, report = _field(model, names, photo)
     else:
         figure, report = _network(model)
-    write(figure, path)
+    write_figure(figure, path)
     if json:
         typer.echo(json_.dumps({"path": str(path), **report}, indent=2))
         return
@@ -72,30 +73,10 @@ def draw(
         console.print(note, style="dim", markup=False)
 
 
-def check_target(path: Path) -> None:
-    """Refuse a file that can't be written before anything is built.
-
-    Raises:
-        ArgumentError: its name ends in none of `FORMATS`, or its folder isn't there or is closed.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise ArgumentError(
-            f"--save must be a file whose name ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}. "
-            f"Received: {path}."
-        )
-    if not path.parent.is_dir():
-        raise ArgumentError(f"--save must be in a folder that exists. Received: {path}.")
-    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        why = "is a folder" if path.is_dir() else "is in a folder where you can't write"
-        raise ArgumentError(f"--save must be a file that can be written. Received: {path}, {why}.")
-
-
 def _model(
     subject: str, run: Path | None, assign: list[str], input_shape: str | None, classes: int | None
 ) -> keras.Model:
     """The run's, or what the options describe, without values."""
-    from kerascnn.commands.options import parse_network
-
     if run is None:
         from kerascnn.drawing import model_of
 
@@ -103,8 +84,7 @@ def _model(
         return model_of(network)
     from kerascnn.runs.run import Run
 
-    if assign or input_shape or classes:
-        raise typer.BadParameter("a run has its own arguments, input shape and classes")
+    refuse_for_run(subject, {"--set": assign, "--input-shape": input_shape, "--classes": classes})
     return Run.open(run).model()
 
 
@@ -149,14 +129,3 @@ def _field(
         image, _ = images.read(photo, (height, width, 3))
     report = {"model": model.name, "fields": [dataclasses.asdict(one) for one in found]}
     return draw_field(model, names, image=image), report
-
-
-def write(figure: Figure, path: Path) -> None:
-    """Write a figure as a whole or not at all; the same drawing gives the same bytes."""
-    from matplotlib import rc_context
-
-    from kerascnn.writing import replacing
-
-    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    with replacing(path) as partial, rc_context({"svg.hashsalt": "kerascnn"}):
-        figure.savefig(partial, metadata=undated.get(path.suffix.lower()))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kerascnn.commands.saving import check_save
 from kerascnn.errors import ArgumentError
 from kerascnn.words import printable
 
@@ -62,7 +63,7 @@ def evaluate(
     opened = Run.open(run)
     chosen = _protocol(opened, protocol, views, resize, flip)
     if save:
-        figures.check_format(save)
+        check_save(save, figures.FORMATS)
     found = opened.evaluate(
         data, split=split, batch_size=batch_size, echo=note, protocol=chosen, top=top
     )

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerascnn.commands import predictions
+from kerascnn.commands.saving import PICTURES, check_save, write_figure
 from kerascnn.commands.trained import Trained
 from kerascnn.console import Console, sayer
-from kerascnn.errors import ArgumentError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-FORMATS = (".png", ".svg", ".pdf")
 
 
 @dataclass
@@ -40,19 +38,14 @@ class Place:
         """What --save says; None: nothing.
 
         Raises:
-            ArgumentError: it is of an unknown kind, or in no folder.
+            ArgumentError: see `check_save`.
         """
         if save is None:
             return None
         if save.is_dir() or not save.suffix:
             return cls(save)
-        if save.suffix.lower() not in FORMATS:
-            raise ArgumentError(
-                "--save must be a folder, whose name has no dot if it is new, or a file whose name "
-                f"ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}. Received: {save}."
-            )
-        if not save.parent.is_dir():
-            raise ArgumentError(f"--save must be in a folder that exists. Received: {save}.")
+        folder = "a folder, whose name has no dot if it is new, or a file"
+        check_save(save, PICTURES, folder)
         return cls(save, is_file=True)
 
     def next(self, name: str) -> Path:
@@ -114,5 +107,5 @@ class Asked:
         if self.place is None:
             return {}
         path = self.place.next(name)
-        figure().savefig(path)
+        write_figure(figure(), path)
         return {"picture": str(path)}

@@ -23,17 +23,20 @@ def export(
 ) -> None:
     """Export a model, and compare the file's outputs with the model's in the real runtime."""
     from kerascnn import exporting
-    from kerascnn.commands.options import parse_network, run_directory
-    from kerascnn.errors import ArgumentError
+    from kerascnn.commands.options import parse_network, refuse_for_run, run_directory
 
     if path := run_directory(model):
         from kerascnn.runs.run import Run
 
-        if weights or input_shape or classes or set_:
-            raise ArgumentError(
-                f"{model} is a run, whose model is complete: --weights, --input-shape, --classes "
-                "and --set are for the name of an architecture."
-            )
+        refuse_for_run(
+            model,
+            {
+                "--weights": weights,
+                "--input-shape": input_shape,
+                "--classes": classes,
+                "--set": set_,
+            },
+        )
         run = Run.open(path)
         network, preprocessing = run.model(), run.config.preprocessing
     else:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kerascnn import tables
+from kerascnn.commands.saving import check_save
 from kerascnn.console import Console
 from kerascnn.errors import ArgumentError
 from kerascnn.words import printable
@@ -27,20 +28,6 @@ WORST = 10
 MISTAKES = 5
 DIFFERENT = 1e-6  # relative: between two ways to sum up the same loss
 FORMATS = (".csv", ".png")
-
-
-def check_format(path: Path) -> None:
-    """Refuse a file of unknown kind, or in a folder that isn't there, before anything is evaluated.
-
-    Raises:
-        ArgumentError: its name ends in none of `FORMATS`, or there is no such folder.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise ArgumentError(
-            f"--save must be a file whose name ends in {' or '.join(FORMATS)}. Received: {path}."
-        )
-    if not path.parent.is_dir():
-        raise ArgumentError(f"--save must be in a folder that exists. Received: {path}.")
 
 
 def as_json(found: Found) -> str:
@@ -117,9 +104,9 @@ def save(found: Found, path: Path) -> None:
     """Write the classes' figures and the confusion matrix, or the picture of it.
 
     Raises:
-        ArgumentError: see `check_format`; or there is no confusion matrix to draw.
+        ArgumentError: see `check_save`; or there is no confusion matrix to draw.
     """
-    check_format(path)
+    check_save(path, FORMATS)
     if path.suffix.lower() == ".csv":
         _save_csv(found, path)
         return

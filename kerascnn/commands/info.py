@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kerascnn.commands.options import complete_architecture
+from kerascnn.words import memory
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,15 +39,16 @@ def info(
 ) -> None:
     """Show an architecture's card, arguments and layers, or those of a trained run."""
     from kerascnn import catalogue, profile
-    from kerascnn.commands.options import parse_network, run_directory
+    from kerascnn.commands.options import parse_network, refuse_for_run, run_directory
     from kerascnn.console import Console
     from kerascnn.keras_internals import without_values
     from kerascnn.tables import show
 
     run: dict[str, Any] | None = None
     if path := run_directory(subject):
-        if assign or input_shape or classes:
-            raise typer.BadParameter("a run has its own arguments, input shape and classes")
+        refuse_for_run(
+            subject, {"--set": assign, "--input-shape": input_shape, "--classes": classes}
+        )
         network, model, run = _open(path)
     else:
         network = catalogue.get(subject)
@@ -165,8 +167,8 @@ def _facts(report: dict[str, Any]) -> Table:
         ("MACs", f"{report['macs']:,}"),
         (
             "activations",
-            f"{_bytes(report['peak_bytes_inference'])} at most for one image, "
-            f"{_bytes(report['peak_bytes_training'])} in training",
+            f"{memory(report['peak_bytes_inference'])} at most for one image, "
+            f"{memory(report['peak_bytes_training'])} in training",
         ),
     ]
     if field:
@@ -232,10 +234,6 @@ def _arguments(arguments: list[dict[str, Any]]) -> Table:
             meaning += f" Only if {parent} is {' or '.join(map(str, values))}."
         table.add_row(row["name"], _plain(row["default"]), escape(row["expected"]), escape(meaning))
     return table
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 2**20:,.1f} MiB" if count >= 2**20 else f"{count / 2**10:,.0f} KiB"
 
 
 def _plain(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,23 @@ def run_directory(subject: str) -> Path | None:
     if os.sep in subject or subject.startswith((".", "~")):
         raise RunError(f"There is no run directory {subject}.")
     return None
+
+
+def refuse_for_run(run: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that describe a network where a run is given, which has one.
+
+    Args:
+        run: as it was given.
+        options: of a network, with what was given for each; none where that is false.
+
+    Raises:
+        ArgumentError: one was given.
+    """
+    if given := [name for name, value in options.items() if value]:
+        raise ArgumentError(
+            f"{run} is a run, whose model is complete: {', '.join(options)} are for the name of an "
+            f"architecture. Received: {', '.join(given)}."
+        )
 
 
 def parse_shape(text: str | None) -> tuple[int, int, int] | None:

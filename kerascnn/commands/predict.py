@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from kerascnn.commands.saving import check_save
 from kerascnn.console import Console
 from kerascnn.words import counted
 
@@ -41,7 +42,7 @@ def predict(
     opened = Run.open(run)
     names = opened.config.named_classes
     if save:
-        predictions.check_format(save)
+        check_save(save, predictions.FORMATS)
 
     from kerascnn.runs.prediction import predict_files  # TensorFlow, after the cheap refusals
 

@@ -19,8 +19,8 @@ from rich.bar import Bar
 from rich.table import Table
 from rich.text import Text
 
+from kerascnn.commands.saving import check_save
 from kerascnn.console import Console
-from kerascnn.errors import ArgumentError
 from kerascnn.words import printable
 
 _NUMBERS = re.compile(r"\[\n\s+([-+.\d][-+.\de,\s]*?)\s+\]")
@@ -120,18 +120,6 @@ def _csv(file: IO[str], columns: int) -> Iterator[Write]:
 FORMATS = {".csv": _csv, ".jsonl": _json_lines}
 
 
-def check_format(path: Path) -> None:
-    """Refuse a file of unknown kind.
-
-    Raises:
-        ArgumentError: its name doesn't end in one of `FORMATS`.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise ArgumentError(
-            f"--save must be a file whose name ends in {' or '.join(FORMATS)}. Received: {path}."
-        )
-
-
 @contextlib.contextmanager
 def saved(path: Path, columns: int) -> Iterator[Write]:
     """A file of predictions, written as they come: if the process ends early, those it has stay.
@@ -141,9 +129,9 @@ def saved(path: Path, columns: int) -> Iterator[Write]:
         columns: classes for each image.
 
     Raises:
-        ArgumentError: see `check_format`.
+        ArgumentError: see `check_save`.
     """
-    check_format(path)
+    check_save(path, FORMATS)
     with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:  # noqa: SIM117
         with FORMATS[path.suffix.lower()](file, columns) as write:
             yield write

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kerascnn.commands.options import parse_network, refuse_for_run, run_directory
 from kerascnn.errors import ArgumentError, WeightsError
 from kerascnn.words import did_you_mean, listed, printable
 
@@ -90,16 +91,18 @@ def trained(
     Raises:
         KerascnnError: there is no such run or architecture, or no such weights.
     """
-    from kerascnn.commands.options import parse_network, run_directory
-
     if path := run_directory(model):
         from kerascnn.runs.run import Run
 
-        if weights or input_shape or classes or assignments:
-            raise ArgumentError(
-                f"{model} is a run, whose model is complete: --weights, --input-shape, --classes "
-                "and --set are for the name of an architecture."
-            )
+        refuse_for_run(
+            model,
+            {
+                "--weights": weights,
+                "--input-shape": input_shape,
+                "--classes": classes,
+                "--set": assignments,
+            },
+        )
         run = Run.open(path)
         return Trained(
             name=run.config.name,
@@ -115,7 +118,8 @@ def trained(
     if weights is None:
         raise ArgumentError(
             f"{model} is an architecture, and an untrained network explains nothing. Pass "
-            "--weights imagenet or a file of weights; or a run, such as `kerascnn train` leaves."
+            "--weights imagenet or a file of weights; or a run, such as `kerascnn train` leaves. "
+            "Received: no --weights."
         )
     published = network.require(weights)
     card = catalogue.get(model).card

@@ -11,7 +11,6 @@ from kerascnn.drawing.outline import MOST_HEADS, Head, Outline, Stage
 from kerascnn.drawing.panels import PANEL_GAP, panels_within, unit_text
 from kerascnn.drawing.pen import (
     COLORS,
-    DIM,
     Drawing,
     Pen,
     amount,
@@ -24,7 +23,7 @@ from kerascnn.drawing.pen import (
     wrapped,
 )
 from kerascnn.drawing.units import Unit, window
-from kerascnn.style import GRID, INK, PAPER
+from kerascnn.style import FAINT, GRID, INK, PAPER
 from kerascnn.words import counted
 
 WIDTH, MARGIN = 11.7, 0.35  # inches: A4, landscape
@@ -68,7 +67,7 @@ def page(outline: Outline) -> Figure:
         panel.draw(pen, x, end + foot - 0.3)
         x += panel.width + PANEL_GAP
     for number, note in enumerate(notes):
-        pen.text(MARGIN, end - 0.12 - 0.16 * number, note, 7.5, color=DIM)
+        pen.text(MARGIN, end - 0.12 - 0.16 * number, note, 7.5, color=FAINT)
     return figure
 
 
@@ -115,7 +114,7 @@ def _title(pen: Pen, outline: Outline, width: float, height: float) -> None:
     part = share * outline.convolutional / total
     pen.box(right, y, part, 0.16, COLORS["conv"])
     pen.box(right + part, y, share - part, 0.16, COLORS["dense"])
-    pen.text(right, y + 0.26, "parameters, true to scale", 7.5, color=DIM)
+    pen.text(right, y + 0.26, "parameters, true to scale", 7.5, color=FAINT)
     y -= 0.14
     percent = 100 * outline.convolutional / total
     parts = (
@@ -212,7 +211,7 @@ class _Row:
             self._volume(number, stage)
         for begin, end in self.outline.connections:
             left, right = ((self.centers[n], self.top(n) + 0.02) for n in (begin, end))
-            self.pen.arc(left, right, 0.1 + 0.05 * (end - begin), color=DIM)
+            self.pen.arc(left, right, 0.1 + 0.05 * (end - begin), color=FAINT)
 
     def _volume(self, number: int, stage: Stage) -> None:
         wide, high, slant = self.size(number)
@@ -299,8 +298,8 @@ def _label_lines(stages: Sequence[Stage], room: float) -> list[tuple[list[str], 
         ([name[1] if len(name) > 1 else "" for name in names], 8.5, True, INK),
         ([_operation(stage) for stage in stages], 8.0, False, INK),
         ([sizes(stage.shape) for stage in stages], 8.0, False, INK),
-        ([two[0] for two in words], 7.0, False, DIM),
-        ([two[1] for two in words], 7.0, False, DIM),
+        ([two[0] for two in words], 7.0, False, FAINT),
+        ([two[1] for two in words], 7.0, False, FAINT),
     ]
     return [line for line in lines if any(line[0])]
 
@@ -363,7 +362,7 @@ def _bars(pen: Pen, row: _Row, bottom: float) -> None:
         pen.box(left, bottom + begin, width, end - begin, shade)
         letter = ("", "k", "M", "B", "T")[number]
         pen.text(left - 0.16, bottom + (begin + end) / 2, letter, 12, bold=True, align="center",
-                 color=DIM)  # fmt: skip
+                 color=FAINT)  # fmt: skip
     for x, stage in zip(row.centers, row.stages):
         parts = [("conv", stage.convolutional), ("dense", stage.dense)]
         parts = [(kind, count) for kind, count in parts if count]
@@ -379,7 +378,7 @@ def _bars(pen: Pen, row: _Row, bottom: float) -> None:
             room = row.column / len(parts) - 0.04
             pen.text(middle, bottom + tall + 0.09, text, 8.5, bold=True, align="center",
                      color=COLORS[kind], room=room)  # fmt: skip
-    pen.line([(left, bottom), (left + width, bottom)], color=DIM)
+    pen.line([(left, bottom), (left + width, bottom)], color=FAINT)
 
 
 # --- Heads beside the row ------------------------------------------------------------------------
@@ -414,9 +413,9 @@ class _Heads:
         sign = 1 if right > 2 or right > left else -1
         long = sum(widths) + self.gap * len(widths)
         scale = min(1.0, (right if sign > 0 else left) / long)
-        pen.line([(x, row.top(head.stage) + 0.02), (x, y)], color=DIM)
+        pen.line([(x, row.top(head.stage) + 0.02), (x, y)], color=FAINT)
         total = amount(head.convolutional + head.dense)
-        pen.text(x + 0.1 * sign, y + 0.24, f"{head.name}: {total} parameters", 7.5, color=DIM,
+        pen.text(x + 0.1 * sign, y + 0.24, f"{head.name}: {total} parameters", 7.5, color=FAINT,
                  align="left" if sign > 0 else "right")  # fmt: skip
         for text, wide, unit in zip(texts, widths, units):
             begin, wide = x, wide * scale

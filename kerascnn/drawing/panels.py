@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerascnn.drawing.outline import Design
-from kerascnn.drawing.pen import COLORS, DIM, Lines, Pen, amount, cuboid, node, sizes, text_width
+from kerascnn.drawing.pen import COLORS, Lines, Pen, amount, cuboid, node, sizes, text_width
 from kerascnn.drawing.units import INPUT, Block, Shape, Unit, window
-from kerascnn.style import INK
+from kerascnn.style import FAINT, INK
 from kerascnn.words import listed
 
 LANES = (1.5, 1.3, 1.15, 1.06, 0.95, 0.86, 0.78)  # widths of a path: the first that fits
@@ -74,7 +74,7 @@ class Panel:
     def draw(self, pen: Pen, left: float, top: float) -> None:
         """With its upper left corner there."""
         for line, text in enumerate(self.title):
-            size, color = (7.5, DIM) if line else (8.5, INK)
+            size, color = (7.5, FAINT) if line else (8.5, INK)
             pen.text(left, top - 0.06 - 0.14 * line, text, size, bold=line == 0, color=color,
                      room=self.width)  # fmt: skip
         top -= HEAD
@@ -123,7 +123,7 @@ class Panel:
         pen.text(x, y - 0.005, SIGNS[unit.main.kind], 11, align="center")
         if unit.behind:
             pen.arrow((x, y - 0.1), (x, y - 0.27))
-            pen.text(x + 0.07, y - 0.2, ", ".join(unit.behind), 7.3, color=DIM)
+            pen.text(x + 0.07, y - 0.2, ", ".join(unit.behind), 7.3, color=FAINT)
 
     def _half(self, unit: Unit) -> float:
         """Half a unit's height."""
@@ -159,15 +159,14 @@ class Panel:
         """The identity: from the input past all layers."""
         (x0, y0), (x, y) = start, end
         turn = y0 - 0.11 - 0.25 * (self.pitch - self.node)
-        color = INK
-        pen.line([(x0, y0 - 0.11), (x0, turn), (side, turn)], color=color, width=1.2)
+        pen.line([(x0, y0 - 0.11), (x0, turn), (side, turn)], color=INK, width=1.2)
         if unit.main.kind in SIGNS:
-            pen.line([(side, turn), (side, y)], color=color, width=1.2)
+            pen.line([(side, turn), (side, y)], color=INK, width=1.2)
             sign = 1 if side > x else -1
-            pen.arrow((side, y), (x + sign * 0.1, y), color=color)
+            pen.arrow((side, y), (x + sign * 0.1, y), color=INK)
         else:
-            pen.arrow((side, turn), (side, y + 0.11), color=color)
-        pen.text(side + 0.05, (turn + y) / 2 + 0.1, "identity", 7.3, color=DIM)
+            pen.arrow((side, turn), (side, y + 0.11), color=INK)
+        pen.text(side + 0.05, (turn + y) / 2 + 0.1, "identity", 7.3, color=FAINT)
 
 
 def _input_shape(block: Block) -> Shape:
@@ -203,7 +202,7 @@ def _dense_block(
         for end in range(place + 1, count):
             height = 0.14 + 0.21 * (end - place)
             x1 = left + 0.1 + step * end
-            pen.arc((x + 0.04, y + 0.24), (x1 - 0.03, y + 0.24), height, color=DIM)
+            pen.arc((x + 0.04, y + 0.24), (x1 - 0.03, y + 0.24), height, color=FAINT)
         cuboid(
             pen, x - 0.09, y - 0.2, 0.12, 0.32, 0.09, COLORS["input" if not place else "conv"], 1
         )

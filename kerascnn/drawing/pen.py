@@ -15,18 +15,17 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch, Polyg
 from matplotlib.path import Path
 
 from kerascnn.drawing.units import Shape
-from kerascnn.style import INK
+from kerascnn.style import FAINT, INK, TRAIN, VALIDATION
 
 FAMILY = "DejaVu Sans"  # comes with matplotlib
 SMALLEST = 5.2  # points
 HINTED = 1.03  # small text is drawn up to so much wider, as its letters begin on whole pixels
-DIM = "#6b7078"
 COLORS = {
     "input": "#c9ccd1",
-    "conv": "#0072b2",
-    "block": "#0072b2",
-    "several": "#0072b2",
-    "dense": "#d55e00",
+    "conv": TRAIN,
+    "block": TRAIN,
+    "several": TRAIN,
+    "dense": VALIDATION,
     "pool": "#e0b93d",
     "merge": "#9aa0a8",
     "other": "#9aa0a8",
@@ -84,23 +83,21 @@ class Pen:
         color: str = INK,
         bold: bool = False,
         align: str = "left",
-        vertical: str = "center",
-    ) -> float:
-        """A line, made smaller and then shorter until it fits into `room`; returns its width."""
+    ) -> None:
+        """A line, made smaller and then shorter until it fits into `room`."""
         if room is not None:
             text, size = fitted(text, size, room, bold)
         weight = "bold" if bold else "normal"
         self.axes.text(
-            x, y, text, fontsize=size, color=color, ha=align, va=vertical, weight=weight,
+            x, y, text, fontsize=size, color=color, ha=align, va="center", weight=weight,
             family=FAMILY,
         )  # fmt: skip
-        return text_width(text, size, bold)
 
     def box(self, x: float, y: float, width: float, height: float, color: str) -> None:
         """A plain rectangle with its lower left corner there."""
         self.axes.add_patch(Rectangle((x, y), width, height, facecolor=color, linewidth=0))
 
-    def arrow(self, begin: Any, end: Any, color: str = DIM, bend: float = 0.0) -> None:
+    def arrow(self, begin: Any, end: Any, color: str = FAINT) -> None:
         """A thin arrow."""
         self.axes.add_patch(
             FancyArrowPatch(
@@ -108,7 +105,6 @@ class Pen:
                 end,
                 arrowstyle="-|>",
                 mutation_scale=6,
-                connectionstyle=f"arc3,rad={bend}",
                 color=color,
                 linewidth=0.8,
                 shrinkA=0,
@@ -117,7 +113,7 @@ class Pen:
         )
 
     def line(
-        self, points: Sequence[Any], color: str = DIM, width: float = 0.8, zorder: float = 0.9
+        self, points: Sequence[Any], color: str = FAINT, width: float = 0.8, zorder: float = 0.9
     ) -> None:
         """Straight parts from point to point."""
         xs, ys = zip(*points)
@@ -190,23 +186,22 @@ def node(
     for number, (line, main) in enumerate(text):
         at = y + min(0.125, 0.82 * high / len(text)) * ((len(text) - 1) / 2 - number)
         pen.text(x + wide / 2, at - 0.008, line, size if main else size - 0.7, align="center",
-                 room=wide - 0.06, color=INK if main else DIM)  # fmt: skip
+                 room=wide - 0.06, color=INK if main else FAINT)  # fmt: skip
 
 
 def cuboid(
     pen: Pen, x: float, y: float, wide: float, high: float, slant: float, color: str, slices: int
 ) -> None:
     """A box seen from the left above; `slices` of it stand one behind the other."""
-    depth, rise = slant, slant
     edge: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.7, "joinstyle": "round"}
-    top = [(x, y + high), (x + depth, y + high + rise), (x + depth + wide, y + high + rise)]
+    top = [(x, y + high), (x + slant, y + high + slant), (x + slant + wide, y + high + slant)]
     pen.axes.add_patch(Polygon([*top, (x + wide, y + high)], facecolor=tinted(color, 0.55), **edge))
-    side = [(x + wide, y), (x + wide + depth, y + rise), (x + wide + depth, y + high + rise)]
+    side = [(x + wide, y), (x + wide + slant, y + slant), (x + wide + slant, y + high + slant)]
     pen.axes.add_patch(
         Polygon([*side, (x + wide, y + high)], facecolor=tinted(color, 0.75), **edge)
     )
     pen.axes.add_patch(Rectangle((x, y), wide, high, facecolor=color, **edge))
     for line in range(1, slices):
         at = x + wide * line / slices
-        points = [(at, y), (at, y + high), (at + depth, y + high + rise)]
+        points = [(at, y), (at, y + high), (at + slant, y + high + slant)]
         pen.line(points, color="white", width=0.7, zorder=1.1)

@@ -20,10 +20,12 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from kerascnn.explain.methods import HEAT, PIXELS, SIGNED, STRENGTH
-from kerascnn.watching.pictures import GRID, INK, PAPER
+from kerascnn.style import FAINT, GRID, INK, PAPER, TRAIN
+from kerascnn.watching.pictures import rgb
+from kerascnn.words import without_middle
 
 # The ends of both scales differ in lightness or hue for everyone.
-FOR, AGAINST, FAINT = "#c8420a", "#0072b2", "#6b7078"
+FOR, AGAINST = "#c8420a", TRAIN
 _HEAT = LinearSegmentedColormap.from_list("heat", ["#fff2b0", "#f6a21b", FOR, "#7d0f0f"])
 _SIGNED = LinearSegmentedColormap.from_list("signed", [AGAINST, "#f4f4f2", FOR])
 
@@ -141,7 +143,7 @@ def picture(
         title, subtitle: what to write above.
         projected: what to call the projections of maps.
     """
-    photo = _rgb(photo)
+    photo = rgb(photo)
     tall = photo.shape[0] / photo.shape[1]
     wide = max(NARROW, PANEL / math.sqrt(max(1, tall)))
     size = (wide, wide * tall)
@@ -161,8 +163,8 @@ def picture(
     bottom = top + sum(band.height for band in bands) + (_high(len(heads)) + 0.1 if bands else 0)
     figure, axes = _page(total, bottom)
     letters = int((total - 2 * EDGE) / 0.094)
-    _text(axes, EDGE, 0.13, _short(title, letters), size=10.5, weight="bold")
-    _text(axes, EDGE, 0.32, _short(subtitle, int(letters * 1.4)), color=FAINT)
+    _text(axes, EDGE, 0.13, without_middle(title, letters), size=10.5, weight="bold")
+    _text(axes, EDGE, 0.32, without_middle(subtitle, int(letters * 1.4)), color=FAINT)
     y = HEAD
     for row, height in zip(rows, heights):
         x = EDGE
@@ -242,7 +244,9 @@ def _bars(axes: Axes, said: Sequence[Said], place: Place) -> None:
         line = y + number * each
         weight = "bold" if one.explained else "normal"
         letters = int((width - 0.5) / (size * (0.0102 if one.explained else 0.0088)))
-        _text(axes, x, line, _short(one.name, min(LONGEST, letters)), size=size, weight=weight)
+        _text(
+            axes, x, line, without_middle(one.name, min(LONGEST, letters)), size=size, weight=weight
+        )
         share = f"{one.probability:.1%}" if one.probability < 0.9995 else "100%"
         _text(axes, x + width, line, share, size=size, ha="right")
         thick, under = 0.22 * each, line + 0.0175 * size + 0.02
@@ -250,7 +254,7 @@ def _bars(axes: Axes, said: Sequence[Said], place: Place) -> None:
             axes.add_patch(Rectangle((x, under), width * part, thick, color=shade, linewidth=0))
     _title(axes, place, "What the network says")
     explained = next((one.name for one in said if one.explained), "")
-    _caption(axes, place, f"Red: {_short(explained, 20)}, which is explained here.")
+    _caption(axes, place, f"Red: {without_middle(explained, 20)}, which is explained here.")
 
 
 def _panel(axes: Axes, panel: Panel, photo: np.ndarray, place: Place) -> None:
@@ -272,7 +276,14 @@ def _panel(axes: Axes, panel: Panel, photo: np.ndarray, place: Place) -> None:
 def _title(axes: Axes, place: Place, words: str) -> None:
     """A bold line above a panel."""
     x, y, width, _ = place
-    _text(axes, x, y - TITLE + 0.03, _short(words, int(width / 0.062)), size=8.5, weight="bold")
+    _text(
+        axes,
+        x,
+        y - TITLE + 0.03,
+        without_middle(words, int(width / 0.062)),
+        size=8.5,
+        weight="bold",
+    )
 
 
 def _caption(axes: Axes, place: Place, words: str) -> None:
@@ -315,9 +326,9 @@ class _Band:
     def draw(self, axes: Axes, photo: np.ndarray, y: float) -> None:
         """From this height downwards."""
         size = 10 if len(self.layer.name) < 10 else 7.5
-        name = _short(self.layer.name, 15)
+        name = without_middle(self.layer.name, 15)
         _text(axes, EDGE, y + ABOVE, name, size=size, weight="bold")
-        notes = "\n".join(_short(note, 18) for note in self.layer.notes)
+        notes = "\n".join(without_middle(note, 18) for note in self.layer.notes)
         _text(axes, EDGE, y + ABOVE + 0.2, notes, size=6.5, color=FAINT, linespacing=1.35)
         for number, one in enumerate(self.layer.maps):
             x = EDGE + LABEL + number * self.step
@@ -427,9 +438,9 @@ def _coloured(kind: str, values: np.ndarray, photo: np.ndarray, smooth: bool = T
     """Values as a picture, floats in [0, 1] `[height, width, 3]`."""
     values = np.nan_to_num(np.asarray(values, "float32"))
     if kind == PIXELS:
-        return _large(_rgb(0.5 + 0.5 * _scaled(values)))
+        return _large(rgb(0.5 + 0.5 * _scaled(values)))
     if kind == STRENGTH:
-        return _large(_rgb(_scaled(values)[..., None]))
+        return _large(rgb(_scaled(values)[..., None]))
     below = _large(photo.mean(axis=-1, keepdims=True).repeat(3, axis=-1))
     laid = _enlarged(_scaled(values), below.shape[:2], smooth)
     if kind == HEAT:
@@ -470,16 +481,6 @@ def _large(image: np.ndarray) -> np.ndarray:
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def _rgb(image: np.ndarray) -> np.ndarray:
-    """Floats in [0, 1] with three channels; other numbers of channels by their mean."""
-    image = np.asarray(image)
-    scale = 255 if np.issubdtype(image.dtype, np.integer) else 1
-    image = image.astype("float32") / scale
-    if image.shape[-1] != 3:
-        image = image.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
-    return np.clip(image, 0, 1)
-
-
 def _fitted(image: np.ndarray, place: Place) -> Place:
     """The largest place within another that has the image's shape; in its middle."""
     x, y, width, height = place
@@ -501,11 +502,3 @@ def _text(
     """Words from this point to the right and downwards; a dollar sign is no formula."""
     look = {"va": "top", "parse_math": False, **look}
     axes.text(x, y, words, fontsize=size, color=color, **look)
-
-
-def _short(name: str, longest: int) -> str:
-    """A name without its middle, if it is long: the ends tell names apart."""
-    if len(name) <= longest:
-        return name
-    tail = (longest - 1) // 3
-    return f"{name[: longest - 1 - tail]}…{name[-tail:]}"

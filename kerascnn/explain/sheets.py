@@ -13,9 +13,10 @@ from PIL import Image
 
 from kerascnn.errors import ArgumentError
 from kerascnn.explain.changing import Border, Curves, Invariance, changed
-from kerascnn.explain.evolving import Evolution
+from kerascnn.explain.evolving import Evolution, evenly
 from kerascnn.explain.patches import TopPatches
-from kerascnn.watching.pictures import GRID, INK, PAPER, TITLE
+from kerascnn.style import FAINT, GRID, INK, PAPER, TITLE, TRAIN, VALIDATION
+from kerascnn.watching.pictures import rgb
 
 MOST_MAPS = 24  # on one sheet, unless rows says otherwise
 CELL, GAP = 96, 4  # pixels: of a patch's longer side, and between patches
@@ -24,15 +25,14 @@ BETWEEN, MARGIN, CAPTION = 0.16, 0.6, 0.62  # in tiles: in a map, between maps, 
 HEAD = 0.66  # inches above all
 # Of a map over the epochs, in tiles: above patches, below projections, beside them, between epochs.
 EPOCHS, SHARES, NAMES, STEP = 0.4, 0.6, 1.5, 0.18
-FAINT = "#7b7f85"
 METHODS = {
     "deconvnet": "projected by deconvnet",
     "guided_backprop": "projected by guided backpropagation",
     "saliency": "gradients",
 }
 # Okabe and Ito's, which colour-blind people can tell apart.
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
-LONGEST = 20  # characters of an image's name; its end tells names apart
+COLORS = (TRAIN, VALIDATION, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
+LONGEST = 20  # characters of an image\'s name; its end tells names apart
 SHOWN = 5  # steps of each kind of change, as pictures of the first image
 SMALL: dict[str, Any] = {"fontsize": 8, "color": INK}
 
@@ -181,10 +181,8 @@ def _signed(projection: np.ndarray) -> np.ndarray:
 
 def _rgb(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """As uint8 `[height, width, 3]`: other numbers of channels than 3 by their mean."""
-    values = np.asarray(values, "float32")
-    if values.shape[-1] != 3:
-        values = np.repeat(values.mean(axis=-1, keepdims=True), 3, axis=-1)
-    return np.rint(255 * np.clip((values - low) / (high - low), 0, 1)).astype("uint8")
+    shares = (np.asarray(values, "float32") - low) / (high - low)
+    return np.rint(255 * rgb(shares)).astype("uint8")
 
 
 def _color(name: str) -> tuple[int, ...]:
@@ -331,14 +329,11 @@ def _strip(
     # A border's value is one of the network's input: of which colour that is isn't known here.
     outside: Border = "edge" if border == "edge" else 0.5
     image = np.asarray(photo, "float32") / (255 if photo.dtype.kind in "iu" else 1)
-    places = np.unique(np.linspace(0, len(steps) - 1, SHOWN).round().astype(int))
     tall = image.shape[0] / image.shape[1]
-    for column, step in enumerate(steps[place] for place in places):
-        shown = changed(image[None], **{kind: step}, border=outside)[0].clip(0, 1)
-        if shown.shape[-1] != 3:
-            shown = shown.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
+    for column, step in enumerate(steps[place] for place in evenly(len(steps), SHOWN)):
+        shown = changed(image[None], **{kind: step}, border=outside)[0]
         x = 1.06 * column
-        axes.imshow(shown, extent=(x, x + 1, tall, 0), interpolation="nearest")
+        axes.imshow(rgb(shown), extent=(x, x + 1, tall, 0), interpolation="nearest")
         axes.text(x + 0.5, tall + 0.04, f"{step:g}", ha="center", va="top", **SMALL)
     axes.set_xlim(0, 1.06 * SHOWN)
     axes.set_ylim(tall + 0.3, -0.05)

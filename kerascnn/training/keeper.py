@@ -11,7 +11,7 @@ import keras
 from kerascnn.distribution import replicas
 from kerascnn.runs.epochs import DIRECTORY, file_of
 from kerascnn.training.engine import Engine
-from kerascnn.words import counted, listed
+from kerascnn.words import counted, listed, memory
 from kerascnn.writing import replacing
 
 
@@ -56,7 +56,7 @@ class Keeper:
         return (
             f"Kept in {self.path / DIRECTORY}: the model after epochs "
             f"{listed(map(str, self.epochs))}; {counted(len(self.epochs), 'file', 'files')} with "
-            f"{_bytes(size)} of weights each."
+            f"{memory(size)} of weights each."
         )
 
     def missing(self, done: int) -> str:
@@ -65,12 +65,3 @@ class Keeper:
         if not late:
             return ""
         return f"Training has ended before epochs that were to be kept: {listed(late)}."
-
-
-def _bytes(size: float) -> str:
-    """To the nearest unit: "8 kB", "244 MB"."""
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

@@ -21,6 +21,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from kerascnn.style import GRID, INK, PAPER, RIGHT, TITLE, TRAIN, VALIDATION, WRONG
 from kerascnn.watching.progress import top1_error
+from kerascnn.words import without_middle
 
 MOST_NAMED = 120  # classes; a larger matrix has numbers instead of names
 MOST_COUNTED = 50  # classes; a larger matrix has no numbers in its cells
@@ -115,7 +116,7 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     axes.grid(False)
     axes.tick_params(length=0)
     if classes <= MOST_NAMED:
-        names = [_short(name, LONGEST_LABEL) for name in class_names]
+        names = [without_middle(name, LONGEST_LABEL) for name in class_names]
         upright = max(map(len, names)) > 3
         size = 8 if classes <= MOST_COUNTED else 6
         axes.set_xticks(range(classes), names, rotation=90 if upright else 0, fontsize=size)
@@ -158,12 +159,12 @@ def samples(
         title: default: how many are right.
     """
     top = probabilities.argmax(axis=-1)
-    figure, axes, places = _mosaic(_visible(images), columns, cell=1.25, caption=0.4)
+    figure, axes, places = _mosaic(rgb(images), columns, cell=1.25, caption=0.4)
     for (x, y, bottom), label, guess, row in zip(places, labels, top, probabilities):
-        caption = f"{_short(class_names[guess])}  {row[guess]:.0%}"
+        caption = f"{without_middle(class_names[guess], LONGEST_NAME)}  {row[guess]:.0%}"
         look: dict[str, Any] = {"color": INK}
         if guess != label:
-            caption += f"\nis {_short(class_names[label])}"
+            caption += f"\nis {without_middle(class_names[label], LONGEST_NAME)}"
             look = {"color": WRONG, "fontweight": "bold"}
             frame = Rectangle((x, y), 1, bottom - y, fill=False, edgecolor=WRONG, linewidth=2.5)
             axes.add_patch(frame)
@@ -182,13 +183,13 @@ def augmented(originals: np.ndarray, changed: Sequence[np.ndarray], names: Seque
     """
     rows = np.stack([originals, *changed], axis=1)
     draws, many = rows.shape[1], len(originals) > 3
-    images = _visible(rows.reshape(-1, *originals.shape[1:]))
+    images = rgb(rows.reshape(-1, *originals.shape[1:]))
     figure, axes, places = _mosaic(images, 2 * draws if many else draws, cell=1.25, caption=0.3)
     for number, (x, y, bottom) in enumerate(places):
         if number % draws == 0:
             frame = Rectangle((x, y), 1, bottom - y, fill=False, edgecolor=TRAIN, linewidth=2.5)
             axes.add_patch(frame)
-            caption = _short(names[number // draws])
+            caption = without_middle(names[number // draws], LONGEST_NAME)
             axes.text(x + 0.5, bottom + 0.05, caption, ha="center", va="top", fontsize=8, color=INK)
     axes.set_title("Framed: the image; beside it: as epochs of training see it", **TITLE)
     return figure
@@ -209,7 +210,7 @@ def filters(kernel: np.ndarray, name: str, columns: int = 16) -> Figure:
     if channels not in (1, 3):
         shown = shown.mean(axis=-1, keepdims=True)
     largest = np.abs(shown).max(axis=(1, 2, 3), keepdims=True)
-    pictures = _visible(0.5 + 0.5 * shown / np.where(largest > 0, largest, 1))
+    pictures = rgb(0.5 + 0.5 * shown / np.where(largest > 0, largest, 1))
     figure, axes, places = _mosaic(pictures, columns, cell=0.62, caption=0.16)
     for index, (x, _, bottom) in enumerate(places):
         axes.text(x + 0.5, bottom + 0.05, str(index), ha="center", va="top", fontsize=6, color=INK)
@@ -231,7 +232,7 @@ def feature_maps(maps: np.ndarray, name: str, columns: int = 16) -> Figure:
     """
     height, width, channels = maps.shape
     shown = np.moveaxis(np.asarray(maps, "float32"), -1, 0)[:MOST_FILTERS, ..., None]
-    pictures = _visible(shown / max(float(shown.max()), 1e-12))
+    pictures = rgb(shown / max(float(shown.max()), 1e-12))
     figure, axes, _ = _mosaic(pictures, columns, cell=0.62, caption=0.06)
     first = f", the first {MOST_FILTERS}" if channels > MOST_FILTERS else ""
     axes.set_title(f"{name}: {channels} maps of {height}×{width}{first}", **TITLE)
@@ -310,7 +311,7 @@ def _mosaic(
     return figure, axes, places
 
 
-def _visible(images: np.ndarray) -> np.ndarray:
+def rgb(images: np.ndarray) -> np.ndarray:
     """Images of any number of channels as RGB in [0, 1]: other numbers than 3 by their mean."""
     images = np.asarray(images)
     scale = 255 if np.issubdtype(images.dtype, np.integer) else 1
@@ -327,11 +328,3 @@ def _line(values: Iterable[float | None]) -> np.ndarray:
 def _marks(epochs: np.ndarray) -> dict[str, Any]:
     """Dots on the epochs as long as there are few: one epoch alone makes no line."""
     return {"marker": "o", "markersize": 3.5} if len(epochs) <= 40 else {}
-
-
-def _short(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name without its middle, if it is long: the ends tell names apart."""
-    if len(name) <= longest:
-        return name
-    tail = (longest - 1) // 3
-    return f"{name[: longest - 1 - tail]}…{name[-tail:]}"

@@ -97,3 +97,13 @@ def test_mistakes_about_the_network_are_explained(home):
     with pytest.raises(DataError, match=r"bad\.jpg"):
         run("lenet5", "bad.jpg", "--field", "C1")
     assert sorted(path.name for path in home.iterdir()) == ["bad.jpg"]
+
+
+@pytest.mark.parametrize("command", ["draw", "info", "export", "explain"])
+def test_what_a_run_has_already_is_refused_by_one_message(striped_run, command):
+    more = {"export": ["--format", "keras"], "explain": ["photo.jpg"]}.get(command, [])
+    given = [command, str(striped_run.path), *more, "--classes", "5", "--set", "hidden=4"]
+    refused = CliRunner().invoke(app, given).exception
+    assert isinstance(refused, ArgumentError)
+    assert f"{striped_run.path} is a run, whose model is complete: --" in str(refused)
+    assert {"--set", "--classes"} == set(str(refused).partition("Received: ")[2][:-1].split(", "))

@@ -102,7 +102,7 @@ def test_what_is_kept_and_how_large_it_is_is_said_before_training(whole):
     files = f"Kept in {run.path / 'epochs'}: the model after epochs 0, 1, 3; 3 files with"
     assert said.index(files) < said.index("epoch 1/3")
     parameters = run.metrics["trainable_params"]
-    assert f"{4 * parameters / 1000:.0f} kB of weights each." in said
+    assert f"{4 * parameters / 1024:.0f} KiB of weights each." in said
 
 
 def test_keeping_epochs_changes_no_bit_of_the_training(whole, tmp_path):
