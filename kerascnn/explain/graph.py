@@ -9,6 +9,7 @@ the model's graph and leaves the model as it is.
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -56,8 +57,8 @@ class Replay:
                 "kerascnn.explain needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow. "
                 f"Received: {keras.backend.backend()}."
             )
-        self.name = model.name
         self.image_shape = _image_shape(functional(model))
+        self.name = model.name
         self._model = model
         with calls_forgotten(model):  # to take models apart is to call their layers again
             flat = functional(flattened(model))
@@ -83,11 +84,11 @@ class Replay:
         try:
             found = np.asarray(images, "float32")
         except (TypeError, ValueError):  # words, rows of several lengths
-            raise self._other_images(f"{images!r}") from None
+            raise self._other_images(reprlib.repr(images)) from None
         sides = zip(found.shape[1:], self.image_shape)
         fits = found.ndim == 4 and all(like in (None, size) for size, like in sides)
         if not fits or not found.size:
-            raise self._other_images(f"{list(found.shape)}" if found.ndim else f"{images!r}")
+            raise self._other_images(f"{list(found.shape)}" if found.ndim else reprlib.repr(images))
         if not np.isfinite(found).all():
             raise self._other_images("nan or infinite pixels")
         return tf.constant(found)
@@ -105,9 +106,8 @@ class Replay:
         Raises:
             ArgumentError: there is none; the message lists endpoints and layers.
         """
-        known = endpoints(self._model)
-        found = known[name].layer if name in known else name
-        for legal in (found, found.rpartition("/")[2]):  # "MODEL/LAYER": models are taken apart
+        known = self._points()
+        for legal in (known.get(name, name), str(name).rpartition("/")[2]):
             if legal in self._steps:
                 return legal
         raise ArgumentError(
@@ -115,6 +115,11 @@ class Replay:
             f"{len(self._steps)} layers, such as {', '.join(list(self._steps)[-3:])}. "
             f"Received: {name!r}."
         )
+
+    def _points(self) -> dict[str, str]:
+        """Endpoint → layer. In a nested model that is "MODEL/LAYER", and models are taken apart."""
+        found = endpoints(self._model).items()
+        return {name: point.layer.rpartition("/")[2] for name, point in found}
 
     def last_map(self) -> str:
         """The layer of the last map before the head and the pooling in front of it.
@@ -128,7 +133,7 @@ class Replay:
         """
         shapes = {name: step.call.outputs[0].shape for name, step in self._steps.items()}
         maps = [name for name, s in shapes.items() if len(s) == 4 and s[1:3] != (1, 1)]
-        points = {name: point.layer for name, point in endpoints(self._model).items()}
+        points = self._points()
         pools = {layer for name, layer in points.items() if not _MAP.fullmatch(name)}
         known = [layer for layer in points.values() if layer in maps and layer not in pools]
         if not maps:

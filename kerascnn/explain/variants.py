@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -55,10 +56,13 @@ def baseline_of(baseline: Any, images: np.ndarray) -> np.ndarray:
         found = np.asarray(baseline, "float32")
     except (TypeError, ValueError):
         found = None
-    if found is None or found.shape not in ((), shape[-1:], shape):
-        received = repr(baseline) if found is None else f"an array of shape {found.shape}"
-        raise ArgumentError(
-            f"baseline must be a number, an array of {shape[-1]} (one for each channel) or an "
-            f"image of shape {shape}, as the network takes it. Received: {received}."
-        )
-    return np.broadcast_to(found, shape)
+    if found is None or not np.isfinite(found).all():
+        received = reprlib.repr(baseline)
+    elif found.shape not in ((), shape[-1:], shape):
+        received = f"an array of shape {found.shape}"
+    else:
+        return np.broadcast_to(found, shape)
+    raise ArgumentError(
+        f"baseline must be a number, an array of {shape[-1]} (one for each channel) or an image of "
+        f"shape {shape}, all finite, as the network takes it. Received: {received}."
+    )

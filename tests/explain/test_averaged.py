@@ -83,7 +83,14 @@ def test_more_steps_than_are_played_at_once_change_nothing(cubic, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"steps": 2.5}, {"baseline": [1.0, 2.0, 3.0]}, {"baseline": "black"}]
+    "wrong",
+    [
+        {"steps": 0},
+        {"steps": 2.5},
+        {"baseline": [1.0, 2.0, 3.0]},
+        {"baseline": "black"},
+        {"baseline": np.nan},
+    ],
 )
 def test_a_wrong_baseline_or_number_of_steps_is_refused(cubic, wrong):
     model, _ = cubic

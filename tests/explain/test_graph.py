@@ -9,8 +9,10 @@ import tensorflow as tf
 import toys
 from keras import layers, ops
 
+import kerascnn
 from kerascnn import explain
 from kerascnn.errors import ArgumentError
+from kerascnn.explain.graph import Replay
 
 
 def close(found, expected, tolerance=1e-5):
@@ -187,6 +189,16 @@ def test_layers_of_models_inside_have_both_names_and_shared_ones_a_number():
     assert np.abs(one - other).max() > 1e-3
 
 
+def test_the_last_map_of_a_model_inside_is_its_own():
+    """Endpoints are called "MODEL/LAYER" there."""
+    base = kerascnn.create("lenet5", include_top=False, input_shape=(32, 32, 1), widths=(2, 3))
+    inputs = keras.Input((32, 32, 1))
+    outputs = layers.Dense(3)(layers.Flatten()(base(inputs)))
+    model = keras.Model(inputs, outputs)
+    assert Replay(model).last_map() == Replay(base).last_map() == "conv2_tanh"
+    assert Replay(model).layer("C1") == kerascnn.endpoints(base)["C1"].layer
+
+
 def test_images_may_be_lists_integers_or_tensors():
     model = toys.network(toys.residual)
     images = np.rint(toys.IMAGES * 3).astype("int32")
@@ -218,6 +230,7 @@ def test_images_of_another_kind_are_explained(images, received):
     [
         (3, r"class must be a number from 0 to 2. Received: 3"),
         (-1, r"from 0 to 2. Received: -1"),
+        ((3, 0), r"one target, or a list of 3.*Received: \(3, 0\)"),
         (("frist", 0), r"no layer 'frist'.*first.*Received: 'frist'"),
         (("first", 4), r"map of first must be a number from 0 to 3. Received: 4"),
         (("first", 0, (7, 0)), r"within 7×6. Received: \(7, 0\)"),
@@ -255,6 +268,9 @@ class Subclassed(keras.Model):
 def test_models_that_have_no_graph_or_no_image_are_refused():
     with pytest.raises(ArgumentError, match=r"only a functional.*Received: Subclassed"):
         explain.saliency(Subclassed(), toys.IMAGES, 0)
+    for other in ("resnet18", None):
+        with pytest.raises(ArgumentError, match=rf"functional.*Received: {type(other).__name__}"):
+            explain.saliency(other, toys.IMAGES, 0)
     with pytest.raises(ArgumentError, match=r"build it first.*Received: Sequential"):
         explain.saliency(keras.Sequential([layers.Dense(2)]), toys.IMAGES, 0)
     one, other = keras.Input(toys.SHAPE), keras.Input(toys.SHAPE)
