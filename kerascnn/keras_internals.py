@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import inspect
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -92,9 +93,20 @@ class Call:
     outputs: tuple[Any, ...]
     node: Any
 
-    def repeat(self, operation: Any, known: dict[int, Any]) -> list[Any]:
-        """The outputs of another layer called in the same way; `known`: input's id → tensor."""
+    def repeat(
+        self, operation: Any, known: dict[int, Any], *, training: bool | None = None
+    ) -> list[Any]:
+        """The outputs of another layer called in the same way.
+
+        Args:
+            operation: the layer.
+            known: input's id → tensor.
+            training: as a model tells all its layers; None: what each does if it isn't told, which
+                is augmenting for layers that augment.
+        """
         args, kwargs = self.node.arguments.fill_in(known)
+        if training is not None and "training" in inspect.signature(operation.call).parameters:
+            kwargs = {**kwargs, "training": training}
         return keras.tree.flatten(operation(*args, **kwargs))
 
     def infer(self, known: dict[int, Any]) -> list[Any]:

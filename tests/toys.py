@@ -117,6 +117,8 @@ LINEAR = {
     "up-sampling": lambda: layers.UpSampling2D(2, interpolation="bilinear"),
     "global average pooling": lambda: layers.GlobalAveragePooling2D(),
     "dropout": lambda: layers.Dropout(0.5),
+    "dropout that is told to train": lambda: lambda x: layers.Dropout(0.5)(x, training=True),
+    "augmentation": lambda: layers.RandomTranslation(0.3, 0.3),
     "rescaling": lambda: layers.Rescaling(-2.0, 1.0),
     "a dense layer on each place": lambda: layers.Dense(5),
 }

@@ -221,7 +221,7 @@ class Replay:
     def _called(self, step: Step, layer: Any, values: dict[int, tf.Tensor]) -> list[tf.Tensor]:
         if _is_convolution(layer):
             return [_convolved(layer, values[id(step.call.inputs[0])])]
-        return step.call.repeat(layer, values)
+        return step.call.repeat(layer, values, training=False)
 
     def _in_float32(self, step: Step, *, linear: bool) -> Any:
         """The layer itself, or a copy of it in float32 or without activation."""

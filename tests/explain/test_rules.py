@@ -19,7 +19,9 @@ def matrix(layer, shape):
     """Of a layer that is linear but for its bias: `[outputs, inputs]`."""
     size = int(np.prod(shape))
     basis = np.concatenate([np.zeros((1, size)), np.eye(size)]).reshape(-1, *shape)
-    outputs = np.asarray(layer(basis.astype("float32"))).reshape(size + 1, -1).astype("float64")
+    inputs = keras.Input(shape)
+    outputs = keras.Model(inputs, layer(inputs))(basis.astype("float32"), training=False)
+    outputs = np.asarray(outputs).reshape(size + 1, -1).astype("float64")
     return (outputs[1:] - outputs[0]).T
 
 
