@@ -40,13 +40,13 @@ def check_gradients(model, image):
     """
     name = Replay(model).last_map()
     whole = keras.Model(model.input, [model.get_layer(name).output, first(model.outputs)])
-    pixels = tf.constant(image)
+    twice, classes = np.concatenate([image, image]), [2, 0]  # two: see kerascnn/explain/graph.py
+    pixels = tf.constant(twice)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(pixels)
         maps, outputs = whole(pixels, training=False)
         share = tf.math.log(outputs)
         difference = share[:, 2] - share[:, 0]
-    twice, classes = np.concatenate([image, image]), [2, 0]
     one, other = explain.saliency(model, twice, classes, signed=True)
     expected = tape.gradient(difference, pixels)[0].numpy()
     assert np.abs(expected).max() > 0
