@@ -11,17 +11,24 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kerascnn.errors import ArgumentError
-from kerascnn.explain.methods import DEFAULT, INSTEAD, METHODS, check
+from kerascnn.explain.methods import (
+    DEFAULT,
+    FOLLOWED,
+    INSTEAD,
+    MAPS,
+    METHODS,
+    MOST_MAPS,
+    PROJECTING,
+    STRONGEST,
+    TOP,
+    check,
+)
 
 if TYPE_CHECKING:
     from kerascnn.runs.files import Files, Found
 
 FOLDER = "explain"  # in the run, or here
-MAPS, TOP = 3, 5  # of photos: maps of each layer, classes
-SHEET, K = 24, 9  # of --data: maps of each layer, images of each map
-EVOLUTION = 8  # of --evolution: maps of each layer
 SPLITS = ("train", "validation", "test", "all")
-PROJECTING = ("deconvnet", "guided_backprop", "saliency")
 
 # The ways to explain, and which options are for some of them only.
 PHOTOS, CHANGES, SHEETS, HISTORIES = "photos", "--invariance", "--data", "--evolution"
@@ -67,13 +74,13 @@ def explain(
     maps: int | None = typer.Option(
         None,
         min=0,
-        help=f"Maps of each layer: the strongest {MAPS}; with --data {SHEET}, evenly chosen; with "
-        f"--evolution {EVOLUTION}, evenly chosen.",
+        help=f"Maps of each layer: the strongest {MAPS}; with --data {MOST_MAPS}, evenly chosen; "
+        f"with --evolution {FOLLOWED}, evenly chosen.",
     ),
     top: int | None = typer.Option(
         None,
         min=1,
-        help=f"Classes with bars, {TOP}; with --data images of each map, {K}.",
+        help=f"Classes with bars, {TOP}; with --data images of each map, {STRONGEST}.",
     ),
     save: Path | None = typer.Option(
         None,
@@ -192,7 +199,7 @@ def explain(
         return
     from kerascnn.commands import explain_maps
 
-    usual = SHEET if way == SHEETS else EVOLUTION
+    usual = MOST_MAPS if way == SHEETS else FOLLOWED
     chosen = explain_maps.Maps(
         channels=numbers,
         count=maps or usual,
@@ -202,7 +209,7 @@ def explain(
     if way == HISTORIES:
         explain_maps.histories(asked, data, split or "all", chosen)
     elif data is not None:
-        explain_maps.sheets(asked, data, split or "all", chosen, k=top or K)
+        explain_maps.sheets(asked, data, split or "all", chosen, k=top or STRONGEST)
 
 
 def _way(images: list[str], data: str | None, evolution: bool, invariance: bool) -> str:

@@ -16,14 +16,8 @@ from kerascnn.commands.explain_asked import Asked
 from kerascnn.commands.progress import reading
 from kerascnn.data import Split, load
 from kerascnn.errors import ArgumentError
-from kerascnn.explain.evolving import (
-    Evolution,
-    evenly,
-    evolution,
-    map_count,
-    require_kept,
-    training_images,
-)
+from kerascnn.explain.arguments import evenly, map_count
+from kerascnn.explain.evolving import Evolution, evolution, require_kept, training_images
 from kerascnn.explain.explaining import deepest
 from kerascnn.explain.patches import TopPatches, patches_of_pixels
 from kerascnn.explain.sheets import evolution_sheet, sheet
@@ -80,8 +74,8 @@ def sheets(asked: Asked, data: str, split: str, maps: Maps, *, k: int) -> None:
                     progress=_progress(asked, layer, fingerprint, split, str(k)),
                     report=report,
                 )
-            rows = -(-len(shown) // 4)
-            picture = asked.draw(_name(layer), functools.partial(sheet, found, rows=rows))
+            figure = functools.partial(sheet, found, rows=len(shown))
+            picture = asked.draw(_name(layer), figure)
             if picture:
                 asked.say(f"{layer} on {images.size:,} images of {data}: {picture['picture']}")
             write({**_top(found, images, maps.channels), "data": data, "split": split, **picture})

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.errors import ArgumentError
+from kerascnn.explain.arguments import require_whole
 from kerascnn.explain.gradients import for_each_layer, gradient
 from kerascnn.explain.graph import Replay
 from kerascnn.explain.targets import Target
@@ -51,8 +52,8 @@ def smooth_grad(
     """
     if not (isinstance(noise, (int, float, np.number)) and 0 <= noise < np.inf):
         raise ArgumentError(f"noise must be a number, at least 0. Received: {noise!r}.")
-    _require_whole("samples", samples, 1)
-    _require_whole("seed", seed, 0)
+    require_whole("samples", samples, 1)
+    require_whole("seed", seed, 0)
 
     def average(replay: Replay, pixels: Any, layer: Any, targets: Any) -> np.ndarray:
         originals = pixels.numpy()
@@ -93,7 +94,7 @@ def integrated_gradients(
     Raises:
         ArgumentError: images, target or baseline don't fit the model, or `steps` is less than 1.
     """
-    _require_whole("steps", steps, 1)
+    require_whole("steps", steps, 1)
     points, weights = np.polynomial.legendre.leggauss(steps)  # of the interval from -1 to 1
     shares = ((points + 1) / 2).astype("float32")
 
@@ -141,10 +142,3 @@ def _always(units: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 def _normal(shape: tuple[int, ...], seed: int, number: int) -> np.ndarray:
     return np.random.default_rng([seed, number]).standard_normal(shape, "float32")
-
-
-def _require_whole(name: str, value: Any, least: int) -> None:
-    if not (isinstance(value, (int, np.integer)) and value >= least):
-        raise ArgumentError(
-            f"{name} must be a whole number, at least {least}. Received: {value!r}."
-        )

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from kerascnn.data.randaugment import Border, transformed
 from kerascnn.errors import ArgumentError
+from kerascnn.explain.arguments import require_whole
 from kerascnn.explain.graph import Replay
 
 SIDE, FARTHEST, TRANSLATIONS = 224, 60, 21  # figure 5: from -60 to 60 of 224 rows
@@ -127,8 +128,7 @@ def invariance(
     if min(kinds["scale"], default=1.0) <= 0:
         raise ArgumentError(f"scales must be above 0. Received: {list(scales)}.")
     _require_border(border)
-    if batch_size < 1:
-        raise ArgumentError(f"batch_size must be at least 1. Received: {batch_size!r}.")
+    require_whole("batch_size", batch_size, 1)
     count, height, width = images.shape[:3]
     curves = {kind: _empty(steps, names, count) for kind, steps in kinds.items()}
     classes = np.zeros(count, "int64")

@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from kerascnn.data import Split
 from kerascnn.errors import ArgumentError, RunError
-from kerascnn.explain.graph import Replay, flat_profile
-from kerascnn.explain.patches import Report, TopPatches, patches_of_run
+from kerascnn.explain.arguments import evenly, map_count, require_whole
+from kerascnn.explain.methods import FOLLOWED
+from kerascnn.explain.patches import TopPatches, patches_of_run
+from kerascnn.explain.search import Report
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.runs.choosing import choose
 from kerascnn.runs.run import Run
 
-SHOWN = 8  # maps, unless one says otherwise
 IMAGES = 1_000
 
 
@@ -70,7 +70,7 @@ def evolution(
     layer: str,
     *,
     channels: Sequence[int] | None = None,
-    maps: int = SHOWN,
+    maps: int = FOLLOWED,
     epochs: Sequence[int] | None = None,
     data: Split | None = None,
     images: int = IMAGES,
@@ -105,11 +105,8 @@ def evolution(
         ArgumentError: an argument is not as above, or the network can't be explained.
         DataError: the data can't be read.
     """
-    if images < 1 or maps < 0:
-        raise ArgumentError(
-            "images must be at least 1, and maps at least 0. Received: "
-            f"images={images}, maps={maps}."
-        )
+    require_whole("images", images, 1)
+    require_whole("maps", maps, 0)
     run = run if isinstance(run, Run) else Run.open(run)
     wanted = _wanted(run, epochs)
     first = run.model(epoch=wanted[0])
@@ -173,17 +170,6 @@ def _wanted(run: Run, epochs: Sequence[int] | None) -> list[int]:
             f"{', '.join(map(str, kept))}. Received: {epochs!r}."
         )
     return wanted
-
-
-def map_count(model: keras.Model, layer: str) -> int:
-    """How many maps a layer has."""
-    name = Replay(model).layer(layer)
-    return int(flat_profile(model)[name].output_shape[-1])
-
-
-def evenly(count: int, most: int) -> np.ndarray:
-    """Up to `most` of the numbers below `count`, evenly spaced."""
-    return np.linspace(0, count - 1, min(most, count)).round().astype("int64")
 
 
 def _joined(epochs: Sequence[int], found: Sequence[TopPatches], numbers: np.ndarray) -> Evolution:

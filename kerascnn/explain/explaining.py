@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
-from math import floor
 from typing import Any
 
 import keras
@@ -17,13 +16,15 @@ from matplotlib.figure import Figure
 from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError
 from kerascnn.explain import pictures
+from kerascnn.explain.arguments import require_whole
 from kerascnn.explain.averaged import integrated_gradients, smooth_grad
 from kerascnn.explain.cams import grad_cam, grad_cam_plus_plus, guided_grad_cam
 from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
 from kerascnn.explain.graph import Replay, flat_profile
-from kerascnn.explain.methods import DEFAULT, INSTEAD, METHODS, check
+from kerascnn.explain.methods import DEFAULT, INSTEAD, MAPS, METHODS, TOP, check
 from kerascnn.explain.occluded import occlusion
-from kerascnn.explain.pictures import Field, Layer, Panel, Said, StrongMap, is_whole
+from kerascnn.explain.patches import spans
+from kerascnn.explain.pictures import Layer, Panel, Said, StrongMap, is_whole
 from kerascnn.features import endpoints
 from kerascnn.preprocessing import preprocess
 from kerascnn.receptive_fields import ReceptiveField
@@ -31,8 +32,6 @@ from kerascnn.runs.measures import require_numbers
 from kerascnn.words import printable
 
 LAYERS = 4  # the deepest endpoints, whose maps are shown unless others are asked for
-MAPS = 3  # of each
-TOP = 5
 WINDOWS = 6  # so many occluding windows side by side; neighbours overlap by half
 
 
@@ -265,6 +264,8 @@ def explanation(
         ArgumentError: an argument is illegal, or doesn't fit the model.
         RunError: the model's answers are not numbers.
     """
+    require_whole("maps", maps, 0)
+    require_whole("top", top, 1)
     names = check(DEFAULT if methods is None else methods)
     pixels = _pixels(photo)
     preprocessing = preprocessing or Preprocessing()
@@ -440,7 +441,8 @@ def _layer(
     maps: list[StrongMap] = []
     for channel in np.argsort(-peaks, kind="stable"):
         unit = _strongest(values[..., channel])
-        seen = _seen(field, unit, size)
+        top, left, bottom, right = spans(field, np.array(unit), size).tolist()
+        seen = (top, left, bottom, right)
         # One more where no patches need space: see `pictures`.
         whole = count > 1 and all(is_whole(each, size) for each in (seen, *(m.field for m in maps)))
         if peaks[channel] <= 0 or len(maps) >= count + whole:
@@ -458,14 +460,6 @@ def _layer(
     wide = "all of it" if field is None else f"{field.size[0]} pixels"
     notes = (*((layer,) if layer != name else ()), f"{channels} of {rows}×{columns}", f"see {wide}")
     return Layer(name, notes, maps)
-
-
-def _seen(field: ReceptiveField | None, unit: tuple[int, int], size: tuple[int, int]) -> Field:
-    """The pixels that a unit sees, as far as they go, in the zeros around the image too."""
-    if field is None:
-        return 0, 0, *size
-    top, left = (floor(a + k * n) for a, k, n in zip(field.start, unit, field.stride))
-    return top, left, top + field.size[0], left + field.size[1]
 
 
 def _strongest(values: np.ndarray) -> tuple[int, int]:

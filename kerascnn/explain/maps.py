@@ -10,8 +10,9 @@ import keras
 import numpy as np
 
 from kerascnn.errors import ArgumentError
+from kerascnn.explain.arguments import chosen_maps
 from kerascnn.explain.graph import Replay, flat_calls
-from kerascnn.explain.patches import TopPatches, chosen_maps, top_patches
+from kerascnn.explain.patches import TopPatches, top_patches
 
 BATCH = 32  # images whose maps are computed at a time
 

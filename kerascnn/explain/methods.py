@@ -1,4 +1,4 @@
-"""The methods that explain a class for one photo, by name: what people read of them. No TensorFlow.
+"""The methods by name: what people read of them, and how much is shown. No TensorFlow.
 
 Captions say what is to be seen, and whose method it is.
 """
@@ -105,6 +105,18 @@ METHODS: dict[str, Method] = {
         high="raises",
     ),
 }
+PROJECTING = {
+    "deconvnet": "projected by deconvnet",
+    "guided_backprop": "projected by guided backpropagation",
+    "saliency": "gradients",
+}
+"""The methods that go back from a unit of a map to pixels, with words for what they give."""
+
+# How much is shown, unless one says otherwise.
+MAPS, TOP = 3, 5  # of a photo: maps of each layer, classes
+MOST_MAPS, STRONGEST = 24, 9  # of a data set: maps of a layer, images of each map
+FOLLOWED = 8  # over the epochs of a run: maps of a layer
+
 DEFAULT = ("grad_cam", "occlusion", "guided_backprop")
 # What stands in for a method that is defined by ReLU where an activation is none.
 INSTEAD = {"guided_backprop": "saliency"}

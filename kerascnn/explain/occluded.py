@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.errors import ArgumentError
+from kerascnn.explain.arguments import is_whole
 from kerascnn.explain.gradients import for_each_layer
 from kerascnn.explain.graph import Replay
 from kerascnn.explain.variants import baseline_of, chosen_units, pairs
@@ -90,8 +91,7 @@ def _totals(replay: Replay, layer: str | None, *shapes: tuple[int, ...]) -> Any:
 
 def _pair(name: str, value: Any) -> tuple[int, int]:
     both = value if isinstance(value, (tuple, list)) else (value, value)
-    whole = all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) for side in both)
-    if len(both) != 2 or not whole or min(both) < 1:
+    if len(both) != 2 or not all(map(is_whole, both)) or min(both) < 1:
         raise ArgumentError(
             f"{name} must be a whole number of pixels, at least 1, or two of them. Received: "
             f"{value!r}."
@@ -104,7 +104,7 @@ def _windows(size: int, window: int, stride: int) -> np.ndarray:
     if window > size or stride > window:
         raise ArgumentError(
             f"window must fit into the image, {size} pixels here, and stride must be at most the "
-            f"window, so that every pixel is covered once. Received: window={window}, "
+            f"window, so that every pixel is covered. Received: window={window}, "
             f"stride={stride}."
         )
     start = stride * np.arange(math.ceil((size - window) / stride) + 1)[:, None]

@@ -10,9 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-import math
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,19 +24,17 @@ from kerascnn.card import Preprocessing
 from kerascnn.data import Split
 from kerascnn.errors import ArgumentError
 from kerascnn.explain import strongest as state
+from kerascnn.explain.arguments import chosen_maps, require_whole
 from kerascnn.explain.gradients import deconvnet, guided_backprop, saliency
-from kerascnn.explain.graph import Replay, flat_calls, flat_profile
+from kerascnn.explain.methods import PROJECTING, STRONGEST
 from kerascnn.explain.reading import Images, images_of
+from kerascnn.explain.search import Maps, Report, View, digest, search
 from kerascnn.explain.strongest import Strongest
 from kerascnn.explain.targets import Target
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.forward import middle, preprocessed
 
-Report = Callable[[int, int | None], None]
-"""Is told how many images were seen so far, and of how many; None: that isn't known."""
-
-SAVE_EVERY = 30.0  # seconds
 # A winner's activation, computed again, may differ by its batch's rounding, in shares of the
 # largest of all; more means that its image is another one.
 SAME = 0.01
@@ -88,7 +84,7 @@ def top_patches(
     data: Any,
     layer: str,
     *,
-    k: int = 9,
+    k: int = STRONGEST,
     channels: Sequence[int] | np.ndarray | None = None,
     preprocess: Callable[[Any], Any] | None = None,
     pixels: Callable[[Any], Any] | None = None,
@@ -133,17 +129,15 @@ def top_patches(
             was read again.
         DataError: an image can't be read.
     """
-    if k < 1 or batch_size < 1:
-        raise ArgumentError(
-            f"k and batch_size must be at least 1. Received: k={k}, batch_size={batch_size}."
-        )
+    require_whole("k", k, 1)
+    require_whole("batch_size", batch_size, 1)
     images = images_of(data)
     first = next(images.batches(1), np.zeros(0))[:1]
     if not len(first):
         raise ArgumentError("data must have at least one image. Received: none.")
-    view = _View.of(first, preprocess, pixels)
+    view = View.of(first, preprocess, pixels)
     given = view.input(first)
-    maps = _Maps.of(model, layer, given)
+    maps = Maps.of(model, layer, given)
     shown = chosen_maps(channels, maps.name, maps.count)
     method = _method(model, layer, method, given)
     strongest = Strongest(maps.count, k)
@@ -153,10 +147,10 @@ def top_patches(
             report(strongest.seen, images.size)
 
     if progress is None:
-        _search(maps, view, images, strongest, batch_size, told)
+        search(maps, view, images, strongest, batch_size, told)
     else:
         identity = {
-            "network": _digest(model),
+            "network": digest(model),
             "data": images.digest(),
             "preprocessing": hashlib.sha256(given.numpy().tobytes()).digest(),
             "layer": hashlib.sha256(maps.name.encode()).digest(),
@@ -166,7 +160,7 @@ def top_patches(
         state.restore(path, strongest, identity, units=maps.units, size=images.size)
         keep = functools.partial(state.save, path, strongest, identity)
         keep()  # where it can't be written, that is said before the search
-        _search(maps, view, images, strongest, batch_size, told, keep)
+        search(maps, view, images, strongest, batch_size, told, keep)
     k = strongest.found()
     values, index, unit = (a[:, :k] for a in (strongest.values, strongest.index, strongest.unit))
     position = maps.positions(unit)
@@ -196,7 +190,7 @@ def patches_of_pixels(
     *,
     preprocessing: Preprocessing,
     cut: Callable[[Any], Any] = lambda images: images,
-    k: int = 9,
+    k: int = STRONGEST,
     channels: Sequence[int] | np.ndarray | None = None,
     method: str | None = None,
     batch_size: int = 32,
@@ -244,7 +238,7 @@ def patches_of_run(
     split: Split,
     layer: str,
     *,
-    k: int = 9,
+    k: int = STRONGEST,
     channels: Sequence[int] | np.ndarray | None = None,
     method: str | None = None,
     batch_size: int = 32,
@@ -276,24 +270,8 @@ def patches_of_run(
     )
 
 
-def chosen_maps(channels: Sequence[int] | np.ndarray | None, layer: str, count: int) -> np.ndarray:
-    """The numbers of the maps that are asked for, int64 `[chosen]`; None: all.
-
-    Raises:
-        ArgumentError: the layer, which has `count` of them, lacks one.
-    """
-    chosen = np.arange(count) if channels is None else np.asarray(channels)
-    whole = chosen.ndim == 1 and (chosen.dtype.kind in "iu" or not chosen.size)
-    if not whole or not ((chosen >= 0) & (chosen < count)).all():
-        raise ArgumentError(
-            f"channels must be numbers of maps of {layer}, from 0 to {count - 1}. "
-            f"Received: {channels!r}."
-        )
-    return chosen.astype("int64")
-
-
-def boxes(field: ReceptiveField | None, position: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """The pixels that units see, within the image.
+def spans(field: ReceptiveField | None, position: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """The pixels that units see, as far as they go, in the zeros around the image too.
 
     Args:
         field: of the layer; None: the whole image.
@@ -308,132 +286,18 @@ def boxes(field: ReceptiveField | None, position: np.ndarray, size: Sequence[int
         return np.broadcast_to(whole, (*position.shape[:-1], 4)).copy()
     begin = np.asarray(field.start) + position * np.asarray(field.stride)
     end = np.ceil(begin + np.asarray(field.size))  # fractions where a layer enlarges its map
-    both = np.concatenate([np.floor(begin), end], axis=-1)
-    return np.clip(both, 0, [*size, *size]).astype("int64")
+    return np.concatenate([np.floor(begin), end], axis=-1).astype("int64")
 
 
-# --- The network, and what it is given -------------------------------------------------------
+def boxes(field: ReceptiveField | None, position: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """As `spans`, cut at the image's borders."""
+    return np.clip(spans(field, position, size), 0, [*size, *size])
 
 
-@dataclass(frozen=True)
-class _View:
-    """From a batch of the data to the network's input, and to what a person sees of it."""
-
-    preprocess: Callable[[Any], Any]
-    pixels: Callable[[Any], Any] | None
-
-    @classmethod
-    def of(
-        cls,
-        first: np.ndarray,
-        preprocess: Callable[[Any], Any] | None,
-        pixels: Callable[[Any], Any] | None,
-    ) -> _View:
-        view = cls(preprocess or (lambda images: images), pixels)
-        given = view.input(first).shape
-        if len(given) != 4:
-            raise ArgumentError(
-                "preprocess must give images [batch, height, width, channels]. Received: "
-                f"{tuple(given)} of {first.shape}."
-            )
-        if pixels is None:
-            same = first.shape[1:3] == tuple(given[1:3])
-            return cls(view.preprocess, (lambda images: images) if same else None)
-        if view.seen(first).shape[:3] != tuple(given[:3]):
-            raise ArgumentError(
-                f"pixels must give images of the network's input's height and width, {given[1]}×"
-                f"{given[2]}. Received: {view.seen(first).shape}."
-            )
-        return view
-
-    def input(self, images: np.ndarray) -> tf.Tensor:
-        """`[batch, height, width, channels]`, float32."""
-        return tf.cast(tf.convert_to_tensor(self.preprocess(images)), tf.float32)
-
-    def seen(self, images: np.ndarray) -> np.ndarray:
-        """`[batch, height, width, any channels]`, of the input's size."""
-        return np.asarray(self.pixels(images) if self.pixels else self.input(images))
+# --- Patches and projections: the second look at the winners -------------------------------------
 
 
-@dataclass(frozen=True)
-class _Maps:
-    """The maps of a layer for images of one size; a vector is maps of one unit.
-
-    Attributes:
-        name: the layer's own.
-        sides: rows and columns; empty for a vector.
-        count: of the maps.
-        field: of a unit; None: the whole image.
-        strongest: from images to the strongest activation of each map, its unit, row by row,
-            `[batch, maps]` each, and whether all activations are finite.
-    """
-
-    name: str
-    sides: tuple[int, ...]
-    count: int
-    field: ReceptiveField | None
-    strongest: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
-
-    @property
-    def units(self) -> int:
-        """Of one map."""
-        return math.prod(self.sides)
-
-    def positions(self, unit: np.ndarray) -> np.ndarray:
-        """Row and column of units, `[..., 2]`."""
-        return np.stack(np.divmod(unit, self.sides[1] if self.sides else 1), axis=-1)
-
-    @classmethod
-    def of(cls, model: keras.Model, layer: str, image: tf.Tensor) -> _Maps:
-        """See above; `image` is the first of those to come, as the network takes it."""
-        replay = Replay(model)
-        name = replay.layer(layer)
-        _require_numbers(model)
-        # Played once as it is: what a graph is made of must be there before.
-        (maps,) = replay.play(replay.images(image), [name])
-        if len(maps.shape) not in (2, 4):
-            raise ArgumentError(
-                f"{layer} must have maps [batch, rows, columns, channels] or a vector [batch, "
-                f"channels]. Received: {list(maps.shape)}."
-            )
-        *sides, count = maps.shape[1:]
-        measured = flat_profile(model, tuple(image.shape[1:]))
-
-        def strongest(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            (maps,) = replay.play(pixels, [name])
-            units = tf.reshape(maps, (-1, math.prod(sides), count))
-            finite = tf.reduce_all(tf.math.is_finite(units))
-            return tf.reduce_max(units, axis=1), tf.argmax(units, axis=1), finite
-
-        spec = tf.TensorSpec((None, *image.shape[1:]), tf.float32)
-        return cls(
-            name=name,
-            sides=tuple(sides),
-            count=count,
-            field=measured[name].receptive_field if sides else None,
-            strongest=tf.function(strongest, input_signature=[spec]),
-        )
-
-    def require_finite(self, finite: tf.Tensor) -> None:
-        """Refuse what can't be ordered."""
-        if not finite:
-            raise ArgumentError(
-                f"{self.name} answers with values that are not finite numbers, so that none is the "
-                "strongest. Expected a model whose training did not diverge."
-            )
-
-
-def _require_numbers(model: keras.Model) -> None:
-    """A network that has diverged answers with zeros behind a ReLU, as if no map ever fired."""
-    for weight in model.weights:
-        if not np.isfinite(keras.ops.convert_to_numpy(keras.ops.cast(weight, "float32"))).all():
-            raise ArgumentError(
-                f"{model.name}: the weights must be finite numbers; training has diverged. "
-                f"Received: {weight.path} with others."
-            )
-
-
-METHODS: dict[str, Callable[[keras.Model, Any, Any], np.ndarray]] = {
+_PROJECT: dict[str, Callable[[keras.Model, Any, Any], np.ndarray]] = {  # as `PROJECTING`
     "deconvnet": deconvnet,
     "guided_backprop": guided_backprop,
     "saliency": functools.partial(saliency, signed=True),
@@ -446,55 +310,15 @@ def _method(model: keras.Model, layer: str, method: str | None, image: tf.Tensor
     Raises:
         ArgumentError: it is unknown, or isn't defined for the network's activations.
     """
-    if method is not None and method not in METHODS:
-        raise ArgumentError(f"method must be one of {', '.join(METHODS)}. Received: {method!r}.")
+    if method is not None and method not in PROJECTING:
+        raise ArgumentError(f"method must be one of {', '.join(PROJECTING)}. Received: {method!r}.")
     try:
-        METHODS[method or "deconvnet"](model, image, (layer, 0))
+        _PROJECT[method or "deconvnet"](model, image, (layer, 0))
     except ArgumentError:
         if method is not None:
             raise
         return _method(model, layer, "saliency", image)
     return method or "deconvnet"
-
-
-def _digest(model: keras.Model) -> bytes:
-    """Of a network's calls and weights."""
-    found = hashlib.sha256()
-    for call in flat_calls(model):
-        found.update(f"{type(call.operation).__name__}\n".encode())
-    for weight in model.weights:
-        value = keras.ops.convert_to_numpy(weight)
-        found.update(f"{value.shape}".encode() + value.tobytes())
-    return found.digest()
-
-
-# --- The search, and the second look at the winners ------------------------------------------
-
-
-def _search(
-    maps: _Maps,
-    view: _View,
-    images: Images,
-    strongest: Strongest,
-    batch_size: int,
-    told: Callable[[], None],
-    keep: Callable[[], None] = lambda: None,
-) -> None:
-    """Go through the images that `strongest` has not seen yet.
-
-    `told` is called after each batch, `keep` now and then.
-    """
-    kept, before = time.monotonic(), strongest.seen
-    for batch in images.batches(batch_size, strongest.seen):
-        values, unit, finite = maps.strongest(view.input(batch))
-        maps.require_finite(finite)
-        strongest.add(values.numpy(), unit.numpy())
-        told()
-        if time.monotonic() - kept >= SAVE_EVERY:
-            keep()
-            kept = time.monotonic()
-    if strongest.seen > before:
-        keep()
 
 
 @dataclass(frozen=True)
@@ -508,8 +332,8 @@ class _Winner:
 
 def _cut(
     model: keras.Model,
-    maps: _Maps,
-    view: _View,
+    maps: Maps,
+    view: View,
     images: Images,
     found: TopPatches,
     batch_size: int,
@@ -528,7 +352,7 @@ def _cut(
             Target(maps.name, int(channel), tuple(position[: len(maps.sides)]))
             for channel, position in zip(chosen, found.position[chosen, ranks].tolist())
         ]
-        back = METHODS[found.method](model, given, targets)
+        back = _PROJECT[found.method](model, given, targets)
         for image, projection, place, box in zip(
             seen, back, zip(slots, ranks), found.box[chosen, ranks]
         ):
@@ -563,7 +387,7 @@ def _batched(winners: Iterator[_Winner], size: int) -> Iterator[list[_Winner]]:
 
 
 def _require_same(
-    maps: _Maps, images: tf.Tensor, channels: np.ndarray, found: TopPatches, ranks: Sequence[int]
+    maps: Maps, images: tf.Tensor, channels: np.ndarray, found: TopPatches, ranks: Sequence[int]
 ) -> None:
     """Refuse data that isn't what it was when the search saw it."""
     again = maps.strongest(images)[0].numpy()[np.arange(len(channels)), channels]

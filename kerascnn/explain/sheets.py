@@ -12,27 +12,23 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from kerascnn.errors import ArgumentError
+from kerascnn.explain.arguments import evenly, require_whole
 from kerascnn.explain.changing import Border, Curves, Invariance, changed
-from kerascnn.explain.evolving import Evolution, evenly
+from kerascnn.explain.evolving import Evolution
+from kerascnn.explain.methods import MOST_MAPS, PROJECTING
 from kerascnn.explain.patches import TopPatches
 from kerascnn.style import FAINT, GRID, INK, PAPER, TITLE, TRAIN, VALIDATION
 from kerascnn.watching.pictures import rgb
 
-MOST_MAPS = 24  # on one sheet, unless rows says otherwise
 CELL, GAP = 96, 4  # pixels: of a patch's longer side, and between patches
 TILE = 0.36  # inches of a patch's side
 BETWEEN, MARGIN, CAPTION = 0.16, 0.6, 0.62  # in tiles: in a map, between maps, above a map
 HEAD = 0.66  # inches above all
 # Of a map over the epochs, in tiles: above patches, below projections, beside them, between epochs.
 EPOCHS, SHARES, NAMES, STEP = 0.4, 0.6, 1.5, 0.18
-METHODS = {
-    "deconvnet": "projected by deconvnet",
-    "guided_backprop": "projected by guided backpropagation",
-    "saliency": "gradients",
-}
 # Okabe and Ito's, which colour-blind people can tell apart.
 COLORS = (TRAIN, VALIDATION, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
-LONGEST = 20  # characters of an image\'s name; its end tells names apart
+LONGEST = 20  # characters of an image's name; its end tells names apart
 SHOWN = 5  # steps of each kind of change, as pictures of the first image
 SMALL: dict[str, Any] = {"fontsize": 8, "color": INK}
 
@@ -69,9 +65,9 @@ def sheet(
     maps = len(found.channels)
     if not maps:
         raise ArgumentError("found must have patches of at least one map. Received: none.")
-    for name, value in (("rows", rows), ("columns", columns)):
-        if value is not None and value < 1:
-            raise ArgumentError(f"{name} must be at least 1. Received: {value}.")
+    require_whole("columns", columns, 1)
+    if rows is not None:
+        require_whole("rows", rows, 1)
     columns = min(columns, maps)
     rows = min(rows or math.ceil(MOST_MAPS / columns), math.ceil(maps / columns))
     shown = min(maps, rows * columns)
@@ -95,7 +91,7 @@ def sheet(
             extent = (left, left + square, y + tall, y)
             axes.imshow(_mosaic(kept, side), extent=extent, interpolation="antialiased")
     what = f"left the {k} strongest patches" if k > 1 else "left the strongest patch"
-    words = f"{what}, right: {METHODS.get(found.method, found.method)}"
+    words = f"{what}, right: {PROJECTING[found.method]}"
     _head(figure, title or _title(found, shown), words)
     return figure
 
@@ -214,11 +210,9 @@ def evolution_sheet(found: Evolution, *, columns: int = 2, title: str | None = N
         ArgumentError: columns is below 1, or no map has patches.
     """
     maps, count = len(found.channels), found.values.shape[1]
-    if not maps or columns < 1:
-        raise ArgumentError(
-            "found must have patches of at least one map, and columns be at least 1. Received: "
-            f"{maps} maps, columns={columns}."
-        )
+    require_whole("columns", columns, 1)
+    if not maps:
+        raise ArgumentError("found must have patches of at least one map. Received: none.")
     columns = min(columns, maps)
     rows = math.ceil(maps / columns)
     across = NAMES + len(found.epochs) * (1 + STEP) - STEP + MARGIN
@@ -230,7 +224,7 @@ def evolution_sheet(found: Evolution, *, columns: int = 2, title: str | None = N
     shown = f"{maps} of {count}" if maps < count else str(count)
     words = f"{found.layer}: {shown} feature map{'s' if count > 1 else ''} over the epochs"
     what = f"strongest patch of {found.images:,} images"
-    _head(figure, title or words, f"{what}; below: {METHODS.get(found.method, found.method)}")
+    _head(figure, title or words, f"{what}; below: {PROJECTING[found.method]}")
     return figure
 
 

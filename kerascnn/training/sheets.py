@@ -12,17 +12,17 @@ import keras
 from matplotlib.figure import Figure
 
 from kerascnn.data import Dataset, Split
-from kerascnn.explain.evolving import evenly, map_count
+from kerascnn.explain.arguments import evenly, map_count
 from kerascnn.explain.graph import Replay
+from kerascnn.explain.methods import MOST_MAPS, STRONGEST
 from kerascnn.explain.patches import patches_of_run
-from kerascnn.explain.sheets import MOST_MAPS, sheet
+from kerascnn.explain.sheets import sheet
 from kerascnn.features import endpoints
 from kerascnn.runs.run import Run
 from kerascnn.writing import replacing
 
 DIRECTORY = "explain"  # in the run's
 LAYERS = 2
-STRONGEST = 9  # patches of a map
 IMAGES = 1_000  # that are searched, at most
 # Of all layers: searching images and projecting patches. An image is counted as one of training,
 # which goes forward and back too, so that the pace of the last epoch says how many that are.

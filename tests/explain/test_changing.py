@@ -128,7 +128,7 @@ def test_the_paper_s_steps_are_taken_in_proportion():
         ({"rotations": [float("nan")]}, r"rotations must be finite.*Received: \[nan\]"),
         ({"translations": ["up"]}, r"translations must be finite.*Received: \['up'\]"),
         ({"border": "mirror"}, r"border must be.*Received: 'mirror'"),
-        ({"batch_size": 0}, r"batch_size must be at least 1.*Received: 0"),
+        ({"batch_size": 0}, r"batch_size must be a whole number, at least 1.*Received: 0"),
         ({"layers": "conv9"}, r"no layer 'conv9'"),
         ({"images": IMAGES[:, :5]}, r"images must be .*9, 9, 2.*Received: \[3, 5, 9, 2\]"),
     ],

@@ -114,7 +114,7 @@ def test_of_many_maps_some_are_shown_unless_one_says_which(run):
     [
         ({"epochs": [1, 5]}, r"has kept: 0, 1, 2\. Received: \[1, 5\]"),
         ({"epochs": []}, r"Received: \[\]"),
-        ({"images": 0}, "images must be at least 1"),
+        ({"images": 0}, "images must be a whole number, at least 1"),
         ({"channels": [5]}, "from 0 to 4"),
         ({"method": "magic"}, "method must be one of"),
     ],

@@ -14,6 +14,7 @@ from kerascnn.card import Preprocessing
 from kerascnn.data import ArraySplit
 from kerascnn.errors import ArgumentError
 from kerascnn.explain import patches as module
+from kerascnn.explain import search
 from kerascnn.explain import strongest as state
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.config import RunConfig, TrainedOn
@@ -265,7 +266,7 @@ def stopping(after):
 def test_a_search_that_was_stopped_goes_on_to_the_same_result(
     model, images, kind, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(module, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(search, "SAVE_EVERY", 0.0)
     data = {
         "array": images,
         "split": ArraySplit((images * 60 + 128).clip(0, 255).astype("uint8"), np.zeros(23)),
