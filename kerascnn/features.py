@@ -81,6 +81,10 @@ _HEAD = re.compile(r"(?:avg|max)_pool|fc\d+|logits|predictions")
 _NO_FEATURES = {"ZeroPadding2D", "Cropping2D", "Dropout", "SpatialDropout2D", "Identity"}
 
 
+MAP = re.compile(r"C\d+")
+"""The names of endpoints that aren't named after a pooling layer, which they may be, too."""
+
+
 def _open_sizes(model: Any) -> list[tuple[Any, ...]]:
     shapes = [tensor.shape[1:] for tensor in functional(model).inputs]
     return [tuple(ANY_SIZE if size is None else size for size in shape) for shape in shapes]

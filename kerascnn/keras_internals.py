@@ -27,6 +27,7 @@ try:
     from keras.src.ops.core import Cast
     from keras.src.ops.nn import Softmax
     from keras.src.ops.node import Node
+    from keras.src.ops.symbolic_arguments import SymbolicArguments
     from keras.src.saving import serialization_lib
 
     _REQUIRED = (
@@ -35,6 +36,7 @@ try:
         (serialization_lib, "_retrieve_class_or_fn"),
         (Node, "input_tensors"),
         (Node, "output_tensors"),
+        (SymbolicArguments, "fill_in"),
         (Functional, "inputs"),
         (keras.KerasTensor, "shape"),
         (keras.Variable, "_deferred_initialize"),

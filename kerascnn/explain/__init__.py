@@ -1,8 +1,27 @@
 """What a network sees: projections, heat maps, best patches.
 
-Every function takes a model and images as the network takes them, preprocessed, and returns float32
-arrays. `targets` says what is explained; `graph` plays the model again, with other rules on the way
-back, on which `gradients`, `averaged`, `cams` and `occluded` stand. `pictures` and `sheets` draw.
+Functions take a model and images as the network takes them, preprocessed, and return float32
+arrays. Their modules are called otherwise than they, so that `explain.occlusion` is the function.
+
+targets       what is explained: a class, or units of a map.
+graph         `Replay` plays a model again, in float32, with other rules for ReLU on the way back.
+gradients     `deconvnet`, `guided_backprop`, `saliency`; `for_each_layer`, which all share.
+variants      many changed copies of an image, seen in the units that the image itself has chosen:
+averaged      `smooth_grad` and `integrated_gradients`, and
+occluded      `occlusion`.
+cams          `grad_cam`, `grad_cam_plus_plus`, `guided_grad_cam`.
+reading       the images of a data set, once through and some of them again.
+search        one pass over them, of which
+strongest     keeps the k strongest activations of each map, also in a file.
+patches       `top_patches`: what these images show there, and their projections.
+maps          `feature_maps` and `filters`.
+evolving      `evolution`: the strongest patches after some epochs of a run.
+changing      `invariance`: features of images that are moved, scaled and turned.
+methods       what people read of the methods; how much is shown.
+explaining    `explanation`: all methods for one photo, as numbers or as a picture.
+pictures      draws that picture.
+sheets        draws the others, each of many: `sheet`, `evolution_sheet`, `invariance_sheet`.
+arguments     what several of these refuse.
 
 Importing this package loads neither Keras nor TensorFlow: names are resolved when first used.
 """

@@ -55,7 +55,9 @@ def smooth_grad(
     require_whole("samples", samples, 1)
     require_whole("seed", seed, 0)
 
-    def average(replay: Replay, pixels: Any, layer: Any, targets: Any) -> np.ndarray:
+    def average(
+        replay: Replay, pixels: tf.Tensor, layer: str | None, targets: Sequence[Target]
+    ) -> np.ndarray:
         originals = pixels.numpy()
         deviations = noise * np.ptp(originals, axis=(1, 2, 3), keepdims=True)
 
@@ -98,7 +100,9 @@ def integrated_gradients(
     points, weights = np.polynomial.legendre.leggauss(steps)  # of the interval from -1 to 1
     shares = ((points + 1) / 2).astype("float32")
 
-    def integrate(replay: Replay, pixels: Any, layer: Any, targets: Any) -> np.ndarray:
+    def integrate(
+        replay: Replay, pixels: tf.Tensor, layer: str | None, targets: Sequence[Target]
+    ) -> np.ndarray:
         originals = pixels.numpy()
         nothing = baseline_of(baseline, originals)
         differences = originals - nothing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import keras
@@ -12,7 +12,7 @@ import tensorflow as tf
 from kerascnn.errors import ArgumentError
 from kerascnn.explain.gradients import for_each_layer, guided_backprop
 from kerascnn.explain.graph import Replay
-from kerascnn.explain.targets import units
+from kerascnn.explain.targets import Target, units
 
 Upsample = Literal["bilinear", "nearest"]
 
@@ -119,7 +119,9 @@ def _cam(
     """The sum of a layer's maps, each weighted by what `weigh` makes of maps and gradients."""
     _check_upsample(upsample, (None, *_UPSAMPLE))
 
-    def look(replay: Replay, pixels: Any, of: str | None, targets: Any) -> np.ndarray:
+    def look(
+        replay: Replay, pixels: tf.Tensor, of: str | None, targets: Sequence[Target]
+    ) -> np.ndarray:
         at = replay.last_map() if layer is None else replay.layer(layer)
         with tf.GradientTape() as tape:
             tape.watch(pixels)
@@ -143,7 +145,7 @@ def _cam(
     return for_each_layer(model, images, target, look)
 
 
-def _check_upsample(upsample: Any, legal: tuple[str | None, ...]) -> None:
+def _check_upsample(upsample: str | None, legal: tuple[str | None, ...]) -> None:
     if upsample not in legal:
         expected = " or ".join(map(repr, legal))
         raise ArgumentError(f"upsample must be {expected}. Received: {upsample!r}.")

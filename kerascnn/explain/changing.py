@@ -13,7 +13,7 @@ value.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,7 +151,9 @@ def invariance(
     )
 
 
-def _look(replay: Replay, layers: Sequence[str], image: np.ndarray, border: Border) -> Any:
+def _look(
+    replay: Replay, layers: Sequence[str], image: np.ndarray, border: Border
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[list[tf.Tensor], tf.Tensor]]:
     """From images and a matrix to the layers' features and the probabilities, as one graph."""
     places = [*layers, None]
     *_, scores = replay.play(tf.constant(image), places)  # makes copies of layers, if it needs any
@@ -162,9 +164,12 @@ def _look(replay: Replay, layers: Sequence[str], image: np.ndarray, border: Bord
         )
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def look(batch: Any, matrix: Any) -> Any:
+    def look(batch: tf.Tensor, matrix: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         *features, scores = replay.play(transformed(batch, matrix, border=border), places)
-        return features, replay.probabilities(scores)
+        found = replay.probabilities(scores)
+        if found.shape[-1] == 1:  # a single sigmoid tells two classes apart
+            found = tf.concat([1 - found, found], axis=-1)
+        return features, found
 
     return look
 
@@ -196,7 +201,7 @@ def changed(
 
 def _matrix(
     height: int, width: int, *, down: float = 0.0, scale: float = 1.0, degrees: float = 0.0
-) -> Any:
+) -> tf.Tensor:
     """From a pixel (x, y, 1) of the result to one of the image, `[1, 2, 3]`: the way back."""
     angle = math.radians(degrees)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -231,7 +236,7 @@ def _empty(steps: tuple[float, ...], names: Sequence[str], count: int) -> Curves
     return Curves(steps=steps, distances=distances, probabilities=np.zeros(shape, "float32"))
 
 
-def _distance(one: Any, other: Any) -> np.ndarray:
+def _distance(one: tf.Tensor, other: tf.Tensor) -> np.ndarray:
     """Euclidean, `[images]`."""
     apart = tf.reshape(one - other, [one.shape[0], -1])
     return tf.norm(apart, axis=1).numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -25,7 +24,7 @@ from kerascnn.explain.methods import DEFAULT, INSTEAD, MAPS, METHODS, TOP, check
 from kerascnn.explain.occluded import occlusion
 from kerascnn.explain.patches import spans
 from kerascnn.explain.pictures import Layer, Panel, Said, StrongMap, is_whole
-from kerascnn.features import endpoints
+from kerascnn.features import MAP, endpoints
 from kerascnn.preprocessing import preprocess
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.runs.measures import require_numbers
@@ -274,7 +273,7 @@ def explanation(
     chosen = _Layers.of(model, replay, image, layers, maps)
     scores = chosen.scores
     require_numbers(scores[None])
-    probabilities = _probabilities(model, image, scores)
+    probabilities = replay.probabilities(tf.constant(scores[None]))[0].numpy()
     if target is None:
         target = int(probabilities.argmax())
     if not 0 <= target < len(scores):
@@ -320,7 +319,7 @@ def _pixels(photo: Any) -> np.ndarray:
 
 def deepest(model: keras.Model, count: int) -> list[str]:
     """The names of the last of a network's endpoints `C1`, `C2`, ..."""
-    return [name for name in endpoints(model) if re.fullmatch(r"C\d+", name)][-count:]
+    return [name for name in endpoints(model) if MAP.fullmatch(name)][-count:]
 
 
 def _last_map(model: keras.Model, replay: Replay) -> str:
@@ -341,17 +340,6 @@ def _class_names(given: Sequence[str] | None, count: int) -> tuple[str, ...]:
             f"class_names must be {count} names, one for each class. Received: {len(names)}."
         )
     return names
-
-
-def _probabilities(model: keras.Model, image: tf.Tensor, scores: np.ndarray) -> np.ndarray:
-    """What the model itself answers; of one without a softmax, the softmax of its scores."""
-    outputs = model(image, training=False)
-    main = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
-    found = np.asarray(main, "float32")[0]
-    if ((found >= 0) & (found <= 1)).all():
-        return found
-    odds = np.exp(scores - scores.max())
-    return odds / odds.sum()
 
 
 def _answer(name: str, question: Question, *, fixed: bool) -> tuple[str, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -11,7 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.explain.graph import Replay, Rule
-from kerascnn.explain.targets import by_layer, parse, units
+from kerascnn.explain.targets import Target, by_layer, parse, units
+
+Explain = Callable[[Replay, tf.Tensor, str | None, Sequence[Target]], np.ndarray]
+"""From a replay, images as a tensor, a layer (None: the scores) and the targets in it, one for each
+image, to an array `[batch, ...]`."""
 
 # Of the images whose maps are kept at a time for the way back: 32 small ones, or 10 of 224×224,
 # for which VGG-16 takes 1 GB.
@@ -77,7 +81,9 @@ def saliency(model: keras.Model, images: Any, target: Any, *, signed: bool = Fal
         ArgumentError: images or target don't fit the model.
     """
 
-    def back(replay: Replay, pixels: tf.Tensor, layer: str | None, targets: Any) -> np.ndarray:
+    def back(
+        replay: Replay, pixels: tf.Tensor, layer: str | None, targets: Sequence[Target]
+    ) -> np.ndarray:
         return gradient(replay, pixels, layer, functools.partial(units, targets))
 
     found = for_each_layer(model, images, target, back)
@@ -85,7 +91,9 @@ def saliency(model: keras.Model, images: Any, target: Any, *, signed: bool = Fal
 
 
 def _projected(model: keras.Model, images: Any, target: Any, rule: Rule) -> np.ndarray:
-    def back(replay: Replay, pixels: tf.Tensor, layer: str | None, targets: Any) -> np.ndarray:
+    def back(
+        replay: Replay, pixels: tf.Tensor, layer: str | None, targets: Sequence[Target]
+    ) -> np.ndarray:
         with tf.GradientTape() as tape:
             tape.watch(pixels)
             (maps,) = replay.play(pixels, [layer], rule)
@@ -113,13 +121,12 @@ def gradient(
     return tape.gradient(maps, pixels, choose(maps.numpy())).numpy()
 
 
-def for_each_layer(model: keras.Model, images: Any, target: Any, explain: Any) -> np.ndarray:
+def for_each_layer(model: keras.Model, images: Any, target: Any, explain: Explain) -> np.ndarray:
     """What `explain` gives, where images may have targets in different layers.
 
     Args:
         model, images, target: as a user gives them.
-        explain: from a replay, images as a tensor, a layer (None: the scores) and the targets in
-            it, one for each image, to an array `[batch, ...]`.
+        explain: for images whose targets are in one layer.
 
     Returns:
         The arrays in the order of the images.

@@ -8,7 +8,6 @@ the model's graph and leaves the model as it is.
 
 from __future__ import annotations
 
-import re
 import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.errors import ArgumentError
-from kerascnn.features import endpoints, flattened
+from kerascnn.features import MAP, endpoints, flattened
 from kerascnn.heads import without_activation
 from kerascnn.keras_internals import Call, all_layers, calls, calls_forgotten, functional, is_cast
 from kerascnn.layers import GroupedConv2D, LocalResponseNormalization
@@ -134,10 +133,13 @@ class Replay:
         shapes = {name: step.call.outputs[0].shape for name, step in self._steps.items()}
         maps = [name for name, s in shapes.items() if len(s) == 4 and s[1:3] != (1, 1)]
         points = self._points()
-        pools = {layer for name, layer in points.items() if not _MAP.fullmatch(name)}
+        pools = {layer for name, layer in points.items() if not MAP.fullmatch(name)}
         known = [layer for layer in points.values() if layer in maps and layer not in pools]
         if not maps:
-            raise ArgumentError(f"{self.name} has no layer whose output is a map.")
+            raise ArgumentError(
+                f"{self.name} has no layer whose output is a map of more than one unit; a layer "
+                f"must have one for this. Received: outputs such as {list(shapes.values())[-1]}."
+            )
         return known[-1] if known else maps[-1]
 
     def play(
@@ -180,11 +182,17 @@ class Replay:
         ]
 
     def probabilities(self, scores: tf.Tensor) -> tf.Tensor:
-        """Of each class `[batch, classes]`, from the scores; a single sigmoid tells two apart."""
-        if self._output.activation != "sigmoid":
-            return tf.nn.softmax(scores)
-        found = tf.nn.sigmoid(scores)
-        return found if found.shape[-1] != 1 else tf.concat([1 - found, found], axis=-1)
+        """Of each class, `[batch, classes]`.
+
+        Args:
+            scores: as `play` gives them. Of a model that doesn't end in softmax or sigmoid their
+                softmax is taken, but where they are shares of one already.
+        """
+        if end := _ENDS.get(self._output.activation):
+            return end(scores)
+        total = tf.reduce_sum(scores, axis=-1, keepdims=True)
+        shares = tf.reduce_all(scores >= 0, axis=-1, keepdims=True) & (abs(total - 1) < 1e-3)
+        return tf.where(shares, scores, tf.nn.softmax(scores))
 
     def _refuse_activation(self, step: Step, rule: Rule) -> None:
         if rule != "gradient" and step.activation:
@@ -272,7 +280,6 @@ def flat_calls(model: keras.Model) -> list[Call]:
         return calls(flattened(model))
 
 
-_MAP = re.compile(r"C\d+")  # among endpoints, which may be named like a pooling layer
 # Copies need no first values of their own.
 _FIRST_VALUES = ("kernel_initializer", "depthwise_initializer", "pointwise_initializer")
 _TITLES = {"deconvnet": "deconvnet", "guided": "guided_backprop"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from kerascnn.errors import ArgumentError
 from kerascnn.explain.arguments import is_whole
 from kerascnn.explain.gradients import for_each_layer
 from kerascnn.explain.graph import Replay
+from kerascnn.explain.targets import Target
 from kerascnn.explain.variants import baseline_of, chosen_units, pairs
 
 
@@ -52,7 +54,9 @@ def occlusion(
     window, stride = _pair("window", window), _pair("stride", stride)
     totals = functools.cache(_totals)
 
-    def cover(replay: Replay, pixels: Any, layer: Any, targets: Any) -> np.ndarray:
+    def cover(
+        replay: Replay, pixels: tf.Tensor, layer: str | None, targets: Sequence[Target]
+    ) -> np.ndarray:
         originals = pixels.numpy()
         nothing = baseline_of(baseline, originals)
         down, right = (_windows(*each) for each in zip(originals.shape[1:3], window, stride))
@@ -72,7 +76,9 @@ def occlusion(
     return for_each_layer(model, images, target, cover)
 
 
-def _totals(replay: Replay, layer: str | None, *shapes: tuple[int, ...]) -> Any:
+def _totals(
+    replay: Replay, layer: str | None, *shapes: tuple[int, ...]
+) -> Callable[..., np.ndarray]:
     """From images and their chosen units to the sums of those units, `[batch]`: one graph.
 
     Args:

@@ -17,7 +17,7 @@ from kerascnn.explain.graph import Replay
 from kerascnn.explain.methods import MOST_MAPS, STRONGEST
 from kerascnn.explain.patches import patches_of_run
 from kerascnn.explain.sheets import sheet
-from kerascnn.features import endpoints
+from kerascnn.features import MAP, endpoints
 from kerascnn.runs.run import Run
 from kerascnn.writing import replacing
 
@@ -72,8 +72,9 @@ def last_layers(model: keras.Model) -> list[str]:
     What is pooled shows the same as the map before it.
     """
     known = endpoints(model)
-    pooled = {point.layer for name, point in known.items() if name.startswith("pool")}
-    found = [n for n, point in known.items() if n.startswith("C") and point.layer not in pooled]
+    maps = [name for name in known if MAP.fullmatch(name)]
+    pooled = {point.layer for name, point in known.items() if name not in maps}
+    found = [name for name in maps if known[name].layer not in pooled]
     return found[-LAYERS:] or [Replay(model).last_map()]
 
 

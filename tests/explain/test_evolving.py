@@ -193,5 +193,5 @@ def test_no_text_leaves_the_sheet(made):
             box = text.get_window_extent()
             assert 0 <= box.x0 <= box.x1 <= figure.bbox.x1, text.get_text()
             assert 0 <= box.y0 <= box.y1 <= figure.bbox.y1, text.get_text()
-    with pytest.raises(ArgumentError, match="columns=0"):
+    with pytest.raises(ArgumentError, match=r"columns must be .* Received: 0"):
         explain.evolution_sheet(made, columns=0)

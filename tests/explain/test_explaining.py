@@ -74,6 +74,26 @@ def test_a_model_without_softmax_has_probabilities_too(photo):
     assert found.probabilities.argmax() == found.scores.argmax()
 
 
+@pytest.mark.parametrize("scores", [[0.2, 0.9, 0.4], [0.2, 0.3, 0.5], [0.0, 0.0, 0.0]])
+def test_scores_are_probabilities_only_where_they_are_shares_of_one(photo, scores):
+    """A network that hasn't learned much may have all its scores between 0 and 1."""
+    inputs = keras.Input((16, 24, 3))
+    end = layers.Dense(3, bias_initializer=keras.initializers.Constant(scores))
+    model = keras.Model(inputs, end(layers.Flatten()(layers.Conv2D(2, 3)(inputs))))
+    end.kernel.assign(np.zeros(end.kernel.shape))
+    found = explanation(model, photo, methods=["saliency"], maps=0)
+    softmax = np.exp(scores) / np.exp(scores).sum()
+    expected = scores if sum(scores) == 1 else softmax
+    np.testing.assert_allclose(found.probabilities, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"top": 0}, {"maps": -1}, {"top": 1.5}])
+def test_numbers_of_things_are_whole(model, photo, wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ArgumentError, match=rf"{name} must be a whole.*Received: {value}"):
+        explanation(model, photo, **wrong)
+
+
 def test_the_strongest_maps_are_those_with_the_largest_values(model, photo):
     found = explanation(model, photo, preprocessing=NORMAL, methods=["saliency"], maps=2)
     assert [layer.name for layer in found.layers] == ["C1", "C2"]

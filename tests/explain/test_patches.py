@@ -417,7 +417,7 @@ def test_data_that_changes_between_two_readings_is_refused(model, images):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"k": 0}, "k and batch_size"),
+        ({"k": 0}, "k must be a whole number, at least 1. Received: 0"),
         ({"layer": "conv9"}, "conv9"),
         ({"channels": [5]}, "from 0 to 4"),
         ({"channels": [True]}, "channels must be"),
