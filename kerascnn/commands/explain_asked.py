@@ -14,6 +14,7 @@ from kerascnn.commands import predictions
 from kerascnn.commands.saving import PICTURES, check_save, write_figure
 from kerascnn.commands.trained import Trained
 from kerascnn.console import Console, sayer
+from kerascnn.words import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +43,7 @@ class Place:
         """
         if save is None:
             return None
-        if save.is_dir() or not save.suffix:
+        if save.is_dir() or not (save.suffix or save.exists()):
             return cls(save)
         folder = "a folder, whose name has no dot if it is new, or a file"
         check_save(save, PICTURES, folder)
@@ -83,7 +84,7 @@ class Asked:
 
     def say(self, line: str) -> None:
         """Print a line for people."""
-        sayer(Console(stderr=self.json))(line)
+        sayer(Console(stderr=self.json))(printable(line))
 
     @contextlib.contextmanager
     def numbers(self) -> Iterator[Callable[[Mapping[str, object]], None]]:

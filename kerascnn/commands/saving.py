@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,5 +47,10 @@ def write_figure(figure: Figure, path: Path) -> None:
     from kerascnn.writing import replacing
 
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    with replacing(path) as partial, rc_context({"svg.hashsalt": "kerascnn"}):
+    with (
+        replacing(path) as partial,
+        rc_context({"svg.hashsalt": "kerascnn"}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Glyph ")  # an empty box stands for it
         figure.savefig(partial, metadata=undated.get(path.suffix.lower()))

@@ -52,6 +52,16 @@ def test_pictures_of_a_run_are_put_into_it(striped_run, some, tmp_path):
     assert [file.name for file in (tmp_path / "run" / "explain").iterdir()] == ["003.png"]
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_any_name_of_a_file_is_one_line_and_no_warning(striped_run, some, tmp_path):
+    photo = tmp_path / "two\nlines 猫.png"
+    shutil.copy(some / "down" / "003.png", photo)
+    ended = call(striped_run.path, photo, "--save", tmp_path / "found", "--maps", 0)
+    assert ended.exit_code == 0, ended.exception
+    assert f"  {tmp_path}/found/two\\nlines 猫.png" in ended.stdout.splitlines()
+    assert (tmp_path / "found" / photo.name).exists()
+
+
 def test_numbers_are_one_json_list_and_nothing_is_drawn(striped_run, some, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ended = call(striped_run.path, some, "--json", "--class", "plain", "--top", 2)
@@ -140,6 +150,7 @@ def test_classes_of_imagenet_are_called_by_their_names_if_these_can_be_had(monke
     [
         ([], "Pass either photos, as in `kerascnn explain RUN photo.jpg`, or --data"),
         (["a.png", "--save", "a.jpg"], ".png, .svg or .pdf. Received: a.jpg."),
+        (["a.png", "--save", "plain"], ".png, .svg or .pdf. Received: plain."),
         (["a.png", "--save", "nowhere/a.png"], "must be in a folder that exists"),
         (["a.png", "b.png", "--save", "a.png"], "is one file, and there are several images"),
         (["a.png", "--method", "saliensy"], "Received: 'saliensy'. Did you mean saliency?"),
@@ -155,6 +166,7 @@ def test_mistakes_are_answered_by_one_message(
 ):
     monkeypatch.chdir(tmp_path)
     shutil.copy(some / "down" / "003.png", "a.png")
+    (tmp_path / "plain").touch()
     ended = call(striped_run.path, *options)
     assert isinstance(ended.exception, ArgumentError)
     assert said in str(ended.exception)
