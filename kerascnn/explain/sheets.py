@@ -19,6 +19,7 @@ from kerascnn.explain.methods import MOST_MAPS, PROJECTING
 from kerascnn.explain.patches import TopPatches
 from kerascnn.style import FAINT, GRID, INK, PAPER, TITLE, TRAIN, VALIDATION
 from kerascnn.watching.pictures import rgb
+from kerascnn.words import without_middle
 
 CELL, GAP = 96, 4  # pixels: of a patch's longer side, and between patches
 TILE = 0.36  # inches of a patch's side
@@ -28,7 +29,7 @@ HEAD = 0.66  # inches above all
 EPOCHS, SHARES, NAMES, STEP = 0.4, 0.6, 1.5, 0.18
 # Okabe and Ito's, which colour-blind people can tell apart.
 COLORS = (TRAIN, VALIDATION, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
-LONGEST = 20  # characters of an image's name; its end tells names apart
+LONGEST = 28  # characters of an image's name
 SHOWN = 5  # steps of each kind of change, as pictures of the first image
 SMALL: dict[str, Any] = {"fontsize": 8, "color": INK}
 
@@ -308,7 +309,7 @@ def invariance_sheet(
         figure.legend(
             *grid[0, -1].get_legend_handles_labels(),
             loc="outside lower right",
-            ncols=len(COLORS),
+            ncols=4 if max(map(len, names or [""])) > 10 else len(COLORS),
             frameon=False,
             fontsize=8,
             labelcolor=INK,
@@ -348,8 +349,7 @@ def _lines(
         )
     else:
         for number, (line, color) in enumerate(zip(values.T, COLORS)):
-            label = names[number] if names is not None else ""
-            label = label if len(label) <= LONGEST else f"…{label[1 - LONGEST :]}"
+            label = without_middle(names[number], LONGEST) if names is not None else ""
             axes.plot(steps, line, color=color, linewidth=1.3, label=label)
     axes.set_facecolor(PAPER)
     axes.tick_params(colors=INK, labelsize=7)
