@@ -55,7 +55,7 @@ def draw(
     path = save or Path(f"{what}.png")
     check_save(path, PICTURES)
     if photo and not photo.is_file():
-        raise ArgumentError(f"There is no image file {photo}.")
+        raise ArgumentError(f"The photo must be an image file. Received: {photo}.")
     model = _model(subject, run, assign, input_shape, classes)
     if names:
         figure, report = _field(model, names, photo)

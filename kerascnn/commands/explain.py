@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kerascnn.commands.options import parse_numbers
 from kerascnn.errors import ArgumentError
 from kerascnn.explain.methods import (
     DEFAULT,
@@ -23,6 +24,7 @@ from kerascnn.explain.methods import (
     TOP,
     check,
 )
+from kerascnn.words import printable
 
 if TYPE_CHECKING:
     from kerascnn.runs.files import Files, Found
@@ -158,7 +160,8 @@ def explain(
     numbers = None
     if way in (SHEETS, HISTORIES):
         _check_maps(methods, maps, split, data)
-        numbers = None if channels is None else _numbers(channels)
+        if channels is not None:
+            numbers = parse_numbers("--channels", channels, "numbers of maps, such as 3,17,200")
 
     from kerascnn.commands.explain_asked import Asked, Place
     from kerascnn.commands.trained import class_index, trained
@@ -168,7 +171,8 @@ def explain(
     layers = tuple(_words(layer))
     if place and place.is_file and len(layers) > 1 and way in (SHEETS, HISTORIES):
         raise ArgumentError(
-            f"--save {save} is one file, and there are several layers. Pass a folder."
+            f"--save {save} is one file, and there are several layers. Pass a folder. Received: "
+            f"--layer {','.join(layers)}."
         )
     subject = trained(model, weights, set_, input_shape, classes)
     asked = Asked(
@@ -177,16 +181,12 @@ def explain(
         place=None if json and save is None else place or Place(subject.home / FOLDER),
         json=json,
     )
-    if way in (PHOTOS, CHANGES):
+    files = Files(images or [], sys.stdin.buffer, b"\0" if null else b"\n")
+    if way == PHOTOS:
         index = None if class_ is None else class_index(class_, subject.class_names)
-        files = Files(images, sys.stdin.buffer, b"\0" if null else b"\n")
-        alone = place is not None and place.is_file and way == PHOTOS
-        found = _only_one(files, save) if alone else files
+        found = _only_one(files, save) if place and place.is_file else files
         from kerascnn.commands import explain_photos  # TensorFlow, after the cheap refusals
 
-        if way == CHANGES:
-            explain_photos.changes(asked, files)
-            return
         explain_photos.photos(
             asked,
             files,
@@ -196,20 +196,23 @@ def explain(
             maps=MAPS if maps is None else maps,
             top=top or TOP,
         )
-        return
-    from kerascnn.commands import explain_maps
+    elif way == CHANGES:
+        from kerascnn.commands import explain_photos
 
-    usual = MOST_MAPS if way == SHEETS else FOLLOWED
-    chosen = explain_maps.Maps(
-        channels=numbers,
-        count=maps or usual,
-        method=methods[0] if methods else None,
-        batch_size=batch_size,
-    )
-    if way == HISTORIES:
-        explain_maps.histories(asked, data, split or "all", chosen)
-    elif data is not None:
-        explain_maps.sheets(asked, data, split or "all", chosen, k=top or STRONGEST)
+        explain_photos.changes(asked, files)
+    else:
+        from kerascnn.commands import explain_maps
+
+        chosen = explain_maps.Maps(
+            channels=numbers,
+            count=maps or (MOST_MAPS if way == SHEETS else FOLLOWED),
+            method=methods[0] if methods else None,
+            batch_size=batch_size,
+        )
+        if way == HISTORIES:
+            explain_maps.histories(asked, data, split or "all", chosen)
+        elif data is not None:
+            explain_maps.sheets(asked, data, split or "all", chosen, k=top or STRONGEST)
 
 
 def _way(images: list[str], data: str | None, evolution: bool, invariance: bool) -> str:
@@ -249,7 +252,7 @@ def _check_maps(
     if split not in (None, *SPLITS):
         raise ArgumentError(f"--split must be one of {', '.join(SPLITS)}. Received: {split!r}.")
     if split and data is None:
-        raise ArgumentError("--split is of --data, which isn't given.")
+        raise ArgumentError(f"--split is of --data. Received: --split {split} without --data.")
     if len(methods) > 1 or not set(methods) <= set(PROJECTING):
         raise ArgumentError(
             f"Maps are projected by one of {', '.join(PROJECTING)}. Received: --method "
@@ -257,15 +260,6 @@ def _check_maps(
         )
     if maps == 0:
         raise ArgumentError("--maps must be at least 1 without photos. Received: 0.")
-
-
-def _numbers(text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise ArgumentError(
-            f"--channels must be numbers of maps, such as 3,17,200. Received: {text!r}."
-        )
-    return [int(part) for part in parts]
 
 
 def _words(values: Iterable[str]) -> list[str]:
@@ -282,6 +276,7 @@ def _only_one(files: Files, save: Path | None) -> Iterable[Found]:
     first = list(itertools.islice(files, 2))
     if len(first) > 1:
         raise ArgumentError(
-            f"--save {save} is one file, and there are several images. Pass a folder."
+            f"--save {save} is one file, and there are several images. Pass a folder. Received: "
+            f"{printable(first[0].path)}, {printable(first[1].path)}."
         )
     return first

@@ -124,18 +124,20 @@ def _value(text: str) -> Any:
         return text
 
 
-def parse_epochs(text: str | None) -> tuple[int, ...]:
-    """`"1,2,5"` as (1, 2, 5); None as ().
+def parse_numbers(option: str, text: str, what: str) -> tuple[int, ...]:
+    """`"1,2,5"` as (1, 2, 5).
+
+    Args:
+        option: such as --keep-epochs.
+        text: what was given for it.
+        what: it must be, in words.
 
     Raises:
         ArgumentError: it isn't whole numbers.
     """
-    parts = [part.strip() for part in text.split(",")] if text is not None else []
+    parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and part.isascii() and len(part) < 10 for part in parts):
-        raise ArgumentError(
-            "--keep-epochs must be epochs with commas between them, such as 1,2,5; 0 is before "
-            f"training. Received: {text!r}."
-        )
+        raise ArgumentError(f"{option} must be {what}. Received: {text!r}.")
     return tuple(map(int, parts))
 
 

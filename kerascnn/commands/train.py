@@ -10,8 +10,8 @@ import typer
 
 from kerascnn.commands.options import (
     complete_architecture,
-    parse_epochs,
     parse_network,
+    parse_numbers,
     parse_steps,
 )
 from kerascnn.errors import ArgumentError
@@ -175,7 +175,8 @@ def train(
     rate_given = learning_rate is not None or _is_set("learning_rate", with_)
     network = parse_network(name, set_, input_shape=input_shape) if name else None
     traced = parse_steps(profile) if profile else None
-    kept = parse_epochs(keep_epochs)
+    what = "epochs with commas between them, such as 1,2,5; 0 is before training"
+    kept = parse_numbers("--keep-epochs", keep_epochs, what) if keep_epochs is not None else ()
     if chosen is not None:
         check_kept(kept, chosen.epochs)
 

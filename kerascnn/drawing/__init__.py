@@ -73,7 +73,7 @@ def draw_field(
         ArgumentError: a name is unknown, its units see the whole image, the image has another
             size, or as for `draw`.
     """
-    from kerascnn.drawing.fields import board, field_page, fields
+    from kerascnn.drawing.fields import SQUARE, board, field_page, fields, square
 
     model = model_of(network)
     wanted = [names] if isinstance(names, str) else list(names)
@@ -82,10 +82,11 @@ def draw_field(
             f"{model.name}: name at least one map, such as C3. Received: {names!r}."
         )
     found, (height, width, _) = fields(model, wanted, input_shape)
-    known = "" if image is not None else ", squares of 16"
+    known = ""
     if image is None:
         image = board(height, width)
-        known = known if min(height, width) >= 112 else ""
+        if square(height, width) == SQUARE:
+            known = f", squares of {SQUARE}"
     if image.dtype != np.uint8 or image.shape not in ((height, width, 1), (height, width, 3)):
         raise ArgumentError(
             f"{model.name}: image must be uint8 [{height}, {width}, 1 or 3]. "

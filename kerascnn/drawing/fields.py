@@ -21,6 +21,7 @@ from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.style import GRID, INK, PAPER, VALIDATION
 from kerascnn.words import did_you_mean, listed
 
+SQUARE = 16  # pixels: of what is drawn where there is no photo
 NEIGHBOURS = 4  # units on each side of the middle one whose centres are marked
 PANEL = 3.0  # inches
 OUTSIDE = "#e7e5df"
@@ -91,9 +92,15 @@ def _is_map(row: LayerProfile) -> bool:
     return row.receptive_field is not None and len(row.output_shape) == 3 and row.kind != "Input"
 
 
+def square(height: int, width: int) -> int:
+    """Side of the squares of `board`: 16 pixels, or an eighth of a small picture's."""
+    least = min(height, width)
+    return SQUARE if least >= 7 * SQUARE else max(1, least // 8)
+
+
 def board(height: int, width: int) -> np.ndarray:
-    """A picture where there is no photo: squares of 16 pixels, or fewer in a small one."""
-    side = 16 if min(height, width) >= 112 else max(1, min(height, width) // 8)
+    """A picture where there is no photo: coloured squares."""
+    side = square(height, width)
     rows, columns = np.indices((height, width))
     squares = (rows // side + columns // side) % 2
     ramp = np.stack(

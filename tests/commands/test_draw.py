@@ -75,7 +75,7 @@ def test_a_run_is_drawn_as_it_was_trained(home, striped_run):
         (("--save", "nowhere/net.png"), "folder that exists"),
         (("--save", "folder.png"), "is a folder"),
         (("photo.jpg",), "--field"),
-        (("missing.jpg", "--field", "C1"), "no image file missing.jpg"),
+        (("missing.jpg", "--field", "C1"), "must be an image file. Received: missing.jpg"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_built(home, monkeypatch, arguments, message):
