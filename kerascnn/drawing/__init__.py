@@ -1,7 +1,8 @@
 """The network as a picture, derived from its graph alone, so for any functional model.
 
-`outline` reads the graph as stages, blocks and heads; `page` lays them out; `fields` shows what a
-unit sees. Matplotlib draws, without pyplot and its global state.
+`reader` reads the graph as `units` and blocks, and `outline` folds these into stages and heads;
+`page` lays them out, with `panels` for unfolded blocks; `fields` shows what a unit sees. `pen`
+draws with Matplotlib, without pyplot and its global state.
 """
 
 from __future__ import annotations

@@ -13,12 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from kerascnn.drawing.pen import Drawing
 from kerascnn.errors import ArgumentError
 from kerascnn.features import endpoints
 from kerascnn.profiling import LayerProfile, profile
 from kerascnn.receptive_fields import ReceptiveField
-from kerascnn.style import GRID, INK, PAPER, VALIDATION
+from kerascnn.style import GRID, INK, PAPER, VALIDATION, Drawing
 from kerascnn.words import did_you_mean, listed
 
 SQUARE = 16  # pixels: of what is drawn where there is no photo

@@ -16,16 +16,8 @@ from typing import Any
 
 import keras
 
-from kerascnn.drawing.units import (
-    Block,
-    Reader,
-    Shape,
-    Unit,
-    common_start,
-    is_small,
-    operations,
-    window,
-)
+from kerascnn.drawing.reader import Reader, common_start, operations
+from kerascnn.drawing.units import Block, Shape, Unit, is_small, window
 from kerascnn.profiling import LayerProfile, profile
 from kerascnn.receptive_fields import axes_text
 from kerascnn.words import counted

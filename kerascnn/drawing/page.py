@@ -11,7 +11,6 @@ from kerascnn.drawing.outline import MOST_HEADS, Head, Outline, Stage
 from kerascnn.drawing.panels import PANEL_GAP, panels_within, unit_text
 from kerascnn.drawing.pen import (
     COLORS,
-    Drawing,
     Pen,
     amount,
     cuboid,
@@ -23,7 +22,7 @@ from kerascnn.drawing.pen import (
     wrapped,
 )
 from kerascnn.drawing.units import Unit, window
-from kerascnn.style import FAINT, GRID, INK, PAPER
+from kerascnn.style import FAINT, GRID, INK, PAPER, Drawing
 from kerascnn.words import counted
 
 WIDTH, MARGIN = 11.7, 0.35  # inches: A4, landscape

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from kerascnn.drawing.outline import Design
-from kerascnn.drawing.pen import COLORS, Lines, Pen, amount, cuboid, node, sizes, text_width
+from kerascnn.drawing.pen import (
+    COLORS,
+    Lines,
+    Pen,
+    Point,
+    amount,
+    cuboid,
+    node,
+    sizes,
+    text_width,
+)
 from kerascnn.drawing.units import INPUT, Block, Shape, Unit, window
 from kerascnn.style import FAINT, INK
 from kerascnn.words import listed
@@ -129,7 +138,7 @@ class Panel:
         """Half a unit's height."""
         return 0.1 if unit.kind == "merge" and unit.main.kind in SIGNS else self.node / 2
 
-    def _edges(self, pen: Pen, places: Sequence[Any], start: Any, left: float) -> None:
+    def _edges(self, pen: Pen, places: Sequence[Point], start: Point, left: float) -> None:
         block = self.design.block
         last = len(block.units) - 1
         for place, unit in enumerate(block.units):
@@ -155,7 +164,7 @@ class Panel:
                     pen.line([(x0, y0 - below), (x0, turn), (x, turn)])
                     pen.arrow((x, turn), (x, y + half))
 
-    def _around(self, pen: Pen, start: Any, end: Any, side: float, unit: Unit) -> None:
+    def _around(self, pen: Pen, start: Point, end: Point, side: float, unit: Unit) -> None:
         """The identity: from the input past all layers."""
         (x0, y0), (x, y) = start, end
         turn = y0 - 0.11 - 0.25 * (self.pitch - self.node)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch, Polygon, Rectangle
 from matplotlib.path import Path
@@ -20,6 +18,9 @@ from kerascnn.style import FAINT, INK, TRAIN, VALIDATION
 FAMILY = "DejaVu Sans"  # comes with matplotlib
 SMALLEST = 5.2  # points
 HINTED = 1.03  # small text is drawn up to so much wider, as its letters begin on whole pixels
+Point = tuple[float, float]
+"""In inches, to the right and upwards."""
+
 COLORS = {
     "input": "#c9ccd1",
     "conv": TRAIN,
@@ -57,15 +58,6 @@ def text_width(text: str, size: float, bold: bool) -> float:
     return font.get_width_height()[0] / 64 / 72 * size / 100 * HINTED
 
 
-class Drawing(Figure):
-    """A figure that notebooks show, also without pyplot."""
-
-    def _repr_png_(self) -> bytes:
-        content = io.BytesIO()
-        self.savefig(content, format="png")
-        return content.getvalue()
-
-
 class Pen:
     """Shapes and texts on an axes whose unit is the inch."""
 
@@ -97,7 +89,7 @@ class Pen:
         """A plain rectangle with its lower left corner there."""
         self.axes.add_patch(Rectangle((x, y), width, height, facecolor=color, linewidth=0))
 
-    def arrow(self, begin: Any, end: Any, color: str = FAINT) -> None:
+    def arrow(self, begin: Point, end: Point, color: str = FAINT) -> None:
         """A thin arrow."""
         self.axes.add_patch(
             FancyArrowPatch(
@@ -113,13 +105,13 @@ class Pen:
         )
 
     def line(
-        self, points: Sequence[Any], color: str = FAINT, width: float = 0.8, zorder: float = 0.9
+        self, points: Sequence[Point], color: str = FAINT, width: float = 0.8, zorder: float = 0.9
     ) -> None:
         """Straight parts from point to point."""
         xs, ys = zip(*points)
         self.axes.plot(xs, ys, color=color, linewidth=width, solid_capstyle="round", zorder=zorder)
 
-    def arc(self, begin: Any, end: Any, height: float, color: str = INK) -> None:
+    def arc(self, begin: Point, end: Point, height: float, color: str = INK) -> None:
         """A curve upwards from one point to another, with an arrow's head at its end."""
         (x0, y0), (x1, y1) = begin, end
         top = max(y0, y1) + height

@@ -19,7 +19,8 @@ evolving      `evolution`: the strongest patches after some epochs of a run.
 changing      `invariance`: features of images that are moved, scaled and turned.
 methods       what people read of the methods; how much is shown.
 explaining    `explanation`: all methods for one photo, as numbers or as a picture.
-pictures      draws that picture.
+pictures      draws that picture, for which
+colours       makes colours of values.
 sheets        draws the others, each of many: `sheet`, `evolution_sheet`, `invariance_sheet`.
 arguments     what several of these refuse.
 

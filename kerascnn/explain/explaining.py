@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError
@@ -28,6 +26,7 @@ from kerascnn.features import MAP, endpoints
 from kerascnn.preprocessing import preprocess
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.runs.measures import require_numbers
+from kerascnn.style import Drawing
 from kerascnn.words import printable
 
 LAYERS = 4  # the deepest endpoints, whose maps are shown unless others are asked for
@@ -144,7 +143,7 @@ class Explanation:
         """Names and probabilities of the classes that are shown."""
         return [(self.class_names[k], float(self.probabilities[k])) for k in self.likeliest]
 
-    def figure(self) -> Figure:
+    def figure(self) -> Drawing:
         """The picture, for `savefig`."""
         said = [
             Said(printable(self.class_names[k]), float(self.probabilities[k]), k == self.target)
@@ -217,9 +216,7 @@ class Explanation:
         }
 
     def _repr_png_(self) -> bytes:
-        file = BytesIO()
-        self.figure().savefig(file, format="png")
-        return file.getvalue()
+        return self.figure()._repr_png_()
 
 
 _PROJECTED = {"deconvnet": "projection", "gradient": "gradient, as an activation is no ReLU"}

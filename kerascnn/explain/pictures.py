@@ -14,20 +14,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
 
-from kerascnn.explain.methods import HEAT, PIXELS, SIGNED, STRENGTH
-from kerascnn.style import FAINT, GRID, INK, PAPER, TRAIN
+from kerascnn.explain.colours import FOR, coloured, large, strip
+from kerascnn.explain.methods import HEAT, PIXELS, SIGNED
+from kerascnn.style import FAINT, GRID, INK, PAPER, Drawing
 from kerascnn.watching.pictures import rgb
 from kerascnn.words import without_middle
-
-# The ends of both scales differ in lightness or hue for everyone.
-FOR, AGAINST = "#c8420a", TRAIN
-_HEAT = LinearSegmentedColormap.from_list("heat", ["#fff2b0", "#f6a21b", FOR, "#7d0f0f"])
-_SIGNED = LinearSegmentedColormap.from_list("signed", [AGAINST, "#f4f4f2", FOR])
 
 PANEL, NARROW = 1.85, 1.5  # widths in inches: of a panel, and of one of a tall photo at least
 LABEL = 1.0  # width of a row's name
@@ -41,9 +34,7 @@ ABOVE, BELOW = 0.19, 0.12  # heights: the words above a map, the space below it
 NUMBER = 1.1  # width of a map's number and value
 IN_ROW = 4  # maps
 NOTES, CELLS = 0.72, 1.6  # heights: of what stands at the left of maps, of a picture of one at most
-SHARP = 384  # pixels that the longer side of a small image is enlarged to, at least
 LONGEST = 30  # characters of a class's name
-STRONG = 99.5  # the percentile of the absolute values that has the full colour
 
 Place = tuple[float, float, float, float]
 """Left edge, upper edge, width and height, in inches."""
@@ -132,7 +123,7 @@ def picture(
     title: str,
     subtitle: str = "",
     projected: str = "projection",
-) -> Figure:
+) -> Drawing:
     """The photo, the classes with bars, a panel for each method, and the strongest maps.
 
     Args:
@@ -189,9 +180,9 @@ def picture(
     return figure
 
 
-def _page(width: float, height: float) -> tuple[Figure, Axes]:
+def _page(width: float, height: float) -> tuple[Drawing, Axes]:
     """An empty page and its axes, in inches from its upper left corner."""
-    figure = Figure(figsize=(width, height), dpi=150, facecolor=PAPER)
+    figure = Drawing(figsize=(width, height), dpi=150, facecolor=PAPER)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_xlim(0, width)
@@ -226,7 +217,7 @@ def _high(lines: int) -> float:
 def _photo(axes: Axes, photo: np.ndarray, place: Place) -> None:
     size = f"{photo.shape[0]}×{photo.shape[1]} pixels"
     _title(axes, place, "The photo")
-    _show(axes, _large(photo), place)
+    _show(axes, large(photo), place)
     _caption(axes, place, f"As the network sees it, {size}.")
 
 
@@ -261,11 +252,11 @@ def _panel(axes: Axes, panel: Panel, photo: np.ndarray, place: Place) -> None:
     """A method's picture, its colour scale and its words."""
     x, y, width, height = place
     _title(axes, place, panel.title)
-    _show(axes, _coloured(panel.kind, panel.values, photo), place)
+    _show(axes, coloured(panel.kind, panel.values, photo), place)
     if panel.low or panel.high:
         under = y + height + 0.05
         extent = (x, x + width, under + STRIP, under)
-        axes.imshow(_strip(panel.kind), extent=extent, aspect="auto")
+        axes.imshow(strip(panel.kind), extent=extent, aspect="auto")
         words: dict[str, Any] = {"size": 6.5, "color": FAINT}
         _text(axes, x, under + STRIP + 0.025, panel.low, **words)
         _text(axes, x + width, under + STRIP + 0.025, panel.high, ha="right", **words)
@@ -346,9 +337,9 @@ class _Band:
         kind = SIGNED if one.values.min() < 0 else HEAT
         top, left, bottom, right = _window(one.field, photo.shape)
         found = [
-            _coloured(kind, one.values, photo, smooth=False),
-            _large(photo[top:bottom, left:right]),
-            _coloured(PIXELS, one.projection[top:bottom, left:right], photo),
+            coloured(kind, one.values, photo, smooth=False),
+            large(photo[top:bottom, left:right]),
+            coloured(PIXELS, one.projection[top:bottom, left:right], photo),
         ]
         return found[:1] + found[2:] if self.whole else found
 
@@ -432,53 +423,6 @@ def _window(field: Field, shape: tuple[int, ...]) -> Field:
         edges.append((start, start + length))
     (top, bottom), (left, right) = edges
     return top, left, bottom, right
-
-
-def _coloured(kind: str, values: np.ndarray, photo: np.ndarray, smooth: bool = True) -> np.ndarray:
-    """Values as a picture, floats in [0, 1] `[height, width, 3]`."""
-    values = np.nan_to_num(np.asarray(values, "float32"))
-    if kind == PIXELS:
-        return _large(rgb(0.5 + 0.5 * _scaled(values)))
-    if kind == STRENGTH:
-        return _large(rgb(_scaled(values)[..., None]))
-    below = _large(photo.mean(axis=-1, keepdims=True).repeat(3, axis=-1))
-    laid = _enlarged(_scaled(values), below.shape[:2], smooth)
-    if kind == HEAT:
-        colors, cover = _HEAT(laid), np.clip(laid * 1.6, 0, 0.82)
-    else:
-        colors, cover = _SIGNED(0.5 + 0.5 * laid), np.clip(np.abs(laid) * 1.4, 0, 0.82)
-    # A pale photo below: colours on black can't be told apart.
-    mixed = (1 - cover[..., None]) * (0.25 + 0.75 * below) + cover[..., None] * colors[..., :3]
-    return np.clip(mixed, 0, 1)
-
-
-def _scaled(values: np.ndarray) -> np.ndarray:
-    """In [-1, 1], zero stays zero; single extreme pixels don't make the others invisible."""
-    sizes = np.abs(values)
-    largest = (
-        float(np.percentile(sizes, STRONG)) if sizes.size > 2000 else float(sizes.max(initial=0))
-    )
-    largest = largest or float(sizes.max(initial=0)) or 1.0
-    return np.clip(values / largest, -1, 1)
-
-
-def _strip(kind: str) -> np.ndarray:
-    """The colours from the lowest value to the highest, as they are seen on middle grey."""
-    values = np.linspace(0 if kind in (HEAT, STRENGTH) else -1, 1, 256)[None]
-    return _coloured(kind, values, np.full((1, 256, 3), 0.75, "float32"))[:1]
-
-
-def _enlarged(values: np.ndarray, size: tuple[int, int], smooth: bool) -> np.ndarray:
-    """`[rows, columns]` at another size: smoothly, or unit by unit."""
-    how = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
-    found = Image.fromarray(values.astype("float32")).resize((size[1], size[0]), how)
-    return np.clip(np.asarray(found), -1 if values.min() < 0 else 0, 1)
-
-
-def _large(image: np.ndarray) -> np.ndarray:
-    """Small images enlarged pixel by pixel, so that no viewer blurs them."""
-    factor = math.ceil(SHARP / max(image.shape[:2])) if max(image.shape[:2]) < SHARP else 1
-    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _fitted(image: np.ndarray, place: Place) -> Place:

@@ -17,7 +17,7 @@ from kerascnn.explain.changing import Border, Curves, Invariance, changed
 from kerascnn.explain.evolving import Evolution
 from kerascnn.explain.methods import MOST_MAPS, PROJECTING
 from kerascnn.explain.patches import TopPatches
-from kerascnn.style import FAINT, GRID, INK, PAPER, TITLE, TRAIN, VALIDATION
+from kerascnn.style import FAINT, GRID, INK, PAPER, TITLE, TRAIN, VALIDATION, Drawing
 from kerascnn.watching.pictures import rgb
 from kerascnn.words import without_middle
 
@@ -107,7 +107,7 @@ def _page(width: float, height: float) -> tuple[Figure, Axes]:
     """A page with one axes, whose unit is a tile, and room for a head; sizes in tiles."""
     margin = 0.4
     inches = max(5.0, (width + 2 * margin) * TILE), HEAD + (height + margin) * TILE
-    figure = Figure(figsize=inches, dpi=150, facecolor=PAPER)
+    figure = Drawing(figsize=inches, dpi=150, facecolor=PAPER)
     axes = figure.add_axes((0, 0, 1, 1 - HEAD / inches[1]))
     axes.set_axis_off()
     axes.set_xlim(-margin, inches[0] / TILE - margin)
@@ -290,7 +290,7 @@ def invariance_sheet(
     titles.append("Probability of the class")
     widths = [0.4 * SHOWN, *[1.0] * len(titles)]
     size = (2.3 * sum(widths), 1.9 * len(rows) + 0.5)
-    figure = Figure(figsize=size, dpi=100, layout="constrained", facecolor=PAPER)
+    figure = Drawing(figsize=size, dpi=100, layout="constrained", facecolor=PAPER)
     grid = figure.subplots(len(rows), len(widths), squeeze=False, width_ratios=widths)
     for (strip, *panels), (kind, label, curves) in zip(grid, rows):
         _strip(strip, photos[0], kind, curves.steps, found.border)

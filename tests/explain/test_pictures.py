@@ -85,33 +85,6 @@ def test_words_and_pictures_are_on_the_page_and_cover_nothing(name):
         assert min(shared) < 2.5, (one, other)  # pixels, of 150 in an inch
 
 
-def test_zero_is_the_photo_in_grey_and_far_from_it_is_colour():
-    photo = np.full((4, 4, 3), 0.5, "float32")
-    values = np.zeros((4, 4))
-    values[0, 0], values[3, 3] = -1, 1
-    found = pictures._coloured(SIGNED, values, photo, smooth=False)
-    grey, below, above = found[found.shape[0] // 2, 0], found[0, 0], found[-1, -1]
-    assert np.ptp(grey) == 0
-    assert below[2] > below[0] + 0.3  # blue
-    assert above[0] > above[2] + 0.3  # red
-
-
-def test_a_small_image_is_enlarged_pixel_by_pixel():
-    image = RNG.random((28, 20, 3)).astype("float32")
-    found = pictures._large(image)
-    factor = found.shape[0] // 28
-    assert factor * 28 >= pictures.SHARP
-    np.testing.assert_array_equal(found[::factor, ::factor], image)
-    np.testing.assert_array_equal(found[factor - 1 :: factor, factor - 1 :: factor], image)
-
-
-def test_one_extreme_pixel_does_not_hide_the_others():
-    values = RNG.normal(size=(100, 100))
-    values[0, 0] = 1e6
-    assert np.abs(pictures._scaled(values)).mean() > 0.1
-    assert not pictures._scaled(np.zeros((3, 3))).any()
-
-
 def test_a_field_that_sticks_out_is_moved_into_the_image():
     assert pictures._window((-3, 5, 5, 13), (16, 16, 3)) == (0, 5, 8, 13)
     assert pictures._window((12, 12, 20, 20), (16, 16, 3)) == (8, 8, 16, 16)
