@@ -103,17 +103,7 @@ def trained(
                 "--set": assignments,
             },
         )
-        run = Run.open(path)
-        return Trained(
-            name=run.config.name,
-            run=run,
-            class_names=run.config.named_classes,
-            shape=run.config.canvas,
-            preprocessing=run.config.preprocessing,
-            home=path,
-        )
-    from kerascnn import catalogue
-
+        return _of_run(Run.open(path))
     network = parse_network(model, assignments, input_shape=input_shape, classes=classes)
     if weights is None:
         raise ArgumentError(
@@ -121,13 +111,30 @@ def trained(
             "--weights imagenet or a file of weights; or a run, such as `kerascnn train` leaves. "
             "Received: no --weights."
         )
+    return _of_name(model, network, weights)
+
+
+def _of_run(run: Run) -> Trained:
+    return Trained(
+        name=run.config.name,
+        run=run,
+        class_names=run.config.named_classes,
+        shape=run.config.canvas,
+        preprocessing=run.config.preprocessing,
+        home=run.path,
+    )
+
+
+def _of_name(name: str, network: Network, weights: str) -> Trained:
+    from kerascnn import catalogue
+
     published = network.require(weights)
-    card = catalogue.get(model).card
+    card = catalogue.get(name).card
     height, width, channels = network.input_shape
     if not (height and width and network.classes):  # which no option leaves open
         raise AssertionError(network)
     return Trained(
-        name=model,
+        name=name,
         network=network,
         weights=weights,
         class_names=_class_names(network.classes),

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,9 +146,8 @@ def top_patches(
         if report is not None:
             report(strongest.seen, images.size)
 
-    if progress is None:
-        search(maps, view, images, strongest, batch_size, told)
-    else:
+    keep = None
+    if progress is not None:
         identity = {
             "network": digest(model),
             "data": images.digest(),
@@ -156,11 +155,8 @@ def top_patches(
             "layer": hashlib.sha256(maps.name.encode()).digest(),
             "k": hashlib.sha256(f"{k}".encode()).digest(),
         }
-        path = Path(progress)
-        state.restore(path, strongest, identity, units=maps.units, size=images.size)
-        keep = functools.partial(state.save, path, strongest, identity)
-        keep()  # where it can't be written, that is said before the search
-        search(maps, view, images, strongest, batch_size, told, keep)
+        keep = _begun(Path(progress), strongest, identity, units=maps.units, size=images.size)
+    search(maps, view, images, strongest, batch_size, told, keep)
     k = strongest.found()
     values, index, unit = (a[:, :k] for a in (strongest.values, strongest.index, strongest.unit))
     position = maps.positions(unit)
@@ -181,6 +177,21 @@ def top_patches(
     )
     patches, projections = _cut(model, maps, view, images, found, batch_size)
     return replace(found, patches=patches, projections=projections)
+
+
+def _begun(
+    path: Path,
+    strongest: Strongest,
+    identity: Mapping[str, bytes],
+    *,
+    units: int,
+    size: int | None,
+) -> Callable[[], None]:
+    """Go on from what a file has, if it is there; what comes back writes it again."""
+    state.restore(path, strongest, identity, units=units, size=size)
+    keep = functools.partial(state.save, path, strongest, identity)
+    keep()  # where it can't be written, that is said before the search
+    return keep
 
 
 def patches_of_pixels(

@@ -170,7 +170,7 @@ def search(
     strongest: Strongest,
     batch_size: int,
     told: Callable[[], None],
-    keep: Callable[[], None] = lambda: None,
+    keep: Callable[[], None] | None = None,
 ) -> None:
     """Go through the images that `strongest` has not seen yet.
 
@@ -182,8 +182,8 @@ def search(
         maps.require_finite(finite)
         strongest.add(values.numpy(), unit.numpy())
         told()
-        if time.monotonic() - kept >= SAVE_EVERY:
+        if keep and time.monotonic() - kept >= SAVE_EVERY:
             keep()
             kept = time.monotonic()
-    if strongest.seen > before:
+    if keep and strongest.seen > before:
         keep()

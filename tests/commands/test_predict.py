@@ -129,3 +129,6 @@ def test_other_kinds_of_files_are_refused_first(striped_run):
     ended = call(striped_run.path, "nothing.png", "--save", "found.xlsx")
     assert isinstance(ended.exception, ArgumentError)
     assert "ends in .csv or .jsonl. Received: found.xlsx" in str(ended.exception)
+    ended = call(striped_run.path, "nothing.png", "--save", "nowhere/found.csv")
+    assert isinstance(ended.exception, ArgumentError)
+    assert "must be in a folder that exists. Received: nowhere/found.csv" in str(ended.exception)
