@@ -168,6 +168,7 @@ def test_a_damaged_kept_epoch_is_refused_in_one_message(whole, tmp_path):
     assert run.model(epoch=0).count_params() == run.metrics["trainable_params"]
 
 
+@pytest.mark.slow
 def test_two_devices_keep_a_model_that_loads_on_one(two_devices, tmp_path):
     inputs = keras.Input((28, 28, 1))
     x = keras.layers.Conv2D(2, 5, strides=4, name="conv")(inputs)

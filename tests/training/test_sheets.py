@@ -49,9 +49,8 @@ def small_run(file, name, model, **options):
 
 
 @pytest.fixture(scope="module")
-def drawn(file, two_devices):
-    """Trained on two devices; the sheets are made on one."""
-    return small_run(file, "drawn", network(), strategy="mirrored:2", record=True)
+def drawn(file):
+    return small_run(file, "drawn", network(), record=True)
 
 
 def images_of(events):
@@ -104,6 +103,13 @@ def test_what_cannot_be_drawn_is_said_and_loses_nothing(file):
     assert "The run is complete, but not all could be drawn in" in said
     assert "has no layer whose output is a map" in said
     assert not (run.path / "explain").exists()
+
+
+@pytest.mark.slow
+def test_what_two_devices_have_trained_is_drawn_on_one(file, two_devices):
+    run, said = small_run(file, "mirrored", network(), strategy="mirrored:2")
+    assert "not all could be drawn" not in said
+    assert len(list((run.path / "explain").iterdir())) == 2
 
 
 @pytest.mark.slow
