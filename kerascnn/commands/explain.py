@@ -203,7 +203,7 @@ def explain(
     else:
         from kerascnn.commands import explain_maps
 
-        chosen = explain_maps.Maps(
+        chosen = explain_maps.Choice(
             channels=numbers,
             count=maps or (MOST_MAPS if way == SHEETS else FOLLOWED),
             method=methods[0] if methods else None,

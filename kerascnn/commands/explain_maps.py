@@ -25,7 +25,7 @@ from kerascnn.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
-class Maps:
+class Choice:
     """Which maps are shown, and how.
 
     Attributes:
@@ -47,7 +47,7 @@ class Maps:
         return evenly(map_count(model, layer), self.count).tolist()
 
 
-def sheets(asked: Asked, data: str, split: str, maps: Maps, *, k: int) -> None:
+def sheets(asked: Asked, data: str, split: str, maps: Choice, *, k: int) -> None:
     """Of each layer a sheet of its maps' strongest images.
 
     Raises:
@@ -81,7 +81,7 @@ def sheets(asked: Asked, data: str, split: str, maps: Maps, *, k: int) -> None:
             write({**_top(found, images, maps.channels), "data": data, "split": split, **picture})
 
 
-def histories(asked: Asked, data: str | None, split: str, maps: Maps) -> None:
+def histories(asked: Asked, data: str | None, split: str, maps: Choice) -> None:
     """Of each layer a sheet of how its maps came about.
 
     Raises:

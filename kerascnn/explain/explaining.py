@@ -150,11 +150,11 @@ class Explanation:
             for k in self.likeliest
         ]
         best = int(self.probabilities.argmax())
-        share = _share(self.probabilities[best])
+        share = pictures.share(self.probabilities[best])
         title = f"{self.network} says {printable(self.class_names[best])} ({share})"
         subtitle = self.name
         if best != self.target:
-            share = _share(self.probabilities[self.target])
+            share = pictures.share(self.probabilities[self.target])
             subtitle += f"  ·  explained: {printable(self.class_names[self.target])} ({share})"
         panels = [self.question.panel(n, v) for n, v in self.answers.items()]
         return pictures.picture(
@@ -462,7 +462,3 @@ def _numbers(one: StrongMap) -> dict[str, Any]:
         "column": column,
         "field": list(one.field),
     }
-
-
-def _share(probability: float) -> str:
-    return f"{probability:.1%}"

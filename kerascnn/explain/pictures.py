@@ -238,14 +238,18 @@ def _bars(axes: Axes, said: Sequence[Said], place: Place) -> None:
         _text(
             axes, x, line, without_middle(one.name, min(LONGEST, letters)), size=size, weight=weight
         )
-        share = f"{one.probability:.1%}" if one.probability < 0.9995 else "100%"
-        _text(axes, x + width, line, share, size=size, ha="right")
+        _text(axes, x + width, line, share(one.probability), size=size, ha="right")
         thick, under = 0.22 * each, line + 0.0175 * size + 0.02
         for part, shade in ((1.0, GRID), (one.probability, color)):
             axes.add_patch(Rectangle((x, under), width * part, thick, color=shade, linewidth=0))
     _title(axes, place, "What the network says")
     explained = next((one.name for one in said if one.explained), "")
     _caption(axes, place, f"Red: {without_middle(explained, 20)}, which is explained here.")
+
+
+def share(probability: float) -> str:
+    """A probability in words: "99.9%", "100%"."""
+    return f"{probability:.1%}" if probability < 0.9995 else "100%"
 
 
 def _panel(axes: Axes, panel: Panel, photo: np.ndarray, place: Place) -> None:
