@@ -178,7 +178,7 @@ def explain(
     asked = Asked(
         subject=subject,
         layers=layers,
-        place=None if json and save is None else place or Place(subject.home / FOLDER),
+        place=None if json and save is None else place or Place.within(subject.home, FOLDER),
         json=json,
     )
     files = Files(images or [], sys.stdin.buffer, b"\0" if null else b"\n")

@@ -14,6 +14,7 @@ from kerascnn.commands import predictions
 from kerascnn.commands.saving import PICTURES, check_save, write_figure
 from kerascnn.commands.trained import Trained
 from kerascnn.console import Console, sayer
+from kerascnn.errors import ArgumentError
 from kerascnn.words import printable
 
 if TYPE_CHECKING:
@@ -48,6 +49,23 @@ class Place:
         folder = "a folder, whose name has no dot if it is new, or a file"
         check_save(save, PICTURES, folder)
         return cls(save, is_file=True)
+
+    @classmethod
+    def within(cls, home: Path, name: str) -> Place:
+        """A folder of a run, or of the folder here.
+
+        Raises:
+            ArgumentError: what is called so is no folder, or a link: a stranger's run could have
+                pictures written anywhere.
+        """
+        path = home / name
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            what = "a link" if path.is_symlink() else "a file"
+            raise ArgumentError(
+                f"{path}, where the pictures go, must be a folder. Name another one with --save. "
+                f"Received: {what}."
+            )
+        return cls(path)
 
     def next(self, name: str) -> Path:
         """The file for a picture called so; its folder is made."""

@@ -21,7 +21,7 @@ from kerascnn.explain.evolving import Evolution, evolution, require_kept, traini
 from kerascnn.explain.explaining import deepest
 from kerascnn.explain.patches import TopPatches, patches_of_pixels
 from kerascnn.explain.sheets import evolution_sheet, sheet
-from kerascnn.words import counted
+from kerascnn.words import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def sheets(asked: Asked, data: str, split: str, maps: Choice, *, k: int) -> None
                     report=report,
                 )
             figure = functools.partial(sheet, found, rows=len(shown))
-            picture = asked.draw(_name(layer), figure)
+            picture = asked.draw(_name("layer", layer), figure)
             if picture:
                 asked.say(f"{layer} on {images.size:,} images of {data}: {picture['picture']}")
             write({**_top(found, images, maps.channels), "data": data, "split": split, **picture})
@@ -110,18 +110,17 @@ def histories(asked: Asked, data: str | None, split: str, maps: Choice) -> None:
                     batch_size=maps.batch_size,
                     report=report,
                 )
-            picture = asked.draw(
-                f"evolution-{_name(layer)}", functools.partial(evolution_sheet, found)
-            )
+            figure = functools.partial(evolution_sheet, found)
+            picture = asked.draw(_name("evolution", layer), figure)
             if picture:
-                after = counted(len(kept), "epoch", "epochs")
-                asked.say(f"{layer} after {after}: {picture['picture']}")
+                epochs = listed(map(str, kept))
+                asked.say(f"{layer} after epochs {epochs}: {picture['picture']}")
             write({**_history(found, images, maps.channels), **picture})
 
 
-def _name(layer: str) -> str:
-    """Of a file."""
-    return layer.replace("/", "-")
+def _name(what: str, layer: str) -> str:
+    """Of a file, which no photo's picture is called like: photos are called C4, too."""
+    return f"{what}-{layer.replace('/', '-')}"
 
 
 def _progress(asked: Asked, layer: str, *key: str) -> Path | None:
@@ -130,7 +129,7 @@ def _progress(asked: Asked, layer: str, *key: str) -> Path | None:
         return None
     whole = "\0".join((*key, layer, asked.subject.identity()))
     digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
-    return asked.place.folder() / f".{_name(layer)}-{digest}.npz"
+    return asked.place.folder() / f".{_name('layer', layer)}-{digest}.npz"
 
 
 def _images(asked: Asked, data: str, split: str) -> tuple[Split, str]:

@@ -12,6 +12,7 @@ import keras
 from matplotlib.figure import Figure
 
 from kerascnn.data import Dataset, Split
+from kerascnn.errors import RunError
 from kerascnn.explain.arguments import evenly, map_count
 from kerascnn.explain.graph import Replay
 from kerascnn.explain.methods import MOST_MAPS, STRONGEST
@@ -51,6 +52,8 @@ def draw_sheets(run: Run, dataset: Dataset, say: Callable[[str], None]) -> dict[
         some = held.take(evenly(held.size, images))
         names = " and ".join(layers)
         say(f"Drawing what the maps of {names} respond to among {some.size:,} images.")
+        if (run.path / DIRECTORY).is_symlink():
+            raise RunError("it is a link, and pictures go into the run itself")
         for layer in layers:
             figures[layer] = _sheet(run, model, some, layer, maps)
             with replacing(file_of(run.path, layer)) as temporary:

@@ -52,6 +52,16 @@ def test_pictures_of_a_run_are_put_into_it(striped_run, some, tmp_path):
     assert [file.name for file in (tmp_path / "run" / "explain").iterdir()] == ["003.png"]
 
 
+def test_no_picture_is_put_where_a_strangers_run_points(striped_run, some, tmp_path):
+    shutil.copytree(striped_run.path, tmp_path / "run")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run" / "explain").symlink_to(tmp_path / "elsewhere")
+    ended = call(tmp_path / "run", some / "down" / "003.png")
+    with pytest.raises(ArgumentError, match=r"with --save\. Received: a link"):
+        raise ended.exception
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 @pytest.mark.filterwarnings("error::UserWarning")
 def test_any_name_of_a_file_is_one_line_and_no_warning(striped_run, some, tmp_path):
     photo = tmp_path / "two\nlines 猫.png"
@@ -187,8 +197,8 @@ def test_a_sheet_for_each_layer_is_put_into_the_run(striped_run, photos, tmp_pat
     again = tmp_path / "run", "--data", f"folder:{photos}", "--maps", 2, "--top", 4
     ended = call(*again, "--layer", "C1,pool2")
     assert ended.exit_code == 0, ended.exception
-    assert f"C1 on 180 images of folder:{photos}: {sheets / 'C1.png'}" in ended.stdout
-    assert sorted(path.name for path in sheets.glob("*.png")) == ["C1.png", "pool2.png"]
+    assert f"C1 on 180 images of folder:{photos}: {sheets / 'layer-C1.png'}" in ended.stdout
+    assert sorted(path.name for path in sheets.glob("*.png")) == ["layer-C1.png", "layer-pool2.png"]
     state = set(sheets.glob(".*.npz"))
     assert len(state) == 2
     ended = call(*again, "--layer", "C1", "--channels", "7")
@@ -256,7 +266,7 @@ def test_how_maps_came_about_is_drawn_into_the_run(striped_run, photos, tmp_path
     ended = call(tmp_path / "run", "--evolution", "--layer", "C1", "--maps", 2)
     assert ended.exit_code == 0, ended.exception
     picture = tmp_path / "run" / "explain" / "evolution-C1.png"
-    assert ended.stdout == f"C1 after 2 epochs: {picture}\n"
+    assert ended.stdout == f"C1 after epochs 1, 4: {picture}\n"
     with Image.open(picture) as found:
         assert min(found.size) > 200
 
