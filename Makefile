@@ -10,6 +10,7 @@ SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --durations 20
 OLDEST       := .venv-oldest
 OLDEST_TESTS := test_architecture.py test_cli.py test_features.py test_keras_internals.py \
 	test_layers.py applications/test_lenet.py commands/test_train.py data/test_batches.py \
+	explain/test_deconvnet.py explain/test_graph.py \
 	security/test_checkpoints.py training/test_trainer.py watching/test_progress.py \
 	weights/test_trunks_and_heads.py
 
