@@ -113,7 +113,7 @@ class Explanation:
         top: how many classes are shown.
         answers: method → its values, float32: `[rows, columns]`, or `[height, width, channels]`.
         layers: with their strongest maps and projections.
-        projection: how maps were projected: "deconvnet", or "gradient" where an activation is no
+        projection: how maps were projected: "deconvnet", or "saliency" where an activation is no
             ReLU.
         question: what the methods were asked.
     """
@@ -219,7 +219,7 @@ class Explanation:
         return self.figure()._repr_png_()
 
 
-_PROJECTED = {"deconvnet": "projection", "gradient": "gradient, as an activation is no ReLU"}
+_PROJECTED = {"deconvnet": "projection", "saliency": "gradient, as an activation is no ReLU"}
 
 
 def explanation(
@@ -404,7 +404,7 @@ class _Layers:
         try:
             found = iter(deconvnet(model, images, targets))
         except ArgumentError:  # an activation isn't ReLU
-            method = "gradient"
+            method = "saliency"
             found = iter(saliency(model, images, targets, signed=True))
         return method, tuple(
             replace(layer, maps=[replace(one, projection=next(found)) for one in layer.maps])

@@ -108,7 +108,7 @@ def test_what_a_method_is_not_defined_for_is_refused_if_it_was_asked_for(striped
     found = json.loads(call(*one).stdout)[0]
     assert "saliency" in found["methods"]
     assert "guided_backprop" not in found["methods"]
-    assert found["projection"] == "gradient"
+    assert found["projection"] == "saliency"
     ended = call(*one, "--method", "guided_backprop")
     assert isinstance(ended.exception, ArgumentError)
     assert "tanh" in str(ended.exception)

@@ -131,7 +131,7 @@ def test_what_a_network_of_bgr_has_seen_is_shown_as_rgb(model, photo):
 def test_a_network_without_relu_is_explained_by_gradients(photo):
     found = explanation(network("tanh"), photo)
     assert list(found.answers)[-1] == "saliency"
-    assert found.projection == "gradient"
+    assert found.projection == "saliency"
     with pytest.raises(ArgumentError, match="one with tanh"):
         explanation(network("tanh"), photo, methods=["guided_backprop"])
 
