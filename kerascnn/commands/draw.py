@@ -118,8 +118,7 @@ def _network(model: keras.Model) -> tuple[Figure, dict[str, Any]]:
 def _field(
     model: keras.Model, names: list[str], photo: Path | None
 ) -> tuple[Figure, dict[str, Any]]:
-    from kerascnn.drawing import draw_field
-    from kerascnn.drawing.fields import fields
+    from kerascnn.drawing.fields import field_page, fields
 
     found, (height, width, _) = fields(model, names)
     image = None
@@ -128,4 +127,4 @@ def _field(
 
         image, _ = images.read(photo, (height, width, 3))
     report = {"model": model.name, "fields": [dataclasses.asdict(one) for one in found]}
-    return draw_field(model, names, image=image), report
+    return field_page(model.name, found, (height, width), image), report

@@ -74,7 +74,7 @@ def draw_field(
         ArgumentError: a name is unknown, its units see the whole image, the image has another
             size, or as for `draw`.
     """
-    from kerascnn.drawing.fields import SQUARE, board, field_page, fields, square
+    from kerascnn.drawing.fields import field_page, fields
 
     model = model_of(network)
     wanted = [names] if isinstance(names, str) else list(names)
@@ -83,17 +83,13 @@ def draw_field(
             f"{model.name}: name at least one map, such as C3. Received: {names!r}."
         )
     found, (height, width, _) = fields(model, wanted, input_shape)
-    known = ""
-    if image is None:
-        image = board(height, width)
-        if square(height, width) == SQUARE:
-            known = f", squares of {SQUARE}"
-    if image.dtype != np.uint8 or image.shape not in ((height, width, 1), (height, width, 3)):
+    shapes = (height, width, 1), (height, width, 3)
+    if image is not None and (image.dtype != np.uint8 or image.shape not in shapes):
         raise ArgumentError(
             f"{model.name}: image must be uint8 [{height}, {width}, 1 or 3]. "
             f"Received: {image.dtype} {list(image.shape)}."
         )
-    return field_page(model.name, found, image, known)
+    return field_page(model.name, found, (height, width), image)
 
 
 def model_of(network: Any) -> keras.Model:

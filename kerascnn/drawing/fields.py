@@ -109,15 +109,19 @@ def board(height: int, width: int) -> np.ndarray:
     return np.clip((0.62 + 0.12 * squares[..., None] + 0.22 * ramp) * 255, 0, 255).astype("uint8")
 
 
-def field_page(model_name: str, found: Sequence[Field], image: np.ndarray, known: str) -> Figure:
+def field_page(
+    model_name: str, found: Sequence[Field], size: tuple[int, int], image: np.ndarray | None
+) -> Figure:
     """Above, each map's middle unit and its neighbours over the image; below, what it sees.
 
     Args:
         model_name: for the title.
         found: a column each.
-        image: uint8 `[height, width, 1 or 3]`.
-        known: what the image is, for the title.
+        size: height and width of the network's input.
+        image: uint8 `[height, width, 1 or 3]` of this size; None: `board`.
     """
+    known = f", squares of {SQUARE}" if image is None and square(*size) == SQUARE else ""
+    image = board(*size) if image is None else image
     columns = len(found)
     figure = Drawing(
         figsize=(max(5.0, 0.4 + columns * (PANEL + 0.25)), 2 * PANEL + 1.55),
