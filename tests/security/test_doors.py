@@ -36,7 +36,9 @@ ip link set lo up
 ip link add here type veth peer name there
 unshare -n sleep 300 & other=$!
 trap 'kill $other' EXIT
-for _ in $(seq 50); do ip link set there netns $other 2>/dev/null && break; sleep 0.1; done
+# Until it has unshared, its namespace is ours, and the cable would end where it begins.
+until [ "$(readlink /proc/$other/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.1; done
+ip link set there netns $other
 ip addr add 10.213.0.1/24 dev here; ip link set here up
 nsenter -t $other -n sh -c 'ip addr add 10.213.0.2/24 dev there; ip link set there up'
 mkfifo $3/a $3/b
