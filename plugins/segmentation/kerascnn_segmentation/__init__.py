@@ -1,0 +1,1 @@
+"""Networks that outline things, for kerascnn: FCN and U-Net, exact to their papers."""
