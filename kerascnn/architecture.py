@@ -64,6 +64,8 @@ class Architecture:
             `kerascnn.recipes.papers`.
         weights: what others have published for it; the first whose `requires` the arguments meet
             is `weights="imagenet"`.
+        task: what it is made for, a name of `kerascnn.registry.TASKS`; its distribution may bring
+            it, and it is looked up when it is used.
     """
 
     name: str
@@ -75,9 +77,11 @@ class Architecture:
     recipe: Recipe | None = None
     paper_recipe: str | None = None
     weights: tuple[Source, ...] = ()
+    task: str = "classification"
 
     def __post_init__(self) -> None:
         check_name(self.name, "an architecture's name")
+        check_name(self.task, f"{self.name}: task")
         declared = {param.name for param in self.space}
         written = set(self._keywords(self.build))
         if self.head is not None:
@@ -174,6 +178,7 @@ class Architecture:
         published = [f"{r.metric} {_listed(r.value, '/')} ({r.protocol})" for r in card.results]
         facts = {
             "paper": f"{card.title} ({card.authors}, {card.year}; {card.link})",
+            "task": self.task,
             "input": "×".join(map(str, card.input_shape)),
             "classes": f"{card.classes:,}",
             "parameters": f"{card.params:,}" if card.params else "",
@@ -275,6 +280,7 @@ class Architecture:
             weights=self.weights,
             preprocessing=self.card.preprocessing,
             recipe=self.recipe,
+            task=self.task,
             arguments=values,
             given={name: values[name] for name in self.space.renamed(arguments or {})},
             input_shape=input_shape,

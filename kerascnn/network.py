@@ -33,7 +33,7 @@ class Network:
     nobody checks again; with `dataclasses.replace` it gets other classes or another input.
 
     Attributes:
-        name, build, head, space, weights, preprocessing, recipe: the architecture's.
+        name, build, head, space, weights, preprocessing, recipe, task: the architecture's.
         arguments: all of its own arguments.
         given: those of them that the user gave.
         input_shape: `(height, width, channels)`; height and width may be None.
@@ -50,6 +50,7 @@ class Network:
     weights: tuple[Source, ...]
     preprocessing: Preprocessing
     recipe: Recipe | None
+    task: str
     arguments: Mapping[str, Any]
     given: Mapping[str, Any]
     input_shape: tuple[int | None, int | None, int]

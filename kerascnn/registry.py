@@ -1,4 +1,4 @@
-"""Finds what has a name through entry points: architectures, datasets, recipes, commands.
+"""Finds what has a name through entry points: architectures, datasets, tasks, recipes, commands.
 
 Ours are declared in our own pyproject.toml like anyone's: one entry point for each name a user
 types. Listing names reads metadata only; `load` imports the one module behind the name.
@@ -27,6 +27,7 @@ from kerascnn.errors import (
 ARCHITECTURES = "kerascnn.architectures"
 DATASETS = "kerascnn.datasets"
 COMMANDS = "kerascnn.commands"
+TASKS = "kerascnn.tasks"
 RECIPES = "kerascnn.recipes"
 BENCHMARKS = "kerascnn.benchmarks"
 SAVING = "kerascnn.saving"  # modules that register with Keras what saved models may name

@@ -1,6 +1,7 @@
 """What Architecture does once for every family: signature, validation, head, variants."""
 
 import inspect
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -251,6 +252,15 @@ def test_variants_refuse_unknown_and_illegal_arguments():
         NET.variant("wide", width=3)
     with pytest.raises(ArgumentError, match="wide: kind must be one of 'A', 'B'"):
         NET.variant("wide", kind="C")
+
+
+def test_a_network_and_a_variant_are_for_their_architectures_task():
+    """A name is enough: nobody needs to have the task to say that a network is made for it."""
+    assert NET.task == NET.network().task == "classification"
+    other = replace(NET, task="counting")
+    assert other.variant("wide", widths=(8, 16)).task == other.network().task == "counting"
+    with pytest.raises(ArgumentError, match="net: task must begin with a letter"):
+        replace(NET, task="no such name")
 
 
 def test_notebooks_show_the_card_and_the_arguments():
