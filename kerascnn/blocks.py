@@ -82,6 +82,57 @@ def conv(
 
 
 @singledispatch
+def conv_transpose(
+    x: Any,
+    filters: int,
+    kernel: int,
+    *,
+    name: str,
+    strides: int,
+    padding: Padding = "valid",
+    use_bias: bool = True,
+    initializer: Any = "glorot_uniform",
+    dtype: str | None = None,
+) -> Any:
+    """Transposed convolution: each pixel spreads a square kernel, `strides` pixels from the next.
+
+    A side of `n` pixels becomes `(n - 1) · strides + kernel`; "same" cuts that to `n · strides`,
+    the odd pixel at the bottom right. Papers call it up-convolution, deconvolution or
+    fractionally strided convolution.
+
+    Raises:
+        ArgumentError: the padding is neither "valid" nor "same", or a kernel smaller than its
+            strides would leave holes.
+    """
+    check_transposed(name, kernel, strides, padding)
+    return layers.Conv2DTranspose(
+        filters,
+        kernel,
+        strides,
+        padding,
+        **FORMAT,
+        use_bias=use_bias,
+        kernel_initializer=initializer,
+        dtype=dtype,
+        name=name,
+    )(x)
+
+
+def check_transposed(name: str, kernel: int, strides: int, padding: Padding) -> None:
+    """Refuse a transposed convolution that `conv_transpose` doesn't make."""
+    if padding not in ("valid", "same"):
+        raise ArgumentError(
+            f'{name}: the padding of a transposed convolution must be "valid" or "same". '
+            f"Received: {padding!r}."
+        )
+    if kernel < strides:
+        raise ArgumentError(
+            f"{name}: the kernel of a transposed convolution must not be smaller than its "
+            f"strides, which would leave holes. Received: kernel={kernel}, strides={strides}."
+        )
+
+
+@singledispatch
 def batch_norm(x: Any, *, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> Any:
     """Batch normalisation over all but the channels; `momentum` is the old average's share."""
     return BatchNormalization(epsilon=epsilon, momentum=momentum, name=name)(x)

@@ -115,6 +115,32 @@ def _(
     )
 
 
+@blocks.conv_transpose.register
+def _(
+    x: Sketch,
+    filters: int,
+    kernel: int,
+    *,
+    name: str,
+    strides: int,
+    padding: Padding = "valid",
+    use_bias: bool = True,
+    initializer: Any = "glorot_uniform",
+    dtype: str | None = None,
+) -> Sketch:
+    blocks.check_transposed(name, kernel, strides, padding)
+    _, height, width, channels = x.shape
+    kernels = kernel * kernel * channels * filters
+    more = kernel - strides if padding == "valid" else 0
+    return x.after(
+        height * strides + more,
+        width * strides + more,
+        filters,
+        params=kernels + filters * use_bias,
+        macs=kernels * height * width,  # each pixel is multiplied with the whole kernel
+    )
+
+
 @blocks.batch_norm.register
 def _(x: Sketch, *, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> Sketch:
     return x.after(*x.shape[1:], params=2 * x.shape[-1])

@@ -1,0 +1,70 @@
+"""What the vocabulary builds is what its words say, and costs what the sketch says."""
+
+import keras
+import numpy as np
+import pytest
+
+from kerascnn import blocks
+from kerascnn.errors import ArgumentError
+from kerascnn.profiling import profile
+from kerascnn.sketch import Ledger, Sketch
+
+
+def spread(image, kernel, bias, strides):
+    """The transposed convolution of one image, pixel by pixel; `kernel` is `[k, k, out, in]`."""
+    height, width, _ = image.shape
+    side, _, filters, _ = kernel.shape
+    rows, columns = ((n - 1) * strides + side for n in (height, width))
+    result = np.zeros((rows, columns, filters))
+    for y in range(height):
+        for x in range(width):
+            top, left = y * strides, x * strides
+            result[top : top + side, left : left + side] += kernel @ image[y, x]
+    return result + bias
+
+
+@pytest.mark.parametrize(("kernel", "strides"), [(2, 2), (4, 2), (3, 2), (5, 1)])
+def test_a_transposed_convolution_spreads_each_pixel_over_the_kernel(kernel, strides):
+    inputs = keras.Input((4, 5, 3))
+    arguments = {"name": "up", "strides": strides}
+    model = keras.Model(inputs, blocks.conv_transpose(inputs, 2, kernel, **arguments))
+    random = np.random.default_rng(0)
+    weights = [random.standard_normal(weight.shape) for weight in model.get_weights()]
+    model.set_weights(weights)
+    image = random.standard_normal((4, 5, 3))
+    expected = spread(image, *weights, strides)
+    found = model(image[None].astype("float32")).numpy()[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+    same = keras.Model(
+        inputs, blocks.conv_transpose(inputs, 2, kernel, padding="same", **arguments)
+    )
+    same.set_weights(weights)
+    before = (kernel - strides) // 2
+    middle = expected[before : before + 4 * strides, before : before + 5 * strides]
+    found = same(image[None].astype("float32")).numpy()[0]
+    np.testing.assert_allclose(found, middle, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("kernel", "strides"), [(2, 2), (5, 2), (3, 3)])
+def test_a_transposed_convolution_costs_what_its_sketch_says(kernel, strides, padding):
+    def build(x):
+        return blocks.conv_transpose(
+            x, 7, kernel, strides=strides, padding=padding, use_bias=False, name="up"
+        )
+
+    inputs = keras.Input((4, 6, 3))
+    model = keras.Model(inputs, build(inputs))
+    ledger = Ledger()
+    assert build(Sketch((None, 4, 6, 3), ledger)).shape == model.output_shape
+    assert ledger.params == model.count_params() == kernel * kernel * 3 * 7
+    assert ledger.macs == profile(model).macs == kernel * kernel * 3 * 7 * 4 * 6
+
+
+@pytest.mark.parametrize("x", [keras.Input((4, 4, 3)), Sketch((None, 4, 4, 3), Ledger())])
+def test_a_transposed_convolution_without_a_meaning_is_refused(x):
+    with pytest.raises(ArgumentError, match=r"up: .*leave holes.*kernel=2, strides=3"):
+        blocks.conv_transpose(x, 1, 2, strides=3, name="up")
+    with pytest.raises(ArgumentError, match=r'up: .*"valid" or "same".*Received: 1'):
+        blocks.conv_transpose(x, 1, 2, strides=2, padding=1, name="up")
