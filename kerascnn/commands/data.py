@@ -215,10 +215,10 @@ def preview(
 
     import numpy as np
 
+    from kerascnn import pictures, style
     from kerascnn.data import load
     from kerascnn.data.augmentation import augment, with_components
     from kerascnn.data.fitting import fit
-    from kerascnn.watching import pictures
 
     console = Console(stderr=json)
 
@@ -246,7 +246,7 @@ def preview(
     changed = [np.clip(np.rint(batch), 0, 255).astype("uint8") for batch in changed]
     figure = pictures.augmented(fit(originals, shape)[0], changed, labels)
     save.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(save, facecolor=pictures.PAPER)
+    figure.savefig(save, facecolor=style.PAPER)
     settings = dataclasses.asdict(augmentation)
     if json:
         typer.echo(

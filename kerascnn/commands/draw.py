@@ -15,8 +15,8 @@ from kerascnn.commands.options import (
     refuse_for_run,
     run_directory,
 )
-from kerascnn.commands.saving import PICTURES, check_save, write_figure
 from kerascnn.errors import ArgumentError
+from kerascnn.writing import PICTURES, check_save, write_figure
 
 if TYPE_CHECKING:
     import keras

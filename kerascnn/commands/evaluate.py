@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn.commands.saving import check_save
 from kerascnn.errors import ArgumentError
 from kerascnn.words import printable
+from kerascnn.writing import check_save
 
 if TYPE_CHECKING:
     from kerascnn.recipes.recipe import Protocol
@@ -54,8 +54,8 @@ def evaluate(
     source its own test split, or all of a source without one. Classes match by name. Without
     further options each image is shown once, its middle, as during training.
     """
-    from kerascnn.commands import figures
     from kerascnn.runs.run import Run
+    from kerascnn.tasks.classification import figures
 
     def note(line: str) -> None:
         typer.echo(printable(line), err=json)

@@ -27,7 +27,7 @@ from kerascnn.explain.methods import (
 from kerascnn.words import printable
 
 if TYPE_CHECKING:
-    from kerascnn.runs.files import Files, Found
+    from kerascnn.data.files import Files, Found
 
 FOLDER = "explain"  # in the run, or here
 SPLITS = ("train", "validation", "test", "all")
@@ -165,7 +165,7 @@ def explain(
 
     from kerascnn.commands.explain_asked import Asked, Place
     from kerascnn.commands.trained import class_index, trained
-    from kerascnn.runs.files import Files
+    from kerascnn.data.files import Files
 
     place = Place.of(save)
     layers = tuple(_words(layer))

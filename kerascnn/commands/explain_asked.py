@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerascnn.commands import predictions
-from kerascnn.commands.saving import PICTURES, check_save, write_figure
 from kerascnn.commands.trained import Trained
 from kerascnn.console import Console, sayer
 from kerascnn.errors import ArgumentError
+from kerascnn.tasks.classification import predictions
 from kerascnn.words import printable
+from kerascnn.writing import PICTURES, check_save, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

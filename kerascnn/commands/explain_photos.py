@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascnn.commands import predictions
 from kerascnn.commands.explain_asked import Asked
 from kerascnn.commands.summary import Summary
 from kerascnn.console import Console
 from kerascnn.data.arguments import common
+from kerascnn.data.files import Files, Found
+from kerascnn.data.reading import Photo, read_files
 from kerascnn.errors import ArgumentError
 from kerascnn.explain.changing import invariance
 from kerascnn.explain.explaining import deepest, explanation
 from kerascnn.explain.sheets import invariance_sheet
 from kerascnn.preprocessing import preprocess
-from kerascnn.runs.files import Files, Found
-from kerascnn.runs.reading import Photo, read_files
+from kerascnn.tasks.classification import predictions
 from kerascnn.words import counted, printable
 
 AT_ONCE = 4  # files that are read together

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import typer
 
-from kerascnn.commands.saving import check_save
 from kerascnn.console import Console
 from kerascnn.words import counted
+from kerascnn.writing import check_save
 
 
 def predict(
@@ -34,17 +34,19 @@ def predict(
     Results come in the order of the images. A file that can't be read is named and left out, the
     others are done, and the exit status is 1.
     """
-    from kerascnn.commands import predictions
     from kerascnn.commands.summary import Summary
-    from kerascnn.runs.files import Files
+    from kerascnn.data.files import Files
     from kerascnn.runs.run import Run
+    from kerascnn.tasks.classification import predictions
 
     opened = Run.open(run)
     names = opened.config.named_classes
     if save:
         check_save(save, predictions.FORMATS)
 
-    from kerascnn.runs.prediction import predict_files  # TensorFlow, after the cheap refusals
+    from kerascnn.tasks.classification.prediction import (
+        predict_files,  # TensorFlow, after the cheap refusals
+    )
 
     model = opened.model()
     files = Files(images, sys.stdin.buffer, b"\0" if null else b"\n")

@@ -68,7 +68,7 @@ class Trained:
 
     def cut(self) -> Callable[[Any], Any]:
         """From a batch of images of `shape` to what the network sees of them, in pixels."""
-        from kerascnn.runs.forward import middle
+        from kerascnn.tasks.forward import middle
 
         return middle(self.run.config) if self.run else lambda images: images
 

@@ -9,8 +9,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
 from kerascnn.explain.methods import HEAT, PIXELS, STRENGTH
+from kerascnn.pictures import rgb
 from kerascnn.style import TRAIN
-from kerascnn.watching.pictures import rgb
 
 # The ends of both scales differ in lightness or hue for everyone.
 FOR, AGAINST = "#c8420a", TRAIN

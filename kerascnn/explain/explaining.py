@@ -25,8 +25,8 @@ from kerascnn.explain.pictures import Layer, Panel, Said, StrongMap, is_whole
 from kerascnn.features import MAP, endpoints
 from kerascnn.preprocessing import preprocess
 from kerascnn.receptive_fields import ReceptiveField
-from kerascnn.runs.measures import require_numbers
 from kerascnn.style import Drawing
+from kerascnn.tasks.classification.measures import require_numbers
 from kerascnn.words import printable
 
 LAYERS = 4  # the deepest endpoints, whose maps are shown unless others are asked for

@@ -33,7 +33,7 @@ from kerascnn.explain.strongest import Strongest
 from kerascnn.explain.targets import Target
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.runs.config import RunConfig
-from kerascnn.runs.forward import middle, preprocessed
+from kerascnn.tasks.forward import middle, preprocessed
 
 # A winner's activation, computed again, may differ by its batch's rounding, in shares of the
 # largest of all; more means that its image is another one.

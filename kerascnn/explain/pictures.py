@@ -18,8 +18,8 @@ from matplotlib.patches import Rectangle
 
 from kerascnn.explain.colours import FOR, coloured, large, strip
 from kerascnn.explain.methods import HEAT, PIXELS, SIGNED
+from kerascnn.pictures import rgb
 from kerascnn.style import FAINT, GRID, INK, PAPER, Drawing
-from kerascnn.watching.pictures import rgb
 from kerascnn.words import without_middle
 
 PANEL, NARROW = 1.85, 1.5  # widths in inches: of a panel, and of one of a tall photo at least

@@ -17,8 +17,8 @@ from kerascnn.explain.changing import Border, Curves, Invariance, changed
 from kerascnn.explain.evolving import Evolution
 from kerascnn.explain.methods import MOST_MAPS, PROJECTING
 from kerascnn.explain.patches import TopPatches
+from kerascnn.pictures import rgb
 from kerascnn.style import FAINT, GRID, INK, PAPER, TITLE, TRAIN, VALIDATION, Drawing
-from kerascnn.watching.pictures import rgb
 from kerascnn.words import without_middle
 
 CELL, GAP = 96, 4  # pixels: of a patch's longer side, and between patches

@@ -18,6 +18,8 @@ from typing import Any
 
 from kerascnn import __version__
 from kerascnn.card import Preprocessing
+from kerascnn.data.arguments import common
+from kerascnn.data.images import Reading
 from kerascnn.distribution.names import check_strategy
 from kerascnn.errors import ArgumentError, RunError
 from kerascnn.files import check_printable, read_json, shortened
@@ -194,6 +196,11 @@ class RunConfig:
     def canvas(self) -> Shape:
         """`(height, width, channels)` of the images that training is given."""
         return self.data.image_shape or self.input_shape
+
+    @property
+    def reading(self) -> Reading:
+        """How training reads files: 12 bits in 16 are nearly black without its range."""
+        return common(self.data.source)[1]
 
     @property
     def named_classes(self) -> tuple[str, ...]:

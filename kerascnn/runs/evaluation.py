@@ -15,11 +15,11 @@ from kerascnn.heads import scores_of
 from kerascnn.recipes import trusted
 from kerascnn.recipes.losses import make_loss
 from kerascnn.recipes.recipe import Protocol, Recipe
-from kerascnn.runs import measures, protocols
 from kerascnn.runs.choosing import Chosen
 from kerascnn.runs.config import RunConfig, plain
-from kerascnn.runs.forward import outputs, preparation, preprocessed
-from kerascnn.runs.measures import Answers
+from kerascnn.tasks.classification import measures, protocols
+from kerascnn.tasks.classification.measures import Answers
+from kerascnn.tasks.forward import outputs, preparation, preprocessed
 from kerascnn.words import counted, listed
 
 TOP = 5  # top-5 errors are reported where there are more than five classes

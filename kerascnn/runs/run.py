@@ -227,7 +227,7 @@ class Run:
               "top5_error", or with another number;
             - "classes": of each class, in the run's order, "name", "support" (its images),
               "predicted" (images taken for it), "precision", "recall" and "f1" in [0, 1]; None
-              where one isn't defined: see `kerascnn.runs.measures.per_class`;
+              where one isn't defined: see `kerascnn.tasks.classification.measures.per_class`;
             - "confusion": how many images of each class (rows) were taken for each (columns);
               None with more than 1,000 classes.
 
@@ -262,7 +262,7 @@ class Run:
                 training cut its crops from, whose middle is taken; preprocessing is done here.
             batch_size: images in one step.
         """
-        from kerascnn.runs.prediction import predict
+        from kerascnn.tasks.classification.prediction import predict
 
         return predict(self.model(), self.config, images, batch_size=batch_size)
 

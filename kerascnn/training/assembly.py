@@ -22,8 +22,9 @@ from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes.losses import make_loss
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.directory import alive
-from kerascnn.runs.forward import preparation
 from kerascnn.runs.run import Run
+from kerascnn.tasks.classification.mistakes import Mistakes, find_mistakes
+from kerascnn.tasks.forward import preparation
 from kerascnn.training.batches import evaluation_batch, training_batches
 from kerascnn.training.callbacks import Given
 from kerascnn.training.ending import Ending, trainable
@@ -47,7 +48,6 @@ from kerascnn.training.starting import start
 from kerascnn.training.state import State
 from kerascnn.watching.board import TensorBoardLogs
 from kerascnn.watching.hparams import hparams_of
-from kerascnn.watching.mistakes import Mistakes, find_mistakes
 from kerascnn.watching.profiler import Profiler
 from kerascnn.watching.progress import Progress
 from kerascnn.watching.statistics import Probe

@@ -12,8 +12,8 @@ from kerascnn.data import Split
 from kerascnn.data.augmentation import augment, crops
 from kerascnn.distribution.workers import Workers
 from kerascnn.runs.config import RunConfig
-from kerascnn.runs.forward import preparation
 from kerascnn.runs.position import Position
+from kerascnn.tasks.forward import preparation
 from kerascnn.training.engine import filled
 from kerascnn.training.settings import Batching
 

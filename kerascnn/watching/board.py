@@ -19,11 +19,11 @@ from tensorboard.plugins.hparams import api as hparams_api
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
-from kerascnn.runs import measures
-from kerascnn.watching import pictures
+from kerascnn import pictures
+from kerascnn.tasks.classification import measures
+from kerascnn.tasks.classification.mistakes import Mistakes
 from kerascnn.watching.hparams import flat
 from kerascnn.watching.memory import peak_memory
-from kerascnn.watching.mistakes import Mistakes
 from kerascnn.watching.statistics import Probe, Statistics, spread_maps
 
 VALIDATION = "val_"  # prefix of logs about the validation images

@@ -9,8 +9,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from kerascnn.cli import app
-from kerascnn.commands import figures
 from kerascnn.errors import ArgumentError
+from kerascnn.tasks.classification import figures
 
 NAMES = ["across", "down", "plain"]
 

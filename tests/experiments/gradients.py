@@ -13,13 +13,12 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from kerascnn import data
+from kerascnn import data, style
 from kerascnn.heads import scores_of
 from kerascnn.recipes.losses import make_loss
-from kerascnn.runs.forward import preparation
 from kerascnn.runs.run import Run
+from kerascnn.tasks.forward import preparation
 from kerascnn.training.initialization import initialize
-from kerascnn.watching import pictures
 from kerascnn.watching.statistics import Probe
 
 IMAGES = 512  # of the training images, evenly spaced, of whose mean loss the gradient is taken
@@ -70,7 +69,7 @@ def report(found: Mapping[str, Sequence[Run]], picture: Path | None) -> str:
         for label, runs in found.items()
     }
     if picture is not None:
-        figure(rows).savefig(picture, facecolor=pictures.PAPER)
+        figure(rows).savefig(picture, facecolor=style.PAPER)
     layers = list(next(iter(rows.values()))[0][0])
     lines = [
         f"| gradient's norm | | {' | '.join(layers)} | first : last |",
@@ -87,7 +86,7 @@ def report(found: Mapping[str, Sequence[Run]], picture: Path | None) -> str:
 
 def figure(rows: Mapping[str, tuple[list[dict[str, float]], list[dict[str, float]]]]) -> Figure:
     """Norms over the layers, on a scale of powers of ten: a line for each network and each seed."""
-    drawing = Figure(figsize=(9.6, 4.0), dpi=100, layout="constrained", facecolor=pictures.PAPER)
+    drawing = Figure(figsize=(9.6, 4.0), dpi=100, layout="constrained", facecolor=style.PAPER)
     axes = drawing.subplots(1, 2, sharey=True)
     for side, title in enumerate(("At the first step", "After training")):
         for number, (label, both) in enumerate(rows.items()):
@@ -103,11 +102,11 @@ def figure(rows: Mapping[str, tuple[list[dict[str, float]], list[dict[str, float
         names = [name.replace("_", "\n", 1) for name in both[side][0]]
         axes[side].set_xticks(range(len(names)), names)
         axes[side].set_yscale("log")
-        axes[side].set_facecolor(pictures.PAPER)
-        axes[side].set_title(title, **pictures.TITLE)
-        axes[side].tick_params(which="both", colors=pictures.INK, labelsize=8)
-        axes[side].grid(True, color=pictures.GRID, linewidth=0.6)
+        axes[side].set_facecolor(style.PAPER)
+        axes[side].set_title(title, **style.TITLE)
+        axes[side].tick_params(which="both", colors=style.INK, labelsize=8)
+        axes[side].grid(True, color=style.GRID, linewidth=0.6)
         axes[side].spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("Norm of the gradient", color=pictures.INK, fontsize=9)
-    axes[0].legend(frameon=False, fontsize=8, labelcolor=pictures.INK)
+    axes[0].set_ylabel("Norm of the gradient", color=style.INK, fontsize=9)
+    axes[0].legend(frameon=False, fontsize=8, labelcolor=style.INK)
     return drawing

@@ -53,7 +53,7 @@ def picture(pixels: np.ndarray, before: np.ndarray, after: np.ndarray, path: Pat
     """
     from matplotlib.figure import Figure
 
-    from kerascnn.watching.pictures import GRID, INK, PAPER, TITLE, TRAIN, VALIDATION
+    from kerascnn.style import GRID, INK, PAPER, TITLE, TRAIN, VALIDATION
 
     row, column, strongest = np.unravel_index(before.argmax(), before.shape)
     left = np.divide(after, before, out=np.full_like(before, np.nan), where=before > 0)

@@ -17,12 +17,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from kerascnn import data
+from kerascnn import data, pictures, style
 from kerascnn.data import Split
 from kerascnn.features import feature_extractor
-from kerascnn.runs.forward import preparation
 from kerascnn.runs.run import Run
-from kerascnn.watching import pictures
+from kerascnn.tasks.forward import preparation
 
 SHUFFLES = 10_000
 
@@ -110,7 +109,7 @@ def report(found: Mapping[str, Sequence[Run]], picture: Path | None) -> str:
     dataset = data.load(config.data.source, input_shape=config.input_shape, echo=None)
     looked = {label: [seen(run, dataset.test) for run in runs] for label, runs in found.items()}
     if picture is not None:
-        figure(next(iter(looked.values()))).savefig(picture, facecolor=pictures.PAPER)
+        figure(next(iter(looked.values()))).savefig(picture, facecolor=style.PAPER)
     lines = [
         "| network | seed | colour in the filters: first half | second half | by chance "
         "| error in brightness / in colour: whole | first half alone | second half alone |",
@@ -144,7 +143,7 @@ def figure(found: Sequence[Towers]) -> Figure:
     width, height = 2 * columns * down + gap, (rows * down + 0.75) * len(found)
     cell = 0.5  # inches
     size = (width * cell + 0.3, height * cell + 0.2)
-    drawing = Figure(figsize=size, dpi=100, layout="constrained", facecolor=pictures.PAPER)
+    drawing = Figure(figsize=size, dpi=100, layout="constrained", facecolor=style.PAPER)
     axes = drawing.add_subplot()
     axes.set_axis_off()
     for seed, towers in enumerate(found):
@@ -152,14 +151,14 @@ def figure(found: Sequence[Towers]) -> Figure:
         for tower, share in enumerate(towers.colour.reshape(2, -1)):
             left = tower * (columns * down + gap)
             title = f"Seed {seed}, tower {tower + 1}: {share.mean():.0%} of the weights is colour"
-            axes.text(left, top - 0.12, title, fontsize=8, color=pictures.INK, va="bottom")
+            axes.text(left, top - 0.12, title, fontsize=8, color=style.INK, va="bottom")
             for place, index in enumerate(tower * count + np.argsort(share)):
                 weights = towers.kernel[..., index]
                 shown = np.clip(0.5 + 0.5 * weights / np.abs(weights).max(), 0, 1)
                 x, y = left + place % columns * down, top + place // columns * down
                 axes.imshow(shown, extent=(x, x + 1, y + 1, y), interpolation="nearest")
                 axes.add_patch(
-                    Rectangle((x, y), 1, 1, fill=False, edgecolor=pictures.GRID, linewidth=0.6)
+                    Rectangle((x, y), 1, 1, fill=False, edgecolor=style.GRID, linewidth=0.6)
                 )
     axes.set_xlim(-0.06, width)
     axes.set_ylim(height - 0.6, -0.7)

@@ -15,7 +15,7 @@ import numpy as np
 from run import HERE, rows, train
 
 from kerascnn.data import load
-from kerascnn.runs.forward import preparation
+from kerascnn.tasks.forward import preparation
 
 RUNS = Path("runs/experiments/results")
 

@@ -11,8 +11,8 @@ from rich.console import Console
 import kerascnn
 from kerascnn import explain
 from kerascnn.errors import ArgumentError, RunError
+from kerascnn.pictures import GRID, pixels
 from kerascnn.recipes.recipe import Recipe
-from kerascnn.watching.pictures import GRID, pixels
 
 KEPT = (0, 1, 2)
 IMAGES = 30

@@ -7,7 +7,7 @@ import pytest
 
 from kerascnn import explain
 from kerascnn.errors import ArgumentError
-from kerascnn.watching.pictures import GRID, pixels
+from kerascnn.pictures import GRID, pixels
 
 MAPS, SHOWN, K = 12, 6, 9
 

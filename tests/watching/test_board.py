@@ -18,12 +18,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from kerascnn import pictures
 from kerascnn.applications.lenet import LeNet5
 from kerascnn.recipes.recipe import Augmentation, Recipe
-from kerascnn.watching import pictures
+from kerascnn.tasks.classification.mistakes import Mistakes
 from kerascnn.watching.board import Budget, TensorBoardLogs
 from kerascnn.watching.hparams import flat
-from kerascnn.watching.mistakes import Mistakes
 from kerascnn.watching.statistics import Probe
 
 DIGITS = [str(digit) for digit in range(10)]

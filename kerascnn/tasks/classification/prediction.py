@@ -11,13 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.data import ArraySplit
-from kerascnn.data.arguments import common
+from kerascnn.data.files import Found
+from kerascnn.data.reading import read_files
 from kerascnn.errors import ArgumentError
-from kerascnn.runs.config import RunConfig
-from kerascnn.runs.files import Found
-from kerascnn.runs.forward import FEW, forward, outputs, preparation
-from kerascnn.runs.measures import require_numbers
-from kerascnn.runs.reading import read_files
+from kerascnn.tasks.classification.measures import require_numbers
+from kerascnn.tasks.forward import FEW, forward, outputs, preparation
+from kerascnn.tasks.sight import Sight
 
 BATCH = 32
 
@@ -39,44 +38,40 @@ class Prediction:
     error: str = ""
 
 
-def predict(
-    model: keras.Model, config: RunConfig, images: np.ndarray, *, batch_size: int
-) -> np.ndarray:
+def predict(model: keras.Model, sight: Sight, images: np.ndarray, *, batch_size: int) -> np.ndarray:
     """Class probabilities `[batch, classes]` of an array; see `kerascnn.Run.predict`.
 
     Raises:
         ArgumentError: the array has another shape.
     """
-    accepted = dict.fromkeys((config.input_shape, config.canvas))
+    accepted = dict.fromkeys((sight.input_shape, sight.canvas))
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] not in accepted:
         shapes = " or ".join(f"[batch, {', '.join(map(str, shape))}]" for shape in accepted)
         raise ArgumentError(f"images must be {shapes}. Received: {images.shape}.")
     if not len(images):
-        return np.zeros((0, config.classes), "float32")
+        return np.zeros((0, sight.classes), "float32")
     split = ArraySplit(images, np.zeros(len(images)))
-    return np.concatenate([*outputs(model, split, preparation(config), batch_size)])
+    return np.concatenate([*outputs(model, split, preparation(sight), batch_size)])
 
 
 def predict_files(
-    model: keras.Model, config: RunConfig, files: Iterable[Found], *, batch_size: int = BATCH
+    model: keras.Model, sight: Sight, files: Iterable[Found], *, batch_size: int = BATCH
 ) -> Iterator[Prediction]:
     """Predict one file after the other, in their order.
 
     Args:
         model: a run's.
-        config: that it was trained with.
-        files: as `kerascnn.runs.files.Files` finds them; no more are taken than will be read soon.
+        sight: how it sees images.
+        files: as `kerascnn.data.files.Files` finds them; no more are taken than will be read soon.
         batch_size: images in one step.
 
     Raises:
         RunError: the model's answers are not numbers.
     """
-    shape, prepare = config.canvas, preparation(config)
+    shape, prepare = sight.canvas, preparation(sight)
     network: Callable[[Any], np.ndarray] | None = None
-    # As training read its files: 12 bits in 16 are nearly black without the range of the source.
-    _, reading = common(config.data.source)
-    for batch in read_files(files, shape, batch_size=batch_size, reading=reading):
+    for batch in read_files(files, shape, batch_size=batch_size, reading=sight.reading):
         pixels = [file.pixels for file in batch if file.pixels is not None]
         if network is None:
             many = len(batch) == batch_size or len(pixels) > FEW

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerascnn.data import images
+from kerascnn.data.files import Found
 from kerascnn.data.fitting import Shape
 from kerascnn.data.images import AS_THEY_ARE, Reading
 from kerascnn.data.threads import threads
 from kerascnn.errors import DataError
-from kerascnn.runs.files import Found
 
 AHEAD = 2  # batches that are read while one is looked at
 
@@ -44,7 +44,7 @@ def read_files(
     """Files in their order, read in threads, some batches ahead of the one that is looked at.
 
     Args:
-        files: as `kerascnn.runs.files.Files` finds them; no more are taken than will be read soon.
+        files: as `kerascnn.data.files.Files` finds them; no more are taken than will be read soon.
         shape: `(height, width, channels)` wanted.
         batch_size: files in one list.
         reading: how the user wants them to be read.

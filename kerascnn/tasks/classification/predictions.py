@@ -19,9 +19,9 @@ from rich.bar import Bar
 from rich.table import Table
 from rich.text import Text
 
-from kerascnn.commands.saving import check_save
 from kerascnn.console import Console
 from kerascnn.words import printable
+from kerascnn.writing import check_save
 
 _NUMBERS = re.compile(r"\[\n\s+([-+.\d][-+.\de,\s]*?)\s+\]")
 BAR = 24  # characters of a bar that means certainty

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 import kerascnn
-from kerascnn.runs import reading
-from kerascnn.runs.files import Found
-from kerascnn.runs.prediction import predict_files
-from kerascnn.runs.reading import AHEAD
+from kerascnn.data import reading
+from kerascnn.data.files import Found
+from kerascnn.data.reading import AHEAD
+from kerascnn.tasks.classification.prediction import predict_files
 
 
 def test_no_more_files_are_taken_than_will_be_read_soon(striped_run, photos):

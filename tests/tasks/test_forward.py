@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kerascnn.data import ArraySplit
-from kerascnn.runs.forward import FEW, outputs
+from kerascnn.tasks.forward import FEW, outputs
 
 
 @pytest.mark.parametrize(("images", "traced"), [(FEW, False), (FEW + 3, True)])

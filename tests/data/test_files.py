@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from kerascnn.runs.files import Files
+from kerascnn.data.files import Files
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from kerascnn.errors import ArgumentError
 from kerascnn.recipes import papers
 from kerascnn.recipes import recipe as recipes
 from kerascnn.recipes.recipe import Protocol
-from kerascnn.runs import protocols
-from kerascnn.runs.protocols import probabilities, views
+from kerascnn.tasks.classification import protocols
+from kerascnn.tasks.classification.protocols import probabilities, views
 
 SIZE = (12, 12)
 

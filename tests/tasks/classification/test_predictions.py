@@ -5,7 +5,7 @@ import json
 
 from rich.console import Console
 
-from kerascnn.commands.predictions import BAR, json_objects, render_predictions
+from kerascnn.tasks.classification.predictions import BAR, json_objects, render_predictions
 
 
 def lines(rows, width=80):

@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from kerascnn import tables
-from kerascnn.commands.saving import check_save
 from kerascnn.console import Console
 from kerascnn.errors import ArgumentError
 from kerascnn.words import printable
+from kerascnn.writing import check_save
 
 Found = Mapping[str, Any]
 """What `kerascnn.Run.evaluate` returns."""
@@ -115,7 +115,7 @@ def save(found: Found, path: Path) -> None:
             f"--save {path}: a picture of {len(found['classes']):,} classes can't be read. "
             "Save NAME.csv, which has the figures of each class."
         )
-    from kerascnn.watching import pictures
+    from kerascnn import pictures
 
     names = [printable(one["name"]) for one in found["classes"]]
     pictures.confusion(np.array(found["confusion"]), names).savefig(path)

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from kerascnn.watching.mistakes import SHOWN, find_mistakes
+from kerascnn.tasks.classification.mistakes import SHOWN, find_mistakes
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (100, 4, 4, 1), "uint8")

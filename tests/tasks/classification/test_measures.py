@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerascnn.errors import RunError
-from kerascnn.runs.measures import confusion, judged, per_class, rank
+from kerascnn.tasks.classification.measures import confusion, judged, per_class, rank
 
 
 def test_rank_counts_the_classes_in_front():

@@ -13,7 +13,7 @@ from kerascnn.card import Preprocessing
 from kerascnn.data import Split
 from kerascnn.data.augmentation import central
 from kerascnn.preprocessing import float_of_pixels, preprocess
-from kerascnn.runs.config import RunConfig
+from kerascnn.tasks.sight import Sight
 
 # So many images are done before a graph would be ready: ResNet-50 takes 1 s for one, its graph 3.
 FEW = 8
@@ -25,23 +25,23 @@ def preprocessed(preprocessing: Preprocessing) -> Callable[[Any], Any]:
     return lambda images: tf.cast(preprocess(images, preprocessing), dtype)
 
 
-def middle(config: RunConfig) -> Callable[[Any], Any]:
+def middle(sight: Sight) -> Callable[[Any], Any]:
     """From a batch of the canvas to what the network sees of it, in pixels: its middle.
 
     Images that are cropped already, as training images are, stay whole.
     """
-    size = config.input_shape[:2]
+    size = sight.input_shape[:2]
 
     def cut(images: Any) -> Any:
         whole = tuple(images.shape[1:3]) == size
-        return images if whole else central(images, config.recipe.augmentation, size)
+        return images if whole else central(images, sight.recipe.augmentation, size)
 
     return cut
 
 
-def preparation(config: RunConfig) -> Callable[[Any], Any]:
+def preparation(sight: Sight) -> Callable[[Any], Any]:
     """From a batch of the canvas to the network's input: its middle, preprocessed."""
-    cut, prepare = middle(config), preprocessed(config.preprocessing)
+    cut, prepare = middle(sight), preprocessed(sight.preprocessing)
     return lambda images: prepare(cut(images))
 
 

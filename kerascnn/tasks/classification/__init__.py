@@ -1,0 +1,1 @@
+"""Classification: each image has one label."""
