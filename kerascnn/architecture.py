@@ -55,9 +55,10 @@ class Architecture:
         build: `build(inputs, *, ...) -> features`, the network without its classifier;
             `inputs` and `features` are `[batch, height, width, channels]`.
         head: `head(features, *, classes, ...) -> logits`, or a list of logits of which the first
-            is the main one. Default: global average pooling and one dense layer.
+            is the main one. Default: global average pooling and one dense layer. One that takes
+            `image`, too, gets the network's input, such as for the size of an answer.
         card: paper, exact counts, published results, deviations.
-        space: every keyword of `build` and `head` (except `classes`), declared once.
+        space: every keyword of `build` and `head` (except `classes` and `image`), declared once.
         config: this variant's values where they differ from the family's defaults.
         recipe: how `kerascnn train` trains it unless told otherwise.
         paper_recipe: the name of its paper's recipe (`--recipe paper`), which is in
@@ -85,7 +86,7 @@ class Architecture:
         declared = {param.name for param in self.space}
         written = set(self._keywords(self.build))
         if self.head is not None:
-            written |= set(self._keywords(self.head)) - {"classes"}
+            written |= set(self._keywords(self.head)) - {"classes", "image"}
         if declared != written:
             raise ValueError(
                 f"{self.name}: the space must declare exactly the keyword-only arguments of build "

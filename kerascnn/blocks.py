@@ -20,6 +20,7 @@ from kerascnn.errors import ArgumentError
 from kerascnn.layers import (
     AveragePooling,
     BatchNormalization,
+    BilinearResizing,
     GridPooling,
     GroupedConv2D,
     LocalResponseNormalization,
@@ -273,6 +274,15 @@ def add(x: Any, *others: Any, name: str) -> Any:
 def concat(x: Any, *others: Any, name: str) -> Any:
     """Maps one after the other along the channels."""
     return layers.Concatenate(name=name)([x, *others])
+
+
+@singledispatch
+def resize(x: Any, like: Any, *, name: str, dtype: str | None = None) -> Any:
+    """The map, bilinearly interpolated to the height and width of `like`, which may be unknown.
+
+    Corners aren't aligned; see `kerascnn.layers.BilinearResizing`.
+    """
+    return BilinearResizing(dtype=dtype, name=name)([x, like])
 
 
 @singledispatch

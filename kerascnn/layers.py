@@ -379,3 +379,58 @@ def _shares(size: int, grid: int) -> np.ndarray:
         start, end = part * size // grid, -(-(part + 1) * size // grid)
         shares[part, start:end] = 1 / (end - start)
     return shares
+
+
+@keras.saving.register_keras_serializable("kerascnn")
+class BilinearResizing(keras.layers.Layer):
+    """A map, interpolated to the size of another one; of that nothing but its size is read.
+
+    Pixels are squares with their values in the middle, so corners aren't aligned: torch's
+    `interpolate(mode="bilinear", align_corners=False)` without antialiasing, `tf.image.resize`.
+    Rows, then columns, are products with a matrix of shares. That has a gradient under XLA, where
+    TensorFlow's own kernel has none, and the same one in each run.
+
+    The arithmetic is in float32 at least, whatever the dtype of the map. Sizes may be unknown
+    until it is called.
+
+    Input: the map `[batch, height, width, channels]`, and one whose height and width it gets.
+    """
+
+    maps_read = 1
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+
+    def call(self, inputs: Any) -> Any:
+        """Interpolate the first map to the size of the second."""
+        x, like = inputs
+        dtype = "float64" if self.compute_dtype == "float64" else "float32"
+        _, height, width, channels = ops.shape(x)
+        _, rows, columns, _ = ops.shape(like)
+        x = ops.reshape(ops.cast(x, dtype), (-1, height, width * channels))
+        x = ops.matmul(_between(height, rows, dtype), x)
+        x = ops.reshape(x, (-1, rows, width, channels))
+        x = ops.matmul(_between(width, columns, dtype), x)
+        return ops.cast(x, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """`[batch, height, width, channels]` of the output."""
+        (batch, *_, channels), like = input_shape
+        return (batch, like[1], like[2], channels)
+
+
+def _between(size: Any, wanted: Any, dtype: str) -> Any:
+    """Each old pixel's share in each new one, `[wanted, size]`: two in a row, which add up to 1.
+
+    New pixel `i` lies at `(i + 1/2) · size / wanted - 1/2`. In whole numbers, so that both sides of
+    a large map are as exact.
+    """
+    place = (2 * ops.arange(wanted, dtype="int32") + 1) * size - wanted
+    first = ops.floor_divide(place, 2 * wanted)
+    share = ops.cast(place - first * 2 * wanted, dtype) / ops.cast(2 * wanted, dtype)
+
+    def at(index: Any) -> Any:
+        inside = ops.clip(index, 0, size - 1)[:, None]
+        return ops.cast(inside == ops.arange(size, dtype="int32")[None, :], dtype)
+
+    return at(first) * (1 - share)[:, None] + at(first + 1) * share[:, None]

@@ -86,13 +86,21 @@ class Network:
         with channels_last():
             return self.build(inputs, **self._of(self.build))
 
-    def logits(self, features: Any) -> Any:
-        """The scores on a feature map: one tensor, or a list whose first is the main one."""
+    def logits(self, features: Any, image: Any) -> Any:
+        """The scores on a feature map: one tensor, or a list whose first is the main one.
+
+        Args:
+            features: what `features` gives.
+            image: the inputs that it was given, for a head that asks for them.
+        """
         from kerascnn.blocks import channels_last, global_average_head
 
         head: Callable[..., Any] = self.head or global_average_head
+        given = {"classes": self.classes}
+        if "image" in keywords(head):
+            given["image"] = image
         with channels_last():
-            return head(features, **{**self._of(head), "classes": self.classes})
+            return head(features, **self._of(head), **given)
 
     def _of(self, function: Callable[..., Any]) -> dict[str, Any]:
         """Those of the arguments that a builder or a head takes."""
@@ -101,7 +109,7 @@ class Network:
     def outputs(self, inputs: Any) -> Any:
         """The logits, or the feature map of a network without its classifier."""
         features = self.features(inputs)
-        return features if self.classes is None else self.logits(features)
+        return features if self.classes is None else self.logits(features, inputs)
 
     def model(
         self,

@@ -49,7 +49,8 @@ class LayerProfile:
         name: the layer's name; behind a prefix "model/" in a nested model, with "#2" at the end
             for the second call of a shared layer.
         kind: its class.
-        inputs: the names of the calls (or inputs) it reads.
+        inputs: the names of the calls (or inputs) it reads; not that of a map that says how large
+            the output is, and no more.
         input_shapes, output_shapes: one for each input and output.
         kernel, strides, dilation: for each spatial axis; empty without a window.
         padding: zeros (before, after) on each spatial axis, whether asked for by number or "same".
@@ -365,6 +366,7 @@ class _Walk:
         outputs = _known_outputs(call, inputs)
         if not inputs:  # a constant: nothing of the image is seen
             return [_Value(tensor, name, None, None) for tensor in outputs]
+        inputs = inputs[: getattr(layer, "maps_read", len(inputs))]
         shape, out_shape = inputs[0].shape, tuple(outputs[0].shape[1:])
         window = geometry(layer, shape)
         local = union(value.local for value in inputs if value.local)

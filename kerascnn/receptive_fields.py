@@ -16,6 +16,7 @@ from typing import Any
 
 from keras import layers
 
+from kerascnn.layers import BilinearResizing
 from kerascnn.windows import sides
 
 Shape = tuple[Any, ...]
@@ -157,6 +158,9 @@ def through_layer(
         factors = layer.size if axes > 1 else (layer.size,)
         nearest = getattr(layer, "interpolation", "nearest") == "nearest"
         return field.through([_enlarged(factor, nearest) for factor in factors])
+    if isinstance(layer, BilinearResizing):
+        sizes = zip(spatial(layer, shape), spatial(layer, out_shape))
+        return field.through([_interpolated(size, wanted) for size, wanted in sizes])
     if window is None:
         # Element-wise, or along the channels; a map of another size was made in an unknown way.
         same = spatial(layer, out_shape) == spatial(layer, shape)
@@ -185,6 +189,15 @@ def _enlarged(factor: int, nearest: bool) -> Window:
     if nearest:
         return Window(2 - step, step, 1 - step)
     return Window(3 - step, step, Fraction(3, 2) - step)
+
+
+def _interpolated(size: int, wanted: int) -> Window:
+    """Unit `u` reads the two pixels around `(u + 1/2) · size / wanted - 1/2` that there are."""
+    step = Fraction(size, wanted)
+    first = [((2 * unit + 1) * size - wanted) // (2 * wanted) for unit in range(wanted)]
+    before = max(unit * step - max(pixel, 0) for unit, pixel in enumerate(first))
+    behind = max(min(pixel + 1, size - 1) - unit * step for unit, pixel in enumerate(first))
+    return Window(before + behind + 1, step, before)
 
 
 def _number(value: Fraction) -> float:

@@ -243,6 +243,11 @@ def _(x: Sketch, *others: Sketch, name: str) -> Sketch:
     return joint
 
 
+@blocks.resize.register
+def _(x: Sketch, like: Sketch, *, name: str, dtype: str | None = None) -> Sketch:
+    return x.after(*like.shape[1:3], x.shape[3])
+
+
 @blocks.tensor_at.register
 def _(x: Sketch, name: str) -> Sketch:
     return x.ledger.joints[name]

@@ -204,6 +204,21 @@ def test_a_builder_with_hidden_arguments_is_refused(builder):
         Architecture(name="net", build=builder, card=CARD, space=SPACE)
 
 
+def test_a_head_that_asks_for_the_image_gets_the_networks_input():
+    """What it is built upon, not what that was made of."""
+
+    def head(x, *, classes, image):
+        x = blocks.conv(x, classes, 1, name="logits")
+        return blocks.resize(x, image, name="resize")
+
+    net = Architecture(name="net", build=build, card=CARD, space=SPACE, head=head)
+    larger = keras.layers.UpSampling2D(2)(keras.Input((8, 12, 3)))
+    assert net(input_tensor=larger).output_shape == (None, 16, 24, 5)
+    assert net(input_shape=(None, None, 3)).output_shape == (None, None, None, 5)
+    assert net(include_top=False).output_shape == (None, None, None, 8)
+    assert net.cost((9, 13, 3)).params == net(input_shape=(9, 13, 3)).count_params()
+
+
 def test_the_space_and_the_builder_must_agree():
     with pytest.raises(ValueError, match=r"Missing: \['kind'\]; unknown to both: \[\]"):
         Architecture(name="net", build=build, card=CARD, space=Space(SPACE.params[:1]))

@@ -12,6 +12,7 @@ from kerascnn.errors import ArgumentError
 from kerascnn.layers import (
     AveragePooling,
     BatchNormalization,
+    BilinearResizing,
     GridPooling,
     GroupedConv2D,
     LocalResponseNormalization,
@@ -244,6 +245,63 @@ def test_grid_pooling_is_the_average_of_each_part(size):
     np.testing.assert_allclose(layer(images), expected, atol=1e-6)
     compiled = tf.function(layer, jit_compile=True)
     np.testing.assert_allclose(compiled(images), expected, atol=1e-6)
+
+
+def interpolated(images, height, width):
+    """Bilinear, corners not aligned: from the values at the middles of pixels, border repeated."""
+    rows = (np.arange(height) + 0.5) * images.shape[1] / height - 0.5
+    columns = (np.arange(width) + 0.5) * images.shape[2] / width - 0.5
+
+    def along(maps, places):
+        first = np.floor(places).astype(int)
+        share = (places - first)[:, None, None]
+        low, high = (np.clip(i, 0, maps.shape[1] - 1) for i in (first, first + 1))
+        return maps[:, low] * (1 - share) + maps[:, high] * share
+
+    return along(along(images, rows).swapaxes(1, 2), columns).swapaxes(1, 2)
+
+
+@pytest.mark.parametrize("size", [(21, 30), (7, 5), (8, 40), (3, 2), (1, 11)])
+def test_resizing_interpolates_between_the_middles_of_pixels(size):
+    """As a formula and as TensorFlow's kernel say it; the size from another map, known or not."""
+    images = random_maps(2, 7, 5, 3, scale=1.0)
+    expected = interpolated(images.astype("float64"), *size)
+    np.testing.assert_allclose(tf.image.resize(images, size), expected, atol=1e-6)
+    x, like = keras.Input((None, None, 3)), keras.Input((None, None, 1))
+    model = keras.Model([x, like], blocks.resize(x, like, name="up"))
+    assert model.output_shape == (None, None, None, 3)
+    other = np.zeros((2, *size, 1), "float32")
+    np.testing.assert_allclose(model([images, other]), expected, atol=1e-6)
+    np.testing.assert_allclose(model.predict([images, other], verbose=0), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_gradient_of_resizing_is_the_same_product_backwards(jit_compile):
+    """TensorFlow's kernel has none under XLA."""
+    images, weights = (random_maps(2, *size, 3, scale=1.0) for size in ((5, 4), (13, 11)))
+    layer = BilinearResizing()
+
+    def gradient(resize):
+        x = tf.constant(images)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(resize(x) * weights)
+        return tape.gradient(total, x)
+
+    expected = gradient(lambda x: tf.image.resize(x, (13, 11)))
+    found = tf.function(lambda: gradient(lambda x: layer([x, weights])), jit_compile=jit_compile)()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_resizing_calculates_in_float32():
+    """257 isn't a number of bfloat16, and an average of 256 and 258 is."""
+    maps = np.array([256.0, 258.0], "float32").reshape(1, 1, 2, 1)
+    like = np.zeros((1, 1, 4, 1), "float32")
+    layer = BilinearResizing(dtype="mixed_bfloat16")
+    assert layer([tf.cast(maps, "bfloat16"), like]).dtype == "bfloat16"
+    precise = BilinearResizing(dtype="float32")
+    found = precise([tf.cast(maps, "bfloat16"), like])
+    np.testing.assert_array_equal(np.ravel(found), [256, 256.5, 257.5, 258])
 
 
 def trained_norm(kind, x, dtype, training, **arguments):

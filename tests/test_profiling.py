@@ -12,6 +12,7 @@ import pytest
 from keras import layers, ops
 
 import kerascnn
+from kerascnn import blocks
 from kerascnn.errors import ArgumentError
 from kerascnn.keras_internals import without_values
 from kerascnn.receptive_fields import ReceptiveField
@@ -149,6 +150,8 @@ ones = {"kernel_initializer": "ones"}
         chain(layers.Conv2D(1, 3, 2, **ones), layers.Conv2DTranspose(1, 2, 2, **ones)),
         chain(layers.Conv2D(1, 3, 3, **ones), layers.UpSampling2D(3), layers.Conv2D(1, 3, **ones)),
         chain(layers.Conv2D(1, 2, 2, **ones), layers.UpSampling2D(2, interpolation="bilinear")),
+        lambda x: blocks.resize(layers.Conv2D(1, 5, 3, **ones)(x), x, name="resize"),
+        lambda x: blocks.resize(x, layers.Conv2D(1, 5, 3)(x), name="resize"),
         lambda x: layers.Concatenate()(
             [layers.Conv2D(1, 1, 2, **ones)(x), layers.Conv2D(1, 7, 2, padding="same", **ones)(x)]
         ),
@@ -159,7 +162,8 @@ def test_a_field_is_what_a_unit_reacts_to(body):
     inputs = keras.Input((*size, 1))
     model = keras.Model(inputs, body(inputs))
     field = kerascnn.profile(model).layers[-1].receptive_field
-    enlarges = any("up_sampling" in x.name or "transpose" in x.name for x in model.layers)
+    words = ("up_sampling", "transpose", "resize")
+    enlarges = any(word in x.name for x in model.layers for word in words)
     for axis in (0, 1):
         slack = []
         for unit, (first, last) in enumerate(reactions(model, size, axis)):
