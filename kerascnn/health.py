@@ -1,4 +1,4 @@
-"""Which plugins are broken, found out without importing them into this process.
+"""Which plugins are broken, and what the others' networks are for, without importing them here.
 
 One child process imports the targets; the verdicts are remembered, so that the next
 `kerascnn list` starts no child. A verdict is asked for anew when the distribution's version or its
@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -23,8 +23,20 @@ from pathlib import Path
 from kerascnn import cache, registry
 from kerascnn.registry import Entry
 
-OK = ""
 TIME_LIMIT = 120.0  # seconds for one child; TensorFlow alone takes ten on a slow disk
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the import of an entry's module told.
+
+    Attributes:
+        cause: why the entry can't be used; "": it can.
+        task: what it is for; "": not known, or it has none.
+    """
+
+    cause: str = ""
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,11 +45,13 @@ class Row:
 
     Attributes:
         entry: the name and who offers it.
+        task: what the network is made for; "": not known, because it is broken.
         status: "ok", "broken" (its import fails) or "conflict" (another offers the same name).
         explanation: what is wrong, and with which distribution.
     """
 
     entry: Entry
+    task: str = ""
     status: str = "ok"
     explanation: str = ""
 
@@ -45,11 +59,14 @@ class Row:
         """For JSON."""
         entry = self.entry
         names = {"name": entry.name, "provider": entry.provider, "version": entry.version}
-        return {**names, "status": self.status, "explanation": self.explanation}
+        state = {"status": self.status, "explanation": self.explanation}
+        return {**names, "task": self.task, **state}
 
 
 def survey(group: str, kind: type, *, pattern: str = "*", provider: str | None = None) -> list[Row]:
     """The names of a group with their state of health; other packages' are tried in a child.
+
+    Ours are well, and their task is the default: tests see to both.
 
     Args:
         group, pattern, provider: see `kerascnn.registry.names`.
@@ -58,20 +75,29 @@ def survey(group: str, kind: type, *, pattern: str = "*", provider: str | None =
     known = registry.entries(group)
     claims = [c for name in registry.names(group, pattern, provider) for c in known[name]]
     foreign = [entry for entry in claims if entry.point and entry.provider != registry.OURS]
-    causes = _causes(foreign, group, kind)
-    return [_row(group, entry, known[entry.name], causes.get(entry, OK)) for entry in claims]
+    found = _verdicts(foreign, group, kind)
+    for entry in claims:
+        if entry not in found:
+            ours = entry.point is not None
+            found[entry] = _verdict_on(kind if ours else registry.load(group, entry.name, kind))
+    return [_row(group, entry, known[entry.name], found[entry]) for entry in claims]
 
 
-def _row(group: str, entry: Entry, claims: tuple[Entry, ...], cause: str) -> Row:
+def _row(group: str, entry: Entry, claims: tuple[Entry, ...], verdict: Verdict) -> Row:
     if len(claims) > 1:
-        return Row(entry, "conflict", registry.conflict(group, claims))
-    if cause:
-        return Row(entry, "broken", registry.broken(group, entry, cause))
-    return Row(entry)
+        return Row(entry, verdict.task, "conflict", registry.conflict(group, claims))
+    if verdict.cause:
+        broken = registry.broken(group, entry, verdict.cause)
+        return Row(entry, verdict.task, "broken", broken)
+    return Row(entry, verdict.task)
 
 
-def _causes(entries: Sequence[Entry], group: str, kind: type) -> dict[Entry, str]:
-    """Why each entry can't be used; the empty string for those that can."""
+def _verdict_on(found: object) -> Verdict:
+    """That on what can be used; on a kind, that on one of which nothing else is said."""
+    return Verdict(task=getattr(found, "task", ""))
+
+
+def _verdicts(entries: Sequence[Entry], group: str, kind: type) -> dict[Entry, Verdict]:
     if not entries:
         return {}
     remembered = _read()
@@ -79,13 +105,13 @@ def _causes(entries: Sequence[Entry], group: str, kind: type) -> dict[Entry, str
     fresh = _import_elsewhere(unknown, group, kind)
     verdicts = {e: fresh[e] if e in fresh else remembered[_key(e)] for e in entries}
     if fresh:
-        _write({**remembered, **{_key(entry): cause for entry, cause in verdicts.items()}})
+        _write({**remembered, **{_key(entry): verdict for entry, verdict in verdicts.items()}})
     return verdicts
 
 
-def _import_elsewhere(entries: list[Entry], group: str, kind: type) -> dict[Entry, str]:
+def _import_elsewhere(entries: list[Entry], group: str, kind: type) -> dict[Entry, Verdict]:
     """Import the targets in a child process; one that kills the child is charged alone."""
-    verdicts: dict[Entry, str] = {}
+    verdicts: dict[Entry, Verdict] = {}
     while pending := [entry for entry in entries if entry not in verdicts]:
         points = [(entry.name, entry.target, group) for entry in pending]
         wanted = f"{kind.__module__}:{kind.__qualname__}"
@@ -101,9 +127,9 @@ def _import_elsewhere(entries: list[Entry], group: str, kind: type) -> dict[Entr
             end = f"its import took more than {TIME_LIMIT:g} s"
         lines = [line for line in output.splitlines() if line.startswith(_MARK)]
         for entry, line in zip(pending, lines):
-            verdicts[entry] = json.loads(line.removeprefix(_MARK))
+            verdicts[entry] = Verdict(**json.loads(line.removeprefix(_MARK)))
         if len(lines) < len(pending):
-            verdicts[pending[len(lines)]] = end
+            verdicts[pending[len(lines)]] = Verdict(end)
     return verdicts
 
 
@@ -114,11 +140,10 @@ def _child(wanted: str, points: list[list[str]]) -> None:
     kind: type = EntryPoint("", wanted, "").load()
     for name, target, group in points:
         try:
-            registry.open_point(EntryPoint(name, target, group), kind)
-            cause = OK
+            verdict = _verdict_on(registry.open_point(EntryPoint(name, target, group), kind))
         except (Exception, SystemExit) as error:
-            cause = registry.describe(error)
-        print("\n" + _MARK + json.dumps(cause), flush=True)
+            verdict = Verdict(registry.describe(error))
+        print("\n" + _MARK + json.dumps(asdict(verdict)), flush=True)
 
 
 def _key(entry: Entry) -> str:
@@ -154,17 +179,26 @@ def _file() -> Path:
     return cache.directory() / f"plugins-{_hash((sys.executable, sys.path))}.json"
 
 
-def _read() -> dict[str, str]:
+def _read() -> dict[str, Verdict]:
     try:
         saved = json.loads(_file().read_text())
-        return saved["verdicts"] if saved["installed"] == _installed() else {}
-    except (OSError, ValueError, KeyError, TypeError):  # none yet, or damaged: ask again
+        if saved["installed"] != _installed():
+            return {}
+        return {key: Verdict(**verdict) for key, verdict in saved["verdicts"].items()}
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):  # none yet, or damaged: ask again
         return {}
 
 
-def _write(verdicts: dict[str, str]) -> None:
+def _write(verdicts: dict[str, Verdict]) -> None:
     with contextlib.suppress(OSError):  # a read-only home: the next list asks again
-        saved = {"installed": _installed(), "verdicts": verdicts}
+        plain = {key: asdict(verdict) for key, verdict in verdicts.items()}
+        saved = {"installed": _installed(), "verdicts": plain}
         cache.write(_file(), json.dumps(saved, indent=1).encode())
 
 

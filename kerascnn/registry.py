@@ -13,6 +13,7 @@ import re
 import sys
 import warnings
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, TypeVar, cast
@@ -171,14 +172,7 @@ def load(group: str, name: str, kind: type[Kind]) -> Kind:
     """
     known = entries(group)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        if near:
-            hint = f"Did you mean {' or '.join(near)}?"
-        elif group == ARCHITECTURES:
-            hint = "See `kerascnn list`."
-        else:
-            hint = f"Known: {', '.join(known)}."
-        raise UnknownNameError(f"There is no {singular(group)} {name!r}. {hint}")
+        raise UnknownNameError(unknown(group, name, known))
     if len(known[name]) > 1:
         raise DuplicateNameError(conflict(group, known[name]))
     entry = known[name][0]
@@ -221,6 +215,18 @@ def describe(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"its import ended Python with status {error.code}"
     return f"{type(error).__name__}: {error}"
+
+
+def unknown(group: str, name: str, known: Collection[str]) -> str:
+    """What to say of a name that is none of those known."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        hint = f"Did you mean {' or '.join(near)}?"
+    elif group == ARCHITECTURES:
+        hint = "See `kerascnn list`."
+    else:
+        hint = f"Known: {', '.join(known)}."
+    return f"There is no {singular(group)} {name!r}. {hint}"
 
 
 def broken(group: str, entry: Entry, cause: str) -> str:

@@ -27,8 +27,8 @@ def build(x):
     from keras import layers
     return layers.Conv2D(4, 3, name="conv1")(x)
 
-def network(name):
-    return Architecture(name=name, build=build, card=Card(
+def network(name, task="classification"):
+    return Architecture(name=name, build=build, task=task, card=Card(
         title="A net", authors="Nobody", year=2000, link="doi:10.0/0", input_shape=(8, 8, 1),
         classes=2, params=None, macs=None, smallest_input=(3, 3)))
 """
@@ -43,6 +43,11 @@ PLUGINS = {
         "6.0",
         NETWORK + 'Net = network("another_name")\nnumber = 7',
         {"misnamed_net": "Net", "number_net": "number"},
+    ),
+    "throwaway-counting": (
+        "8.0",
+        NETWORK + 'Net = network("counting_net", task="counting")',
+        {"counting_net": "Net"},
     ),
     "throwaway-command": ("7.0", "import a_module_that_is_missing", {}),
 }
@@ -137,6 +142,29 @@ def test_list_shows_the_state_of_every_plugin(python):
     assert found["twin_net", "throwaway-twin-b"] == "conflict"
 
 
+def test_list_shows_what_each_network_is_for(python):
+    rows = json.loads(python.list("--json").stdout)
+    tasks = {row["name"]: row["task"] for row in rows}
+    assert tasks["lenet5"] == tasks["good_net"] == tasks["twin_net"] == "classification"
+    assert tasks["counting_net"] == "counting"
+    assert tasks["broken_net"] == "", "nobody knows"
+
+    listing = python.list("--task", "counting")
+    assert [line.split()[:2] for line in listing.stdout.splitlines()] == [
+        ["name", "task"],
+        ["counting_net", "counting"],
+    ]
+    assert "throwaway-broken 2.1" in listing.stderr, "what is missed may be one of the broken"
+    wrong = python.list("--task", "countin", check=False)
+    assert wrong.returncode != 0
+    assert "There is no task 'countin'. Did you mean counting?" in wrong.stderr
+
+
+def test_the_task_of_each_of_our_own_is_the_one_that_list_shows_without_importing_it():
+    ours = registry.names(registry.ARCHITECTURES, provider="kerascnn")
+    assert {kerascnn.get(name).task for name in ours} == {kerascnn.Architecture.task}
+
+
 def test_list_warns_naming_distribution_version_and_cause(python):
     warnings = python.list().stderr
     assert "throwaway-broken 2.1" in warnings
@@ -173,6 +201,15 @@ def test_a_damaged_cache_is_asked_for_anew(python, content):
     python.list()
     (file,) = python.cache.iterdir()
     file.write_text(content)
+    assert status(python.list("--json"))["broken_net", "throwaway-broken"] == "broken"
+
+
+def test_verdicts_of_another_form_are_asked_for_anew(python):
+    python.list()
+    (file,) = python.cache.iterdir()
+    saved = json.loads(file.read_text())
+    saved["verdicts"] = dict.fromkeys(saved["verdicts"], "")  # as before there were tasks
+    file.write_text(json.dumps(saved))
     assert status(python.list("--json"))["broken_net", "throwaway-broken"] == "broken"
 
 

@@ -23,6 +23,11 @@ def complete_architecture(incomplete: str) -> list[str]:
     return [n for n in registry.names(registry.ARCHITECTURES) if n.startswith(incomplete)]
 
 
+def complete_task(incomplete: str) -> list[str]:
+    """The same for what networks are made for."""
+    return [n for n in registry.names(registry.TASKS) if n.startswith(incomplete)]
+
+
 def run_directory(subject: str) -> Path | None:
     """The run directory that a command's subject means, or None if it is an architecture's name.
 

@@ -52,6 +52,7 @@ def test_it_is_listed(installed):
         "name": "allcnn_c",
         "provider": "kerascnn-template",
         "version": "0.1.0",
+        "task": "classification",
         "status": "ok",
         "explanation": "",
     }
