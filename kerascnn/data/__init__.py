@@ -2,7 +2,7 @@
 
 The way of an image, module by module:
 
-- a source finds it: `sources`, `npz`, `folder` (`splitting`, `index`), `table`, `tfrecord`
+- a source finds it, or makes it: `sources`, `scenes`, `npz`, `folder` (`splitting`, `index`), `table`, `tfrecord`
   (`record_index`, `record_files`) or `tfds`; `encoded` reads the files once, as far as is asked;
 - it is one of the `examples` that the source hands over, and has a name: `names`;
 - `loading` puts all together: `shares` takes validation and test images where there are none,

@@ -30,7 +30,7 @@ def deliver(
     """
     if isinstance(examples, Arrays):
         return _of_arrays(examples, shape)
-    return (JpegSplit if fast else EncodedSplit)(examples, shape), ()
+    return (JpegSplit if fast and not examples.made else EncodedSplit)(examples, shape), ()
 
 
 def _of_arrays(arrays: Arrays, shape: Shape) -> tuple[Split, tuple[str, ...]]:

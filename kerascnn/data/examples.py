@@ -14,7 +14,7 @@ import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -73,8 +73,11 @@ class Encoded:
         labels: integers `[n]`.
         shape: `(height, width, channels)` to deliver when the user asks for no other.
         reading: how the user wants the images to be read.
+        made: whether an image is made when its content is asked for, which then costs more than to
+            look whether it is a JPEG file.
     """
 
+    made: ClassVar[bool] = False
     labels: np.ndarray
     shape: Shape
     reading: pixels.Reading = pixels.AS_THEY_ARE
@@ -239,11 +242,14 @@ class DataSource:
     Attributes:
         read: `read(argument, options) -> Contents`; raises DataError.
         argument: what has to follow the name and a colon, such as "PATH"; "": nothing may.
+        options: of a source without an argument, what may follow its name and a question mark, such
+            as ("size",) for `?size=96`.
         help: one line.
         licence: under which the data may be used, where it is known without reading them.
     """
 
     read: Callable[[str, Options], Contents]
     argument: str = ""
+    options: tuple[str, ...] = ()
     help: str = ""
     licence: str = ""

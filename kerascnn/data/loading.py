@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -190,8 +191,9 @@ def _scaled(examples: Examples, limits: tuple[float, float]) -> Examples:
 
 
 def _find(source: str) -> tuple[DataSource, str]:
-    """The source behind `NAME` or `NAME:ARGUMENT`, and the argument."""
-    name, colon, argument = source.partition(":")
+    """The source behind `NAME`, `NAME:ARGUMENT` or `NAME?OPTIONS`, and what follows the name."""
+    name = re.split("[:?]", source)[0]
+    mark, argument = source[len(name) :][:1], source[len(name) :].removeprefix(":")
     try:
         found = registry.load(registry.DATASETS, name, DataSource)
     except UnknownNameError:
@@ -202,8 +204,12 @@ def _find(source: str) -> tuple[DataSource, str]:
         raise UnknownNameError(
             f"There is no dataset {source!r}. Did you mean {kind}:{source}?"
         ) from None
-    if bool(found.argument) != bool(argument) or (colon and not argument):
+    if mark == "?" and found.options:
+        return found, argument
+    if bool(found.argument) != bool(argument) or mark == "?" or (mark and not argument):
+        options = "&".join(f"{option}=…" for option in found.options)
         expected = f"{name}:{found.argument}" if found.argument else name
+        expected += f" or {name}?{options}" if options else ""
         raise DataError(f"Expected {expected}. Received: {source!r}.")
     return found, argument
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import platform
+import re
 import subprocess
 import typing
 from collections.abc import Mapping
@@ -289,7 +290,7 @@ def _tupled(value: Any) -> Any:
 
 def default_path(name: str, source: str) -> Path:
     """`runs/NAME-DATA-TIME`."""
-    label = source.split(":")[0] if ":" in source else source
+    label = re.split("[:?]", source)[0]
     return Path("runs") / f"{name}-{label}-{datetime.now():%Y%m%d-%H%M%S}"
 
 

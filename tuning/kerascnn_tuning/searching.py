@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def load_data(plan: Plan, console: Console) -> Dataset:
 
 def default_path(plan: Plan) -> Path:
     """`studies/NAME-DATA-TIME`."""
-    label = plan.data.split(":")[0]
+    label = re.split("[:?]", plan.data)[0]
     return Path("studies") / f"{plan.architecture}-{label}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
