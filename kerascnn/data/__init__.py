@@ -2,8 +2,9 @@
 
 The way of an image, module by module:
 
-- a source finds it, or makes it: `sources`, `scenes`, `npz`, `folder` (`splitting`, `index`), `table`, `tfrecord`
-  (`record_index`, `record_files`) or `tfds`; `encoded` reads the files once, as far as is asked;
+- a source finds it, or makes it: `sources`, `scenes`, `npz`, `folder` (`splitting`, `index`),
+  `table`, `tfrecord` (`record_index`, `record_files`), `tfds`; what follows its name is read by
+  `arguments`; `encoded` reads the files once, as far as is asked;
 - it is one of the `examples` that the source hands over, and has a name: `names`;
 - `loading` puts all together: `shares` takes validation and test images where there are none,
   `delivery` makes `splits` of the examples, in the network's size, and a `dataset` of the splits;
