@@ -20,7 +20,10 @@ from kerascnn.errors import ArgumentError
 from kerascnn.layers import (
     AveragePooling,
     BatchNormalization,
+    BilinearKernel,
     BilinearResizing,
+    BilinearUpsampling,
+    Cropping,
     GridPooling,
     GroupedConv2D,
     LocalResponseNormalization,
@@ -285,9 +288,41 @@ def resize(x: Any, like: Any, *, name: str, dtype: str | None = None) -> Any:
     return BilinearResizing(dtype=dtype, name=name)([x, like])
 
 
+def upsample(
+    x: Any, factor: int, *, name: str, learned: bool = False, dtype: str | None = None
+) -> Any:
+    """Transposed convolution with bilinear kernels: a side of `n` becomes `(n + 1) · factor`.
+
+    Fixed, each map is interpolated on its own and there are no weights, nor MACs that count.
+    Learned, it is a `conv_transpose` without biases that mixes the maps, and starts as the same.
+    Outside of the map there are zeros; see `kerascnn.layers.BilinearUpsampling`.
+    """
+    if not learned:
+        return apply(x, BilinearUpsampling(factor, dtype=dtype, name=name))
+    return conv_transpose(
+        x,
+        x.shape[-1],
+        2 * factor,
+        strides=factor,
+        use_bias=False,
+        initializer=BilinearKernel(),
+        dtype=dtype,
+        name=name,
+    )
+
+
+@singledispatch
+def crop(x: Any, like: Any, *, offset: int | None = None, name: str) -> Any:
+    """What lies `offset` rows and columns from the corner, of the size of `like`, known or not.
+
+    None takes it from the middle, the odd pixel left over at the bottom right.
+    """
+    return Cropping(offset, name=name)([x, like])
+
+
 @singledispatch
 def tensor_at(x: Any, name: str) -> Any:
-    """The output of the layer `name`, which `add` or `concat` has made on the way to `x`."""
+    """The output of the layer `name`, on the way to `x`."""
     return keras_internals.tensor_at(x, name)
 
 

@@ -434,3 +434,121 @@ def _between(size: Any, wanted: Any, dtype: str) -> Any:
         return ops.cast(inside == ops.arange(size, dtype="int32")[None, :], dtype)
 
     return at(first) * (1 - share)[:, None] + at(first + 1) * share[:, None]
+
+
+@keras.saving.register_keras_serializable("kerascnn")
+class BilinearUpsampling(keras.layers.Layer):
+    """Each map's transposed convolution with the fixed kernel of bilinear interpolation.
+
+    The kernel has a side of `2 · factor`, a stride of `factor` and no padding, so that `factor / 2`
+    pixels reach out of the map on each side, where zeros are its neighbours (Long, Shelhamer,
+    Darrell, 2015, section 3.3, and the authors' `surgery.py`). Rows, then columns, are products
+    with a matrix of shares, in float32 at least, whatever the dtype of the map.
+
+    Input `[batch, height, width, channels]`; output
+    `[batch, (height + 1) · factor, (width + 1) · factor, channels]`.
+
+    Args:
+        factor: how many times as large the map becomes.
+    """
+
+    def __init__(self, factor: int, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.factor = factor
+
+    def call(self, inputs: Any) -> Any:
+        """Interpolate `[batch, height, width, channels]`."""
+        dtype = "float64" if self.compute_dtype == "float64" else "float32"
+        _, height, width, channels = ops.shape(inputs)
+        rows, columns = ((size + 1) * self.factor for size in (height, width))
+        x = ops.reshape(ops.cast(inputs, dtype), (-1, height, width * channels))
+        x = ops.matmul(_spread(height, self.factor, dtype), x)
+        x = ops.reshape(x, (-1, rows, width, channels))
+        x = ops.matmul(_spread(width, self.factor, dtype), x)
+        return ops.cast(ops.reshape(x, (-1, rows, columns, channels)), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[batch, height, width, channels]` of the output."""
+        batch, *sizes, channels = input_shape
+        return (batch, *(n if n is None else (n + 1) * self.factor for n in sizes), channels)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "factor": self.factor}
+
+
+def _spread(size: Any, factor: int, dtype: str) -> Any:
+    """Each pixel's share in each of `(size + 1) · factor` pixels, `[new, old]`.
+
+    Old pixel `i` lies at new pixel `i · factor + factor - 1/2`, and reaches `factor` to both sides.
+    """
+    new = ops.arange((size + 1) * factor, dtype="int32")[:, None]
+    old = ops.arange(size, dtype="int32")[None, :]
+    distance = ops.abs(ops.cast(2 * (new - old * factor - factor) + 1, dtype)) / (2 * factor)
+    return ops.maximum(1 - distance, 0)
+
+
+@keras.saving.register_keras_serializable("kerascnn")
+class BilinearKernel(keras.initializers.Initializer):
+    """The kernel of a transposed convolution that interpolates each map on its own.
+
+    `[side, side, channels, channels]`: bilinear between a map and itself, zero between two. The
+    side is twice the factor by which the convolution enlarges maps.
+    """
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Any:
+        """The kernel as a tensor."""
+        side, _, channels, _ = shape
+        factor = side / 2
+        line = 1 - np.abs(np.arange(side) + 0.5 - factor) / factor
+        kernel = np.multiply.outer(np.outer(line, line), np.eye(channels))
+        return ops.convert_to_tensor(kernel.astype("float32"), dtype=dtype)
+
+
+@keras.saving.register_keras_serializable("kerascnn")
+class Cropping(keras.layers.Layer):
+    """A part of a map, of the size of another one; of that nothing but its size is read.
+
+    Input: the map `[batch, height, width, channels]`, and one whose height and width it gets.
+    Sizes may be unknown until it is called.
+
+    Args:
+        offset: rows above the part and columns left of it; None: as many as below and right, or
+            one less.
+
+    Raises:
+        ArgumentError: the part reaches out of the map.
+    """
+
+    maps_read = 1
+
+    def __init__(self, offset: int | None = None, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.offset = offset
+
+    def call(self, inputs: Any) -> Any:
+        """Cut it out."""
+        x, like = inputs
+        _, height, width, _ = ops.shape(x)
+        _, rows, columns, _ = ops.shape(like)
+        top, left = self.start(height, rows), self.start(width, columns)
+        return ops.cast(x[:, top : top + rows, left : left + columns], self.compute_dtype)
+
+    def start(self, size: Any, wanted: Any) -> Any:
+        """The first row or column of a part so long, on a side that is so long."""
+        return (size - wanted) // 2 if self.offset is None else self.offset
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """`[batch, height, width, channels]` of the output."""
+        (batch, *sizes, channels), (_, *wanted, _) = input_shape
+        for size, part in zip(sizes, wanted):
+            if None not in (size, part) and part + (self.offset or 0) > size:
+                raise ArgumentError(
+                    f"{self.name}: a part of {wanted[0]}×{wanted[1]} pixels, {self.offset or 0} "
+                    f"from the corner, must lie in the map. Received: {sizes[0]}×{sizes[1]}."
+                )
+        return (batch, *wanted, channels)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "offset": self.offset}

@@ -16,7 +16,7 @@ from typing import Any
 
 from keras import layers
 
-from kerascnn.layers import BilinearResizing
+from kerascnn.layers import BilinearResizing, BilinearUpsampling, Cropping
 from kerascnn.windows import sides
 
 Shape = tuple[Any, ...]
@@ -161,6 +161,11 @@ def through_layer(
     if isinstance(layer, BilinearResizing):
         sizes = zip(spatial(layer, shape), spatial(layer, out_shape))
         return field.through([_interpolated(size, wanted) for size, wanted in sizes])
+    if isinstance(layer, BilinearUpsampling):
+        return field.through([_transposed(2 * layer.factor, layer.factor, "valid")] * axes)
+    if isinstance(layer, Cropping):
+        sizes = zip(spatial(layer, shape), spatial(layer, out_shape))
+        return field.through([_plain(1, 1, -layer.start(size, part)) for size, part in sizes])
     if window is None:
         # Element-wise, or along the channels; a map of another size was made in an unknown way.
         same = spatial(layer, out_shape) == spatial(layer, shape)

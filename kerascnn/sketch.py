@@ -22,14 +22,14 @@ class Ledger:
 
     Attributes:
         params, macs, activations: see `Cost`.
-        joints: the outputs of the layers that join maps, by name.
+        outputs: of every layer, by its name.
         kernels: each convolution's side, and the smaller side of the map it reads, by name.
     """
 
     params: int = 0
     macs: int = 0
     activations: int = 0
-    joints: dict[str, Sketch] = field(default_factory=dict)
+    outputs: dict[str, Sketch] = field(default_factory=dict)
     kernels: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -40,12 +40,13 @@ class Sketch:
     shape: tuple[Any, ...]
     ledger: Ledger = field(compare=False)
 
-    def after(self, *shape: int, params: int = 0, macs: int = 0) -> Sketch:
-        """The sketch of a layer's output, once its costs are noted."""
+    def after(self, name: str, *shape: int, params: int = 0, macs: int = 0) -> Sketch:
+        """The sketch of the output of the layer `name`, once its costs are noted."""
         self.ledger.params += params
         self.ledger.macs += macs
         self.ledger.activations += math.prod(shape)
-        return Sketch((None, *shape), self.ledger)
+        output = self.ledger.outputs[name] = Sketch((None, *shape), self.ledger)
+        return output
 
     def windows(
         self, name: str, kernel: int, stride: int, padding: Padding, *, ceil: bool = False
@@ -79,7 +80,7 @@ def _(x: Sketch, layer: Any) -> Sketch:
     layer.build(x.shape)
     params = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
     macs = layer.macs(x.shape) if hasattr(layer, "macs") else 0
-    return x.after(*shape[1:], params=params, macs=macs)
+    return x.after(layer.name, *shape[1:], params=params, macs=macs)
 
 
 @blocks.conv.register
@@ -107,6 +108,7 @@ def _(
         )
     kernels = kernel * kernel * (channels // groups) * filters
     return x.after(
+        name,
         height,
         width,
         filters,
@@ -133,6 +135,7 @@ def _(
     kernels = kernel * kernel * channels * filters
     more = kernel - strides if padding == "valid" else 0
     return x.after(
+        name,
         height * strides + more,
         width * strides + more,
         filters,
@@ -143,7 +146,7 @@ def _(
 
 @blocks.batch_norm.register
 def _(x: Sketch, *, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> Sketch:
-    return x.after(*x.shape[1:], params=2 * x.shape[-1])
+    return x.after(name, *x.shape[1:], params=2 * x.shape[-1])
 
 
 @blocks.lrn.register
@@ -157,17 +160,17 @@ def _(
     beta: float = 0.75,
     divide_alpha: bool = False,
 ) -> Sketch:
-    return x.after(*x.shape[1:])
+    return x.after(name, *x.shape[1:])
 
 
 @blocks.activation.register
 def _(x: Sketch, kind: Any, *, name: str, dtype: str | None = None) -> Sketch:
-    return x.after(*x.shape[1:])
+    return x.after(name, *x.shape[1:])
 
 
 @blocks.dropout.register
 def _(x: Sketch, rate: float, *, name: str) -> Sketch:
-    return x.after(*x.shape[1:]) if rate else x
+    return x.after(name, *x.shape[1:]) if rate else x
 
 
 @blocks.max_pool.register
@@ -180,7 +183,7 @@ def _(
     padding: Padding = "valid",
     ceil: bool = False,
 ) -> Sketch:
-    return x.after(*x.windows(name, size, strides or size, padding, ceil=ceil), x.shape[3])
+    return x.after(name, *x.windows(name, size, strides or size, padding, ceil=ceil), x.shape[3])
 
 
 @blocks.avg_pool.register
@@ -193,28 +196,28 @@ def _(
     padding: Padding = "valid",
     ceil: bool = False,
 ) -> Sketch:
-    return x.after(*x.windows(name, size, strides or size, padding, ceil=ceil), x.shape[3])
+    return x.after(name, *x.windows(name, size, strides or size, padding, ceil=ceil), x.shape[3])
 
 
 @blocks.grid_pool.register
 def _(x: Sketch, grid: int, *, name: str) -> Sketch:
-    return x.after(grid, grid, x.shape[3])
+    return x.after(name, grid, grid, x.shape[3])
 
 
 @blocks.global_avg_pool.register
 def _(x: Sketch, *, name: str = "avg_pool", dtype: str | None = None) -> Sketch:
-    return x.after(x.shape[3])
+    return x.after(name, x.shape[3])
 
 
 @blocks.flatten.register
 def _(x: Sketch, *, name: str = "flatten") -> Sketch:
-    return x.after(x.shape[1] * x.shape[2] * x.shape[3])
+    return x.after(name, x.shape[1] * x.shape[2] * x.shape[3])
 
 
 @blocks.dense.register
 def _(x: Sketch, units: int, *, name: str, use_bias: bool = True) -> Sketch:
     kernels = x.shape[-1] * units
-    return x.after(units, params=kernels + units * use_bias, macs=kernels)
+    return x.after(name, units, params=kernels + units * use_bias, macs=kernels)
 
 
 @blocks.logits.register
@@ -227,8 +230,7 @@ def _(x: Sketch, *others: Sketch, name: str) -> Sketch:
     shapes = {tensor.shape for tensor in (x, *others)}
     if len(shapes) > 1:
         raise ArgumentError(f"{name}: maps of different shapes can't be added: {sorted(shapes)}.")
-    x.ledger.joints[name] = x
-    return x.after(*x.shape[1:])
+    return x.after(name, *x.shape[1:])
 
 
 @blocks.concat.register
@@ -238,16 +240,25 @@ def _(x: Sketch, *others: Sketch, name: str) -> Sketch:
         raise ArgumentError(
             f"{name}: maps of different sizes can't be concatenated: {[m.shape for m in maps]}."
         )
-    joint = x.after(*x.shape[1:-1], sum(tensor.shape[-1] for tensor in maps))
-    x.ledger.joints[name] = joint
-    return joint
+    return x.after(name, *x.shape[1:-1], sum(tensor.shape[-1] for tensor in maps))
 
 
 @blocks.resize.register
 def _(x: Sketch, like: Sketch, *, name: str, dtype: str | None = None) -> Sketch:
-    return x.after(*like.shape[1:3], x.shape[3])
+    return x.after(name, *like.shape[1:3], x.shape[3])
+
+
+@blocks.crop.register
+def _(x: Sketch, like: Sketch, *, offset: int | None = None, name: str) -> Sketch:
+    for size, wanted in zip(x.shape[1:3], like.shape[1:3]):
+        if wanted + (offset or 0) > size:
+            raise InputSizeError(
+                f"{name}: {like.shape[1]}×{like.shape[2]} can't be cut out of a map of "
+                f"{x.shape[1]}×{x.shape[2]}, {offset or 0} from its corner."
+            )
+    return x.after(name, *like.shape[1:3], x.shape[3])
 
 
 @blocks.tensor_at.register
 def _(x: Sketch, name: str) -> Sketch:
-    return x.ledger.joints[name]
+    return x.ledger.outputs[name]

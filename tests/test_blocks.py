@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kerascnn import blocks
-from kerascnn.errors import ArgumentError
+from kerascnn.errors import ArgumentError, InputSizeError
 from kerascnn.profiling import profile
 from kerascnn.sketch import Ledger, Sketch
 
@@ -68,3 +68,28 @@ def test_a_transposed_convolution_without_a_meaning_is_refused(x):
         blocks.conv_transpose(x, 1, 2, strides=3, name="up")
     with pytest.raises(ArgumentError, match=r'up: .*"valid" or "same".*Received: 1'):
         blocks.conv_transpose(x, 1, 2, strides=2, padding=1, name="up")
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_upsampling_and_cropping_cost_what_their_sketches_say(learned):
+    """Fixed interpolation counts as little as pooling does."""
+
+    def build(x):
+        small = blocks.conv(x, 3, 3, strides=2, name="conv")
+        large = blocks.upsample(small, 2, learned=learned, name="up")
+        return blocks.crop(large, blocks.tensor_at(large, "conv"), offset=3, name="crop")
+
+    inputs = keras.Input((8, 6, 1))
+    model = keras.Model(inputs, build(inputs))
+    ledger = Ledger()
+    assert build(Sketch((None, 8, 6, 1), ledger)).shape == model.output_shape == (None, 4, 3, 3)
+    own = 4 * 4 * 3 * 3 * learned
+    assert ledger.params == model.count_params() == 30 + own
+    assert ledger.macs == profile(model).macs == 27 * 12 + own * 12
+
+
+def test_a_part_that_reaches_out_of_its_map_is_too_small_an_input():
+    small, large = (Sketch((None, side, side, 1), Ledger()) for side in (4, 5))
+    assert blocks.crop(large, small, offset=1, name="crop").shape == (None, 4, 4, 1)
+    with pytest.raises(InputSizeError, match="crop: 4×4 can't be cut out of a map of 5×5, 2 from"):
+        blocks.crop(large, small, offset=2, name="crop")

@@ -13,6 +13,7 @@ from kerascnn.layers import (
     AveragePooling,
     BatchNormalization,
     BilinearResizing,
+    Cropping,
     GridPooling,
     GroupedConv2D,
     LocalResponseNormalization,
@@ -302,6 +303,61 @@ def test_resizing_calculates_in_float32():
     precise = BilinearResizing(dtype="float32")
     found = precise([tf.cast(maps, "bfloat16"), like])
     np.testing.assert_array_equal(np.ravel(found), [256, 256.5, 257.5, 258])
+
+
+def filt(side):
+    """The authors' `upsample_filt` of surgery.py, one kernel `[side, side]`."""
+    factor = (side + 1) // 2
+    centre = factor - 1 if side % 2 == 1 else factor - 0.5
+    rows, columns = np.ogrid[:side, :side]
+    return (1 - abs(rows - centre) / factor) * (1 - abs(columns - centre) / factor)
+
+
+def enlarged(images, factor):
+    """Each map's transposed convolution with that kernel, pixel by pixel, without padding."""
+    batch, height, width, channels = images.shape
+    side = 2 * factor
+    result = np.zeros((batch, (height + 1) * factor, (width + 1) * factor, channels))
+    for row in range(height):
+        for column in range(width):
+            top, left = row * factor, column * factor
+            spread = images[:, row, column][:, None, None] * filt(side)[None, :, :, None]
+            result[:, top : top + side, left : left + side] += spread
+    return result
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("factor", [2, 3, 8])
+def test_upsampling_has_the_kernels_of_the_authors(factor, learned):
+    """Fixed or as what is learned from there, of a size that is known or not."""
+    images = random_maps(2, 4, 3, 5, scale=1.0)
+    expected = enlarged(images.astype("float64"), factor)
+    for size in ((4, 3), (None, None)):
+        inputs = keras.Input((*size, 5))
+        model = keras.Model(inputs, blocks.upsample(inputs, factor, learned=learned, name="up"))
+        assert model.output_shape[1:3] in (expected.shape[1:3], (None, None))
+        np.testing.assert_allclose(model(images), expected, atol=1e-5)
+        np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-5)
+    assert model.count_params() == (25 * 4 * factor**2 if learned else 0)
+
+
+@pytest.mark.parametrize(("offset", "top", "left"), [(None, 2, 0), (0, 0, 0), (1, 1, 1)])
+def test_a_part_of_a_map_has_the_size_of_another(offset, top, left):
+    """From the middle or a corner; of sizes that are known or not."""
+    images, other = random_maps(1, 9, 7, 2, scale=1.0), np.zeros((1, 4, 6, 1), "float32")
+    for sizes in (((9, 7), (4, 6)), ((None, None), (None, None))):
+        x, like = (keras.Input((*size, channels)) for size, channels in zip(sizes, (2, 1)))
+        model = keras.Model([x, like], blocks.crop(x, like, offset=offset, name="crop"))
+        assert model.output_shape[1:3] == sizes[1]
+        part = images[:, top : top + 4, left : left + 6]
+        np.testing.assert_array_equal(model([images, other]), part)
+        np.testing.assert_array_equal(model.predict([images, other], verbose=0), part)
+
+
+@pytest.mark.parametrize(("offset", "size"), [(None, (5, 4)), (2, (3, 4))])
+def test_a_part_must_lie_in_its_map(offset, size):
+    with pytest.raises(ArgumentError, match=rf"crop: a part of {size[0]}×4 .*Received: 4×4"):
+        Cropping(offset, name="crop")([keras.Input((4, 4, 1)), keras.Input((*size, 1))])
 
 
 def trained_norm(kind, x, dtype, training, **arguments):

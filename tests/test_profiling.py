@@ -152,6 +152,9 @@ ones = {"kernel_initializer": "ones"}
         chain(layers.Conv2D(1, 2, 2, **ones), layers.UpSampling2D(2, interpolation="bilinear")),
         lambda x: blocks.resize(layers.Conv2D(1, 5, 3, **ones)(x), x, name="resize"),
         lambda x: blocks.resize(x, layers.Conv2D(1, 5, 3)(x), name="resize"),
+        lambda x: blocks.upsample(layers.Conv2D(1, 5, 3, **ones)(x), 2, name="upsample"),
+        lambda x: blocks.crop(x, layers.Conv2D(1, 5, 3)(x), name="crop"),
+        lambda x: blocks.crop(x, layers.Conv2D(1, 5)(x), offset=3, name="crop"),
         lambda x: layers.Concatenate()(
             [layers.Conv2D(1, 1, 2, **ones)(x), layers.Conv2D(1, 7, 2, padding="same", **ones)(x)]
         ),
@@ -162,7 +165,7 @@ def test_a_field_is_what_a_unit_reacts_to(body):
     inputs = keras.Input((*size, 1))
     model = keras.Model(inputs, body(inputs))
     field = kerascnn.profile(model).layers[-1].receptive_field
-    words = ("up_sampling", "transpose", "resize")
+    words = ("up_sampling", "upsample", "transpose", "resize")
     enlarges = any(word in x.name for x in model.layers for word in words)
     for axis in (0, 1):
         slack = []
