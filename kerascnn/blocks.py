@@ -29,7 +29,7 @@ from kerascnn.layers import (
     LocalResponseNormalization,
     MaxPooling,
 )
-from kerascnn.windows import FORMAT, Padding, sides
+from kerascnn.windows import FORMAT, Padding, require_transposed, sides
 
 
 @contextlib.contextmanager
@@ -108,7 +108,7 @@ def conv_transpose(
         ArgumentError: the padding is neither "valid" nor "same", or a kernel smaller than its
             strides would leave holes.
     """
-    check_transposed(name, kernel, strides, padding)
+    require_transposed(name, kernel, strides, padding)
     return layers.Conv2DTranspose(
         filters,
         kernel,
@@ -120,20 +120,6 @@ def conv_transpose(
         dtype=dtype,
         name=name,
     )(x)
-
-
-def check_transposed(name: str, kernel: int, strides: int, padding: Padding) -> None:
-    """Refuse a transposed convolution that `conv_transpose` doesn't make."""
-    if padding not in ("valid", "same"):
-        raise ArgumentError(
-            f'{name}: the padding of a transposed convolution must be "valid" or "same". '
-            f"Received: {padding!r}."
-        )
-    if kernel < strides:
-        raise ArgumentError(
-            f"{name}: the kernel of a transposed convolution must not be smaller than its "
-            f"strides, which would leave holes. Received: kernel={kernel}, strides={strides}."
-        )
 
 
 @singledispatch

@@ -13,7 +13,7 @@ from typing import Any
 
 from kerascnn import blocks
 from kerascnn.errors import ArgumentError, InputSizeError
-from kerascnn.windows import Padding, pooled, sides
+from kerascnn.windows import Padding, pooled, require_transposed, sides
 
 
 @dataclass
@@ -130,7 +130,7 @@ def _(
     initializer: Any = "glorot_uniform",
     dtype: str | None = None,
 ) -> Sketch:
-    blocks.check_transposed(name, kernel, strides, padding)
+    require_transposed(name, kernel, strides, padding)
     _, height, width, channels = x.shape
     kernels = kernel * kernel * channels * filters
     more = kernel - strides if padding == "valid" else 0

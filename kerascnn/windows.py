@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from kerascnn.errors import ArgumentError
+
 FORMAT: Mapping[str, str] = {"data_format": "channels_last"}
 """Said to every layer that asks, whatever `keras.config.image_data_format()` is."""
 
@@ -38,3 +40,17 @@ def pooled(size: int, window: int, stride: int, before: int, after: int, *, ceil
         return room // stride + 1
     # Caffe's clip: the last window must start inside the map or the padding before it.
     return min(-(-room // stride), (size + before - 1) // stride) + 1
+
+
+def require_transposed(name: str, kernel: int, strides: int, padding: Padding) -> None:
+    """Refuse a transposed convolution that `blocks.conv_transpose` doesn't make."""
+    if padding not in ("valid", "same"):
+        raise ArgumentError(
+            f'{name}: the padding of a transposed convolution must be "valid" or "same". '
+            f"Received: {padding!r}."
+        )
+    if kernel < strides:
+        raise ArgumentError(
+            f"{name}: the kernel of a transposed convolution must not be smaller than its "
+            f"strides, which would leave holes. Received: kernel={kernel}, strides={strides}."
+        )

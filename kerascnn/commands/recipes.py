@@ -207,9 +207,12 @@ def _augmentation(changes: Augmentation) -> str:
         parts.append(f"crops after padding by {changes.pad:.3g} of the side")
     if changes.flip:
         parts.append("flips")
-    for name in ("shift", "rotation", "zoom", "shear", "brightness", "contrast", "saturation"):
+    moves = ("shift", "rotation", "zoom", "shear", "elastic")
+    for name in (*moves, "brightness", "contrast", "saturation"):
         if value := getattr(changes, name):
             parts.append(f"{name} {value:g}")
+    if changes.border == "mirror":
+        parts.append("mirrored borders")
     if changes.lighting:
         parts.append(f"PCA colours {changes.lighting:g}")
     if changes.randaugment:

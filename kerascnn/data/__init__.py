@@ -10,7 +10,8 @@ The way of an image, module by module:
   `delivery` makes `splits` of the examples, in the network's size, and a `dataset` of the splits;
 - an epoch's `order` says when it comes; then it is read, by `images` and `fitting` or, in training,
   by `jpeg_split` and `jpeg`, in `threads`;
-- `augmentation` changes it, with the operations of `randaugment`.
+- `augmentation` changes it, with the operations of `randaugment`; what it is labelled with follows
+  its `motion`.
 
 Importing this package loads neither Keras nor TensorFlow: names are resolved when first used.
 """

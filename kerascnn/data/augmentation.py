@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerascnn.data.randaugment import OPERATIONS, blended, contrasted, grey, transformed
+from kerascnn.data.motion import Motion
+from kerascnn.data.randaugment import OPERATIONS, blended, contrasted, grey
 from kerascnn.data.splits import Crops, Split
 from kerascnn.data.threads import threads
 from kerascnn.errors import ArgumentError
@@ -24,7 +25,7 @@ SAMPLE = 500  # images of which the principal components of colour are computed
 
 # Streams of random numbers, of 64 for each seed.
 _TURN, _GROW, _RIGHT, _DOWN, _SLANT, _MIRROR, _LEFT, _TOP, _SIZE, _ASPECT = range(10)
-_JITTER, _LIGHTING, _RANDAUGMENT = 10, 16, 32
+_JITTER, _ELASTIC, _LIGHTING, _RANDAUGMENT = 10, 13, 16, 32
 
 
 def augment(
@@ -39,8 +40,7 @@ def augment(
     """A crop of each image, turned, mirrored and so on in a single resampling; then its colours.
 
     Args:
-        images: `[batch, height, width, channels]` of the canvas, uint8 or float in 0..255; pixels
-            that come from outside are 0.
+        images: `[batch, height, width, channels]` of the canvas, uint8 or float in 0..255.
         index, epoch: int64 `[batch]`, each image's number in its split, and its epoch.
         seed: the run's seed.
         augmentation: the largest changes.
@@ -52,15 +52,48 @@ def augment(
     Raises:
         ArgumentError: `lighting` without `components`; see `with_components`.
     """
-    canvas = images.shape[1:3]
+    canvas = tuple(images.shape[1:3])
     size = size or tuple(round(side / augmentation.canvas) for side in canvas)
     images = tf.cast(images, tf.float32)
+    moved = motion(index, epoch, seed=seed, augmentation=augmentation, canvas=canvas, size=size)
+    if moved is not None:
+        images = moved.pixels(images)
     draw = _Draw(index, epoch, seed)
-    if size != tuple(canvas) or _moves(augmentation):
-        images = transformed(images, _geometry(draw, augmentation, canvas, size), size)
     for layer in range(augmentation.randaugment):
         images = _randaugment(images, draw, _RANDAUGMENT + 2 * layer, augmentation.magnitude / 10)
     return _coloured(images, draw, augmentation)
+
+
+def motion(
+    index: Any,
+    epoch: Any,
+    *,
+    seed: int,
+    augmentation: Augmentation,
+    canvas: tuple[int, int],
+    size: tuple[int, int],
+) -> Motion | None:
+    """How `augment` moves images of a canvas, so that what they are labelled with can follow.
+
+    The operations of RandAugment, which move some images too, aren't part of it.
+
+    Args:
+        index, epoch, seed, augmentation: see `augment`.
+        canvas: `(height, width)` of the images.
+        size: `(height, width)` of the results.
+
+    Returns:
+        None, if every image stays as it is.
+    """
+    if size == canvas and not _moves(augmentation):
+        return None
+    draw = _Draw(index, epoch, seed)
+    return Motion(
+        matrices=_geometry(draw, augmentation, canvas, size),
+        displacement=_elastic(draw, augmentation, canvas, size),
+        size=size,
+        border=augmentation.border,
+    )
 
 
 def crops(
@@ -151,12 +184,23 @@ class _Draw:
 
     def normal(self, stream: int) -> Any:
         """Standard normal."""
-        share = (self(stream) + 1) / 2
-        return tf.math.ndtri(tf.clip_by_value(share, 2.0**-24, 1 - 2.0**-24))
+        return _normal(self(stream))
+
+    def normals(self, stream: int, count: int) -> Any:
+        """Standard normal, `[batch, count]`, all of one stream."""
+        index, epoch, seed = self._position
+        parts = tf.range(count, dtype=tf.int64)
+        return _normal(_uniform(index[:, None], epoch[:, None], seed, stream, parts))
+
+
+def _normal(uniform: Any) -> Any:
+    """Of numbers uniform in [-1, 1) those that are distributed as a standard normal."""
+    share = (uniform + 1) / 2
+    return tf.math.ndtri(tf.clip_by_value(share, 2.0**-24, 1 - 2.0**-24))
 
 
 def _moves(augmentation: Augmentation) -> bool:
-    fields = ("resize", "area", "pad", "shift", "rotation", "zoom", "shear", "flip")
+    fields = ("resize", "area", "pad", "shift", "rotation", "zoom", "shear", "elastic", "flip")
     return any(getattr(augmentation, name) for name in fields)
 
 
@@ -184,6 +228,40 @@ def _geometry(draw: _Draw, changes: Augmentation, canvas: Any, size: tuple[int, 
     dx = left + (wide - 1) / 2 - xx * x - xy * y + draw(_RIGHT) * changes.shift * wide
     dy = top + (tall - 1) / 2 - yx * x - yy * y + draw(_DOWN) * changes.shift * tall
     return tf.reshape(tf.stack([xx, xy, dx, yx, yy, dy], axis=1), [-1, 2, 3])
+
+
+def _elastic(draw: _Draw, changes: Augmentation, canvas: Any, size: tuple[int, int]) -> Any:
+    """Smooth random displacements in canvas pixels, `[batch, *size, 2]` (U-Net, section 3.1).
+
+    Drawn on a coarse grid that spans the result from edge to edge; between its points they are
+    interpolated bicubically. None: nothing is deformed.
+    """
+    if not changes.elastic:
+        return None
+    tall, wide = _window(draw, changes, canvas, size)
+    lengths = changes.elastic * tf.stack([wide, tall], axis=1)
+    grid = changes.elastic_grid
+    knots = tf.reshape(draw.normals(_ELASTIC, grid * grid * 2), [-1, grid, grid, 2])
+    knots *= lengths[:, None, None, :]
+    down, right = (tf.constant(_bicubic(side, grid), tf.float32)[:, :, None] for side in size)
+    # Sums of a few products, as the rounding of a matrix product depends on the batch.
+    rows = [sum(down[:, k] * knots[:, None, k, j] for k in range(grid)) for j in range(grid)]
+    return sum(right[:, k] * row[:, :, None] for k, row in enumerate(rows))
+
+
+def _bicubic(side: int, grid: int) -> np.ndarray:
+    """The share of each of `grid` points in each of `side` pixels, `[side, grid]`.
+
+    Keys' cubic convolution (1981) with a = -1/2; beyond the first and last point their values go
+    on. These lie in the middles of the first and last pixel.
+    """
+    place = np.linspace(0, grid - 1, side)
+    shares = np.zeros((side, grid))
+    for knot in range(-2, grid + 2):
+        t = np.abs(place - knot)
+        near, far = 1 - 2.5 * t**2 + 1.5 * t**3, 2 - 4 * t + 2.5 * t**2 - 0.5 * t**3
+        shares[:, np.clip(knot, 0, grid - 1)] += np.where(t < 1, near, np.where(t < 2, far, 0))
+    return shares
 
 
 def _window(draw: _Draw, changes: Augmentation, canvas: Any, size: tuple[int, int]) -> Any:
@@ -242,8 +320,10 @@ def _randaugment(images: Any, draw: _Draw, stream: int, strength: float) -> Any:
     return tf.ensure_shape(tf.dynamic_stitch(positions, parts), images.shape)
 
 
-def _uniform(index: Any, epoch: Any, seed: int, stream: int) -> Any:
+def _uniform(index: Any, epoch: Any, seed: int, stream: int, part: Any = 0) -> Any:
     """Numbers in [-1, 1) for each index: a hash, as tf.random has no generator for each example.
+
+    Where a stream gives several numbers for each index, `part` counts them.
 
     The mixing is that of SplitMix64 (Steele, Lea, Flood, 2014), on wrapping 64-bit integers.
     """
@@ -251,6 +331,7 @@ def _uniform(index: Any, epoch: Any, seed: int, stream: int) -> Any:
         tf.cast(index, tf.int64) * 0x2545F4914F6CDD1D
         + tf.cast(epoch, tf.int64) * 0x1D8E4E27C47D124F
     )
+    state += tf.cast(part, tf.int64) * 0x5851F42D4C957F2D
     state += seed * 64 + stream
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         state = tf.bitwise.bitwise_xor(state, _shifted(state, shift))

@@ -21,7 +21,8 @@ LARGEST_BLEND = 0.9
 MOST_BITS = 4  # that posterizing drops
 
 Operation = Callable[[Any, Any], Any]
-Border = Literal["edge"] | float
+Border = Literal["edge", "mirror"] | float
+_FILL_MODES: dict[Border, str] = {"edge": "NEAREST", "mirror": "REFLECT"}
 
 
 def blended(images: Any, other: Any, factors: Any) -> Any:
@@ -43,26 +44,33 @@ def contrasted(images: Any, factors: Any) -> Any:
 
 
 def transformed(
-    images: Any, matrices: Any, size: tuple[int, int] | None = None, *, border: Border = 0.0
+    images: Any,
+    matrices: Any,
+    size: tuple[int, int] | None = None,
+    *,
+    border: Border = 0.0,
+    nearest: bool = False,
 ) -> Any:
     """Images resampled bilinearly.
 
     Args:
-        images: float32 `[batch, height, width, channels]`.
+        images: float32 `[batch, height, width, channels]`; also uint8 where `nearest`.
         matrices: `[batch, 2, 3]`, from a pixel (x, y, 1) of the result to one of the image; or
             `[1, 2, 3]` for all.
         size: `(height, width)` of the result; default: the image's.
-        border: what is outside of the image: a value, or "edge", the nearest pixel.
+        border: what is outside of the image: a value; "edge", the nearest pixel; or "mirror", the
+            image mirrored at its edges, the outermost pixels twice.
+        nearest: take the nearest pixel in place of a mean of four.
     """
-    edge = border == "edge"
+    fill = 0.0 if isinstance(border, str) else border
     flat = tf.reshape(matrices, [-1, 6])
     result = tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=tf.concat([flat, tf.zeros_like(flat[:, :2])], axis=1),
         output_shape=size or tf.shape(images)[1:3],
-        fill_value=0.0 if edge else border,
-        interpolation="BILINEAR",
-        fill_mode="NEAREST" if edge else "CONSTANT",
+        fill_value=fill,
+        interpolation="NEAREST" if nearest else "BILINEAR",
+        fill_mode=_FILL_MODES.get(border, "CONSTANT"),
     )
     return tf.ensure_shape(result, [images.shape[0], *(size or images.shape[1:3]), images.shape[3]])
 

@@ -14,6 +14,7 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "step", "exponential", "plateau")
 DECAYS = ("decoupled", "l2")
 DECAYED = ("kernels", "all")
+BORDERS = ("zero", "mirror")
 VIEWS = ("single", "10-crop", "50-crop", "144-crop", "dense")
 KEEP_LAST, KEEP_BEST = "last", "best"
 BALANCED = "balanced"
@@ -39,7 +40,7 @@ SCHEDULED: Mapping[str, tuple[str, ...]] = {
 _LENGTHS_OF_144 = tuple(side / 224 for side in (256, 288, 320, 352))
 # Of augmentation: fields that are 0 where nothing happens, and grow with the change.
 _STRENGTHS = (
-    *("pad", "shift", "rotation", "zoom", "shear"),
+    *("pad", "shift", "rotation", "zoom", "shear", "elastic"),
     *("brightness", "contrast", "saturation", "lighting"),
 )
 
@@ -60,6 +61,7 @@ _LARGEST: Mapping[str, float] = {
     "auxiliary_weight": 1e6,
 }
 _MOST_OPERATIONS = 100  # of RandAugment
+_MOST_KNOTS = 64  # on a side of an elastic deformation's grid
 _MOST_SCALES = 32  # at which each image is looked at
 _LARGEST_LENGTH = 64.0  # in units of the network's input
 
@@ -112,6 +114,12 @@ class Augmentation:
         rotation: largest rotation, in degrees.
         zoom: largest change of size, as a fraction.
         shear: largest horizontal shear, as a fraction of the height.
+        elastic: standard deviation of an elastic deformation's random displacements, as a fraction
+            of the image's side (U-Net, section 3.1: 10 pixels of 512).
+        elastic_grid: points on each side of the coarse grid where these displacements are drawn;
+            between them they are interpolated (U-Net: 3).
+        border: what comes in from outside of the canvas: "zero", or the canvas itself, mirrored at
+            its edges ("mirror"), as far as needed.
         flip: whether to mirror left and right.
         brightness, contrast, saturation: largest change of each, as a fraction.
         lighting: standard deviation of AlexNet's shift of colours along their principal
@@ -131,6 +139,9 @@ class Augmentation:
     rotation: float = 0.0
     zoom: float = 0.0
     shear: float = 0.0
+    elastic: float = 0.0
+    elastic_grid: int = 3
+    border: str = "zero"
     flip: bool = False
     brightness: float = 0.0
     contrast: float = 0.0
@@ -150,6 +161,10 @@ class Augmentation:
                 require(legal, f"augmentation.{name}", what, pair)
         require(not self.area or self.area[1] <= 1, "augmentation.area", "at most 1", self.area)
         require(0 <= self.magnitude <= 10, "augmentation.magnitude", "0 to 10", self.magnitude)
+        _require_one_of(self.border, "augmentation.border", BORDERS)
+        legal = 2 <= self.elastic_grid <= _MOST_KNOTS
+        what = f"2 to {_MOST_KNOTS}"
+        require(legal, "augmentation.elastic_grid", what, self.elastic_grid)
         require(self.zoom < 1, "augmentation.zoom", "below 1", self.zoom)
         for name in (*_STRENGTHS, "randaugment"):
             value = getattr(self, name)

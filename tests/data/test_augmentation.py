@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from kerascnn.data import ArraySplit
-from kerascnn.data.augmentation import augment, central, crops, with_components
+from kerascnn.data.augmentation import augment, central, crops, motion, with_components
+from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import Augmentation
 
 EVERYTHING = Augmentation(shift=0.1, rotation=20, zoom=0.2, shear=0.2, flip=True)
@@ -215,3 +216,146 @@ def test_strength_zero_leaves_images_nearly_alone():
 def test_other_changes_are_left_to_the_augmentation(changes):
     recipe = Augmentation(canvas=36 / 32, flip=True, **changes)
     assert crops(recipe, seed=0, canvas=(36, 36), size=(32, 32)) == (None, recipe)
+
+
+def moving(count, augmentation, canvas, size, seed=0):
+    """The motion of the first `count` images in epoch 0."""
+    index = tf.range(count, dtype=tf.int64)
+    epochs = tf.zeros_like(index)
+    return motion(index, epochs, seed=seed, augmentation=augmentation, canvas=canvas, size=size)
+
+
+ELASTIC = Augmentation(elastic=0.05)
+
+
+def test_elastic_displacements_have_the_deviation_asked_for_at_the_grids_points():
+    """U-Net, section 3.1: Gaussian on a 3×3 grid; here of 5% of a side, at edges and middle."""
+    moved = moving(3000, ELASTIC, (21, 41), (21, 41)).displacement.numpy()
+    knots = moved[:, ::10, ::20]
+    assert knots.shape == (3000, 3, 3, 2)
+    np.testing.assert_allclose(knots[..., 0].std(0), 0.05 * 41, rtol=0.06)
+    np.testing.assert_allclose(knots[..., 1].std(0), 0.05 * 21, rtol=0.06)
+    np.testing.assert_allclose(knots.mean(0), 0, atol=0.15)
+    correlations = np.corrcoef(knots.reshape(3000, 18).T) - np.eye(18)
+    assert np.abs(correlations).max() < 0.08
+
+
+def test_elastic_displacements_are_interpolated_bicubically():
+    """Between the grid's points: Keys' kernel with a = -1/2, the outer points repeated."""
+    values = moving(1, Augmentation(elastic=0.1, elastic_grid=4), (31, 31), (31, 31))
+    values = values.displacement.numpy()[0, :, :, 0]
+    knots = np.pad(values[::10, ::10], 1, mode="edge")
+    t = 0.3  # pixel 13 lies there between the second and the third point, pixel 23 the same
+    shares = [
+        (-t + 2 * t**2 - t**3) / 2,
+        (2 - 5 * t**2 + 3 * t**3) / 2,
+        (t + 4 * t**2 - 3 * t**3) / 2,
+        (t**3 - t**2) / 2,
+    ]
+    assert values[13, 23] == pytest.approx(shares @ knots[1:5, 2:6] @ shares, abs=1e-5)
+    assert values[3, 13] == pytest.approx(shares @ knots[0:4, 1:5] @ shares, abs=1e-5)
+
+
+def test_elastic_deformation_is_a_function_of_the_image_alone(images):
+    changes = replace(EVERYTHING, elastic=0.1, border="mirror")
+    whole = changed(images, range(6), augmentation=changes)
+    np.testing.assert_array_equal(
+        changed(images[[4, 1]], [4, 1], augmentation=changes), whole[[4, 1]]
+    )
+    other = changed(images, range(6), epoch=1, augmentation=ELASTIC)
+    assert np.abs(changed(images, range(6), augmentation=ELASTIC) - other).mean() > 1
+
+
+def test_elastic_deformation_moves_pixels_by_its_displacements():
+    """A canvas of numbered pixels shows where each pixel of the result comes from."""
+    canvas = np.repeat(numbered(40, 40)[None], 5, 0)
+    changes = Augmentation(canvas=40 / 32, elastic=0.02)
+    result = changed(canvas, range(5), augmentation=changes)
+    moved = moving(5, changes, (40, 40), (32, 32))
+    rows, columns = np.mgrid[:32, :32]
+    left, top = moved.matrices.numpy()[:, :, 2].T[:, :, None, None]
+    right, down = np.moveaxis(moved.displacement.numpy(), -1, 0)
+    x, y = columns + left + right, rows + top + down
+    inside = (x >= 0) & (x <= 39) & (y >= 0) & (y <= 39)
+    assert inside.mean() > 0.9
+    np.testing.assert_allclose(result[inside], np.stack([y, x], -1)[inside] + 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("border", ["zero", "mirror"])
+def test_both_ways_to_resample_agree(border, images):
+    """What is deformed by nothing is what is moved without a deformation."""
+    plain = moving(6, replace(EVERYTHING, shift=0.7, border=border), (16, 16), (16, 16))
+    deformed = replace(plain, displacement=tf.zeros([6, 16, 16, 2]))
+    floats = tf.constant(images, tf.float32)
+    np.testing.assert_allclose(plain.pixels(floats), deformed.pixels(floats), atol=0.02)
+    masks = images[..., 0]
+    alike = plain.labels(masks, 255).numpy() == deformed.labels(masks, 255).numpy()
+    assert alike.mean() > 0.999  # a pixel between two may go to either
+
+
+@pytest.mark.parametrize("elastic", [0.0, 0.02])
+def test_a_mask_follows_its_image(elastic):
+    """A mask that is 1 where the image is white: the nearest pixel of what is bilinear there."""
+    discs = np.hypot(*(np.mgrid[:48, :48] - np.array([20, 26])[:, None, None])) < 12
+    masks = np.repeat(discs[None].astype("uint8"), 20, 0)
+    changes = replace(EVERYTHING, elastic=elastic)
+    moved = moving(20, changes, (48, 48), (40, 40))
+    images = moved.pixels(tf.constant(masks[..., None] * 255.0, tf.float32)).numpy()[..., 0]
+    labels = moved.labels(masks, 255).numpy()
+    assert set(np.unique(labels)) == {0, 1, 255}
+    known = labels != 255
+    assert np.abs(labels[known] * 255.0 - images[known]).max() < 192  # half a pixel on both axes
+    assert np.abs(labels[known] * 255.0 - images[known]).mean() < 6
+
+
+def test_borders_are_zero_or_mirrored_as_far_as_needed():
+    image = numbered(4, 5)[None]
+    wide = Augmentation(pad=2.0)
+    still = moving(1, replace(wide, border="mirror"), (4, 5), (20, 25))
+    still = replace(still, matrices=tf.constant([[[1.0, 0, -10], [0, 1, -8]]]))
+    expected = np.pad(image[0], ((8, 8), (10, 10), (0, 0)), mode="symmetric")
+    for displacement in (None, tf.zeros([1, 20, 25, 2])):
+        found = replace(still, displacement=displacement).pixels(tf.constant(image))
+        np.testing.assert_allclose(found[0], expected, atol=1e-4)
+        masks = replace(still, displacement=displacement).labels(image[..., 0].astype("uint8"), 255)
+        np.testing.assert_array_equal(masks[0], expected[..., 0])
+    zeros = replace(still, border="zero", displacement=None).pixels(tf.constant(image))
+    np.testing.assert_array_equal(zeros[0, :8], 0)
+
+
+@pytest.mark.parametrize("elastic", [0.0, 0.03])
+def test_points_land_where_their_pixels_are_seen(elastic):
+    """The canvas' numbers are looked up where a point is said to have landed."""
+    canvas = tf.constant(np.repeat(numbered(60, 60)[None], 30, 0))
+    moved = moving(30, replace(EVERYTHING, elastic=elastic), (60, 60), (50, 50))
+    points = np.random.default_rng(0).uniform(20, 40, (30, 7, 2)).astype("float32")
+    landed = moved.landed(tf.constant(points)).numpy()
+    inside = ((landed > 2) & (landed < 47)).all(-1)
+    assert inside.mean() > 0.9
+    at = landed.round().astype(int).clip(0, 49)
+    seen = moved.pixels(canvas).numpy()[np.arange(30)[:, None], at[..., 1], at[..., 0]][..., ::-1]
+    # A step of half a pixel of the result is at most one of the canvas here.
+    assert np.abs(seen - 1 - points)[inside].max() < 1.1
+    assert np.abs((seen - 1 - points)[inside].mean(0)).max() < 0.1
+
+
+def test_nothing_that_moves_is_no_motion():
+    assert moving(3, Augmentation(brightness=0.2), (8, 8), (8, 8)) is None
+    assert moving(3, Augmentation(), (8, 8), (6, 6)) is not None
+    assert moving(3, Augmentation(flip=True), (8, 8), (8, 8)).displacement is None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"border": "wrap"},
+            r"augmentation\.border must be one of zero, mirror\. Received: 'wrap'",
+        ),
+        ({"elastic": -0.1}, r"augmentation\.elastic must be 0 or more"),
+        ({"elastic_grid": 1}, r"augmentation\.elastic_grid must be 2 to 64\. Received: 1"),
+    ],
+)
+def test_illegal_deformations_and_borders_are_refused(values, message):
+    with pytest.raises(ArgumentError, match=message):
+        Augmentation(**values)
