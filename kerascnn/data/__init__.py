@@ -5,7 +5,8 @@ The way of an image, module by module:
 - a source finds it, or makes it: `sources`, `scenes`, `npz`, `folder` (`splitting`, `index`),
   `table`, `tfrecord` (`record_index`, `record_files`), `tfds`; what follows its name is read by
   `arguments`; `encoded` reads the files once, as far as is asked;
-- it is one of the `examples` that the source hands over, and has a name: `names`;
+- it is one of the `examples` that the source hands over, with one of the `targets`, and has a
+  name: `names`;
 - `loading` puts all together: `shares` takes validation and test images where there are none,
   `delivery` makes `splits` of the examples, in the network's size, and a `dataset` of the splits;
 - an epoch's `order` says when it comes; then it is read, by `images` and `fitting` or, in training,
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from kerascnn.data.encoded import contents
     from kerascnn.data.examples import Arrays, Contents, DataSource, Encoded, Files, Options
     from kerascnn.data.loading import load, load_for
+    from kerascnn.data.names import Names
     from kerascnn.data.split_names import SPLITS
     from kerascnn.data.splits import ArraySplit, ReadSplit, Split, joined, readable_errors
+    from kerascnn.data.targets import ABSENT, VOID, Boxes, Labels, Masks, Targets
 
 _PUBLIC = {
     "load": "loading",
@@ -47,22 +50,36 @@ _PUBLIC = {
     "Encoded": "examples",
     "Files": "examples",
     "contents": "encoded",
+    "Targets": "targets",
+    "Labels": "targets",
+    "Masks": "targets",
+    "Boxes": "targets",
+    "VOID": "targets",
+    "ABSENT": "targets",
+    "Names": "names",
     "SPLITS": "split_names",
     "check": "checking",
 }
 
 __all__ = [
+    "ABSENT",
     "SPLITS",
+    "VOID",
     "ArraySplit",
     "Arrays",
+    "Boxes",
     "Contents",
     "DataSource",
     "Dataset",
     "Encoded",
     "Files",
+    "Labels",
+    "Masks",
+    "Names",
     "Options",
     "ReadSplit",
     "Split",
+    "Targets",
     "check",
     "contents",
     "joined",

@@ -5,6 +5,8 @@ The same code adapts what files and what archives hold, so an image is the same 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
@@ -66,6 +68,43 @@ def fit(images: np.ndarray, shape: Shape) -> tuple[np.ndarray, tuple[str, ...]]:
     return images, tuple(changes)
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where `fit` puts an image on the canvas: an edge at x comes to `scale * x + offset`.
+
+    Attributes:
+        scale, offset: down and across; the offset in pixels of the canvas.
+    """
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    @classmethod
+    def of(cls, size: tuple[int, int], shape: Shape) -> Placement:
+        """Of an image `(height, width)` on a canvas `(height, width, channels)`."""
+        if not grows_or_shrinks(size, shape):
+            down, across = ((wanted - side) // 2 for side, wanted in zip(size, shape))
+            return cls((1.0, 1.0), (float(down), float(across)))
+        left, top, right, bottom = _window(size, shape)
+        tall, wide = shape[0] / (bottom - top), shape[1] / (right - left)
+        return cls((tall, wide), (-top * tall, -left * wide))
+
+    def nearest(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Which row and column of the image the middle of each pixel of the canvas is in.
+
+        Args:
+            size: `(height, width)` of the canvas.
+
+        Returns:
+            int64 `[height]` and `[width]`; beyond the image where the canvas is padded.
+        """
+        rows, columns = (
+            np.floor((np.arange(side) + 0.5 - offset) / scale).astype("int64")
+            for side, offset, scale in zip(size, self.offset, self.scale)
+        )
+        return rows, columns
+
+
 def uncut(image: np.ndarray, shape: Shape) -> np.ndarray:
     """One image as `fit` makes it, but whole: what would be cut off the longer side stays.
 
@@ -111,12 +150,18 @@ def _padded(images: np.ndarray, height: int, width: int) -> np.ndarray:
 def cover(image: Image.Image, shape: Shape) -> Image.Image:
     """Scaled to cover the target; the middle of it."""
     height, width, _ = shape
-    scale = max(height / image.height, width / image.width)
-    # Not beyond the image, which rounding would allow and Pillow refuses.
-    wide, high = min(image.width, width / scale), min(image.height, height / scale)
-    left, top = (image.width - wide) / 2, (image.height - high) / 2
-    box = (left, top, min(image.width, left + wide), min(image.height, top + high))
+    box = _window((image.height, image.width), shape)
     return image.resize((width, height), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+
+
+def _window(size: tuple[int, int], shape: Shape) -> tuple[float, float, float, float]:
+    """What of an image `(height, width)` covers the target: left, top, right and bottom."""
+    height, width = size
+    scale = max(shape[0] / height, shape[1] / width)
+    # Not beyond the image, which rounding would allow and Pillow refuses.
+    wide, high = min(width, shape[1] / scale), min(height, shape[0] / scale)
+    left, top = (width - wide) / 2, (height - high) / 2
+    return left, top, min(width, left + wide), min(height, top + high)
 
 
 def _cover_array(image: np.ndarray, shape: Shape) -> np.ndarray:
