@@ -1,4 +1,8 @@
-"""What came out of a training: history.csv, a row for each epoch, and metrics.json, its end."""
+"""What came out of a training: history.csv, a row for each epoch, and metrics.json, its end.
+
+Both hold loss and the measures of the run's task, of the training images by their names, of the
+others as in val_error and test_error. A measure that had no value in an epoch is missing there.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,20 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kerascnn.errors import ArgumentError, RunError
 from kerascnn.files import read_csv, read_json, shortened
+from kerascnn.tasks.classification.measures import ERROR
+from kerascnn.tasks.measure import Measure, logged
 from kerascnn.typed import require, typed, words
 from kerascnn.writing import write_text
 
-COLUMNS = ("epoch", "loss", "error", "seconds")  # that every history has
-# What training itself logs; all else is a callback's.
-LOGGED = (*COLUMNS, "learning_rate", "images_per_second", "input_wait", "val_loss", "val_error")
+COLUMNS = ("epoch", "loss", "seconds")  # that every history has
+# What training logs whatever the task; all else is the task's or a callback's.
+LOGGED = (*COLUMNS, "learning_rate", "images_per_second", "input_wait", "val_loss")
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
@@ -31,8 +37,12 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     write_text(path, buffer.getvalue())
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
+def read_history(path: Path, measures: Sequence[Measure] = (ERROR,)) -> list[dict[str, float]]:
     """All epochs; none if the file does not exist.
+
+    Args:
+        path: the file.
+        measures: the run's task's, whose shares must be shares.
 
     Raises:
         RunError: it is damaged: a row of another length, no number, or figures that contradict
@@ -49,7 +59,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
     rows: list[dict[str, float]] = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(_row(dict(zip(names, line)), number))
+            rows.append(_row(dict(zip(names, line)), number, measures))
         except ValueError as error:
             raise RunError(f"{path} is damaged: line {number + 1}: {error}.") from None
     _check_images(path, rows)
@@ -73,7 +83,7 @@ def _check_images(path: Path, rows: list[dict[str, float]]) -> None:
             )
 
 
-def _row(values: dict[str, str], number: int) -> dict[str, float]:
+def _row(values: dict[str, str], number: int, measures: Sequence[Measure]) -> dict[str, float]:
     """A row of the history, in numbers.
 
     Raises:
@@ -86,7 +96,7 @@ def _row(values: dict[str, str], number: int) -> dict[str, float]:
         if name == "epoch":
             continue
         if not text and name not in LOGGED:
-            continue  # a callback's, in other epochs
+            continue  # a measure without a value, or a callback's, in other epochs
         if not text and name != "loss" and name.endswith("loss"):
             row[name] = math.nan  # a validation loss that was no number
             continue
@@ -95,17 +105,23 @@ def _row(values: dict[str, str], number: int) -> dict[str, float]:
             row[name] = float(text) if plain else math.nan
         except ValueError:
             row[name] = math.nan
-        share = name in LOGGED and name.endswith("error")
+        measure = logged(name, measures)
+        share = measure is not None and measure.share
         signed = name not in LOGGED or "loss" in name
-        low, high = -math.inf if signed else 0.0, 1.0 if share else math.inf
+        low = -math.inf if signed and not share else 0.0
+        high = 1.0 if share else math.inf
         if not math.isfinite(row[name]) or not low <= row[name] <= high:
             what = "a share from 0 to 1" if share else "a number" if signed else "0 or more"
             raise ValueError(f"{name} must be {what}. Received: {shortened(text)}")
     return row
 
 
-def read_metrics(run: Path) -> dict[str, Any]:
+def read_metrics(run: Path, measures: Sequence[Measure] = (ERROR,)) -> dict[str, Any]:
     """The final figures of a run directory.
+
+    Args:
+        run: the directory.
+        measures: its task's, whose shares must be shares.
 
     Raises:
         RunError: they are damaged, or training has not come to its end.
@@ -118,14 +134,14 @@ def read_metrics(run: Path) -> dict[str, Any]:
         )
     found = read_json(path, error=RunError, inside=run)
     try:
-        _check_metrics(found)
+        _check_metrics(found, measures)
     except ValueError as error:
         raise RunError(f"{path} is damaged: {str(error).rstrip('.')}.") from None
     return found
 
 
-def _check_metrics(values: Any) -> None:
-    """Refuse what can't be a run's metrics: errors are shares, figures numbers, counts whole.
+def _check_metrics(values: Any, measures: Sequence[Measure]) -> None:
+    """Refuse what can't be a run's metrics: figures are numbers, shares at most 1, counts whole.
 
     Raises:
         ValueError: what was expected, and what was received.
@@ -135,7 +151,8 @@ def _check_metrics(values: Any) -> None:
     kinds = {"epochs": int, "trainable_params": int, "train_seconds": float, "interrupted": bool}
     for name, value in values.items():
         hint: Any = kinds.get(name)
-        if hint is None and re.search(r"(^|_)(loss|error)$", name):
+        measure = logged(name, measures)
+        if measure or re.search(r"(^|_)loss$", name):
             hint = float | None  # a loss that was no number
         if hint is None:
             continue
@@ -147,5 +164,6 @@ def _check_metrics(values: Any) -> None:
             ) from None
         if number is None:
             continue
-        require(not name.endswith("error") or 0 <= number <= 1, name, "from 0 to 1", value)
+        share = measure is not None and measure.share
+        require(not share or 0 <= number <= 1, name, "from 0 to 1", value)
         require(hint not in (int, float) or number >= 0, name, "0 or more", value)

@@ -1,25 +1,27 @@
-"""Measure: a figure that answers are judged by. Light: no Keras, no TensorFlow."""
+"""Measure: a figure that says what answers are worth. Light: neither Keras nor TensorFlow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kerascnn.errors import ArgumentError
 
 LOWER, HIGHER = "lower", "higher"
+HELD, TEST = "val_", "test_"  # before the name of what these images give
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A figure that a task's answers are judged by.
+    """A figure that says what answers are worth.
 
     Attributes:
-        name: in logs and files and on the command line, such as "error"; that of the validation
-            images is "val_error" there.
-        title: of a curve or a column, such as "Top-1 error".
+        name: as it is logged: "error", "mean_iou"; "val_" and "test_" are put before it.
+        title: in charts and tables: "Top-1 error".
         better: "lower" or "higher".
-        share: whether it is a share in [0, 1], which is written in percent.
+        share: whether it is a share in [0, 1], shown in percent.
+        complement: the name of what it leaves of 1, by which it may be asked for, too: "accuracy".
 
     Raises:
         ArgumentError: `better` is neither.
@@ -29,6 +31,7 @@ class Measure:
     title: str
     better: str = LOWER
     share: bool = True
+    complement: str = ""
 
     def __post_init__(self) -> None:
         if self.better not in (LOWER, HIGHER):
@@ -43,14 +46,24 @@ class Measure:
         return 1 if self.better == LOWER else -1
 
     def written(self, value: float) -> str:
-        """A value for people: "4.36%", "0.4812"."""
-        return f"{value:.2%}" if self.share else f"{value:.4g}"
+        """The value for people."""
+        return f"{value:.2%}" if self.share else f"{value:,.4g}"
+
+    def of(self, logs: Mapping[str, Any], part: str = "") -> float | None:
+        """Its value in the logs of an epoch or the final figures, also from its complement.
+
+        Args:
+            logs: by names.
+            part: "val_", "test_", or nothing for the training images.
+        """
+        if (value := logs.get(part + self.name)) is not None:
+            return float(value)
+        if self.complement and (rest := logs.get(part + self.complement)) is not None:
+            return 1 - float(rest)
+        return None
 
 
-def of_logged(name: str, measures: Sequence[Measure]) -> Measure | None:
-    """The measure that is logged, or stands in metrics.json, under a name: also "val_error"."""
-    known: Mapping[str, Measure] = {measure.name: measure for measure in measures}
-    for part in ("", "val_", "test_"):
-        if name.startswith(part) and (found := known.get(name.removeprefix(part))):
-            return found
-    return None
+def logged(name: str, measures: Sequence[Measure]) -> Measure | None:
+    """The one of the measures that is logged under a name, such as "val_error"."""
+    names = {f"{part}{one.name}": one for part in ("", HELD, TEST) for one in measures}
+    return names.get(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from kerascnn.pictures import dress, figure_of
 from kerascnn.style import INK, PAPER, TRAIN, VALIDATION
-from kerascnn.watching.progress import top1_error
+from kerascnn.tasks.classification.measures import ERROR
+from kerascnn.tasks.measure import HELD, LOWER, Measure
+
+_LOSS = Measure(name="loss", title="Loss", share=False)
 
 
 def curves(
@@ -21,23 +24,23 @@ def curves(
     path: Path | str,
     *,
     held: int | None = None,
+    measure: Measure = ERROR,
 ) -> None:
-    """Write a picture of loss, top-1 error and learning rate over the epochs.
+    """Write a picture of loss, measure and learning rate over the epochs.
 
     Args:
-        rows: the history, one for each epoch, with any of `epoch` (counted from 1), `loss`, `error`
-            or `accuracy`, both with `val_` too, and `learning_rate`.
+        rows: the history, one for each epoch, with any of `epoch` (counted from 1), `loss`, the
+            measure, both with `val_` too, and `learning_rate`.
         path: where to write; its ending says in which format.
         held: the epoch whose weights the saved model has, which a line marks; None: no line.
+        measure: the task's main one.
     """
     epochs = np.array([int(row.get("epoch", index)) for index, row in enumerate(rows, 1)])
     figure = figure_of(9.6, 5.0)
-    places: list[Any] = [["loss", "error"], ["rate", "rate"]]
+    places: list[Any] = [["loss", "measure"], ["rate", "rate"]]
     axes = figure.subplot_mosaic(places, height_ratios=[4, 1])
-    _curve(axes["loss"], epochs, rows, lambda row, p: row.get(f"{p}loss"), "Loss", "{:.4g}".format)
-    _curve(
-        axes["error"], epochs, rows, top1_error, "Top-1 error", lambda value: f"{100 * value:.3g} %"
-    )
+    _curve(axes["loss"], epochs, rows, _LOSS)
+    _curve(axes["measure"], epochs, rows, measure)
     rates = _line(row.get("learning_rate") for row in rows)
     axes["rate"].plot(epochs, rates, color=INK, linewidth=1.2, **_marks(epochs))
     axes["rate"].margins(y=0.15)
@@ -56,24 +59,27 @@ def _curve(
     axes: Axes,
     epochs: np.ndarray,
     rows: Sequence[Mapping[str, Any]],
-    value: Callable[[Mapping[str, Any], str], float | None],
-    title: str,
-    written: Callable[[float], str],
+    measure: Measure,
 ) -> None:
     """Train and validation over the epochs, the best validation epoch marked."""
-    train = _line(value(row, "") for row in rows)
-    validation = _line(value(row, "val_") for row in rows)
+
+    def written(value: float) -> str:
+        return f"{100 * value:.3g} %" if measure.share else f"{value:.4g}"
+
+    train = _line(measure.of(row) for row in rows)
+    validation = _line(measure.of(row, HELD) for row in rows)
     axes.plot(epochs, train, color=TRAIN, label="train", **_marks(epochs))
     if np.isfinite(validation).any():
         axes.plot(epochs, validation, color=VALIDATION, label="validation", **_marks(epochs))
-        best = int(np.nanargmin(validation))
+        best = int(np.nanargmin(measure.sign * validation))
         label = f"best: {written(validation[best])}, epoch {epochs[best]}"
         ring: dict[str, Any] = {"markersize": 9, "markerfacecolor": "none", "linestyle": "none"}
         axes.plot(epochs[best], validation[best], "o", color=VALIDATION, label=label, **ring)
-    dress(axes, title)
+    dress(axes, measure.title)
     known = np.concatenate([train, validation])
     known = known[np.isfinite(known)]
-    if len(known) and known.max() > 10 * known.min() > 0:
+    # Small values are told apart where they are good ones.
+    if measure.better == LOWER and len(known) and known.max() > 10 * known.min() > 0:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_minor_formatter(NullFormatter())

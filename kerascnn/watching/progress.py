@@ -17,6 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kerascnn.console import Console
+from kerascnn.tasks.classification.measures import ERROR
+from kerascnn.tasks.measure import HELD, Measure
 
 REFRESH = 4  # drawings in a second
 SHOWN = 25  # epochs' lines in a notebook
@@ -67,8 +69,7 @@ class Progress(keras.callbacks.Callback):
     is drawn and no tensor is read in the training thread: it only leaves the newest logs behind,
     and the drawing thread picks them up a few times in a second.
 
-    From the logs it shows `loss`, `error` or `accuracy`, both with `val_` too, and
-    `images_per_second`.
+    From the logs it shows `loss` and the measure, both with `val_` too, and `images_per_second`.
 
     Args:
         epochs: epochs of the whole run.
@@ -76,6 +77,7 @@ class Progress(keras.callbacks.Callback):
         batch_size: images in one step, over all replicas together.
         console: where to write; default: standard output.
         first_epoch: epochs that were finished before, in a run that is resumed.
+        measure: the task's main one.
     """
 
     def __init__(
@@ -85,8 +87,10 @@ class Progress(keras.callbacks.Callback):
         batch_size: int,
         console: Console | None = None,
         first_epoch: int = 0,
+        measure: Measure = ERROR,
     ) -> None:
         super().__init__()
+        self._measure = measure
         self.console = console or Console()
         self._epochs, self._steps, self._batch_size = epochs, steps, batch_size
         self._epoch, self._done = first_epoch, 0
@@ -152,7 +156,7 @@ class Progress(keras.callbacks.Callback):
         """Print the epoch's line; the callbacks after this one may take a while."""
         logs, self._doing = logs or {}, "writing logs"
         self._epoch_seconds = time.perf_counter() - self._epoch_began
-        self._validation = {k: v for k, v in logs.items() if k.startswith("val_")}
+        self._validation = {k: v for k, v in logs.items() if k.startswith(HELD)}
         self._print(self._line(logs, self._epoch_seconds))
 
     def _line(self, logs: Mapping[str, Any], seconds: float) -> str:
@@ -160,13 +164,14 @@ class Progress(keras.callbacks.Callback):
         rate = logs.get("images_per_second") or self._rate()
         speeds = (f"{rate:6,.0f} images/s", f"{rate:,.0f}/s") if rate else ("", "")
         took = f"{f'{seconds:.1f}' if seconds < 10 else f'{seconds:.0f}':>3} s"
-        train, validation = _losses(logs), _losses(logs, "val_")
+        train, validation = self._figures(logs), self._figures(logs, HELD)
+        shorter, held = self._figures(logs, brief=True), self._figures(logs, HELD, brief=True)
         forms: tuple[tuple[str, ...], ...] = (
-            (train, _briefly(logs, "val_"), speeds[0], took),
-            (train, _briefly(logs, "val_"), speeds[1], took),
-            (train, _briefly(logs, "val_"), took),
-            (_briefly(logs), _briefly(logs, "val_"), took),
-            (_briefly(logs), _briefly(logs, "val_")),
+            (train, held, speeds[0], took),
+            (train, held, speeds[1], took),
+            (train, held, took),
+            (shorter, held, took),
+            (shorter, held),
         )
         if self.console.width >= WIDE:
             forms = ((train, validation, speeds[0], took), *forms)
@@ -221,35 +226,21 @@ class Progress(keras.callbacks.Callback):
         return [f"{self._count()} {bar} {self._doing or self._left()}", self._status()]
 
     def _status(self) -> str:
-        parts = [_losses(self._logs), _losses(self._validation, "val_"), self._speed()]
-        return "  ".join(part for part in parts if part)
+        figures = self._figures(self._logs), self._figures(self._validation, HELD)
+        return "  ".join(part for part in (*figures, self._speed()) if part)
 
-
-def top1_error(logs: Mapping[str, Any], prefix: str = "") -> float | None:
-    """The share of wrong top-1 predictions, in [0, 1], from `error` or `accuracy`; or None."""
-    if f"{prefix}error" in logs:
-        return float(logs[f"{prefix}error"])
-    if f"{prefix}accuracy" in logs:
-        return 1 - float(logs[f"{prefix}accuracy"])
-    return None
-
-
-def _briefly(logs: Mapping[str, Any], prefix: str = "") -> str:
-    """The same numbers as `_losses`, with one word for both."""
-    name = "val" if prefix else "loss"
-    return (
-        _losses(logs, prefix)
-        .replace("val loss", "val")
-        .replace(" error", "")
-        .replace("val error", name)
-    )
-
-
-def _losses(logs: Mapping[str, Any], prefix: str = "") -> str:
-    parts = []
-    if f"{prefix}loss" in logs:
-        loss = float(logs[f"{prefix}loss"])
-        parts.append(f"loss {loss:.4f}" if 1e-3 <= abs(loss) < 1e4 else f"loss {loss:.3g}")
-    if (wrong := top1_error(logs, prefix)) is not None:
-        parts.append(f"error {wrong:6.2%}")
-    return f"{prefix.replace('_', ' ')}{' '.join(parts)}" if parts else ""
+    def _figures(self, logs: Mapping[str, Any], part: str = "", *, brief: bool = False) -> str:
+        """Loss and measure of a side, each with its name; `brief`: with one word for both."""
+        found = []
+        if (loss := logs.get(f"{part}loss")) is not None:
+            loss = float(loss)
+            text = f"{loss:.4f}" if 1e-3 <= abs(loss) < 1e4 else f"{loss:.3g}"
+            found.append(("loss", text))
+        if (value := self._measure.of(logs, part)) is not None:
+            found.append((self._measure.name, f"{self._measure.written(value):>6}"))
+        side = part.removesuffix("_")
+        if not found:
+            return ""
+        if brief:
+            return " ".join([side or found[0][0], *(text for _, text in found)])
+        return " ".join([*([side] if side else []), *(f"{name} {text}" for name, text in found)])

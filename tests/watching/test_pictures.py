@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from kerascnn.tasks.measure import Measure
 from kerascnn.watching import pictures
 
 DIGITS = [str(digit) for digit in range(10)]
@@ -47,6 +48,17 @@ def test_curves_draw_the_history_and_mark_the_best_epoch(drawn):
         assert axes.get_yscale() == "log"
     assert wrong.lines[2].get_label() == "best: 5 %, epoch 4"
     np.testing.assert_allclose(rate.lines[0].get_ydata(), [0.1 / e for e in range(1, 6)])
+
+
+def test_curves_of_what_is_better_the_higher_mark_the_highest(drawn):
+    measure = Measure(name="mean_iou", title="Mean IoU", better="higher")
+    values = (0.02, 0.3, 0.6, 0.5)
+    rows = [{"epoch": e, "loss": 1.0, "val_mean_iou": v} for e, v in enumerate(values, 1)]
+    pictures.curves(rows, "unused.png", measure=measure)
+    axes = drawn[0].axes[1]
+    assert axes.lines[-1].get_label() == "best: 60 %, epoch 3"
+    assert axes.get_title(loc="left") == "Mean IoU"
+    assert axes.get_yscale() == "linear", "a tenth of the best is no detail to be seen"
 
 
 def test_curves_mark_the_epoch_that_the_saved_model_has(drawn):

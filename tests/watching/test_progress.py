@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from kerascnn.watching.progress import Progress, top1_error
+from kerascnn.tasks.measure import Measure
+from kerascnn.watching.progress import Progress
 
 
 def console(terminal):
@@ -100,6 +101,16 @@ def test_resumed_run_goes_on_counting_and_steps_run_in_groups_count_all_their_im
     assert text(plain).startswith("epoch 10/12  loss 1e-05   1,234 images/s  ")
 
 
+def test_another_tasks_measure_has_its_name_in_the_line():
+    plain = console(terminal=False)
+    measure = Measure(name="mean_iou", title="Mean IoU", better="higher")
+    progress = Progress(3, 12, 4, plain, measure=measure)
+    progress.on_epoch_begin(0)
+    logs = {"loss": 0.5, "mean_iou": 0.25, "error": 0.9, "val_loss": 0.75, "val_mean_iou": 0.125}
+    progress.on_epoch_end(0, logs)
+    assert "loss 0.5000 mean_iou 25.00%  val 0.7500 12.50%" in text(plain)
+
+
 @pytest.mark.parametrize("epochs", [9, 99, 300, 2000])
 @pytest.mark.parametrize("loss", [0.1234, 1e-9, 123456.7])
 def test_no_epochs_line_is_longer_than_the_terminal_is_wide(epochs, loss, monkeypatch):
@@ -152,9 +163,3 @@ def test_training_thread_never_reads_a_value():
         time.sleep(0.01)
     assert threading.main_thread() not in read
     progress.close()
-
-
-def test_error_comes_from_either_metric():
-    assert top1_error({"accuracy": 0.75}) == 0.25
-    assert top1_error({"val_error": 0.5, "accuracy": 1.0}, "val_") == 0.5
-    assert top1_error({"loss": 1.0}) is None

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from kerascnn.errors import RunError
+from kerascnn.tasks.measure import Measure
 
+ERROR = Measure(name="error", title="Top-1 error", complement="accuracy")
 MOST_CLASSES = 1000  # of a confusion matrix; for more it would take gigabytes
 
 
