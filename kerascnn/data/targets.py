@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from kerascnn.data.names import Names, digests
 from kerascnn.data.threads import awaited, in_parallel, threads
 from kerascnn.errors import ArgumentError, DataError
 from kerascnn.words import printable
+
+if TYPE_CHECKING:
+    from kerascnn.data.motion import Motion
 
 VOID = 255  # in a mask: a pixel of no class, which is neither learnt nor judged
 ABSENT = -1  # label of a row of boxes in which there is none
@@ -157,15 +160,12 @@ class Targets:
         return batch
 
     @classmethod
-    def moved(cls, batch: Any, motion: Any, size: Size) -> Any:
+    def moved(cls, batch: Any, motion: Motion) -> Any:
         """A batch of targets, as `kerascnn.data.augmentation` moves their images.
 
         Args:
             batch: `[batch, ...]` of the canvas.
-            motion: `matrices`, float32 `[batch, 2, 3]`, from a pixel of the result to one of the
-                canvas; `displacement`, float32 `[batch, *size, 2]`, which is added to that, in
-                pixels of the canvas, x first, or None.
-            size: `(height, width)` of the result.
+            motion: where each pixel of the results comes from.
 
         Raises:
             ArgumentError: such targets can't be moved in this way.
@@ -389,22 +389,9 @@ class Masks(Targets):
         return cut_out(batch, top, left, mirrored, size)
 
     @classmethod
-    def moved(cls, batch: Any, motion: Any, size: Size) -> Any:
+    def moved(cls, batch: Any, motion: Motion) -> Any:
         """See `Targets.moved`."""
-        import tensorflow as tf
-
-        if motion.displacement is not None:
-            return _gathered(batch, motion, size)
-        flat = tf.reshape(motion.matrices, [-1, 6])
-        found = tf.raw_ops.ImageProjectiveTransformV3(
-            images=batch[..., None],
-            transforms=tf.concat([flat, tf.zeros_like(flat[:, :2])], axis=1),
-            output_shape=size,
-            fill_value=float(VOID),
-            interpolation="NEAREST",
-            fill_mode="CONSTANT",
-        )
-        return tf.ensure_shape(found[..., 0], [batch.shape[0], *size])
+        return motion.labels(batch, VOID)
 
 
 def cut_out(batch: Any, top: Any, left: Any, mirrored: Any, size: Size) -> Any:
@@ -419,22 +406,6 @@ def cut_out(batch: Any, top: Any, left: Any, mirrored: Any, size: Size) -> Any:
     batch = tf.gather(batch, top + tf.range(height), axis=1, batch_dims=1)
     columns = tf.where(mirrored, width - 1 - tf.range(width), tf.range(width))
     return tf.gather(batch, left + columns, axis=2, batch_dims=1)
-
-
-def _gathered(masks: Any, motion: Any, size: Size) -> Any:
-    """The nearest pixel of where each pixel comes from; outside it is `VOID`."""
-    import tensorflow as tf
-
-    height, width = masks.shape[1:3]
-    x, y = tf.meshgrid(tf.range(size[1], dtype=tf.float32), tf.range(size[0], dtype=tf.float32))
-    pixels = tf.stack([x, y, tf.ones_like(x)], axis=-1)
-    source = tf.einsum("bij,hwj->bhwi", motion.matrices, pixels) + motion.displacement
-    nearest = tf.cast(tf.floor(source + 0.5), tf.int32)
-    column, row = nearest[..., 0], nearest[..., 1]
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    row, column = tf.clip_by_value(row, 0, height - 1), tf.clip_by_value(column, 0, width - 1)
-    found = tf.gather_nd(masks, tf.stack([row, column], axis=-1), batch_dims=1)
-    return tf.where(inside, found, tf.constant(VOID, masks.dtype))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -584,7 +555,7 @@ class Boxes(Targets):
         return _clipped(x1, batch[..., 1] - top, x2, batch[..., 3] - top, batch[..., 4:], size)
 
     @classmethod
-    def moved(cls, batch: Any, motion: Any, size: Size) -> Any:
+    def moved(cls, batch: Any, motion: Motion) -> Any:
         """See `Targets.moved`: the box around where the four corners come to be."""
         import tensorflow as tf
 
@@ -593,13 +564,13 @@ class Boxes(Targets):
                 "Boxes can't follow an elastic deformation, which leaves no box a box. "
                 "Received: an augmentation with elastic. Leave it out of the recipe."
             )
-        corners = tf.gather(batch, [[0, 1], [2, 1], [0, 3], [2, 3]], axis=2)  # [batch, most, 4, 2]
-        # Matrices are for the middles of pixels, which are half a pixel beside the edges.
-        turn, shift = motion.matrices[:, :, :2], motion.matrices[:, :, 2]
-        back = tf.linalg.inv(turn)
-        found = tf.einsum("bij,bmcj->bmci", back, corners - 0.5 - shift[:, None, None]) + 0.5
+        corners = tf.gather(batch[..., :4], [0, 1, 2, 1, 0, 3, 2, 3], axis=2)
+        points = tf.reshape(corners, [-1, 4 * batch.shape[1], 2])
+        # Motions are of the middles of pixels, which are half a pixel beside the edges.
+        found = tf.reshape(motion.landed(points - 0.5) + 0.5, [-1, batch.shape[1], 4, 2])
         low, high = tf.reduce_min(found, axis=2), tf.reduce_max(found, axis=2)
-        return _clipped(low[..., 0], low[..., 1], high[..., 0], high[..., 1], batch[..., 4:], size)
+        x1, y1, x2, y2 = low[..., 0], low[..., 1], high[..., 0], high[..., 1]
+        return _clipped(x1, y1, x2, y2, batch[..., 4:], motion.size)
 
 
 def _clipped(x1: Any, y1: Any, x2: Any, y2: Any, rest: Any, size: Size) -> Any:

@@ -1,22 +1,22 @@
 """Targets follow their images: onto the canvas, through crops, and as augmentation moves them."""
 
 import hashlib
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from kerascnn.data import fitting, names
+from kerascnn.data.motion import Motion
 from kerascnn.data.targets import ABSENT, VOID, Boxes, Labels, Masks, targets_of
 from kerascnn.errors import ArgumentError, DataError
 
 RNG = np.random.default_rng(0)
 
 
-class Motion(NamedTuple):
-    matrices: tf.Tensor
-    displacement: tf.Tensor | None = None
+def motion(matrices, size, displacement=None):
+    shift = None if displacement is None else tf.constant(displacement, tf.float32)
+    return Motion(matrices=tf.constant(matrices, tf.float32), displacement=shift, size=size)
 
 
 def masks_of(*masks, classes=VOID, **options):
@@ -177,7 +177,7 @@ def test_a_mask_is_moved_as_its_image_is(matrix):
     image, matrices = painted(), tf.constant([matrix], tf.float32)
     size = (24, 24)
     pixels = bilinear(255.0 * (image[None] == 2), matrices, size)[0]
-    mask = Masks.moved(tf.constant(image[None]), Motion(matrices), size).numpy()[0]
+    mask = Masks.moved(tf.constant(image[None]), motion(matrices, size)).numpy()[0]
     sure = (pixels == 0) | (pixels == 255)  # the others are between two pixels
     np.testing.assert_array_equal((mask == 2)[sure], (pixels == 255)[sure])
     x, y = np.meshgrid(np.arange(24), np.arange(24))
@@ -195,8 +195,8 @@ def test_boxes_are_moved_around_where_their_corners_come_to_be(angle):
     box = np.array([[[10, 8, 22, 14, 5, 1], [0, 0, 0, 0, ABSENT, 0]]], "float32")
     canvas = np.zeros((1, 24, 32), "uint8")
     canvas[:, 8:14, 10:22] = 1
-    found = Boxes.moved(tf.constant(box), Motion(matrices), (24, 32)).numpy()[0]
-    seen = Masks.moved(tf.constant(canvas), Motion(matrices), (24, 32)).numpy()[0]
+    found = Boxes.moved(tf.constant(box), motion(matrices, (24, 32))).numpy()[0]
+    seen = Masks.moved(tf.constant(canvas), motion(matrices, (24, 32))).numpy()[0]
     assert found[0, 4:].tolist() == [5, 1]
     assert found[1].tolist() == [0, 0, 0, 0, ABSENT, 0]
     np.testing.assert_allclose(found[0, :4], boxes_of(np.where(seen == 1, 1, 0))[0, :4], atol=1.0)
@@ -205,16 +205,16 @@ def test_boxes_are_moved_around_where_their_corners_come_to_be(angle):
 
 
 def test_a_box_that_leaves_the_image_is_dropped():
-    away = Motion(tf.constant([[[1, 0, 100], [0, 1, 0]]], tf.float32))
-    found = Boxes.moved(tf.constant([[[1.0, 1, 5, 5, 0, 0]]]), away, (8, 8)).numpy()
+    away = motion([[[1, 0, 100], [0, 1, 0]]], (8, 8))
+    found = Boxes.moved(tf.constant([[[1.0, 1, 5, 5, 0, 0]]]), away).numpy()
     assert found.tolist() == [[[0, 0, 0, 0, ABSENT, 0]]]
 
 
 def test_a_displacement_moves_each_pixel_of_a_mask_by_itself():
     mask = ramp(6, 7)[None]
-    still = tf.constant([[[1, 0, 0], [0, 1, 0]]], tf.float32)
+    still = [[[1, 0, 0], [0, 1, 0]]]
     shift = RNG.integers(-3, 4, (1, 6, 7, 2)).astype("float32")
-    found = Masks.moved(tf.constant(mask), Motion(still, tf.constant(shift + 0.3)), (6, 7))
+    found = Masks.moved(tf.constant(mask), motion(still, (6, 7), shift + 0.3))
     for row in range(6):
         for column in range(7):
             x, y = column + int(shift[0, row, column, 0]), row + int(shift[0, row, column, 1])
@@ -223,15 +223,15 @@ def test_a_displacement_moves_each_pixel_of_a_mask_by_itself():
 
 
 def test_boxes_refuse_an_elastic_deformation():
-    still = tf.constant([[[1, 0, 0], [0, 1, 0]]], tf.float32)
+    still = [[[1, 0, 0], [0, 1, 0]]]
     with pytest.raises(ArgumentError, match="elastic"):
-        Boxes.moved(tf.zeros((1, 1, 6)), Motion(still, tf.zeros((1, 4, 4, 2))), (4, 4))
+        Boxes.moved(tf.zeros((1, 1, 6)), motion(still, (4, 4), np.zeros((1, 4, 4, 2))))
 
 
 def test_labels_never_move():
     batch = tf.constant([1, 2])
     assert Labels.cut(batch, None, None, None, (2, 2)) is batch
-    assert Labels.moved(batch, None, (2, 2)) is batch
+    assert Labels.moved(batch, None) is batch
 
 
 @pytest.mark.parametrize(
