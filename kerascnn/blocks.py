@@ -29,7 +29,14 @@ from kerascnn.layers import (
     LocalResponseNormalization,
     MaxPooling,
 )
-from kerascnn.windows import FORMAT, Padding, require_transposed, sides
+from kerascnn.windows import (
+    FORMAT,
+    Padding,
+    extent,
+    require_dilation,
+    require_transposed,
+    sides,
+)
 
 
 @contextlib.contextmanager
@@ -58,15 +65,25 @@ def conv(
     name: str,
     strides: int = 1,
     padding: Padding = "same",
+    dilation: int = 1,
     groups: int = 1,
     use_bias: bool = True,
     initializer: str = "glorot_uniform",
     dtype: str | None = None,
 ) -> Any:
-    """Convolution with a square kernel and explicit, symmetric padding."""
-    top, bottom, left, right = sides(padding, kernel)
+    """Convolution with a square kernel and explicit, symmetric padding.
+
+    With `dilation` the kernel reads every `dilation`-th pixel; "same" keeps the map's size then,
+    too.
+
+    Raises:
+        ArgumentError: it has strides and a dilation.
+    """
+    require_dilation(name, strides, dilation)
+    span = extent(kernel, dilation)
+    top, bottom, left, right = sides(padding, span)
     mode = "valid"
-    if strides == 1 and (top, bottom, left, right) == sides("same", kernel):
+    if strides == 1 and (top, bottom, left, right) == sides("same", span):
         mode = "same"  # the same arithmetic, without a layer for the zeros
     elif top or bottom or left or right:
         x = layers.ZeroPadding2D(((top, bottom), (left, right)), **FORMAT, name=f"{name}_pad")(x)
@@ -77,6 +94,7 @@ def conv(
         strides,
         mode,
         **FORMAT,
+        dilation_rate=dilation,
         groups=groups,
         use_bias=use_bias,
         kernel_initializer=initializer,

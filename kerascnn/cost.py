@@ -15,6 +15,7 @@ from kerascnn.errors import InputSizeError, KerascnnError
 from kerascnn.keras_internals import allow_deep_graphs, without_values
 from kerascnn.profiling import profile
 from kerascnn.sketch import Ledger, Sketch
+from kerascnn.windows import extent
 
 LARGEST_INPUT = 4096
 
@@ -163,7 +164,10 @@ def _run_keras(build: Build, shape: tuple[int, int, int]) -> Ledger:
         if min(layer.output_shape, default=1) < 1:
             raise InputSizeError(f"{layer.name}: the map is empty.")
     kernels = {
-        layer.name: (max(layer.kernel), min(layer.input_shapes[0][:-1]))
+        layer.name: (
+            max(map(extent, layer.kernel, layer.dilation)),
+            min(layer.input_shapes[0][:-1]),
+        )
         for layer in profiled.layers
         if layer.kernel and layer.params
     }

@@ -17,7 +17,7 @@ from typing import Any
 from keras import layers
 
 from kerascnn.layers import BilinearResizing, BilinearUpsampling, Cropping
-from kerascnn.windows import sides
+from kerascnn.windows import extent, sides
 
 Shape = tuple[Any, ...]
 
@@ -116,7 +116,7 @@ def geometry(layer: Any, shape: Shape) -> dict[str, Any] | None:
 
     kernel, dilation = axes(size or 1), axes(getattr(layer, "dilation_rate", 1))
     strides = axes(getattr(layer, "strides", None) or 1)
-    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
+    extents = list(map(extent, kernel, dilation))
     padding = getattr(layer, "padding", "valid")
     if padding == "same":
         pads = tuple(_same(n, k, s) for n, k, s in zip(sizes, extents, strides))
@@ -170,7 +170,7 @@ def through_layer(
         # Element-wise, or along the channels; a map of another size was made in an unknown way.
         same = spatial(layer, out_shape) == spatial(layer, shape)
         return field if same and len(out_shape) == axes + 1 else None
-    spans = [(k - 1) * d + 1 for k, d in zip(window["kernel"], window["dilation"])]
+    spans = map(extent, window["kernel"], window["dilation"])
     rows = list(zip(spans, window["strides"], window["padding"]))
     if isinstance(layer, TRANSPOSED):
         return field.through([_transposed(k, s, layer.padding) for k, s, _ in rows])

@@ -13,7 +13,14 @@ from typing import Any
 
 from kerascnn import blocks
 from kerascnn.errors import ArgumentError, InputSizeError
-from kerascnn.windows import Padding, pooled, require_transposed, sides
+from kerascnn.windows import (
+    Padding,
+    extent,
+    pooled,
+    require_dilation,
+    require_transposed,
+    sides,
+)
 
 
 @dataclass
@@ -23,7 +30,8 @@ class Ledger:
     Attributes:
         params, macs, activations: see `Cost`.
         outputs: of every layer, by its name.
-        kernels: each convolution's side, and the smaller side of the map it reads, by name.
+        kernels: each convolution's side, dilation included, and the smaller side of the map it
+            reads, by name.
     """
 
     params: int = 0
@@ -92,14 +100,17 @@ def _(
     name: str,
     strides: int = 1,
     padding: Padding = "same",
+    dilation: int = 1,
     groups: int = 1,
     use_bias: bool = True,
     initializer: str = "glorot_uniform",
     dtype: str | None = None,
 ) -> Sketch:
-    height, width = x.windows(name, kernel, strides, padding)
+    require_dilation(name, strides, dilation)
+    span = extent(kernel, dilation)
+    height, width = x.windows(name, span, strides, padding)
     _, *sides_, channels = x.shape
-    x.ledger.kernels[name] = (kernel, min(sides_))
+    x.ledger.kernels[name] = (span, min(sides_))
     assert channels is not None
     if channels % groups or filters % groups:
         raise ArgumentError(

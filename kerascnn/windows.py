@@ -14,8 +14,13 @@ Padding = int | str | Sequence[int]
 side, or (top, bottom, left, right)."""
 
 
+def extent(kernel: int, dilation: int) -> int:
+    """From the first to the last pixel that a kernel reads, both counted."""
+    return (kernel - 1) * dilation + 1
+
+
 def sides(padding: Padding, kernel: int) -> tuple[int, int, int, int]:
-    """Zeros to add at the top, bottom, left and right.
+    """Zeros to add at the top, bottom, left and right; `kernel` is the extent of a dilated one.
 
     "same" is the papers' and torch's: `(kernel - 1) // 2` on every side at every stride (an even
     kernel gets one more at the bottom and right). TensorFlow's differs at stride 2: it puts the
@@ -53,4 +58,13 @@ def require_transposed(name: str, kernel: int, strides: int, padding: Padding) -
         raise ArgumentError(
             f"{name}: the kernel of a transposed convolution must not be smaller than its "
             f"strides, which would leave holes. Received: kernel={kernel}, strides={strides}."
+        )
+
+
+def require_dilation(name: str, strides: int, dilation: int) -> None:
+    """Refuse what Keras has no convolution for."""
+    if strides > 1 and dilation > 1:
+        raise ArgumentError(
+            f"{name}: a convolution has strides or a dilation, not both. "
+            f"Received: strides={strides}, dilation={dilation}."
         )

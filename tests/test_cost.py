@@ -171,3 +171,30 @@ def test_large_kernels_of_plain_keras_layers_are_refused_too():
     assert net.cost((8, 8, 3)).params
     with pytest.raises(InputSizeError, match=r"conv1: a kernel of 5×5.* has 4.* 40×40"):
         net.cost((32, 39, 3), kernel=5)
+
+
+def dilated_blocks(x, *, width):
+    return blocks.conv(x, width, 3, dilation=2, padding="valid", name="conv1")
+
+
+def dilated_layers(x, *, width):
+    return layers.Conv2D(width, 3, dilation_rate=2, name="conv1")(x)
+
+
+@pytest.mark.parametrize("build", [dilated_blocks, dilated_layers])
+def test_a_dilated_kernel_is_as_large_as_what_it_spans(build):
+    """Three weights, two pixels from the next: five."""
+    net = architecture(build, head=lambda x, *, classes: blocks.conv(x, classes, 1, name="logits"))
+    assert net.cost((6, 7, 3), width=4).macs == 2 * 3 * (3 * 3 * 3 * 4 + 4 * 7)
+    assert net(input_shape=(6, 7, 3), width=4).output_shape == (None, 2, 3, 7)
+    with pytest.raises(InputSizeError, match=r"Smallest legal height and width: 5×5"):
+        net.cost((4, 9, 3), width=4)
+
+
+@pytest.mark.parametrize("height", [9, None])
+def test_strides_and_a_dilation_are_refused_together(height):
+    def build(x, *, width):
+        return blocks.conv(x, width, 3, dilation=2, strides=2, name="conv1")
+
+    with pytest.raises(ArgumentError, match=r"conv1: .* strides=2, dilation=2"):
+        architecture(build)(input_shape=(height, height, 3))

@@ -51,13 +51,20 @@ class ConvUnit:
         name: str,
         strides: int = 1,
         padding: Padding = "same",
+        dilation: int = 1,
         groups: int = 1,
         activate: bool = True,
     ) -> Any:
         """The unit on `x`; without the non-linearity if `activate` is False."""
-        conv = name + self.suffix
         x = self.conv(
-            x, filters, kernel, name=conv, strides=strides, padding=padding, groups=groups
+            x,
+            filters,
+            kernel,
+            name=name + self.suffix,
+            strides=strides,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
         )
         if activate and self.order == "conv-act-bn":
             return self.norm(self.act(x, name=name), name=name)

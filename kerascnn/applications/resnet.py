@@ -9,6 +9,12 @@ and keras.applications, "3x3" is Facebook's and torchvision's ("v1.5"). `shortcu
 option A (identity, strided, padded with zero maps), B (projections where the shape changes) or
 C (projections only); "none" gives the plain nets.
 
+`output_stride` of 8 or 16 is for networks that answer at every place. Stages that would make the
+stride of the last map larger are dilated instead, from the convolution that would have had the
+stride (Yu, Koltun, Funkhouser, 2017, arXiv:1705.09914, section 2): with the same weights the map
+has the paper's units, and others between them. With `stride_in="3x3"` that is torchvision's
+`replace_stride_with_dilation`.
+
 Deviations: pool1 is padded by a pixel on every side as in torchvision and keras.applications; the
 authors' Caffe models round the size up instead (`stem_pool="caffe"`), the same size at 224×224.
 Running averages take the place of statistics computed after training. For keras.applications'
@@ -25,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascnn import blocks
 from kerascnn.applications import arguments, common, published
@@ -38,6 +44,17 @@ from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Space
 
 preprocess_input = published.preprocess_for(published.CAFFE)
+
+
+PAPERS_STRIDE = 32  # of table 1's last map; there is no limit then
+
+
+class Step(NamedTuple):
+    """How a block moves over its map: its stride, and the dilation before and behind that."""
+
+    strides: int
+    before: int
+    behind: int
 
 
 def build(
@@ -54,6 +71,7 @@ def build(
     stem_kernel: int,
     stem_stride: int,
     stem_pool: str,
+    output_stride: int,
     order: str,
     activation: str,
     use_bias: bool,
@@ -71,16 +89,18 @@ def build(
         suffix="_conv",
     )
 
-    def basic(x: Any, width: int, kernel: int, strides: int, name: str) -> Any:
+    def basic(x: Any, width: int, kernel: int, step: Step, name: str) -> Any:
         """Figure 5, left."""
-        x = unit(x, width, kernel, strides=strides, name=f"{name}_1")
-        return unit(x, width, kernel, name=f"{name}_2", activate=False)
+        x = unit(x, width, kernel, strides=step.strides, dilation=step.before, name=f"{name}_1")
+        return unit(x, width, kernel, dilation=step.behind, name=f"{name}_2", activate=False)
 
-    def bottleneck(x: Any, width: int, kernel: int, strides: int, name: str) -> Any:
+    def bottleneck(x: Any, width: int, kernel: int, step: Step, name: str) -> Any:
         """Figure 5, right: the 1×1 convolutions reduce and restore the number of maps."""
-        first, second = (strides, 1) if stride_in == "1x1" else (1, strides)
+        early = stride_in == "1x1"
+        first, second = (step.strides, 1) if early else (1, step.strides)
+        dilation = step.behind if early else step.before
         x = unit(x, width, 1, strides=first, name=f"{name}_1")
-        x = unit(x, width, kernel, strides=second, name=f"{name}_2")
+        x = unit(x, width, kernel, strides=second, dilation=dilation, name=f"{name}_2")
         return unit(x, width * bottleneck_ratio, 1, name=f"{name}_3", activate=False)
 
     def shortcut_to(branch: Any, x: Any, strides: int, name: str) -> Any:
@@ -96,13 +116,18 @@ def build(
     residual = bottleneck if block == "bottleneck" else basic
     x = unit(x, stem_width, stem_kernel, strides=stem_stride, name="conv1")
     x = common.pool_stem(x, stem_pool, 3, strides=2)
+    reached, dilation = stem_stride * (1 if stem_pool == "none" else 2), 1
     for stage, (depth, width, kernel) in enumerate(zip(depths, widths, kernels), start=2):
+        dilates = output_stride != PAPERS_STRIDE and reached * 2 > output_stride
         for number in range(1, depth + 1):
             name = f"conv{stage}_block{number}"
-            strides = 2 if stage > 2 and number == 1 else 1
-            branch = residual(x, width, kernel, strides, name)
+            step = Step(1, dilation, dilation)
+            if stage > 2 and number == 1:
+                step = Step(1, dilation, 2 * dilation) if dilates else Step(2, dilation, dilation)
+            reached, dilation = reached * step.strides, step.behind
+            branch = residual(x, width, kernel, step, name)
             if shortcut != "none":
-                x = shortcut_to(branch, x, strides, name)
+                x = shortcut_to(branch, x, step.strides, name)
                 branch = blocks.add(x, branch, name=f"{name}_add")
             x = blocks.activation(branch, activation, name=f"{name}_out")
     return x
@@ -161,6 +186,13 @@ SPACE = Space(
         *stages((2, 2, 2, 2), (64, 128, 256, 512), 3, ratio=4),
         SHORTCUT,
         *arguments.stem(64, 7, strides=2),
+        Param(
+            "output_stride",
+            PAPERS_STRIDE,
+            legal=(8, 16, PAPERS_STRIDE),
+            help="At 8 or 16 later stages dilate their kernels instead of making the stride of the "
+            "last map larger than that; 32: every stage halves the map, as in the paper.",
+        ),
         arguments.order("conv-bn-act"),
         *arguments.unit("relu", use_bias=False, epsilon=1e-5, momentum=0.9),
         arguments.dropout(0.0, "Dropout before the classifier."),

@@ -51,6 +51,7 @@ ARGUMENTS = [
     ("tiny_bn_inception", {"depths": (2,), "activation": "silu", "dropout": 0.3}),
     ("tiny_resnet", {"bottleneck_ratio": 2, "stride_in": "3x3", "use_bias": True}),
     ("tiny_resnet", {"kernels": (5, 2), "stem_kernel": 6, "stem_stride": 1, "stem_pool": "caffe"}),
+    ("tiny_resnet", {"output_stride": 8, "stem_stride": 4, "block": "basic", "kernels": (5, 2)}),
     ("resnet18", {"depths": (1,), "widths": (24,), "kernels": (3,), "shortcut": "C"}),
     ("resnet20_cifar", {"widths": (16, 16, 48), "activation": "silu", "order": "conv-act-bn"}),
     ("resnet20_cifar", {"block": "bottleneck", "stem_pool": "keras"}),

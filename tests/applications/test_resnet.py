@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny
 
+import kerascnn
 from kerascnn.applications.resnet import (
     Plain18,
     Plain20CIFAR,
@@ -111,6 +112,80 @@ def test_stride_in_moves_the_stride_within_the_bottleneck(stride_in, first, seco
     for stage in (3, 4, 5):
         strides = [model.get_layer(f"conv{stage}_block1_{i}_conv").strides for i in (1, 2, 3)]
         assert strides == [(first, first), (second, second), (1, 1)]
+
+
+def dilations(model):
+    """Of the k×k convolutions, `{stage: those of its blocks}`."""
+    found = {}
+    for layer in model.layers:
+        wide = isinstance(layer, keras.layers.Conv2D) and layer.kernel_size != (1, 1)
+        if wide and layer.name != "conv1_conv":
+            found.setdefault(layer.name[:5], []).append(layer.dilation_rate[0])
+    return found
+
+
+def test_stages_are_dilated_as_in_torchvision():
+    """`replace_stride_with_dilation`: what a stage no longer skips, its other blocks do."""
+    with without_values():
+        eight, sixteen = (ResNet50(stride_in="3x3", output_stride=s) for s in (8, 16))
+        own = ResNet50(stride_in="3x3")
+    plain = {"conv2": [1] * 3, "conv3": [1] * 4}
+    assert dilations(eight) == plain | {"conv4": [1] + [2] * 5, "conv5": [2, 4, 4]}
+    assert dilations(sixteen) == plain | {"conv4": [1] * 6, "conv5": [1, 2, 2]}
+    names = [layer.name for layer in own.layers if layer.weights]
+    for model, side in ((eight, 28), (sixteen, 14), (own, 7)):
+        assert [layer.name for layer in model.layers if layer.weights] == names
+        assert model.get_layer("conv5_block3_out").output.shape[1:3] == (side, side)
+        assert model.count_params() == own.count_params()
+    assert kerascnn.endpoints(eight)["C3"].layer == "conv5_block3_out"
+
+
+@pytest.mark.parametrize("size", [(70, 90), (96, 96)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"block": "basic", "kernels": (3, 3, 5, 3)},
+        {"block": "bottleneck", "bottleneck_ratio": 2, "shortcut": "C"},
+        {"block": "bottleneck", "bottleneck_ratio": 2, "stride_in": "3x3", "shortcut": "A"},
+    ],
+)
+def test_a_dilated_network_gives_the_papers_outputs_and_those_between(arguments, size):
+    """The same weights, at every fourth place: borders as well."""
+    small = {"depths": (1, 1, 2, 2), "widths": (4, 4, 5, 6), "stem_width": 4, **arguments}
+    shape = (*size, 3)
+    image = np.random.default_rng(0).normal(size=(1, *shape)).astype("float32")
+    paper = ResNet18(input_shape=shape, include_top=False, **small)
+    settle(paper)
+    expected = paper(image).numpy()
+    assert np.abs(expected).max() > 0.1
+    for output_stride, step in ((8, 4), (16, 2), (32, 1)):
+        net = ResNet18(input_shape=shape, include_top=False, output_stride=output_stride, **small)
+        net.set_weights(paper.get_weights())
+        found = net(image).numpy()[:, ::step, ::step]
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def settle(model):
+    """Statistics and biases that aren't those of a new network."""
+    rng = np.random.default_rng(1)
+    values = [w * rng.uniform(0.5, 1.5, w.shape) + rng.random(w.shape) for w in model.get_weights()]
+    model.set_weights(values)
+
+
+def test_a_dilated_network_sees_as_much_as_the_papers_in_smaller_steps():
+    with without_values():
+        model = ResNet18(output_stride=8)
+    profile = kerascnn.profile(model)
+    last = profile["conv5_block2_2_conv"]
+    assert (last.kernel, last.dilation, last.padding) == ((3, 3), (4, 4), ((4, 4), (4, 4)))
+    assert last.stride == (8, 8)
+    assert "3×3 dilated 4" in str(profile)
+    with without_values():
+        papers = kerascnn.profile(ResNet18())["conv5_block2_2_conv"].receptive_field
+    assert (last.receptive_field.size, papers.stride) == (papers.size, (32, 32))
+    assert papers.size == (435, 435)
+    assert ResNet18.cost(output_stride=8).macs == profile.macs
+    assert ResNet18.cost(output_stride=8).params == ResNet18.cost().params
 
 
 def test_order_puts_normalization_before_or_behind_the_non_linearity():
