@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
@@ -82,6 +83,8 @@ def _key(outline: Outline) -> str:
     for short, long in (("dw", "depthwise"), ("sep", "separable")):
         if any(text.startswith(f"{short} ") for text in windows):
             parts.append(f"{short}: {long}")
+    if any(re.search(r" d\d", text) for text in windows):
+        parts.append("“d2”: dilated by 2")
     parts.append("bars: trainable parameters, logarithmic, k thousand, M million")
     return "; ".join(parts) + "."
 

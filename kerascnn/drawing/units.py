@@ -143,7 +143,7 @@ class Block:
 
 
 def window(row: LayerProfile) -> str:
-    """Kernel and stride as text: "3×3 / 2", "max 3×3 / 2", "dw 3×3"; "" without a window."""
+    """Kernel, stride, dilation: "3×3 / 2", "max 3×3 / 2", "3×3 d2", "dw 3×3"; "" without any."""
     kind = _pooling(row) if kind_of(row) == "pool" else ""
     if not row.kernel:
         return f"{kind} of all" if kind in ("max", "avg") else kind
@@ -156,7 +156,7 @@ def window(row: LayerProfile) -> str:
     if max(row.strides) > 1:
         text += f" / {axes_text(row.strides)}"
     if max(row.dilation) > 1:
-        text += f" dilated {axes_text(row.dilation)}"
+        text += f" d{axes_text(row.dilation)}"
     return text
 
 

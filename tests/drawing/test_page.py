@@ -72,6 +72,12 @@ def test_folds_shortcuts_and_blocks_of_resnet_are_on_its_page():
     assert found.count("residual") == 4
 
 
+def test_a_dilation_is_said_and_explained():
+    found = texts(kerascnn.draw(kerascnn.get("resnet18").network({"output_stride": 16})))
+    assert "3×3 d2, 512" in found
+    assert any("“d2”: dilated by 2" in text for text in found)
+
+
 def test_the_auxiliary_heads_of_googlenet_are_on_its_page():
     found = texts(kerascnn.draw(kerascnn.get("googlenet").network({"auxiliary": True})))
     assert "aux1_logits: 3.19M parameters" in found
