@@ -1,0 +1,202 @@
+"""Pictures of masks: samples with their errors, IoU by class, a photo with what was found in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
+
+from kerascnn.style import GRID, INK, PAPER, TITLE, TRAIN, WRONG, Drawing
+from kerascnn.words import without_middle
+from kerascnn_segmentation import measures
+from kerascnn_segmentation.colours import UNKNOWN, coloured, overlay, palette
+from kerascnn_segmentation.losses import VOID
+
+LONGEST = 18  # characters of a class's name
+MOST_BARS = 60  # classes; of more, the worst are drawn
+MOST_NAMED = 24  # classes in a legend
+COLUMNS = 2  # samples side by side, each with four pictures
+LARGEST = 1200  # pixels of a photo's longer side in a figure
+
+# Right, wrong, unknown.
+_ERROR = np.array([(235, 235, 232), tuple(bytes.fromhex(WRONG[1:])), UNKNOWN], "uint8")
+
+
+def samples(
+    images: np.ndarray,
+    masks: np.ndarray,
+    answers: np.ndarray,
+    class_names: Sequence[str],
+    title: str | None = None,
+) -> Figure:
+    """Images, each with its mask, the network's answer, and in red where they differ.
+
+    Where the answers are for the middle of the images, that is shown.
+
+    Args:
+        images: `[n, height, width, channels]`, integers in [0, 255] or floats in [0, 1].
+        masks: uint8 `[n, height, width]`.
+        answers: uint8 `[n, rows, columns]`.
+        class_names: of the classes.
+        title: default: the mean IoU of these images.
+    """
+    size = answers.shape[1:]
+    photos, masks = _middle(rgb(images), size), _middle(masks, size)
+    colours, classes = palette(class_names), len(class_names)
+    matrix = measures.confusion_of(masks, answers, classes)
+    rows, columns = math.ceil(len(images) / COLUMNS), min(COLUMNS, len(images))
+    tall, gap, cell = size[0] / size[1], 0.06, 1.3
+    step, down = 4 + 3 * gap + 0.35, tall + 0.22
+    legend = _legend(np.unique(np.concatenate([masks.ravel(), answers.ravel()])), class_names)
+    across = 4 if columns > 1 else 2  # names in a row of the legend
+    high = 0.5 + rows * down * cell + 0.2 * math.ceil(len(legend) / across)
+    figure = _figure(max(columns * step * cell, 3.2), high)
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    for number, (photo, mask, answer) in enumerate(zip(photos, masks, answers)):
+        wrong = np.where(mask == VOID, 2, mask != answer)
+        left, top = number % columns * step, number // columns * down
+        drawn = photo, coloured(mask, colours), coloured(answer, colours), _ERROR[wrong]
+        share = (wrong == 1).sum() / max(1, (wrong < 2).sum())
+        captions = "image", "truth", "answer", f"{share:.1%} wrong"
+        for place, (picture, caption) in enumerate(zip(drawn, captions)):
+            x = left + place * (1 + gap)
+            axes.imshow(picture, extent=(x, x + 1, top + tall, top), interpolation="nearest")
+            axes.text(x + 0.5, top + tall + 0.03, caption, ha="center", va="top", fontsize=7)
+    axes.set_xlim(-0.06, columns * step - 0.29)
+    axes.set_ylim(rows * down, -0.06)
+    known = f"Mean IoU of these images: {measures.figures(matrix)['mean_iou']:.1%}"
+    axes.set_title(title or known, **TITLE)
+    _put_legend(figure, legend, across)
+    return figure
+
+
+def overlaps(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """A bar for the IoU of each class, and a line for their mean.
+
+    Args:
+        matrix: counts of pixels `[classes, classes]`; rows are labels, columns predictions.
+        class_names: of the classes.
+    """
+    found = measures.iou(matrix)
+    shown = np.arange(len(found))
+    if len(found) > MOST_BARS:
+        shown = np.sort(np.argsort(np.nan_to_num(found, nan=2), kind="stable")[:MOST_BARS])
+    names = [without_middle(class_names[place], LONGEST) for place in shown]
+    figure = _figure(6.4, 0.9 + 0.22 * len(shown))
+    axes = figure.add_subplot()
+    places = np.arange(len(shown))
+    axes.barh(places, np.nan_to_num(found[shown]), height=0.7, color=TRAIN)
+    for place, value in zip(places, found[shown]):
+        text = "not there" if np.isnan(value) else f"{value:.1%}"
+        look: dict[str, Any] = {"color": INK, "fontsize": 7, "va": "center"}
+        box = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # over the dotted line
+        axes.text(np.nan_to_num(value) + 0.01, place, text, bbox=box, **look)
+    mean = measures.figures(matrix)["mean_iou"]
+    axes.axvline(mean, color=INK, linewidth=1, linestyle=":")
+    first = f", the worst {MOST_BARS} of {len(found)} classes" if len(shown) < len(found) else ""
+    axes.set_title(f"IoU by class, dotted: their mean {mean:.1%}{first}", **TITLE)
+    axes.set_yticks(places, names, fontsize=8)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlim(0, 1.1)
+    axes.set_xticks(np.linspace(0, 1, 6), [f"{tick:.0%}" for tick in np.linspace(0, 1, 6)])
+    _dress(axes)
+    return figure
+
+
+def found_in(
+    photo: np.ndarray, mask: np.ndarray, class_names: Sequence[str], title: str = ""
+) -> Figure:
+    """A photo under the colours of what was found in it, with each class's name and share.
+
+    Args:
+        photo: uint8 `[height, width, 1 or 3]`.
+        mask: uint8 `[height, width]`.
+        class_names: of the classes.
+        title: above it.
+    """
+    step = max(1, math.ceil(max(mask.shape) / LARGEST))
+    smaller, labels = photo[::step, ::step], mask[::step, ::step]
+    drawn = overlay(np.broadcast_to(smaller, (*labels.shape, 3)), labels, class_names)
+    there, pixels = np.unique(mask, return_counts=True)
+    shares = dict(zip(there.tolist(), pixels / mask.size))
+    most = sorted(there.tolist(), key=lambda label: -shares[label])
+    legend = _legend(most, class_names, shares)
+    height, width = (max(160, side) / 100 for side in labels.shape)  # inches
+    across = max(1, int(max(width, 3.2) // 1.6))
+    figure = _figure(max(width, 3.2), height + 0.2 * math.ceil(len(legend) / across) + 0.4)
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    axes.imshow(drawn, interpolation="nearest")
+    if title:
+        axes.set_title(without_middle(title, int(12 * max(width, 3.2))), **TITLE)
+    _put_legend(figure, legend, across)
+    return figure
+
+
+def rgb(images: np.ndarray) -> np.ndarray:
+    """Images of any number of channels as RGB in [0, 1]: other numbers than 3 by their mean."""
+    images = np.asarray(images)
+    scale = 255 if np.issubdtype(images.dtype, np.integer) else 1
+    images = images.astype("float32") / scale
+    if images.shape[-1] != 3:
+        images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
+    return np.clip(images, 0, 1)
+
+
+def _middle(maps: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    top, left = ((whole - part) // 2 for whole, part in zip(maps.shape[1:3], size))
+    return maps[:, top : top + size[0], left : left + size[1]]
+
+
+def _legend(
+    labels: Sequence[int] | np.ndarray,
+    class_names: Sequence[str],
+    shares: dict[int, float] | None = None,
+) -> list[Patch]:
+    """A patch for each of some labels; of many classes the first ones."""
+    colours = palette(class_names)
+    patches = []
+    for label in [int(label) for label in labels][:MOST_NAMED]:
+        name = "unknown" if label == VOID else class_names[label]
+        color = UNKNOWN if label == VOID else colours[label]
+        text = without_middle(name, LONGEST)
+        if shares:
+            text += f" {shares[label]:.1%}"
+        edge: dict[str, Any] = {"edgecolor": GRID, "linewidth": 0.5}
+        patches.append(Patch(facecolor=np.array(color) / 255, label=text, **edge))
+    return patches
+
+
+def _put_legend(figure: Figure, patches: list[Patch], across: int) -> None:
+    if patches:
+        figure.legend(
+            handles=patches,
+            loc="outside lower left",
+            ncols=across,
+            frameon=False,
+            fontsize=8,
+            labelcolor=INK,
+        )
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure; sizes in inches."""
+    layout = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.04)
+    return Drawing(figsize=(width, height), dpi=100, layout=layout, facecolor=PAPER)
+
+
+def _dress(axes: Axes) -> None:
+    axes.set_facecolor(PAPER)
+    axes.tick_params(which="both", colors=INK, labelsize=8)
+    axes.grid(True, axis="x", color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(GRID)
