@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerascnn_segmentation.losses import VOID
+from kerascnn.data import VOID
 
 UNKNOWN = (224, 224, 192)
 """The colour of `VOID`, which VOC draws borders of objects in."""

@@ -15,10 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerascnn.data import VOID
 from kerascnn.errors import ArgumentError
-
-VOID = 255
-"""The label of pixels that nobody knows; neither losses nor measures count them."""
 
 
 def middle(masks: Any, size: Sequence[int]) -> Any:

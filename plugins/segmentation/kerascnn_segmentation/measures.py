@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerascnn_segmentation.losses import VOID, middle
+from kerascnn.data import VOID
+from kerascnn_segmentation.losses import middle
 
 
 def confusion(masks: Any, scores: Any, real: Any) -> Any:
@@ -103,21 +104,6 @@ def per_class(matrix: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
         }
         for name, t, p, (overlap, share) in zip(names, there, taken, shares)
     ]
-
-
-def balanced(counts: np.ndarray) -> tuple[float, ...]:
-    """The weight of each class by its number of pixels: pixels / (classes * pixels of the class).
-
-    So the mean weight of all pixels is 1, and all classes that have any weigh alike. Classes
-    without pixels have weight 0. It is the rule that labels have, on pixels.
-
-    Args:
-        counts: pixels of each class, `[classes]`.
-    """
-    counts = np.asarray(counts, "float64")
-    known = counts > 0
-    weights = np.divide(counts.sum(), counts * known.sum(), out=np.zeros_like(counts), where=known)
-    return tuple(weights.tolist())
 
 
 def _counts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
+from kerascnn.data import VOID
 from kerascnn.style import GRID, INK, PAPER, TITLE, TRAIN, WRONG, Drawing
 from kerascnn.words import without_middle
 from kerascnn_segmentation import measures
 from kerascnn_segmentation.colours import UNKNOWN, coloured, overlay, palette
-from kerascnn_segmentation.losses import VOID
 
 LONGEST = 18  # characters of a class's name
 MOST_BARS = 60  # classes; of more, the worst are drawn
@@ -54,7 +54,7 @@ def samples(
     tall, gap, cell = size[0] / size[1], 0.06, 1.3
     step, down = 4 + 3 * gap + 0.35, tall + 0.22
     legend = _legend(np.unique(np.concatenate([masks.ravel(), answers.ravel()])), class_names)
-    across = 4 if columns > 1 else 2  # names in a row of the legend
+    across = 7 if columns > 1 else 3  # names in a row of the legend
     high = 0.5 + rows * down * cell + 0.2 * math.ceil(len(legend) / across)
     figure = _figure(max(columns * step * cell, 3.2), high)
     axes = figure.add_subplot()

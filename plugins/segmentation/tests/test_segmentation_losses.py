@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from kerascnn_segmentation import losses
-from kerascnn_segmentation.losses import VOID
 
+from kerascnn.data import VOID
 from kerascnn.errors import ArgumentError
 
 CLASSES = 3

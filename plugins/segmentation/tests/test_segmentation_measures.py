@@ -75,10 +75,3 @@ def test_a_network_that_answers_for_the_middle_is_judged_by_the_middle_of_the_ma
 
 def test_without_a_pixel_that_counts_all_figures_are_zero():
     assert set(measures.figures(np.zeros((3, 3))).values()) == {0.0}
-
-
-def test_balanced_weights_make_classes_weigh_alike_and_their_mean_over_pixels_is_one():
-    counts = np.array([900, 60, 0, 40])
-    weights = measures.balanced(counts)
-    assert weights == pytest.approx((1000 / 2700, 1000 / 180, 0, 1000 / 120))
-    assert np.dot(counts, weights) == pytest.approx(counts.sum())
