@@ -7,10 +7,10 @@ import math
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Error:
-    """One published error rate, in percent, of a single network."""
+class Published:
+    """One published figure, in percent, of a single network."""
 
     dataset: str
     metric: str
@@ -43,47 +43,65 @@ class Row:
     """One architecture at its native input."""
 
     name: str
+    task: str
     year: int
     input_shape: tuple[int, ...]
     params: int
     macs: int
     field: tuple[int, ...] | None
-    error: Error | None
+    published: Published | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `error` is what was published, where that is an error rate."""
+        found = asdict(self)
+        is_error = self.published is not None and self.published.metric.endswith("error")
+        return {**found, "error": found["published"] if is_error else None}
 
 
 def compare(
     names: list[str] = typer.Argument(help="Names; shell wildcards such as 'vgg*' in quotes."),
     save: Path | None = typer.Option(
-        None, help="Write the picture here: error against MACs, area of a circle = parameters."
+        None,
+        help="Write the picture here: the published figure against MACs, area of a circle = "
+        "parameters; for networks of one task.",
     ),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
-    """Compare architectures: parameters, MACs, receptive field, published error."""
+    """Compare architectures: parameters, MACs, receptive field, published results."""
     rows = _rows(_expand(names))
     if save:
-        _draw([row for row in rows if row.error], save)
+        _draw([row for row in rows if row.published], save)
     if json:
-        typer.echo(json_.dumps([asdict(row) for row in rows], indent=2))
+        typer.echo(json_.dumps([row.as_dict() for row in rows], indent=2))
         return
     from rich.table import Table
 
     from kerascnn.console import Console
     from kerascnn.tables import show
 
-    subject = next((f"{r.error.metric}, {r.error.dataset}" for r in rows if r.error), "")
-    table = Table(box=None, caption=f"error: {subject}" if subject else None)
-    for title in ("name", "year", "parameters", "MACs", "field", "error"):
-        table.add_column(title, justify="left" if title == "name" else "right", no_wrap=True)
-    table.add_column("published for")
+    found = [row.published for row in rows if row.published]
+    subjects = dict.fromkeys((one.metric, f"{one.metric}, {one.dataset}") for one in found)
+    errors = all(metric.endswith("error") for metric, _ in subjects)
+    one_task = len({row.task for row in rows}) == 1
+    value = "error" if errors else "published"
+    left = ("name", "task", "published for")
+    titles = ("name", "task", "year", "parameters", "MACs", "field", value, "published for")
+    table = Table(box=None, caption="; ".join(f"{value}: {text}" for _, text in subjects) or None)
+    for title in titles:
+        if title != "task" or not one_task:
+            justify: Literal["left", "right"] = "left" if title in left else "right"
+            table.add_column(title, justify=justify, no_wrap=title != "published for")
     for row in rows:
+        one = row.published
         table.add_row(
             row.name,
+            *([] if one_task else [row.task]),
             str(row.year),
             f"{row.params / 1e6:,.3f} M",
             f"{row.macs / 1e9:,.3f} G",
             str(row.field[0]) if row.field else "",
-            f"{row.error.percent:.2f}%" if row.error else "",
-            row.error.protocol if row.error else "",
+            f"{one.percent:.2f}%" if one else "",
+            one.protocol if one else "",
         )
     console = Console()
     show(console, table)
@@ -107,63 +125,88 @@ def _rows(names: list[str]) -> list[Row]:
     from kerascnn.keras_internals import without_values
 
     networks = [catalogue.get(name) for name in names]
-    errors = comparable([network.card for network in networks])
+    published: dict[str, Published | None] = {}
+    for task in {network.task for network in networks}:
+        alike = [network for network in networks if network.task == task]
+        found = comparable([network.card for network in alike], _main(task))
+        published |= {network.name: one for network, one in zip(alike, found)}
     rows = []
-    for network, error in zip(networks, errors):
+    for network in networks:
         with without_values():
             measured = profile(network())
         field = measured.largest_field
         rows.append(
             Row(
                 network.name,
+                network.task,
                 network.card.year,
                 network.card.input_shape,
                 measured.params,
                 measured.macs,
                 field.size if field else None,
-                error,
+                published[network.name],
             )
         )
     return rows
 
 
-def comparable(cards: list[Card]) -> list[Error | None]:
-    """For each card the published error that is most like the others'.
+def _main(task: str) -> str:
+    """What papers call the measure that decides in a task, such as "mean IoU"; "": not known."""
+    from kerascnn import registry
+    from kerascnn.errors import KerascnnError
+
+    try:
+        found: Any = registry.load(registry.TASKS, task, object)
+    except KerascnnError:  # a network whose task is missing has its figures all the same
+        return ""
+    return found.measures[0].title
+
+
+def comparable(cards: list[Card], main: str = "") -> list[Published | None]:
+    """For each card the published figure that is most like the others'.
 
     Everybody published for another protocol. The dataset and metric that most of the cards have
     are taken, and of those the number of crops that most have; a card that lacks it keeps its
     first figure, and its protocol says so. Averages over several networks are left out.
+
+    Args:
+        cards: of networks for one task.
+        main: the metric that is taken where several are equally frequent.
     """
-    published = [[*_errors(card)] for card in cards]
-    subject = _most({(error.dataset, error.metric) for error in found} for found in published)
+    published = [[*_figures(card)] for card in cards]
+    subject = _most(
+        ({(one.dataset, one.metric) for one in found} for found in published),
+        lambda subject: (subject[1].lower() != main.lower(), subject),
+    )
     crops = _most(
-        {error.crops for error in found if (error.dataset, error.metric) == subject}
-        for found in published
+        {one.crops for one in found if (one.dataset, one.metric) == subject} for found in published
     )
     chosen = []
     for found in published:
-        fitting = [error for error in found if (error.dataset, error.metric) == subject]
-        alike = [error for error in fitting if error.crops == crops]
+        fitting = [one for one in found if (one.dataset, one.metric) == subject]
+        alike = [one for one in fitting if one.crops == crops]
         chosen.append(next(iter(alike or fitting), None))
     return chosen
 
 
-def _most(sets: Iterable[set[Any]]) -> Any:
-    """What is in most of the sets; of equals, the first in alphabetical order, "1 crop"."""
+def _most(sets: Iterable[set[Any]], order: Callable[[Any], Any] = lambda item: item) -> Any:
+    """What is in most of the sets; of equals, the first in order: of the alphabet, "1 crop"."""
     counts = Counter(item for items in sets for item in items)
-    return min(counts, key=lambda item: (-counts[item], item), default=None)
+    return min(counts, key=lambda item: (-counts[item], order(item)), default=None)
 
 
-def _errors(card: Card) -> Iterable[Error]:
+def _figures(card: Card) -> Iterable[Published]:
+    """What was published in percent, one by one: "top-1/top-5 error %" are two."""
     for result in card.results:
         values = result.value if isinstance(result.value, tuple) else (result.value,)
-        metrics = result.metric.removesuffix(" error %").removesuffix("error %").split("/")
+        name = result.metric.removesuffix("%").strip()
+        shared = " error" if name.endswith(" error") else ""  # behind the last of several
+        metrics = name.removesuffix(shared).split("/")
         together = re.search(r"\b([2-9]|\d\d+) (networks|models)", result.protocol)
-        if not result.metric.endswith("error %") or len(values) != len(metrics) or together:
+        if not result.metric.endswith("%") or len(values) != len(metrics) or together:
             continue
         for metric, value in zip(metrics, values):
-            name = f"{metric} error".strip()
-            yield Error(result.dataset, name, result.protocol, value, result.source)
+            yield Published(result.dataset, metric + shared, result.protocol, value, result.source)
 
 
 INK, PAPER, GRID, BLUE = "#26292e", "#fcfcfb", "#d9dad6", "#0072b2"
@@ -176,14 +219,19 @@ def _draw(rows: list[Row], path: Path) -> None:
     from kerascnn.errors import ArgumentError
 
     if not rows:
-        raise ArgumentError("--save: none of these architectures has a published error rate.")
+        raise ArgumentError("--save: none of these architectures has a published figure.")
+    if len(tasks := {row.task for row in rows}) > 1:
+        raise ArgumentError(
+            "--save draws networks of one task, whose figures can be compared. "
+            f"Received: networks for {' and '.join(sorted(tasks))}."
+        )
     figure = Figure(figsize=(8, 5.2), dpi=150, layout="constrained", facecolor=PAPER)
     axes = figure.add_subplot(facecolor=PAPER)
     macs = [row.macs / 1e9 for row in rows]
-    errors = [row.error.percent for row in rows if row.error]
+    values = [row.published.percent for row in rows if row.published]
     largest = max(row.params for row in rows)
     areas = [max(1800 * row.params / largest, 12) for row in rows]
-    axes.scatter(macs, errors, s=areas, color=BLUE, alpha=0.45, edgecolors=INK, linewidths=0.8)
+    axes.scatter(macs, values, s=areas, color=BLUE, alpha=0.45, edgecolors=INK, linewidths=0.8)
     axes.set_xscale("log")
     axes.set_xlim(min(macs) / 1.8, max(macs) * 1.8)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -194,7 +242,7 @@ def _draw(rows: list[Row], path: Path) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("multiply-adds for one image, × 10⁹")
-    first = rows[0].error
+    first = rows[0].published
     assert first
     axes.set_ylabel(f"{first.metric} in %, {first.dataset}")
     axes.set_title(
@@ -203,9 +251,9 @@ def _draw(rows: list[Row], path: Path) -> None:
         fontsize=10,
         color=INK,
     )
-    caption = textwrap.fill(_protocols(row for row in rows if row.error), 150)
+    caption = textwrap.fill(_protocols(rows), 150)
     figure.supxlabel(caption, x=0.01, ha="left", fontsize=7, color=INK)
-    _label(figure, axes, [row.name for row in rows], list(zip(macs, errors)), areas)
+    _label(figure, axes, [row.name for row in rows], list(zip(macs, values)), areas)
     try:
         figure.savefig(path)
     except (ValueError, OSError) as error:  # an unknown suffix; a folder that isn't there
@@ -213,16 +261,19 @@ def _draw(rows: list[Row], path: Path) -> None:
 
 
 def _protocols(rows: Iterable[Row]) -> str:
-    """What a reader must know before comparing the errors."""
+    """What a reader must know before comparing the figures."""
     groups: dict[str, list[str]] = {}
+    errors = False
     for row in rows:
-        assert row.error
-        groups.setdefault(row.error.crops, []).append(row.name)
+        assert row.published
+        groups.setdefault(row.published.crops, []).append(row.name)
+        errors = row.published.metric.endswith("error")
+    what = "Errors" if errors else "Figures"
     if len(groups) == 1:
-        return f"Errors as published: {next(iter(groups))}."
+        return f"{what} as published: {next(iter(groups))}."
     listed = "; ".join(f"{crops}: {', '.join(names)}" for crops, names in groups.items())
-    how = "under different protocols: the more crops, the fewer errors"
-    return f"Errors as published, {how}. {listed}."
+    crops = ": the more crops, the fewer errors" if errors else ""
+    return f"{what} as published, under different protocols{crops}. {listed}."
 
 
 def _label(

@@ -111,6 +111,7 @@ def _report(
     if network:
         entry = registry.entries(registry.ARCHITECTURES)[network.name][0]
         report["provider"] = entry.origin
+        report["task"] = network.task
         report["card"] = dataclasses.asdict(network.card)
         report["arguments"] = [
             {
@@ -161,6 +162,7 @@ def _facts(report: dict[str, Any]) -> Table:
     card, field = report.get("card"), report["receptive_field"]
     outputs = ", ".join("×".join(map(str, shape)) for shape in report["output_shapes"])
     lines = [
+        *([("task", report["task"])] if "task" in report else []),
         ("input", "×".join(map(str, report["input_shape"]))),
         ("output", outputs),
         ("parameters", f"{report['params']:,} trainable, {report['other_params']:,} others"),

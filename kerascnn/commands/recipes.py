@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn.errors import ArgumentError
+from kerascnn.errors import ArgumentError, BrokenPluginError, DuplicateNameError
 
 if TYPE_CHECKING:
     from kerascnn.console import Console
@@ -30,7 +30,7 @@ def recipes(
         name, chosen = _for_network(name, network)
     else:
         _refuse_without_network(name)
-        chosen = {key: recipe_book.find(key) for key in ([name] if name else recipe_book.names())}
+        chosen = {name: recipe_book.find(name)} if name else _all()
     if json:
         found = {key: _as_dict(recipe) for key, recipe in chosen.items()}
         typer.echo(json_.dumps(found[name] if name else found, indent=2))
@@ -39,7 +39,7 @@ def recipes(
 
     console = Console(highlight=False, emoji=False)
     if name:
-        _details(name, chosen[name], console)
+        _details(name, chosen[name], network or chosen[name].network, console)
     else:
         _table(chosen, console)
 
@@ -55,6 +55,29 @@ def _for_network(name: str | None, network: str) -> tuple[str, dict[str, Recipe]
 
     recipe = recipe_book.choose(name, catalogue.get(network))
     return recipe.name, {recipe.name: recipe}
+
+
+def _all() -> dict[str, Recipe]:
+    """Every recipe that can be used; of the others a warning says why not."""
+    from kerascnn.console import print_error
+    from kerascnn.recipes import book as recipe_book
+
+    found = {}
+    for name in recipe_book.names():
+        try:
+            found[name] = recipe_book.get(name)
+        except (BrokenPluginError, DuplicateNameError) as error:
+            print_error("Warning", str(error), style="yellow")
+    return found
+
+
+def _tasks() -> dict[str, str]:
+    """Network → what it is made for, without importing any; "": not known."""
+    from kerascnn import health
+    from kerascnn.architecture import Architecture
+    from kerascnn.registry import ARCHITECTURES
+
+    return {row.entry.name: row.task for row in health.survey(ARCHITECTURES, Architecture)}
 
 
 def _refuse_without_network(name: str | None) -> None:
@@ -73,6 +96,9 @@ def _as_dict(recipe: Recipe) -> dict[str, Any]:
     return plain(recipe)
 
 
+ANY = "any"  # in place of a task or a network
+
+
 def _table(chosen: dict[str, Recipe], console: Console) -> None:
     from rich.table import Table
 
@@ -85,15 +111,18 @@ def _table(chosen: dict[str, Recipe], console: Console) -> None:
     table.add_column("learning rate")
     table.add_column("epochs", justify="right")
     table.add_column("batch", justify="right")
-    for name, recipe in chosen.items():
-        table.add_row(
-            f"[bold]{name}[/]",
-            _first(recipe.source),
-            _optimizer(recipe),
-            _schedule(recipe),
-            str(recipe.epochs),
-            str(recipe.batch_size),
-        )
+    for task, recipes in _by_task(chosen).items():
+        heading = "any network" if task == ANY else task or "a network that is missing"
+        table.add_row(f"[dim]for {heading}[/]")
+        for name, recipe in recipes.items():
+            table.add_row(
+                f"[bold]{name}[/]",
+                _first(recipe.source),
+                _optimizer(recipe),
+                _schedule(recipe),
+                str(recipe.epochs),
+                str(recipe.batch_size),
+            )
     show(console, table)
     for line in (
         "",
@@ -105,7 +134,16 @@ def _table(chosen: dict[str, Recipe], console: Console) -> None:
         console.print(line)
 
 
-def _details(name: str, recipe: Recipe, console: Console) -> None:
+def _by_task(chosen: dict[str, Recipe]) -> dict[str, dict[str, Recipe]]:
+    """Task → its recipes by name; at the end those of unknown networks, and of no certain one."""
+    tasks = {**_tasks(), "": ANY}
+    found: dict[str, dict[str, Recipe]] = {}
+    for name, recipe in chosen.items():
+        found.setdefault(tasks.get(recipe.network, ""), {})[name] = recipe
+    return {task: found[task] for task in sorted(found, key=lambda t: (t == ANY, t == "", t))}
+
+
+def _details(name: str, recipe: Recipe, network: str, console: Console) -> None:
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -122,7 +160,8 @@ def _details(name: str, recipe: Recipe, console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     rows = {
         "Source": recipe.source or "none given",
-        "Network": recipe.network or "any",
+        "Task": _tasks().get(network, "") if network else ANY,
+        "Network": recipe.network or ANY,
         "Optimizer": _optimizer(recipe),
         "Weight decay": _decay(recipe),
         "Schedule": _schedule(recipe),

@@ -2,11 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 import kerascnn
+from kerascnn import registry
 from kerascnn.card import Card, Result
 from kerascnn.cli import app
 from kerascnn.commands.compare import _protocols, _rows, comparable
@@ -28,6 +30,7 @@ def test_card_arguments_and_layers_of_a_small_network():
         "Gradient-Based Learning",
         "https://doi.org/10.1109/5.726791",
         "61,706",
+        "classification",
         "416,520",
         "16×16",
         "widths",
@@ -145,6 +148,55 @@ def test_compare_lists_exact_figures():
     assert rows[2]["macs"] == 40_551_040
     assert rows[2]["field"] == [81, 81]
     assert rows[0]["error"] is None
+
+
+def test_compare_takes_of_each_task_the_figure_that_its_papers_are_compared_by():
+    """Of equals the task's main measure; it doesn't count that another task's is more frequent."""
+
+    def card(*results):
+        return Card(
+            title="A net",
+            authors="Nobody",
+            year=2000,
+            link="",
+            input_shape=(8, 8, 3),
+            classes=2,
+            results=tuple(
+                Result(dataset="VOC", protocol="test", metric=metric, value=value, source="")
+                for metric, value in results
+            ),
+        )
+
+    cards = [card(("a.c.a. %", 70.0), ("mean IoU %", 50.0)), card(("a.c.a./mean IoU %", (80, 60)))]
+    shown = [(one.metric, one.percent) for one in comparable(cards, "Mean IoU")]
+    assert shown == [("mean IoU", 50.0), ("mean IoU", 60)]
+    assert [one.metric for one in comparable(cards)] == ["a.c.a."] * 2, "the alphabet's first"
+    twice = [*cards, card(("a.c.a. %", 1.0))]
+    assert [one.metric for one in comparable(twice, "Mean IoU")] == ["a.c.a."] * 3
+
+
+def test_compare_sets_networks_of_several_tasks_side_by_side(monkeypatch, tmp_path):
+    lenet = kerascnn.get("lenet5")
+    result = Result(
+        dataset="VOC 2012 test", protocol="1 scale", metric="mean IoU %", value=62.7, source="here"
+    )
+    card = replace(lenet.card, results=(result,))
+    outlines = kerascnn.register(replace(lenet, name="outlines", task="outlining", card=card))
+    monkeypatch.setattr(
+        registry, "_added", {registry.ARCHITECTURES: {"outlines": outlines}, registry.TASKS: {}}
+    )
+    rows = json.loads(run("compare", "outlines", "alexnet", "--json"))
+    assert [row["task"] for row in rows] == ["outlining", "classification"]
+    assert [row["published"]["metric"] for row in rows] == ["mean IoU", "top-1 error"]
+    assert rows[0]["error"] is None
+    assert rows[1]["error"] == rows[1]["published"]
+    shown = run("compare", "outlines", "alexnet")
+    assert "published: mean IoU, VOC 2012 test; published: top-1 error" in " ".join(shown.split())
+    assert all(word in shown for word in ("outlining", "62.70%", "1 scale"))
+    with pytest.raises(kerascnn.errors.ArgumentError, match="networks of one task"):
+        run("compare", "outlines", "alexnet", "--save", tmp_path / "both.png")
+    run("compare", "outlines", "--save", tmp_path / "one.png")
+    assert (tmp_path / "one.png").stat().st_size > 1000
 
 
 def test_compare_draws_a_picture(tmp_path):

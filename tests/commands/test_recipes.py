@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
-from kerascnn import catalogue
+from kerascnn import catalogue, registry
 from kerascnn.applications.lenet import LeNet5
 from kerascnn.cli import app
 from kerascnn.commands.evaluate import _lengths, _protocol
@@ -36,6 +37,40 @@ def test_the_table_has_every_recipe_and_what_matters_of_it():
     line = next(line for line in shown.splitlines() if line.startswith("alexnet"))
     for word in ("SGD 0.9", "128", "90", "Krizhevsky et al., 2012"):
         assert word in line
+
+
+def test_recipes_stand_below_what_their_networks_are_for(monkeypatch):
+    counting = replace(catalogue.get("lenet5"), name="counts", task="counting")
+    recipes = {"mine": Recipe(network="counts"), "lost": Recipe(network="nowhere")}
+    added = {registry.ARCHITECTURES: {"counts": counting}, registry.RECIPES: recipes}
+    monkeypatch.setattr(registry, "_added", added)
+    lines = [line.rstrip() for line in call("recipes").splitlines()]
+    headings = [line for line in lines if line.startswith("for ")]
+    assert headings == [
+        *("for classification", "for counting", "for a network that is missing", "for any network")
+    ]
+    for recipe, heading in (("alexnet", 0), ("mine", 1), ("lost", 2), ("modern", 3)):
+        (at,) = (number for number, line in enumerate(lines) if line.startswith(f"{recipe} "))
+        assert [line for line in lines[:at] if line in headings][-1] == headings[heading]
+    assert "Task counting" in " ".join(call("recipes", "mine").split())
+    own = call("recipes", "small", "--for", "lenet5")
+    assert "Task classification" in " ".join(own.split())
+
+
+def test_a_broken_recipe_warns_and_the_others_are_listed(monkeypatch):
+    """One that has no such name in its module."""
+    point = EntryPoint("bad", "kerascnn.recipes.papers:NOTHING", registry.RECIPES)
+    entry = registry.Entry("bad", point.value, "some-plugin", "1.2", point)
+    installed = registry._installed
+    monkeypatch.setattr(
+        registry,
+        "_installed",
+        lambda group: installed(group) | ({"bad": (entry,)} if group == registry.RECIPES else {}),
+    )
+    result = CliRunner().invoke(app, ["recipes"], env={"COLUMNS": "120"})
+    assert result.exit_code == 0
+    assert "some-plugin 1.2 is broken" in result.stderr
+    assert "\nalexnet " in result.stdout
 
 
 def test_one_recipe_is_shown_whole_with_what_is_not_stated_and_the_papers_results():
