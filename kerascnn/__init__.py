@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from kerascnn.distribution.strategies import resolve_strategy as resolve_strategy
     from kerascnn.drawing import draw as draw
     from kerascnn.drawing import draw_field as draw_field
+    from kerascnn.features import any_size as any_size
     from kerascnn.features import convolutionalize as convolutionalize
     from kerascnn.features import endpoints as endpoints
     from kerascnn.features import feature_extractor as feature_extractor
@@ -82,6 +83,7 @@ _PUBLIC = {
     "Protocol": "kerascnn.recipes.recipe",
     "PRECISIONS": "kerascnn.recipes.recipe",
     "profile": "kerascnn.profiling",
+    "any_size": "kerascnn.features",
     "endpoints": "kerascnn.features",
     "feature_extractor": "kerascnn.features",
     "convolutionalize": "kerascnn.features",

@@ -301,6 +301,41 @@ def convolutionalize(model: keras.Model) -> keras.Model:
     return keras.Model(_single(inputs), _single(outputs), name=model.name)
 
 
+def any_size(model: keras.Model) -> keras.Model:
+    """The same network for inputs of any height and width that its maps allow.
+
+    It consists of the model's own layers, so it has the same weights: what changes the one changes
+    the other. It is for networks whose answer is a map; one that flattens its maps can't be had
+    without `convolutionalize`.
+
+    Args:
+        model: functional, perhaps with models inside.
+
+    Raises:
+        ArgumentError: some layer needs to know how large its maps are.
+    """
+    graph = functional(flattened(model))
+    tensors = {id(tensor): _any_size(tensor) for tensor in graph.inputs}
+    inputs = list(tensors.values())
+    for call in calls(graph):
+        try:
+            outputs = call.repeat(call.operation, tensors)
+        except (ValueError, TypeError) as error:
+            raise _needs_sizes(model, call.operation, str(error)) from None
+        if any(new.shape[-1] != old.shape[-1] for old, new in zip(call.outputs, outputs)):
+            raise _needs_sizes(model, call.operation, "It makes channels of them.")
+        tensors |= {id(old): new for old, new in zip(call.outputs, outputs)}
+    outputs = [tensors[id(tensor)] for tensor in graph.outputs]
+    return keras.Model(_single(inputs), _single(outputs), name=model.name)
+
+
+def _needs_sizes(model: Any, layer: Any, why: str) -> ArgumentError:
+    return ArgumentError(
+        f"{model.name} takes no inputs of any size: {layer.name} ({type(layer).__name__}) needs to "
+        f"know how large its maps are. {why}"
+    )
+
+
 def _single(tensors: list[Any]) -> Any:
     return tensors[0] if len(tensors) == 1 else tensors
 

@@ -282,3 +282,28 @@ def test_a_base_used_twice():
         maps = kerascnn.feature_extractor(model, name)(images)
         expected = kerascnn.feature_extractor(base, "conv1")(image)
         np.testing.assert_allclose(maps, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_network_for_any_size_has_the_models_own_weights_and_answers(nested):
+    x = inputs = keras.Input((8, 8, 2))
+    x = layers.Conv2D(3, 3, padding="same", name="conv")(x)
+    y = layers.MaxPooling2D(name="pool")(x)
+    y = layers.Conv2DTranspose(3, 2, 2, name="up")(y)
+    x = layers.Concatenate(name="both")([x, y])
+    model = keras.Model(inputs, layers.Conv2D(2, 1, name="scores")(x))
+    if nested:
+        outer = keras.Input((8, 8, 2))
+        model = keras.Model(outer, model(outer))
+    found = kerascnn.any_size(model)
+    assert found.output_shape == (None, None, None, 2)
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 2)).astype("float32")
+    model.trainable_variables[0].assign_add(model.trainable_variables[0])
+    np.testing.assert_array_equal(found(images), model(images))
+    assert found(np.zeros((1, 12, 6, 2))).shape == (1, 12, 6, 2)
+
+
+def test_a_network_that_flattens_its_maps_is_not_for_any_size():
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(2)])
+    with pytest.raises(ArgumentError, match=r"\(Flatten\) needs to know how large its maps are"):
+        kerascnn.any_size(model)
