@@ -28,6 +28,7 @@ from kerascnn.layers import (
     GroupedConv2D,
     LocalResponseNormalization,
     MaxPooling,
+    MultiplePadding,
 )
 from kerascnn.windows import (
     FORMAT,
@@ -313,6 +314,13 @@ def upsample(
         dtype=dtype,
         name=name,
     )
+
+
+def pad_to_multiple(x: Any, multiple: int, *, name: str) -> Any:
+    """Zeros below and right, until height and width are multiples; without need, no layer."""
+    if all(size is not None and size % multiple == 0 for size in x.shape[1:3]):
+        return x
+    return apply(x, MultiplePadding(multiple, name=name))
 
 
 @singledispatch

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from kerascnn.errors import InputSizeError, KerascnnError
+from kerascnn.errors import InputSizeError, InputStepError, KerascnnError
 from kerascnn.keras_internals import allow_deep_graphs, without_values
 from kerascnn.profiling import profile
 from kerascnn.sketch import Ledger, Sketch
@@ -63,6 +63,7 @@ def cost(
 
     Raises:
         InputSizeError: the message names the smallest legal size and the layer that fails.
+        InputStepError: it is large enough, but the network takes only some sizes.
     """
     height, width, channels = shape
     rows, columns = height or width, width or height
@@ -70,6 +71,8 @@ def cost(
     assert columns
     try:
         ledger = _run(build, (rows, columns, channels), usual)
+    except InputStepError as error:
+        raise InputStepError(f"{owner}: {error}", nearest=error.nearest) from None
     except InputSizeError as error:
         least = smallest_input(build, channels, owner=owner, usual=usual)
         raise InputSizeError(
@@ -89,6 +92,8 @@ def smallest_input(build: Build, channels: int, *, owner: str, usual: Build | No
     def fits(side: int) -> bool:
         try:
             _run(build, (side, side, channels), usual)
+        except InputStepError:
+            return True
         except InputSizeError:
             return False
         return True
@@ -104,6 +109,10 @@ def smallest_input(build: Build, channels: int, *, owner: str, usual: Build | No
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if fits(middle) else (middle, high)
+    try:
+        _run(build, (high, high, channels), usual)
+    except InputStepError as error:
+        return next(side for side in error.nearest if side >= high)
     return high
 
 

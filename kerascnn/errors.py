@@ -53,6 +53,18 @@ class InputSizeError(ArgumentError):
     """The input is too small for the network."""
 
 
+class InputStepError(InputSizeError):
+    """The input is large enough, but not one of the sizes that the network can take.
+
+    Attributes:
+        nearest: legal sides next to the one that was received, in rising order.
+    """
+
+    def __init__(self, message: str, *, nearest: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.nearest = nearest
+
+
 class DataError(KerascnnError, ValueError):
     """A data set can't be found, read or used; the message names the file."""
 

@@ -552,3 +552,37 @@ class Cropping(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "offset": self.offset}
+
+
+@keras.saving.register_keras_serializable("kerascnn")
+class MultiplePadding(keras.layers.Layer):
+    """Zeros below and right of a map, until its height and width are multiples of a number.
+
+    So it can be halved again and again without a remainder. Sizes may be unknown until it is
+    called.
+
+    Input `[batch, height, width, channels]`; output the same, with more rows and columns.
+
+    Args:
+        multiple: the number.
+    """
+
+    def __init__(self, multiple: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.multiple = multiple
+
+    def call(self, inputs: Any) -> Any:
+        """Add the zeros."""
+        _, height, width, _ = ops.shape(inputs)
+        return ops.pad(
+            inputs, ((0, 0), (0, -height % self.multiple), (0, -width % self.multiple), (0, 0))
+        )
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`[batch, height, width, channels]` of the output."""
+        batch, *sizes, channels = input_shape
+        return (batch, *(n if n is None else n + -n % self.multiple for n in sizes), channels)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "multiple": self.multiple}

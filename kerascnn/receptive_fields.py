@@ -16,7 +16,7 @@ from typing import Any
 
 from keras import layers
 
-from kerascnn.layers import BilinearResizing, BilinearUpsampling, Cropping
+from kerascnn.layers import BilinearResizing, BilinearUpsampling, Cropping, MultiplePadding
 from kerascnn.windows import extent, sides
 
 Shape = tuple[Any, ...]
@@ -166,6 +166,8 @@ def through_layer(
     if isinstance(layer, Cropping):
         sizes = zip(spatial(layer, shape), spatial(layer, out_shape))
         return field.through([_plain(1, 1, -layer.start(size, part)) for size, part in sizes])
+    if isinstance(layer, MultiplePadding):
+        return field
     if window is None:
         # Element-wise, or along the channels; a map of another size was made in an unknown way.
         same = spatial(layer, out_shape) == spatial(layer, shape)

@@ -10,7 +10,7 @@ from keras import layers
 
 import kerascnn
 from kerascnn import blocks
-from kerascnn.errors import ArgumentError, InputSizeError
+from kerascnn.errors import ArgumentError, InputSizeError, InputStepError
 from kerascnn.keras_internals import without_values
 
 CARD = kerascnn.Card(
@@ -198,3 +198,26 @@ def test_strides_and_a_dilation_are_refused_together(height):
 
     with pytest.raises(ArgumentError, match=r"conv1: .* strides=2, dilation=2"):
         architecture(build)(input_shape=(height, height, 3))
+
+
+def every_fourth(x, *, width):
+    """Takes 9, 13, 17 ... pixels alone."""
+    side = x.shape[1]
+    if side < 8:
+        raise InputSizeError("There would be nothing left.")
+    if side % 4 != 1:
+        below = side - (side - 1) % 4
+        nearest = tuple(n for n in (below, below + 4) if n >= 9)
+        raise InputStepError(f"Nearest legal: {nearest}.", nearest=nearest)
+    return blocks.conv(x, width, 3, name="conv")
+
+
+def test_a_network_that_takes_some_sizes_alone_says_which_and_has_a_smallest():
+    network = architecture(every_fourth)
+    assert network.network().smallest_input() == 9
+    assert network.cost((13, 13, 3))
+    with pytest.raises(InputStepError, match=r"^test: Nearest legal: \(9, 13\)\.$") as caught:
+        network.cost((12, 12, 3))
+    assert caught.value.nearest == (9, 13)
+    with pytest.raises(InputSizeError, match=r"too small .* Smallest legal .*: 9×9\."):
+        network.cost((7, 7, 3))
