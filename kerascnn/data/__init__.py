@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kerascnn.data.examples import Arrays, Contents, DataSource, Encoded, Files, Options
     from kerascnn.data.loading import load, load_for
     from kerascnn.data.names import Names
+    from kerascnn.data.reading import Photo, read_whole
     from kerascnn.data.split_names import SPLITS
     from kerascnn.data.splits import ArraySplit, ReadSplit, Split, joined, readable_errors
     from kerascnn.data.targets import ABSENT, VOID, Boxes, Labels, Masks, Targets
@@ -57,6 +58,8 @@ _PUBLIC = {
     "VOID": "targets",
     "ABSENT": "targets",
     "Names": "names",
+    "Photo": "reading",
+    "read_whole": "reading",
     "SPLITS": "split_names",
     "check": "checking",
 }
@@ -77,6 +80,7 @@ __all__ = [
     "Masks",
     "Names",
     "Options",
+    "Photo",
     "ReadSplit",
     "Split",
     "Targets",
@@ -85,6 +89,7 @@ __all__ = [
     "joined",
     "load",
     "load_for",
+    "read_whole",
     "readable_errors",
 ]
 

@@ -107,6 +107,15 @@ def read(
     return pixels[0], changes + more
 
 
+def whole(
+    path: str | os.PathLike[str], channels: int, reading: Reading = AS_THEY_ARE
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """An image file in its own size with so many channels; otherwise as `read`."""
+    image, changes = decode(path, None, None, reading)
+    pixels, more = fit(array_of(image)[None], (image.height, image.width, channels))
+    return pixels[0], changes + more
+
+
 def original(
     path: str | os.PathLike[str], content: bytes | None = None, reading: Reading = AS_THEY_ARE
 ) -> np.ndarray:

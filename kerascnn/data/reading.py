@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -49,14 +48,36 @@ def read_files(
         batch_size: files in one list.
         reading: how the user wants them to be read.
     """
-    read = functools.partial(_read, shape=shape, reading=reading)
+    return _ahead(files, lambda path: images.read(path, shape, None, reading), batch_size)
+
+
+def read_whole(
+    files: Iterable[Found], channels: int, *, reading: Reading = AS_THEY_ARE
+) -> Iterator[Photo]:
+    """Files in their order, each in its own size, upright; two are read ahead.
+
+    Args:
+        files: as `kerascnn.data.files.Files` finds them; no more are taken than will be read soon.
+        channels: 1 or 3 wanted; what was changed to get them is said.
+        reading: how the user wants them to be read.
+    """
+    for (photo,) in _ahead(files, lambda path: images.whole(path, channels, reading), 1):
+        yield photo
+
+
+Read = Callable[[str], tuple[np.ndarray, tuple[str, ...]]]
+"""From a path to pixels, and what was changed; raises DataError."""
+
+
+def _ahead(files: Iterable[Found], read: Read, batch_size: int) -> Iterator[list[Photo]]:
+    """Lists of so many files, `AHEAD` of them waiting."""
     waiting: deque[Future[Photo]] = deque()
     coming = iter(files)
     try:
         while True:
             missing = (1 + AHEAD) * batch_size - len(waiting)
             for file in itertools.islice(coming, missing):
-                waiting.append(threads().submit(read, file))
+                waiting.append(threads().submit(_read, file, read))
             if not waiting:
                 return
             count = min(batch_size, len(waiting))
@@ -66,11 +87,11 @@ def read_files(
             future.cancel()
 
 
-def _read(file: Found, *, shape: Shape, reading: Reading) -> Photo:
+def _read(file: Found, read: Read) -> Photo:
     try:
         if file.error:
             raise DataError(f"{file.path}: {file.error}")
-        pixels, changes = images.read(file.path, shape, None, reading)
+        pixels, changes = read(file.path)
     except Exception as error:  # whatever one file does, the others are done
         known = error if isinstance(error, DataError) else images.unreadable(file.path, error)
         return Photo(file.path, None, (), str(known))
