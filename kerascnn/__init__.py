@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kerascnn import files as files
     from kerascnn import imports as imports
     from kerascnn import preprocessing as preprocessing
+    from kerascnn import tasks as tasks
     from kerascnn import weights as weights
     from kerascnn import words as words
     from kerascnn import writing as writing
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from kerascnn.space import Param as Param
     from kerascnn.space import Range as Range
     from kerascnn.space import Space as Space
+    from kerascnn.tasks.task import Task as Task
     from kerascnn.training.optimizers import make_optimizer as make_optimizer
     from kerascnn.training.trainer import resume as resume
     from kerascnn.training.trainer import train as train
@@ -95,6 +97,7 @@ _PUBLIC = {
     "register": "kerascnn.catalogue",
     "load_model": "kerascnn.saving",
     "Run": "kerascnn.runs.run",
+    "Task": "kerascnn.tasks.task",
     "versions": "kerascnn.runs.config",
     "make_optimizer": "kerascnn.training.optimizers",
     "check_strategy": "kerascnn.distribution.names",
@@ -104,7 +107,7 @@ _PUBLIC = {
 }
 
 _MODULES = (
-    *("applications", "blocks", "checks", "data", "explain", "preprocessing", "weights"),
+    *("applications", "blocks", "checks", "data", "explain", "preprocessing", "tasks", "weights"),
     # What other packages' commands are written with.
     *("commands", "console", "errors", "files", "imports", "words", "writing"),
 )

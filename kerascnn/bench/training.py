@@ -15,19 +15,28 @@ def ours(name: str, batch_size: int) -> Step:
     import tensorflow as tf
 
     from kerascnn import catalogue
+    from kerascnn.recipes.recipe import Recipe
+    from kerascnn.tasks.task import find
     from kerascnn.training.engine import Engine
 
     model = catalogue.create(name, classifier_activation=None)
     optimizer = keras.optimizers.SGD(RATE, MOMENTUM)
     optimizer.build(model.trainable_variables)
+    task = find(catalogue.get(name).task)
+    outputs = [tuple(output.shape[1:]) for output in model.outputs]
+    objective = task.objective(
+        Recipe(), classes=outputs[0][-1], outputs=len(outputs), from_logits=True
+    )
     engine = Engine(
         model,
         strategy=tf.distribute.get_strategy(),
-        loss=_cross_entropy,
-        loss_weights=(1.0, *[0.3] * (len(model.outputs) - 1)),
+        objective=objective,
         optimizer=optimizer,
     )
-    batch = (images(name, batch_size), np.zeros(batch_size, "int32"))
+    batch = (
+        images(name, batch_size),
+        task.random_targets(np.random.default_rng(0), outputs, batch_size),
+    )
     batches = iter(engine.distribute(tf.data.Dataset.from_tensors(batch).repeat()))
 
     def step() -> None:

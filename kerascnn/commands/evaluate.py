@@ -9,7 +9,6 @@ import typer
 
 from kerascnn.errors import ArgumentError
 from kerascnn.words import printable
-from kerascnn.writing import check_save
 
 if TYPE_CHECKING:
     from kerascnn.recipes.recipe import Protocol
@@ -55,24 +54,25 @@ def evaluate(
     further options each image is shown once, its middle, as during training.
     """
     from kerascnn.runs.run import Run
-    from kerascnn.tasks.classification import figures
 
     def note(line: str) -> None:
         typer.echo(printable(line), err=json)
 
     opened = Run.open(run)
-    chosen = _protocol(opened, protocol, views, resize, flip)
+    task = opened.task
+    asked = any(option is not None for option in (protocol, views, resize, flip))
+    chosen = _protocol(opened, protocol, views, resize, flip) if asked else None
     if save:
-        check_save(save, figures.FORMATS)
+        task.check_save(save)
     found = opened.evaluate(
         data, split=split, batch_size=batch_size, echo=note, protocol=chosen, top=top
     )
     if save:
-        figures.save(found, save)
+        task.save(found, save)
     if json:
-        typer.echo(figures.as_json(found))
+        typer.echo(task.as_json(found))
         return
-    figures.show(found, _described(chosen, opened.config.input_shape[0]))
+    task.show(found, opened.config)
     if save:
         note(f"Saved: {save}")
 
@@ -110,14 +110,3 @@ def _lengths(text: str, side: int) -> tuple[float, ...]:
             f"{round(side * 256 / 224)} or {side},{2 * side}. Received: {text!r}."
         )
     return tuple(int(part) / side for part in parts)
-
-
-def _described(protocol: Protocol, side: int) -> str:
-    """Nothing for the middle of each image, as during training."""
-    from kerascnn.recipes.recipe import Protocol
-
-    if protocol == Protocol():
-        return ""
-    scales = " and ".join(str(round(side * length)) for length in protocol.resize)
-    parts = [protocol.views, f"at {scales}" if scales else "", "mirrored" if protocol.flip else ""]
-    return f", {', '.join(part for part in parts if part)}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kerascnn.commands.trained import Trained
 from kerascnn.console import Console, sayer
 from kerascnn.errors import ArgumentError
-from kerascnn.tasks.classification import predictions
+from kerascnn.tasks.writing import json_objects
 from kerascnn.words import printable
 from kerascnn.writing import PICTURES, check_save, write_figure
 
@@ -110,7 +110,7 @@ class Asked:
         if not self.json:
             yield lambda one: None
             return
-        with predictions.json_objects(sys.stdout) as write:
+        with json_objects(sys.stdout) as write:
             yield write
 
     def draw(self, name: str, figure: Callable[[], Figure]) -> dict[str, str]:

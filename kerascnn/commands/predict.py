@@ -10,7 +10,6 @@ import typer
 
 from kerascnn.console import Console
 from kerascnn.words import counted
-from kerascnn.writing import check_save
 
 
 def predict(
@@ -19,7 +18,7 @@ def predict(
         help="Image files; folders, for the images in them in any depth; patterns in quotes such "
         "as 'photos/**/*.jpg'; or - for names on standard input, one on a line."
     ),
-    top: int = typer.Option(3, min=1, help="Classes to show for each image."),
+    top: int | None = typer.Option(None, min=1, help="Classes of each image; default 3."),
     save: Path | None = typer.Option(
         None, help="Write to this file instead, NAME.csv or NAME.jsonl; for any number of images."
     ),
@@ -37,34 +36,30 @@ def predict(
     from kerascnn.commands.summary import Summary
     from kerascnn.data.files import Files
     from kerascnn.runs.run import Run
-    from kerascnn.tasks.classification import predictions
 
     opened = Run.open(run)
-    names = opened.config.named_classes
+    options = {} if top is None else {"top": top}
+    opened.task.check_asked("predict", options, opened.config.classes)
+    writers = opened.task.writers(opened.config.named_classes, options)
     if save:
-        check_save(save, predictions.FORMATS)
-
-    from kerascnn.tasks.classification.prediction import (
-        predict_files,  # TensorFlow, after the cheap refusals
-    )
-
-    model = opened.model()
+        writers.check(save)
+    model = opened.model()  # TensorFlow, after the cheap refusals
     files = Files(images, sys.stdin.buffer, b"\0" if null else b"\n")
     summary = Summary(Console(stderr=True))
     with ExitStack() as open_:
-        writers = []
+        used = []
         if save:
-            writers.append(open_.enter_context(predictions.saved(save, min(top, len(names)))))
+            used.append(open_.enter_context(writers.saved(save)))
         if json:
-            writers.append(open_.enter_context(predictions.json_list(sys.stdout)))
+            used.append(open_.enter_context(writers.json(sys.stdout)))
         elif not save:
-            writers.append(open_.enter_context(predictions.bars(Console())))
-        for prediction in predict_files(model, opened.config, files, batch_size=batch_size):
+            used.append(open_.enter_context(writers.terminal(Console())))
+        found = opened.task.predict_files(model, opened.config, files, batch_size=batch_size)
+        for prediction in found:
             summary.add(prediction.path, prediction.changes, prediction.error)
             if not prediction.error:
-                likely = predictions.likeliest(prediction.probabilities, names, top)
-                for write in writers:
-                    write((prediction.path, likely))
+                for write in used:
+                    write(prediction)
     done = counted(summary.read, "image", "images")
     saved = [f"Predictions of {done}: {save}"] if save else []
     summary.end(files.passed_over, saved, "There is no image to predict: no name came.")

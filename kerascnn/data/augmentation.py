@@ -17,6 +17,7 @@ import tensorflow as tf
 from kerascnn.data.motion import Motion
 from kerascnn.data.randaugment import OPERATIONS, blended, contrasted, grey
 from kerascnn.data.splits import Crops, Split
+from kerascnn.data.targets import Targets
 from kerascnn.data.threads import threads
 from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import Augmentation
@@ -135,14 +136,49 @@ def central(images: Any, augmentation: Augmentation, size: tuple[int, int]) -> A
         Images `[batch, *size, channels]`: of the same dtype if it is a plain crop, else float32.
     """
     height, width = images.shape[1:3]
-    rows, columns = size
-    if augmentation.resize:
-        middle = sum(augmentation.resize) / 2
-        rows, columns = round(height / middle), round(width / middle)
-    rows, columns = min(rows, height), min(columns, width)
+    rows, columns = _middle(augmentation, (height, width), size)
     top, left = (height - rows) // 2, (width - columns) // 2
     images = images[:, top : top + rows, left : left + columns]
     return images if (rows, columns) == size else tf.image.resize(images, size, antialias=True)
+
+
+def central_targets(
+    kind: type[Targets],
+    batch: Any,
+    augmentation: Augmentation,
+    canvas: tuple[int, int],
+    size: tuple[int, int],
+) -> Any:
+    """A batch of targets on a canvas, as `central` sees their images.
+
+    Args:
+        kind: of the targets.
+        batch: `[batch, ...]`, of the canvas.
+        augmentation: of the training.
+        canvas: `(height, width)` of the images.
+        size: `(height, width)` of the result.
+    """
+    rows, columns = _middle(augmentation, canvas, size)
+    top, left = (canvas[0] - rows) // 2, (canvas[1] - columns) // 2
+    many = tf.shape(batch)[:1]
+    if (rows, columns) == size:
+        upright = tf.zeros(many, tf.bool)
+        return kind.cut(batch, tf.fill(many, top), tf.fill(many, left), upright, size)
+    down, right = rows / size[0], columns / size[1]  # canvas pixels in one of the result
+    matrix = [[right, 0, left + (right - 1) / 2], [0, down, top + (down - 1) / 2]]
+    matrices = tf.tile(tf.constant([matrix], tf.float32), [many[0], 1, 1])
+    return kind.moved(batch, Motion(matrices=matrices, size=size))
+
+
+def _middle(
+    augmentation: Augmentation, canvas: tuple[int, int], size: tuple[int, int]
+) -> tuple[int, int]:
+    """Height and width of the part of a canvas that evaluation sees."""
+    (height, width), (rows, columns) = canvas, size
+    if augmentation.resize:
+        middle = sum(augmentation.resize) / 2
+        rows, columns = round(height / middle), round(width / middle)
+    return min(rows, height), min(columns, width)
 
 
 def with_components(augmentation: Augmentation, split: Split) -> Augmentation:

@@ -10,7 +10,6 @@ import numpy as np
 from kerascnn.data import images
 from kerascnn.data.examples import Contents, Encoded, Options
 from kerascnn.data.fitting import PAD_LIMIT, Shape
-from kerascnn.data.targets import Labels
 from kerascnn.data.threads import threads
 from kerascnn.errors import DataError
 from kerascnn.words import counted
@@ -63,7 +62,7 @@ def contents(
         changes: Counter[str] = Counter()
         for split, examples in found.items():
             found[split] = _verified(examples, shape, changes, unreadable, options)
-        if "train" in found and options.target == Labels.kind:
+        if "train" in found:
             _refuse_empty(root, found["train"], names)
         notes += [
             f"{counted(count, 'image is', 'images are')} {change}."
@@ -147,14 +146,11 @@ def _verified(
     total = len(examples.labels)
     if total > VERIFY_LIMIT:
         options.echo(f"Reading {total} images to find unreadable ones …")
-    targets = examples.targets
 
     def check(position: int) -> tuple[tuple[str, ...], str]:
         try:
             content = examples.content(position)
-            _, changes = images.read(examples.place(position), shape, content, examples.reading)
-            targets.checked(position)
-            return changes, ""
+            return images.read(examples.place(position), shape, content, examples.reading)[1], ""
         except DataError as error:
             return (), str(error)
 
@@ -175,7 +171,7 @@ def _verified(
 
 
 def _refuse_empty(root: str, examples: Encoded, class_names: Sequence[str]) -> None:
-    counts = examples.targets.counts(len(class_names))
+    counts = np.bincount(examples.labels, minlength=len(class_names))
     if not counts.all():
         empty = class_names[int(counts.argmin())]
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -70,17 +71,17 @@ def _require_one_of(value: Any, name: str, known: tuple[str, ...]) -> None:
     require(value in known, name, f"one of {', '.join(known)}", value)
 
 
-def monitored(monitor: str) -> tuple[str, int]:
+def monitored(monitor: str | None) -> tuple[str, int]:
     """The name of a logged measure, and 1 if less of it is better or -1 if more is.
 
     Args:
-        monitor: one of `MEASURES`; or any other that a callback adds to its epoch's logs, with the
-            direction: "max:val_f1", "min:val_brier".
+        monitor: one of `MEASURES`; or any other, with the direction: "max:val_mean_iou",
+            "min:val_brier". `Task.monitor` makes this of what a recipe says.
 
     Raises:
         ArgumentError: which way is better is neither known nor said.
     """
-    direction, _, name = monitor.rpartition(":")
+    direction, _, name = (monitor or "").rpartition(":")
     if direction in ("min", "max") and name:
         metric, sign = MEASURES.get(name, (name, 1))
         flipped = name.endswith("accuracy") and metric != name
@@ -88,8 +89,8 @@ def monitored(monitor: str) -> tuple[str, int]:
     if not direction and name in MEASURES:
         return MEASURES[name]
     raise ArgumentError(
-        f"monitor must be one of {', '.join(MEASURES)}, or say which way is better of what a "
-        f"callback logs, as in max:val_f1 or min:NAME. Received: {monitor!r}."
+        f"monitor must be one of {', '.join(MEASURES)}, or say which way is better, as in "
+        f"max:val_mean_iou or min:NAME. Received: {monitor!r}."
     )
 
 
@@ -254,7 +255,7 @@ class Recipe:
         nesterov: Nesterov's form of momentum.
         schedule: "constant"; "cosine" down to zero at the last step; "step", see `steps`;
             "exponential": times `factor` every `every` epochs; "plateau": times `factor` when the
-            validation error has not improved for `patience` epochs, at most `reductions` times.
+            task's main measure has not improved for `patience` epochs, at most `reductions` times.
         steps: for "step": (epoch, factor on `learning_rate` from there on), in rising order.
         factor, every, patience, reductions: see `schedule`.
         warmup_epochs: epochs of linear growth from zero.
@@ -272,8 +273,10 @@ class Recipe:
             (Polyak averaging); None: none.
         keep: which epoch's weights are evaluated and saved: "last", or "best" by `monitor`;
             "best:val_loss" is both in one.
-        monitor: by what epochs are compared, see `monitored`: "val_error", "val_loss",
-            "val_accuracy", the same without "val_" of the training images, or a callback's.
+        monitor: by what epochs are compared: "val_error", "val_loss", "val_accuracy" or another
+            measure of the network's task, the same without "val_" of the training images, or
+            "max:NAME" or "min:NAME" of what a callback logs; None: the task's main measure of the
+            validation images. See `Task.monitor`.
         early_stopping: end when `monitor` has not improved for so many epochs; None: never.
         class_weight: factors on the loss of each class's training images, in the order of the
             classes; or "balanced": images / (classes * images of the class), so that all classes
@@ -322,7 +325,7 @@ class Recipe:
     clip_norm: float | None = None
     ema: float | None = None
     keep: str = KEEP_LAST
-    monitor: str = "val_error"
+    monitor: str | None = None
     early_stopping: int | None = None
     class_weight: tuple[float, ...] | str | None = None
     balance: bool = False
@@ -351,7 +354,8 @@ class Recipe:
             '"last", "best", or "best:" and a measure, such as best:val_loss',
             self.keep,
         )
-        monitored(self.monitor)
+        named = self.monitor is None or re.fullmatch(r"((min|max):)?[\w./-]+", self.monitor)
+        require(bool(named), "monitor", "the name of a measure, such as val_loss", self.monitor)
         require(
             self.early_stopping is None or self.early_stopping > 0,
             "early_stopping (--patience)",

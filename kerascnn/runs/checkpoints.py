@@ -22,6 +22,7 @@ from kerascnn.writing import replacing
 
 KEEP = 2
 POSITION = "position"
+BEGINNING = Position()
 
 
 def variables_of(
@@ -77,6 +78,7 @@ def restore(
     directory: Path,
     variables: Mapping[str, Any],
     *,
+    start: Position = BEGINNING,
     epochs: int | None = None,
     updates: int | None = None,
     say: Callable[[str], None] = print,
@@ -86,6 +88,7 @@ def restore(
     Args:
         directory: the run's checkpoints.
         variables: of the model, the optimizer and the averages, as `variables_of` names them.
+        start: where a training begins, with as many sums as it has.
         epochs, updates: that the training has, and an epoch of it; no checkpoint is behind them.
         say: is called with each newer checkpoint that can't be used, and why.
 
@@ -95,7 +98,7 @@ def restore(
     refused: list[RunError] = []
     for path in reversed(_all(directory)):
         try:
-            position, arrays = _read(path, variables, epochs, updates)
+            position, arrays = _read(path, variables, start, epochs, updates)
         except RunError as error:
             refused.append(error)
             continue
@@ -105,7 +108,7 @@ def restore(
             variable.assign(arrays[key])
         return position
     if not refused:
-        return Position()
+        return start
     more = f" Nor can {len(refused) - 1} older ones be used." if len(refused) > 1 else ""
     raise RunError(
         f"{refused[0]}{more} Without a checkpoint the run can't go on; start it anew with "
@@ -114,7 +117,11 @@ def restore(
 
 
 def _read(
-    path: Path, variables: Mapping[str, Any], epochs: int | None, updates: int | None
+    path: Path,
+    variables: Mapping[str, Any],
+    start: Position,
+    epochs: int | None,
+    updates: int | None,
 ) -> tuple[Position, dict[str, np.ndarray]]:
     """A checkpoint of these variables, every number of it a number.
 
@@ -124,7 +131,7 @@ def _read(
     expected = {
         key: (tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype))
         for key, variable in variables.items()
-    } | {POSITION: ((len(Position().numbers()),), "float64")}
+    } | {POSITION: ((len(start.numbers()),), "float64")}
     try:
         open_regular(path, inside=path.parent.parent).close()
         with archives.open_zip(path) as archive:
@@ -162,14 +169,14 @@ def _position(numbers: np.ndarray, path: Path, epochs: int | None, updates: int 
         ValueError: no training can be there, or the file's name says something else.
     """
     found, totals = Position.of(numbers), Position.of(numbers).totals
-    whole = [*numbers[:2], numbers[-1], totals.correct, totals.images]
+    whole = [*numbers[:2], numbers[-1], totals.images]
     legal = (
         all(number == int(number) for number in whole)
         and 0 <= found.epoch <= (found.epoch if epochs is None else epochs)
         and 0 <= found.update <= (found.update if updates is None else updates)
         and found.seconds >= 0
         and totals.waited >= 0
-        and 0 <= totals.correct <= totals.images
+        and totals.images >= 0
     )
     if not legal or _name(found) != path.stem:
         raise ValueError(

@@ -35,6 +35,7 @@ Shape = tuple[int, int, int]
 
 FILE = "config.json"
 VERSION = 1  # of the file's form
+CLASSIFICATION = "classification"  # which older runs, that don't say, were trained for
 LARGEST_SIDE = 2**14  # of an image, in pixels
 LARGEST_IMAGE = 2**27  # values of one image, over its channels
 MOST_CLASSES = 2**20
@@ -105,6 +106,7 @@ class RunConfig:
 
     Attributes:
         kerascnn_run: `VERSION`.
+        task: what the network is trained for, a name of `kerascnn.registry.TASKS`.
         name: of the network.
         architecture: the registered one; None: a keras.Model of the user's own, in model.json.
         input_shape: `(height, width, channels)` of the network's input.
@@ -123,6 +125,7 @@ class RunConfig:
     """
 
     kerascnn_run: int
+    task: str = CLASSIFICATION
     name: str
     architecture: Trained | None
     input_shape: Shape

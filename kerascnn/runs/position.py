@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,7 +13,8 @@ class Totals:
 
     Attributes:
         loss: sum of the images' losses; without regularization.
-        correct: images whose largest logit is the label's.
+        sums: what the task counts beside it: the sums of the loss's logged parts, then those of
+            its objective; see `kerascnn.tasks.objective.Objective`.
         images: how many images.
         waited: seconds that steps have waited for their batch. On GPUs it is the host that waits,
             which may be while they still compute.
@@ -21,7 +22,7 @@ class Totals:
     """
 
     loss: float = 0.0
-    correct: float = 0.0
+    sums: tuple[float, ...] = (0.0,)
     images: float = 0.0
     waited: float = 0.0
     bad_step: int = -1
@@ -29,7 +30,7 @@ class Totals:
     def __add__(self, other: Totals) -> Totals:
         return Totals(
             self.loss + other.loss,
-            self.correct + other.correct,
+            tuple((np.asarray(self.sums) + np.asarray(other.sums)).tolist()),
             self.images + other.images,
             self.waited + other.waited,
             self.bad_step if self.bad_step >= 0 else other.bad_step,
@@ -39,11 +40,6 @@ class Totals:
     def mean_loss(self) -> float:
         """Loss for one image."""
         return self.loss / self.images if self.images else float("nan")
-
-    @property
-    def error(self) -> float:
-        """Share of images with a wrong top-1 prediction, in [0, 1]."""
-        return (self.images - self.correct) / self.images if self.images else float("nan")
 
 
 @dataclass(frozen=True)
@@ -62,13 +58,20 @@ class Position:
     totals: Totals = field(default_factory=Totals)
     seconds: float = 0.0
 
+    @classmethod
+    def start(cls, sums: int, epoch: int = 0) -> Position:
+        """Before the first update of an epoch, with so many sums."""
+        return cls(epoch, totals=Totals(sums=(0.0,) * sums))
+
     def numbers(self) -> np.ndarray:
         """All of it, float64."""
-        return np.array([self.epoch, self.update, self.seconds, *astuple(self.totals)], "float64")
+        totals = self.totals
+        counted = (totals.loss, *totals.sums, totals.images, totals.waited, totals.bad_step)
+        return np.array([self.epoch, self.update, self.seconds, *counted], "float64")
 
     @classmethod
     def of(cls, numbers: np.ndarray) -> Position:
         """The position that `numbers` describe."""
-        epoch, update, seconds, loss, correct, images, waited, bad = (float(n) for n in numbers)
-        totals = Totals(loss, correct, images, waited, int(bad))
+        epoch, update, seconds, loss, *sums, images, waited, bad = (float(n) for n in numbers)
+        totals = Totals(loss, tuple(sums), images, waited, int(bad))
         return cls(int(epoch), int(update), totals, seconds)

@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING, Any
 
 from kerascnn import catalogue, tables
 from kerascnn.architecture import Architecture
-from kerascnn.errors import KerascnnError, RunError
+from kerascnn.errors import ArgumentError, KerascnnError, RunError
 from kerascnn.runs import epochs
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.models import load_model
 from kerascnn.runs.results import read_history, read_metrics
+from kerascnn.tasks.task import Task, find
 from kerascnn.words import listed
 
 if TYPE_CHECKING:
@@ -151,14 +152,27 @@ class Run:
         path = self.path / "model.keras" if epoch is None else self._kept(epoch)
         self.architecture()  # its module registers its layers
         model = load_model(path, self.path)
-        given, found = model.inputs[0].shape[1:], model.outputs[0].shape[1:]
-        expected = self.config.input_shape, (self.config.classes,)
-        if len(model.inputs) != 1 or (tuple(given), tuple(found)) != expected:
-            raise RunError(
-                f"{path} doesn't fit {self.path / 'config.json'}: expected a model from "
-                f"{expected[0]} to {expected[1]}. Received: one from {given} to {found}."
-            )
+        shape, classes = self.config.input_shape, self.config.classes
+        given = [tuple(one.shape[1:]) for one in model.inputs]
+        try:
+            if given != [shape]:
+                raise ArgumentError(f"expected a model of {shape}. Received: one of {given}.")
+            self.task.check_model(model, classes)
+        except ArgumentError as error:
+            raise RunError(f"{path} doesn't fit {self.path / 'config.json'}: {error}") from None
         return model
+
+    @property
+    def task(self) -> Task:
+        """What was trained for.
+
+        Raises:
+            RunError: no installed package offers it.
+        """
+        try:
+            return find(self.config.task)
+        except KerascnnError as error:
+            raise RunError(f"{self.path / 'config.json'}: {error}") from error
 
     def _kept(self, epoch: int) -> Path:
         """The file of an epoch that was kept.
@@ -237,34 +251,36 @@ class Run:
             RunError: training has not come to its end, or the model answers with no numbers.
             ArgumentError: `top` is not below the number of classes, or the protocol doesn't fit.
         """
-        from kerascnn.recipes.recipe import Protocol
         from kerascnn.runs.choosing import choose
-        from kerascnn.runs.evaluation import checked_top, evaluate
+        from kerascnn.runs.evaluation import evaluate
 
         config, say = self.config, echo or (lambda line: None)
-        top = checked_top(top, config.classes)
+        asked = {"protocol": protocol, "top": top}
+        options = {name: value for name, value in asked.items() if value is not None}
+        self.task.check_asked("evaluate", options, config.classes)
         chosen = choose(self.path, config, data, split, say)
         return evaluate(
+            self.task,
             self.model(),
             config,
             chosen,
-            protocol=protocol or Protocol(),
-            top=top,
+            options=options,
             batch_size=batch_size,
             say=say,
         )
 
     def predict(self, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
-        """Class probabilities `[batch, classes]` of images `[batch, height, width, channels]`.
+        """What the network answers for images `[batch, height, width, channels]`.
+
+        A classifier's answers are class probabilities, `[batch, classes]`; what others are, their
+        task says.
 
         Args:
             images: pixels in [0, 255] of the network's size and channels, or of the canvas that
                 training cut its crops from, whose middle is taken; preprocessing is done here.
             batch_size: images in one step.
         """
-        from kerascnn.tasks.classification.prediction import predict
-
-        return predict(self.model(), self.config, images, batch_size=batch_size)
+        return self.task.predict(self.model(), self.config, images, batch_size=batch_size)
 
 
 def _figure(name: str, value: Any) -> str:

@@ -1,1 +1,64 @@
-"""What networks are trained for: the contract, and classification."""
+"""What networks are trained for: the contract, `Task`, and classification, the first of them.
+
+- `task`: Task, which says what images are labelled with and what answers are worth; `find` gives
+  the one of a name;
+- `measure`: Measure, a figure that says what answers are worth;
+- `objective`: Objective, what a training minimises and counts; `counting` counts it over a split;
+- `sight`: Sight, how a network sees images; `forward` gets its answers to any number of them;
+- `prediction` and `writing`: what it sees in files, and where that goes;
+- `classification`: each image has one label.
+
+Importing this package loads neither Keras nor TensorFlow: names are resolved when first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kerascnn.imports import lazy
+
+if TYPE_CHECKING:
+    from kerascnn.tasks.measure import Measure
+    from kerascnn.tasks.objective import Objective
+    from kerascnn.tasks.prediction import Prediction, Write, Writers
+    from kerascnn.tasks.sight import Sight
+    from kerascnn.tasks.task import Seen, Task, find
+    from kerascnn.tasks.writing import json_lines, json_list, plain_writers
+
+_PUBLIC = {
+    "Task": "task",
+    "find": "task",
+    "Seen": "task",
+    "Measure": "measure",
+    "Objective": "objective",
+    "Prediction": "prediction",
+    "Write": "prediction",
+    "Writers": "prediction",
+    "Sight": "sight",
+    "json_list": "writing",
+    "json_lines": "writing",
+    "plain_writers": "writing",
+}
+
+__all__ = [
+    "Measure",
+    "Objective",
+    "Prediction",
+    "Seen",
+    "Sight",
+    "Task",
+    "Write",
+    "Writers",
+    "find",
+    "json_lines",
+    "json_list",
+    "plain_writers",
+]
+
+
+if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
+    __getattr__ = lazy(__name__, {n: f"{__name__}.{home}" for n, home in _PUBLIC.items()})
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

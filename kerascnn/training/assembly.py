@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from kerascnn import catalogue
 from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset, Split, readable_errors
 from kerascnn.distribution import replicas, signals, strategies
 from kerascnn.distribution.workers import Workers
-from kerascnn.heads import scores_of
 from kerascnn.network import Network
 from kerascnn.recipes import book as recipe_book
-from kerascnn.recipes.losses import make_loss
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.directory import alive
 from kerascnn.runs.run import Run
-from kerascnn.tasks.classification.mistakes import Mistakes, find_mistakes
-from kerascnn.tasks.forward import preparation
+from kerascnn.tasks.forward import middle, middle_of_targets, preparation
+from kerascnn.tasks.task import Seen, Task
 from kerascnn.training.batches import evaluation_batch, training_batches
 from kerascnn.training.callbacks import Given
 from kerascnn.training.ending import Ending, trainable
@@ -38,7 +37,6 @@ from kerascnn.training.pace import Pace
 from kerascnn.training.settings import (
     Batching,
     batching,
-    class_weights,
     in_precision,
     refuse_mixed_variables,
     use_jit,
@@ -135,20 +133,25 @@ class Assembly:
             model = self._model(strategy)
             refuse_mixed_variables(model, strategy)
             start(model, self.network, config, self._say)
-            scores, is_logits = scores_of(model)
+            scores, is_logits = self.task.scores(model)
             optimizer = make_optimizer(recipe, plan.updates, scores, config.precision)
-            loss = make_loss(recipe, self.dataset.classes, from_logits=is_logits)
             scores.compile(optimizer=optimizer)
         replicas.make_replicas_agree(scores, strategy)
+        train = self.dataset.train
+        objective = self.task.objective(
+            recipe,
+            classes=self.dataset.classes,
+            outputs=len(scores.outputs),
+            from_logits=is_logits,
+            class_weight=self.task.class_weight(recipe, train.targets, self.dataset.class_names),
+        )
         engine = Engine(
             scores,
             strategy=strategy,
-            loss=loss,
-            loss_weights=(1.0, *[recipe.auxiliary_weight] * (len(scores.outputs) - 1)),
+            objective=objective,
             optimizer=optimizer,
             clip_norm=recipe.clip_norm,
             accumulation=recipe.accumulation,
-            class_weight=class_weights(recipe, self.dataset),
             ema=recipe.ema,
             jit=use_jit(config.jit, strategy),
         )
@@ -159,6 +162,11 @@ class Assembly:
             batching=plan,
             workers=Workers(strategy),
         )
+
+    @property
+    def task(self) -> Task:
+        """What is trained for."""
+        return self.run.task
 
     def _model(self, strategy: tf.distribute.Strategy) -> keras.Model:
         if isinstance(self.network, keras.Model):
@@ -227,7 +235,7 @@ class Assembly:
         evaluator = Evaluator(
             engine,
             self.dataset,
-            preparation(config),
+            config,
             training_batch=parts.batching.size,
             workers=workers,
             pace=pace,
@@ -247,6 +255,7 @@ class Assembly:
         data = training_batches(self.dataset.train, config, parts.batching, state.position, workers)
         return Loop(
             recipe=config.recipe,
+            main=self.task.main,
             updates=parts.batching.updates,
             engine=engine,
             batches=iter(engine.distribute(data)),
@@ -296,34 +305,41 @@ class Assembly:
 
     def _board(self, parts: Parts, first_epoch: int) -> TensorBoardLogs:
         """What TensorBoard shows, with some validation images as samples."""
-        dataset, prepare = self.dataset, preparation(self.config)
+        dataset, prepare, cut = self.dataset, preparation(self.config), middle(self.config)
         held = dataset.validation if dataset.validation.size else dataset.train
-        images, labels = _examples(held, SAMPLES)
+        follow = middle_of_targets(self.task.targets, self.config)
+        images, targets = _examples(held, SAMPLES)
 
-        def probabilities(images: Any) -> np.ndarray:
-            found = parts.engine.logits(prepare(images)).astype("float32")
-            return tf.nn.softmax(found).numpy() if parts.is_logits else found
-
-        def mistakes() -> Mistakes:
-            """Among all images, or the first `CONFUSED` in a fixed random order."""
+        def more() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+            """All of them, or the first `CONFUSED` in a fixed random order."""
             batch = evaluation_batch(parts.batching.size)
-            batches = held.batches(batch, seed=0).take(-(-CONFUSED // batch))
             with parts.engine.averaged():
-                return find_mistakes(batches, probabilities)
+                for shown, theirs in held.batches(batch, seed=0).take(-(-CONFUSED // batch)):
+                    found = parts.engine.output(prepare(shown))
+                    yield cut(shown).numpy(), follow(shown, theirs).numpy(), found
+
+        def pictures(outputs: np.ndarray) -> Mapping[str, Figure]:
+            return self.task.pictures(
+                Seen(
+                    class_names=dataset.class_names,
+                    images=np.asarray(cut(images)),
+                    targets=np.asarray(follow(images, targets)),
+                    outputs=outputs,
+                    more=more,
+                    are_logits=parts.is_logits,
+                )
+            )
 
         return TensorBoardLogs(
             directory=self.run.path / "tensorboard",
-            class_names=dataset.class_names,
-            images=images,
             inputs=prepare(images).numpy(),
-            labels=labels,
+            pictures=pictures,
+            measures=self.task.measures,
             name=self.run.path.as_posix(),
             hparams=hparams_of(self.config),
             epochs=self.config.recipe.epochs,
             first_epoch=first_epoch,
-            mistakes=mistakes,
             probe=self._probe(parts, prepare),
-            logits=parts.is_logits,
         )
 
     def _probe(self, parts: Parts, prepare: Callable[[Any], Any]) -> Probe:
@@ -332,12 +348,12 @@ class Assembly:
         They are no more than each replica's part of a batch, which fits into its memory.
         """
         each = parts.batching.size // parts.engine.strategy.num_replicas_in_sync
-        images, labels = _examples(self.dataset.train, min(PROBED, max(2, each)))
+        images, targets = _examples(self.dataset.train, min(PROBED, max(2, each)))
         return Probe(
             parts.engine.model,
             inputs=prepare(images).numpy(),
-            labels=labels,
-            loss=parts.engine.losses,
+            targets=np.asarray(middle_of_targets(self.task.targets, self.config)(images, targets)),
+            loss=parts.engine.objective.loss,
             scale=2.0**10 if self.config.precision == "mixed_float16" else 1.0,
         )
 
@@ -367,7 +383,7 @@ def _which(config: RunConfig) -> str:
 
 
 def _examples(split: Split, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Up to `count` images, evenly spaced, and their labels."""
+    """Up to `count` images, evenly spaced, and their targets."""
     chosen = np.linspace(0, split.size - 1, min(count, split.size)).astype(int)
     examples = [split.example(int(index)) for index in chosen]
-    return np.stack([image for image, _ in examples]), np.array([label for _, label in examples])
+    return np.stack([image for image, _ in examples]), np.array([target for _, target in examples])

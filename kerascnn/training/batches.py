@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from kerascnn.data import Split
-from kerascnn.data.augmentation import augment, crops
+from kerascnn.data.augmentation import augment, crops, motion
 from kerascnn.distribution.workers import Workers
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.position import Position
-from kerascnn.tasks.forward import preparation
+from kerascnn.tasks.forward import middle_of_targets, preparation
+from kerascnn.tasks.sight import Sight
 from kerascnn.training.engine import filled
 from kerascnn.training.settings import Batching
 
@@ -21,7 +21,7 @@ from kerascnn.training.settings import Batching
 def training_batches(
     split: Split, config: RunConfig, batching: Batching, start: Position, workers: Workers
 ) -> tf.data.Dataset:
-    """Augmented and preprocessed images with labels, from `start` on, without an end.
+    """Augmented and preprocessed images with targets, from `start` on, without an end.
 
     An iterator that has an end costs a collective for each step on several machines.
     """
@@ -30,9 +30,13 @@ def training_batches(
     cut, augmentation = crops(recipe.augmentation, seed=seed, canvas=canvas, size=size)
     prepare = preparation(config)
 
-    def ready(images: Any, labels: Any, index: Any, epoch: Any) -> tuple[Any, Any]:
+    kind = type(split.targets)
+
+    def ready(images: Any, targets: Any, index: Any, epoch: Any) -> tuple[Any, Any]:
+        place = tuple(images.shape[1:3])
+        moved = motion(index, epoch, seed=seed, augmentation=augmentation, canvas=place, size=size)
         changed = augment(images, index, epoch, seed=seed, augmentation=augmentation, size=size)
-        return prepare(changed), labels
+        return prepare(changed), targets if moved is None else kind.moved(targets, moved)
 
     return split.batches(
         batching.size,
@@ -55,10 +59,15 @@ def evaluation_batch(training_batch: int) -> int:
 
 
 def evaluation_batches(
-    split: Split, prepare: Callable[[Any], Any], *, training_batch: int, workers: Workers
+    split: Split, sight: Sight, *, training_batch: int, workers: Workers
 ) -> tuple[tf.data.Dataset, int]:
     """A split's images again and again, all batches of one size; and how many are one pass."""
     size = evaluation_batch(training_batch)
     share = (workers.index, workers.count)
-    batches = split.batches(size, epochs=None, share=share).map(lambda x, y: (prepare(x), y))
+    prepare, follow = preparation(sight), middle_of_targets(type(split.targets), sight)
+
+    def ready(images: Any, targets: Any) -> tuple[Any, Any]:
+        return prepare(images), follow(images, targets)
+
+    batches = split.batches(size, epochs=None, share=share).map(ready)
     return filled(batches, size // workers.count), math.ceil(split.size / size)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,10 +18,11 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.runs.position import Totals
+from kerascnn.tasks.objective import Objective
 
 
 class Engine:
-    """Trains and evaluates a model that returns logits, or a list of logits.
+    """Trains and evaluates a model by an objective.
 
     An update changes the weights once. It takes one global batch, or as many as `accumulation`
     says; the mean of their gradients is that of one batch that is so many times as large.
@@ -30,12 +31,9 @@ class Engine:
         model: a keras.Model built under `strategy`; its first output is the one that counts.
         strategy: as `kerascnn.resolve_strategy` returns it.
         optimizer: built under the strategy; None to evaluate only.
-        loss: `loss(labels, logits) -> [batch]`.
-        loss_weights: one factor for each output.
+        objective: what is minimised and counted; None: nothing, to get outputs only.
         clip_norm: largest global norm of the update's gradient.
         accumulation: global batches in an update.
-        class_weight: factors on the loss of each class's images in training, `[classes]`; sums and
-            evaluation don't have them. None: all are 1.
         ema: decay of a moving average of all weights, normalization statistics included; `averaged`
             uses it. None: none.
         jit: compile the step with XLA (one device only).
@@ -49,23 +47,19 @@ class Engine:
         model: keras.Model,
         *,
         strategy: tf.distribute.Strategy,
-        loss: Callable[[Any, Any], Any],
-        loss_weights: Sequence[float] = (1.0,),
+        objective: Objective | None = None,
         optimizer: keras.optimizers.Optimizer | None = None,
         clip_norm: float | None = None,
         accumulation: int = 1,
-        class_weight: Sequence[float] | None = None,
         ema: float | None = None,
         jit: bool = False,
     ) -> None:
         self.model = model
         self.strategy = strategy
         self.optimizer = optimizer
-        self._loss = loss
-        self._weights = tuple(loss_weights)
+        self.objective = objective
         self._clip_norm = clip_norm
         self._accumulation = accumulation
-        self._class_weight = class_weight
         self._ema = ema
         self._replicas = strategy.num_replicas_in_sync
         self._learning: list[keras.Variable] = list(model.trainable_variables)
@@ -78,7 +72,29 @@ class Engine:
         self._first, self._last = compiled(self._add_replica), compiled(self._update_replica)
         self._train = tf.function(self._train_updates, reduce_retracing=True)
         self._evaluate = tf.function(self._evaluate_steps, reduce_retracing=True)
+        self._judge = tf.function(self._judge_step, reduce_retracing=True)
         self._forward = tf.function(self._forward_replica, reduce_retracing=True)
+
+    @property
+    def counts(self) -> int:
+        """How many sums are counted beside the loss: see `Totals.sums`."""
+        found = self.objective
+        return len(found.parts) + found.size if found else 0
+
+    @property
+    def judged(self) -> Callable[[np.ndarray], Mapping[str, float]] | None:
+        """From all answers to the measures that need them; None: none does."""
+        return self.objective.judged if self.objective else None
+
+    def figures(self, totals: Totals) -> dict[str, float]:
+        """The mean loss, its logged parts and the measures, as the history has them."""
+        found = self.objective
+        assert found is not None
+        images, parts = totals.images, len(found.parts)
+        means = np.array(totals.sums[:parts]) / images if images else np.full(parts, np.nan)
+        named = zip((f"loss_{name}" for name in found.parts), means.tolist())
+        counted = found.figures(np.array(totals.sums[parts:]), images)
+        return {"loss": totals.mean_loss, **dict(named), **counted}
 
     def distribute(self, dataset: tf.data.Dataset) -> Any:
         """An endless dataset of batches, split between the replicas.
@@ -143,16 +159,25 @@ class Engine:
             variable.assign(np.asarray(value))
 
     def update(self, batches: Any, updates: int) -> Totals:
-        """Run `updates` updates on an iterator of (inputs, labels)."""
+        """Run `updates` updates on an iterator of (inputs, targets)."""
         sums, bad = self._train(batches, tf.constant(updates))
         return _totals(sums, int(bad))
 
     def evaluate(self, batches: Any, steps: int) -> Totals:
-        """Loss and correct predictions over `steps` batches made by `filled`, each image once."""
+        """Sums over `steps` batches made by `filled`, each image once."""
         return _totals(self._evaluate(batches, tf.constant(steps)), -1)
 
-    def logits(self, inputs: Any) -> np.ndarray:
-        """The first output, `[batch, classes]`, in inference mode, on one device."""
+    def judge(self, batches: Any, steps: int) -> tuple[Totals, np.ndarray]:
+        """The same, and the objective's answers to all images, `[images, ...]`, on each worker."""
+        totals, found = Totals(sums=(0.0,) * self.counts), []
+        for _ in range(steps):
+            sums, answers, real = self._judge(batches)
+            totals += _totals(sums, -1)
+            found.append(answers.numpy()[real.numpy() > 0])
+        return totals, np.concatenate(found)
+
+    def output(self, inputs: Any) -> np.ndarray:
+        """The first output, `[batch, ...]`, in inference mode, on one device."""
         return self._forward(inputs).numpy()
 
     @tf.autograph.experimental.do_not_convert
@@ -165,13 +190,13 @@ class Engine:
         _, sums, bad = tf.while_loop(
             lambda number, *_: number < updates,
             body,
-            (tf.constant(0), _nothing(), tf.constant(-1)),
+            (tf.constant(0), self._nothing(), tf.constant(-1)),
             parallel_iterations=1,
         )
         return sums, bad
 
     def _one_update(self, batches: Any) -> Any:
-        sums = _nothing()
+        sums = self._nothing()
         if self._accumulation > 1:
 
             def body(number: Any, sums: Any) -> tuple[Any, Any]:
@@ -187,7 +212,7 @@ class Engine:
         self._follow()
         return sums
 
-    def _run(self, step: Callable[[Any, Any], Any], batches: Any) -> Any:
+    def _run(self, step: Callable[..., Any], batches: Any) -> Any:
         """The sum over replicas of what `step` returns for the next batch, and the wait for it."""
         began = tf.timestamp()
         with tf.control_dependencies([began]):
@@ -221,23 +246,23 @@ class Engine:
         def body(step: Any, sums: Any) -> tuple[Any, Any]:
             return step + 1, sums + self._run(self._evaluate_replica, batches)
 
-        start = (tf.constant(0), _nothing())
+        start = (tf.constant(0), self._nothing())
         return tf.while_loop(lambda step, _: step < steps, body, start, parallel_iterations=1)[1]
 
     @tf.autograph.experimental.do_not_convert
-    def _add_replica(self, inputs: Any, labels: Any) -> Any:
+    def _add_replica(self, inputs: Any, targets: Any) -> Any:
         """Keep the gradient of a batch for the update that it belongs to."""
-        gradients, sums = self._gradients(inputs, labels)
+        gradients, sums = self._gradients(inputs, targets)
         for variable, gradient in zip(self._learning, gradients):
             if gradient is not None:
                 self._kept[id(variable)].assign_add(gradient)
         return sums
 
     @tf.autograph.experimental.do_not_convert
-    def _update_replica(self, inputs: Any, labels: Any) -> Any:
+    def _update_replica(self, inputs: Any, targets: Any) -> Any:
         """Change the weights, by the gradient of this batch and of those that were kept."""
         assert self.optimizer is not None
-        gradients, sums = self._gradients(inputs, labels)
+        gradients, sums = self._gradients(inputs, targets)
         reached = [v for v, g in zip(self._learning, gradients) if g is not None]
         gradients = [g for g in gradients if g is not None]
         if self._kept:
@@ -248,21 +273,23 @@ class Engine:
             self._kept[id(variable)].assign(tf.zeros(variable.shape, variable.dtype))
         return sums
 
-    def _gradients(self, inputs: Any, labels: Any) -> tuple[list[Any], Any]:
+    def _gradients(self, inputs: Any, targets: Any) -> tuple[list[Any], Any]:
         """This replica's part of the update's gradient, and its part of the `Totals`."""
         assert self.optimizer is not None
+        assert self.objective is not None
         # Batches are of one size in training, so the update's images are this many.
-        images = tf.shape(labels)[0] * self._replicas * self._accumulation
+        images = tf.shape(inputs)[0] * self._replicas * self._accumulation
         with tf.GradientTape() as tape:
             outputs = _listed(self.model(inputs, training=True))
-            each = self.losses(labels, outputs)
-            loss = tf.reduce_sum(self._weighted(each, labels)) / tf.cast(images, each.dtype)
+            minimised = (self.objective.minimised or self.objective.loss)(targets, outputs)
+            loss = tf.reduce_sum(minimised) / tf.cast(images, minimised.dtype)
             if self.model.losses:
                 loss += tf.add_n([tf.cast(part, loss.dtype) for part in self.model.losses]) / (
                     self._replicas * self._accumulation
                 )
             scaled = self.optimizer.scale_loss(loss)
-        return tape.gradient(scaled, self._learning), _sums(each, labels, outputs[0])
+        real = tf.ones(tf.shape(inputs)[:1], tf.bool)
+        return tape.gradient(scaled, self._learning), self._sums(targets, outputs, real)
 
     def _whole(self, gradients: list[Any]) -> list[Any]:
         """Gradients from which each replica sees what the optimizer's sum over replicas will be.
@@ -286,40 +313,62 @@ class Engine:
         return tf.clip_by_global_norm(gradients, limit)[0]
 
     @tf.autograph.experimental.do_not_convert
-    def _evaluate_replica(self, inputs: Any, labels: Any) -> Any:
+    def _evaluate_replica(self, inputs: Any, targets: Any, real: Any) -> Any:
         outputs = _listed(self.model(inputs, training=False))
-        real = labels >= 0
-        each = self.losses(tf.maximum(labels, 0), outputs)
-        return _sums(tf.where(real, each, 0), labels, outputs[0])
+        return self._sums(targets, outputs, real)
+
+    @tf.autograph.experimental.do_not_convert
+    def _judge_step(self, batches: Any) -> tuple[Any, Any, Any]:
+        """Sums, the answers of all replicas and workers, and which of them are to real images."""
+        sums, answers, real = self.strategy.run(self._judge_replica, args=next(batches))
+        sums = self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+        gathered = (self.strategy.gather(part, axis=0) for part in (answers, real))
+        return tf.concat([sums, [0.0]], axis=0), *gathered
+
+    @tf.autograph.experimental.do_not_convert
+    def _judge_replica(self, inputs: Any, targets: Any, real: Any) -> tuple[Any, Any, Any]:
+        assert self.objective is not None
+        assert self.objective.answers is not None
+        outputs = _listed(self.model(inputs, training=False))
+        answers = self.objective.answers(targets, outputs)
+        return self._sums(targets, outputs, real), answers, tf.cast(real, tf.float32)
 
     @tf.autograph.experimental.do_not_convert
     def _forward_replica(self, inputs: Any) -> Any:
         return _listed(self.model(inputs, training=False))[0]
 
-    def _weighted(self, each: Any, labels: Any) -> Any:
-        if self._class_weight is None:
-            return each
-        return each * tf.gather(tf.constant(self._class_weight, each.dtype), labels)
+    def _sums(self, targets: Any, outputs: list[Any], real: Any) -> Any:
+        """Loss, its logged parts, what the objective counts, and images; float64."""
+        objective = self.objective
+        assert objective is not None
+        parts = objective.losses(targets, outputs)
+        each = [tf.add_n(list(parts.values())), *(parts[name] for name in objective.parts)]
+        summed = [tf.reduce_sum(tf.where(real, part, tf.zeros_like(part))) for part in each]
+        losses = tf.cast(tf.stack(summed), tf.float64)
+        images = tf.reduce_sum(tf.cast(real, tf.float64))
+        return tf.concat([losses, objective.sums(targets, outputs, real), images[None]], axis=0)
 
-    def losses(self, labels: Any, outputs: list[Any]) -> Any:
-        """The loss of each image, `[batch]`: the sum of its outputs', each with its factor."""
-        parts = [w * self._loss(labels, out) for w, out in zip(self._weights, outputs, strict=True)]
-        return tf.add_n(parts)
+    def _nothing(self) -> Any:
+        """Sums of no images; in 64 bits an epoch's sum doesn't depend on how it was divided."""
+        return tf.zeros(3 + self.counts, tf.float64)
 
 
 def filled(batches: tf.data.Dataset, size: int) -> tf.data.Dataset:
-    """Batches for `Engine.evaluate`, all of one size: the last is filled up with label -1.
+    """Batches for `Engine.evaluate`, all of one size, and which of their images are real.
 
     An uneven batch can leave a replica without an image, and TensorFlow's convolutions give wrong
-    shapes for none; besides, another size would compile everything once more.
+    shapes for none; besides, another size would compile everything once more. So the last batch is
+    filled up with zeros.
     """
 
-    def fill(images: Any, labels: Any) -> tuple[Any, Any]:
-        missing = size - tf.shape(labels)[0]
-        padding = [[0, missing]] + [[0, 0]] * (images.shape.rank - 1)
-        images = tf.ensure_shape(tf.pad(images, padding), [size, *images.shape[1:]])
-        labels = tf.pad(tf.cast(labels, tf.int32), [[0, missing]], constant_values=-1)
-        return images, tf.ensure_shape(labels, [size])
+    def fill(images: Any, targets: Any) -> tuple[Any, Any, Any]:
+        missing = size - tf.shape(images)[0]
+
+        def whole(part: Any) -> Any:
+            padding = [[0, missing]] + [[0, 0]] * (part.shape.rank - 1)
+            return tf.ensure_shape(tf.pad(part, padding), [size, *part.shape[1:]])
+
+        return whole(images), whole(targets), tf.range(size) < size - missing
 
     return batches.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -345,22 +394,10 @@ def _sum_of_gradients(variable: keras.Variable) -> tf.Variable:
     )
 
 
-def _nothing() -> Any:
-    """Sums of no images; 64 bits, so that an epoch's sum doesn't depend on how it was divided."""
-    return tf.zeros(4, tf.float64)
-
-
 def _listed(outputs: Any) -> list[Any]:
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
-def _sums(each: Any, labels: Any, logits: Any) -> Any:
-    predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    correct = tf.reduce_sum(tf.cast(predicted == tf.cast(labels, tf.int32), tf.float64))
-    images = tf.reduce_sum(tf.cast(labels >= 0, tf.float64))
-    return tf.stack([tf.cast(tf.reduce_sum(each), tf.float64), correct, images])
-
-
 def _totals(sums: Any, bad_step: int) -> Totals:
-    loss, correct, images, waited = (float(value) for value in sums.numpy())
-    return Totals(loss, correct, images, waited, bad_step)
+    loss, *counted, images, waited = (float(value) for value in sums.numpy())
+    return Totals(loss, tuple(counted), images, waited, bad_step)

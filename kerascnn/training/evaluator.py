@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from kerascnn.data import Dataset
 from kerascnn.distribution.workers import Workers
 from kerascnn.runs.position import Totals
+from kerascnn.tasks.sight import Sight
 from kerascnn.training.batches import evaluation_batches
 from kerascnn.training.engine import Engine
 from kerascnn.training.pace import Pace, following
@@ -17,12 +20,12 @@ PREFIXES = {"validation": "val_", "test": "test_"}
 
 
 class Evaluator:
-    """Loss and errors over a split, each image once, with the averaged weights if there are.
+    """Loss and measures over a split, each image once, with the averaged weights if there are.
 
     Args:
         engine: evaluates.
         dataset: its splits.
-        prepare: from a batch of images to the network's input.
+        sight: how the network sees images.
         training_batch: images in a batch of training, over all replicas.
         workers, pace: of the training.
     """
@@ -31,13 +34,13 @@ class Evaluator:
         self,
         engine: Engine,
         dataset: Dataset,
-        prepare: Callable[[Any], Any],
+        sight: Sight,
         *,
         training_batch: int,
         workers: Workers,
         pace: Pace,
     ) -> None:
-        self._engine, self._splits, self._prepare = engine, dataset.splits, prepare
+        self._engine, self._splits, self._sight = engine, dataset.splits, sight
         self._training_batch, self._workers, self._pace = training_batch, workers, pace
         self._passes: dict[str, tuple[Iterator[Any], int]] = {}
 
@@ -49,16 +52,25 @@ class Evaluator:
         if split not in self:
             return {}
         batches, steps = self._batches(split)
-        totals, done, count = Totals(), 0, 1
-        with self._engine.averaged():
+        engine, judged = self._engine, self._engine.judged
+        totals, done, count = Totals(sums=(0.0,) * engine.counts), 0, 1
+        answers: list[np.ndarray] = []
+        with engine.averaged():
             while done < steps:
                 count, _ = self._pace.agree(count)
                 size, began = min(count, steps - done), time.perf_counter()
-                totals += self._engine.evaluate(batches, size)
+                if judged:
+                    new, found = engine.judge(batches, size)
+                    answers.append(found)
+                else:
+                    new = engine.evaluate(batches, size)
+                totals += new
                 done += size
                 count = following(size, time.perf_counter() - began)
-        prefix = PREFIXES[split]
-        return {f"{prefix}loss": totals.mean_loss, f"{prefix}error": totals.error}
+        figures = engine.figures(totals)
+        if judged:
+            figures |= judged(np.concatenate(answers))
+        return {PREFIXES[split] + name: value for name, value in figures.items()}
 
     def _batches(self, name: str) -> tuple[Iterator[Any], int]:
         """An endless iterator over a split, and the steps of one pass.
@@ -68,7 +80,7 @@ class Evaluator:
         if name not in self._passes:
             data, steps = evaluation_batches(
                 self._splits[name],
-                self._prepare,
+                self._sight,
                 training_batch=self._training_batch,
                 workers=self._workers,
             )

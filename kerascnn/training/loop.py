@@ -14,6 +14,7 @@ from kerascnn.distribution import signals
 from kerascnn.errors import TrainingError
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.position import Position
+from kerascnn.tasks.measure import Measure
 from kerascnn.training.callbacks import Given
 from kerascnn.training.ending import Ending
 from kerascnn.training.engine import Engine
@@ -35,6 +36,7 @@ class Loop:
 
     Attributes:
         recipe: how to train.
+        main: the task's main measure.
         updates: in an epoch.
         engine: does them.
         batches: what the engine trains on, from the state's position on.
@@ -52,6 +54,7 @@ class Loop:
     """
 
     recipe: Recipe
+    main: Measure
     updates: int
     engine: Engine
     batches: Iterator[Any]
@@ -80,7 +83,7 @@ class Loop:
         try:
             self.watching.on_train_begin()
             self.given.tell("on_train_begin")
-            if self.state.position == Position():
+            if not self.state.begun:
                 self.keeper.keep(0)
             while self._goes_on():
                 self._epoch()
@@ -117,7 +120,7 @@ class Loop:
     def _epoch(self) -> None:
         """What is left of an epoch: updates, validation, and the state after it."""
         epoch, watching, given = self.state.position.epoch, self.watching, self.given
-        follow_history(self.engine.optimizer, self.recipe, self.state.rows)
+        follow_history(self.engine.optimizer, self.recipe, self.state.rows, self.main)
         watching.on_epoch_begin(epoch)
         given.tell("on_epoch_begin", epoch)
         with self.freezing.during(epoch):
@@ -151,7 +154,7 @@ class Loop:
                 self._refuse_loss(done + new.bad_step)
             totals, seconds = state.position.totals + new, time.perf_counter() - began
             state.position = Position(state.position.epoch, done + size, totals, seconds)
-            logs = {"loss": totals.mean_loss, "error": totals.error}
+            logs = self.engine.figures(totals)
             self.watching.on_train_batch_end(done + size - 1, logs)
             self.given.tell("on_train_batch_end", done + size - 1, logs=logs)
 
@@ -168,8 +171,7 @@ class Loop:
         totals, seconds = position.totals, position.seconds
         return {
             "epoch": position.epoch + 1,
-            "loss": totals.mean_loss,
-            "error": totals.error,
+            **self.engine.figures(totals),
             "learning_rate": rate_of(self.engine.optimizer),
             "images_per_second": totals.images / seconds if seconds else 0.0,
             "seconds": seconds,

@@ -9,6 +9,8 @@ import keras
 from keras import ops
 
 from kerascnn.recipes.recipe import Recipe
+from kerascnn.tasks.classification.measures import ERROR
+from kerascnn.tasks.measure import Measure
 
 # With `decay_on="kernels"`: these have no scale that decay could shrink without changing the net.
 NOT_DECAYED = ("bias", "gamma", "beta", "coefficient")
@@ -170,23 +172,26 @@ def make_schedule(recipe: Recipe, steps: int) -> Any:
     return WarmedUp(schedule, warmup) if warmup else schedule
 
 
-def plateau_scale(recipe: Recipe, rows: Sequence[Mapping[str, float]]) -> float:
+def plateau_scale(
+    recipe: Recipe, rows: Sequence[Mapping[str, float]], main: Measure = ERROR
+) -> float:
     """What the schedule "plateau" multiplies the learning rate with after these epochs.
 
     A pure function of the history, so that a resumed run and all workers agree. An epoch counts as
-    better if its validation error is below the best so far; without a validation set it is the
-    training error. After each reduction the patience starts anew. In the epochs of a warm-up it is
-    the mean of the linear growth.
+    better if the task's main measure of the validation images is better than the best so far;
+    without validation images it is that of the training images. After each reduction the patience
+    starts anew. In the epochs of a warm-up it is the mean of the linear growth.
 
     Args:
         recipe: its `factor`, `patience` and `reductions`.
         rows: the history, one row for each epoch.
+        main: the task's main measure.
     """
     reductions, waited, best = 0, 0, float("inf")
     for row in rows:
-        error = row.get("val_error", row["error"])
-        waited = 0 if error < best else waited + 1
-        best = min(best, error)
+        value = main.sign * row.get(f"val_{main.name}", row[main.name])
+        waited = 0 if value < best else waited + 1
+        best = min(best, value)
         if waited >= recipe.patience and reductions < recipe.reductions:
             reductions, waited = reductions + 1, 0
     growth = (len(rows) + 0.5) / recipe.warmup_epochs if recipe.warmup_epochs else 1.0
@@ -194,14 +199,17 @@ def plateau_scale(recipe: Recipe, rows: Sequence[Mapping[str, float]]) -> float:
 
 
 def follow_history(
-    optimizer: keras.optimizers.Optimizer, recipe: Recipe, rows: Sequence[Mapping[str, float]]
+    optimizer: keras.optimizers.Optimizer,
+    recipe: Recipe,
+    rows: Sequence[Mapping[str, float]],
+    main: Measure = ERROR,
 ) -> None:
     """Set the learning rate for the epoch that follows these; call it before each epoch.
 
     Only the schedule "plateau" depends on what happened; every other knows its step.
     """
     if recipe.schedule == "plateau":
-        optimizer.learning_rate = recipe.learning_rate * plateau_scale(recipe, rows)
+        optimizer.learning_rate = recipe.learning_rate * plateau_scale(recipe, rows, main)
 
 
 def rate_of(optimizer: Any) -> float:

@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from kerascnn.data import Dataset
 from kerascnn.distribution import strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import ArgumentError, DataError, StrategyError
-from kerascnn.recipes.recipe import BALANCED, PRECISIONS, Recipe
+from kerascnn.recipes.recipe import PRECISIONS, Recipe
 from kerascnn.words import counted
 
 # Updates that an epoch should have, and the batch below which none is made smaller for that: its
@@ -174,32 +172,6 @@ def batching(recipe: Recipe, images: int, strategy: tf.distribute.Strategy) -> B
 
 def _batches(count: int, size: int) -> str:
     return f"a batch of {size}" if count == 1 else f"{count} batches of {size}"
-
-
-def class_weights(recipe: Recipe, dataset: Dataset) -> tuple[float, ...] | None:
-    """The factor on the loss of each class's training images, `[classes]`; None: all are 1.
-
-    "balanced" is images / (classes * images of the class), with the classes that have any; the
-    mean over all training images is 1.
-
-    Raises:
-        ArgumentError: there is not one factor for each class.
-    """
-    if recipe.class_weight is None:
-        return None
-    if recipe.class_weight == BALANCED:
-        counts = np.bincount(dataset.train.labels, minlength=dataset.classes)
-        alike = dataset.train.size / np.count_nonzero(counts)
-        return tuple(alike / count if count else 0.0 for count in counts.tolist())
-    if len(recipe.class_weight) != dataset.classes:
-        names = ", ".join(dataset.class_names[:20])
-        more = ", ..." if dataset.classes > 20 else ""
-        raise ArgumentError(
-            f"class_weight must have one factor for each of the {dataset.classes} classes, in "
-            f"this order: {names}{more}. Received {len(recipe.class_weight)}: "
-            f"{', '.join(f'{weight:g}' for weight in recipe.class_weight)}."
-        )
-    return tuple(map(float, recipe.class_weight))
 
 
 def use_jit(wanted: bool | None, strategy: tf.distribute.Strategy) -> bool:

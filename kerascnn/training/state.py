@@ -75,13 +75,19 @@ class State:
     ) -> None:
         self._path, self._recipe, self._updates, self._engine = path, recipe, updates, engine
         self._workers, self._record, self._say = workers, record, say
-        self.position = Position()
+        self._start = Position.start(engine.counts)
+        self.position = self._start
         self.rows: list[dict[str, Any]] = []
         self.best: list[Held] = []
         if recipe.keep == KEEP_BEST:
             self.best = [Held(variable) for variable in engine.evaluated]
         self.kept: int | None = None
         self._held = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything has been learned."""
+        return self.position != self._start
 
     def restore(self) -> None:
         """Go on from the last checkpoint, or make the first; the same on all workers.
@@ -94,6 +100,7 @@ class State:
         self.position = checkpoints.restore(
             self._path / "checkpoints",
             variables,
+            start=self._start,
             epochs=epochs,
             updates=self._updates,
             say=self._say,
@@ -109,7 +116,7 @@ class State:
                 f"{self._path / 'history.csv'} ends after {len(self.rows)} epochs, the last "
                 f"checkpoint was made after {done.epoch}. Without its history the run can't go on."
             )
-        if done == Position():
+        if not self.begun:
             self.save()
             return
         part = f" and {done.update} of {self._updates} updates" if done.update else ""
@@ -120,7 +127,7 @@ class State:
     def complete(self, row: dict[str, Any]) -> None:
         """Add an epoch to the history, and save the state after it."""
         self.rows.append(row)
-        self.position = Position(self.position.epoch + 1)
+        self.position = Position.start(self._engine.counts, self.position.epoch + 1)
         if need_best(self._recipe):
             best = best_epoch(self.rows, self._recipe)
             if self.best and best == len(self.rows):

@@ -11,9 +11,9 @@ import keras
 from kerascnn.architecture import Architecture
 from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError
-from kerascnn.heads import scores_of
 from kerascnn.network import Network
-from kerascnn.runs.config import Trained
+from kerascnn.runs.config import CLASSIFICATION, Trained
+from kerascnn.tasks.task import Task, find
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,16 @@ class Subject:
         return self.network.name
 
     @property
+    def task(self) -> Task:
+        """What it is trained for; a model of the user's own is for classification.
+
+        Raises:
+            UnknownNameError: no installed package offers it.
+        """
+        own = self.network
+        return find(own.task if isinstance(own, Network) else CLASSIFICATION)
+
+    @property
     def trained(self) -> Trained | None:
         """As the run's config holds it; a model is in a file of its own."""
         if isinstance(self.network, keras.Model):
@@ -49,7 +59,7 @@ class Subject:
             ArgumentError: a model has others, or returns neither logits nor probabilities.
         """
         if isinstance(self.network, keras.Model):
-            _check_scores(self.network, classes)
+            self.task.check_model(self.network, classes)
             return self
         return dataclasses.replace(self, network=dataclasses.replace(self.network, classes=classes))
 
@@ -129,12 +139,3 @@ def _image_shape(model: object) -> tuple[int, int, int]:
             f"{type(model).__name__}{f' with input {shape}' if shape else ''}."
         )
     return shape[1:]
-
-
-def _check_scores(model: keras.Model, classes: int) -> None:
-    if model.outputs[0].shape[-1] != classes:
-        raise ArgumentError(
-            f"The data has {classes} classes. Received a model whose output is "
-            f"{model.outputs[0].shape}."
-        )
-    scores_of(model)  # refuses what are neither logits nor probabilities

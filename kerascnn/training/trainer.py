@@ -18,9 +18,10 @@ from kerascnn.architecture import Architecture
 from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset, load_for
 from kerascnn.data.augmentation import with_components
+from kerascnn.data.targets import many
 from kerascnn.distribution import strategies
 from kerascnn.distribution.workers import Workers
-from kerascnn.errors import ArgumentError, DataError, RunError
+from kerascnn.errors import ArgumentError, RunError
 from kerascnn.network import Network
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes import trusted
@@ -40,6 +41,7 @@ from kerascnn.runs.config import (
 from kerascnn.runs.directory import prepare_directory, refuse_directory
 from kerascnn.runs.models import load_graph
 from kerascnn.runs.run import Run
+from kerascnn.tasks.task import Task
 from kerascnn.training.assembly import Assembly
 from kerascnn.training.callbacks import check as check_callbacks
 from kerascnn.training.keeping import require_monitored
@@ -47,7 +49,6 @@ from kerascnn.training.settings import (
     PRECISIONS,
     batching,
     check_precision,
-    class_weights,
     refuse_jit,
     with_enough_updates,
 )
@@ -157,6 +158,8 @@ def train(
     subject = checked(found, arguments, input_shape, recipe.dropout)
     check_precision(precision)
     check_seed(seed)
+    task = subject.task
+    recipe = dataclasses.replace(recipe, monitor=task.monitor(recipe.monitor))
     keep_epochs = kept.checked(keep_epochs, recipe.epochs)
     callbacks = check_callbacks(callbacks, recipe)
     start = described(weights) if weights else None
@@ -175,13 +178,14 @@ def train(
 
     place = _place(strategy, jit, console)  # before the data pipeline starts TensorFlow's devices
     path = Path(place.workers.text_of_chief(str(path)))  # a default one has the time in it
-    dataset = _load(data, recipe, subject.shape, seed, skip_corrupt, place)
+    dataset = _load(data, task, recipe, subject.shape, seed, skip_corrupt, place)
     recipe = _fitted(recipe, dataset, place, adapt=adapt, scale_rate=learning_rate is None)
-    _require_images(dataset, recipe, source, place)
+    _require_images(dataset, task, recipe, source, place)
     subject = subject.of(dataset.classes)
 
     config = RunConfig(
         kerascnn_run=VERSION,
+        task=task.name,
         name=subject.name,
         architecture=subject.trained,
         input_shape=subject.shape,
@@ -368,6 +372,7 @@ def _same_data(run: Run, data: Dataset | None, console: Console) -> Dataset:
         seed=config.seed,
         skip_corrupt=stored.skip_corrupt,
         echo=sayer(console),
+        target=run.task.targets.kind,
     )
     if dataset.fingerprint != stored.fingerprint:
         if dataset.split_rule and stored.split_rule is None:
@@ -437,6 +442,7 @@ def _place(strategy: str, jit: bool | None, console: Console) -> _Place:
 
 def _load(
     data: str | Dataset,
+    task: Task,
     recipe: Recipe,
     shape: tuple[int, int, int],
     seed: int,
@@ -447,7 +453,14 @@ def _load(
     canvas = recipe.augmentation.canvas_shape(shape)
     if isinstance(data, Dataset) and data.image_shape == shape:
         canvas = shape  # crops are then cut from the images as they are
-    return load_for(data, canvas, seed=seed, skip_corrupt=skip_corrupt, echo=place.say)
+    return load_for(
+        data,
+        canvas,
+        seed=seed,
+        skip_corrupt=skip_corrupt,
+        echo=place.say,
+        target=task.targets.kind,
+    )
 
 
 def _fitted(
@@ -465,7 +478,9 @@ def _fitted(
     return recipe
 
 
-def _require_images(dataset: Dataset, recipe: Recipe, source: str, place: _Place) -> None:
+def _require_images(
+    dataset: Dataset, task: Task, recipe: Recipe, source: str, place: _Place
+) -> None:
     """Refuse data that can't be trained on in this way.
 
     Raises:
@@ -473,10 +488,13 @@ def _require_images(dataset: Dataset, recipe: Recipe, source: str, place: _Place
         ArgumentError: there are not as many class weights as classes.
     """
     batching(recipe, dataset.train.size, place.strategy)
-    class_weights(recipe, dataset)
-    require_monitored(recipe, dataset.validation.size, source)
-    if dataset.classes < 2:
-        raise DataError(
-            f"{source}: training needs images of at least 2 classes. Received: "
-            f"{', '.join(dataset.class_names)} only."
+    if recipe.balance:
+        dataset.train.labels  # noqa: B018 - refuses images that have none
+    if task.targets.moves and recipe.augmentation.randaugment:
+        raise ArgumentError(
+            f"RandAugment moves images, and their {many(task.targets.kind)} can't follow. "
+            "Leave it out: --with augmentation.randaugment=0."
         )
+    task.class_weight(recipe, dataset.train.targets, dataset.class_names)
+    require_monitored(recipe, dataset.validation.size, source)
+    task.check_data(dataset.class_names, source)

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as layout_summary
@@ -20,8 +21,7 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
 from kerascnn import pictures
-from kerascnn.tasks.classification import measures
-from kerascnn.tasks.classification.mistakes import Mistakes
+from kerascnn.tasks.measure import Measure
 from kerascnn.watching.hparams import flat
 from kerascnn.watching.memory import peak_memory
 from kerascnn.watching.statistics import Probe, Statistics, spread_maps
@@ -36,7 +36,6 @@ MAPS = 3  # layers of which feature maps are drawn
 LAYOUT = {
     "Learning": {
         "Loss": "^loss$",
-        "Top-1 error": "^error$",
         "Learning rate": "^learning_rate$",
     },
     "Health": {
@@ -107,20 +106,17 @@ class TensorBoardLogs(keras.callbacks.Callback):
 
     Args:
         directory: where to write.
-        class_names: one for each class.
-        images: some images for people, `[n, height, width, channels]`, integers in [0, 255] or
-            floats in [0, 1].
-        inputs: the same, preprocessed for the network.
-        labels: their classes, `[n]`.
+        inputs: some validation images, preprocessed for the network, `[n, height, width,
+            channels]`.
+        pictures: from the model's first output for them to tags and figures of what the network
+            answers; None: there are none.
+        measures: that have a chart each beside the loss.
         name: of the run, in the table of hyperparameters.
         hparams: names and values to compare runs by; values may be mappings and dataclasses.
             TensorBoard shows those that differ first, each part in alphabetical order.
         epochs: epochs of the whole run.
         first_epoch: epochs that were finished before, in a run that is resumed.
-        mistakes: what the network makes of many images now; None: neither confusion matrix nor
-            worst images.
         probe: measures the layers; None: no statistics of them.
-        logits: whether the model returns logits and not probabilities.
         every: draw pictures after the first and each `every`-th epoch, as long as `share` allows,
             and at the end; default: a third of `epochs`.
         share: the largest share of the training time for measuring and drawing.
@@ -130,28 +126,23 @@ class TensorBoardLogs(keras.callbacks.Callback):
         self,
         *,
         directory: Path | str,
-        class_names: Sequence[str],
-        images: np.ndarray,
         inputs: np.ndarray,
-        labels: np.ndarray,
+        pictures: Callable[[np.ndarray], Mapping[str, Figure]] | None = None,
+        measures: Sequence[Measure] = (),
         name: str,
         hparams: Mapping[str, Any],
         epochs: int,
         first_epoch: int = 0,
-        mistakes: Callable[[], Mistakes] | None = None,
         probe: Probe | None = None,
-        logits: bool = False,
         every: int | None = None,
         share: float = 0.05,
     ) -> None:
         super().__init__()
         self._directory = Path(directory)
-        self._class_names = list(class_names)
-        self._images, self._inputs, self._labels = images, inputs, np.asarray(labels)
+        self._inputs, self._pictures, self._measures = inputs, pictures, measures
         self._name, self._hparams = name, flat(hparams)
         self._epochs, self._finished = epochs, first_epoch
-        self._mistakes, self._probe = mistakes, probe
-        self._logits = logits
+        self._probe = probe
         self._every = every or max(1, epochs // 3)
         self._share = share
         self._last_drawn = self._last_measured = -1  # epochs
@@ -178,7 +169,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
         )
         with self._writers[""].as_default(step=self._finished):
             hparams_api.hparams(self._hparams, trial_id=self._name)
-            tf.summary.experimental.write_raw_pb(_layout().SerializeToString())
+            tf.summary.experimental.write_raw_pb(_layout(self._measures).SerializeToString())
         if not self._finished:
             with self._writers["train"].as_default(step=0):
                 tf.summary.graph(self._predict.graph)
@@ -244,13 +235,13 @@ class TensorBoardLogs(keras.callbacks.Callback):
             writer.close()
 
     def _forward(self, inputs: Any) -> tuple[Any, list[Any]]:
-        """Probabilities, `[batch, classes]`, of the first output; feature maps of the first image.
+        """The first output, `[batch, ...]`; feature maps of the first image.
 
         The maps are `[height, width, channels]`, one for each layer of `self._maps`.
         """
         outputs = self._network(inputs, training=False)
         first, *maps = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        return tf.nn.softmax(first) if self._logits else first, [found[0] for found in maps]
+        return first, [found[0] for found in maps]
 
     def _scalar(self, part: str, name: str, value: Any) -> None:
         with self._writers[part].as_default(step=self._finished):
@@ -271,32 +262,17 @@ class TensorBoardLogs(keras.callbacks.Callback):
         """Write the pictures of this epoch."""
         began = time.perf_counter()
         self._last_drawn = self._finished
-        if len(self._images):
-            found, maps = self._predict(tf.constant(self._inputs))
-            samples = pictures.samples(self._images, self._labels, found.numpy(), self._class_names)
-            self._picture("validation", "samples", samples)
+        if len(self._inputs):
+            outputs, maps = self._predict(tf.constant(self._inputs))
             for name, channels in zip(self._maps, maps):
                 figure = pictures.feature_maps(channels.numpy(), name)
                 self._picture("train", f"feature_maps/{name}", figure)
-        if self._mistakes is not None:
-            self._draw_mistakes(self._mistakes())
+            for tag, figure in (self._pictures(outputs.numpy()) if self._pictures else {}).items():
+                self._picture("validation", tag, figure)
         if (layer := pictures.first_convolution(self.model)) is not None:
             kernel = keras.ops.convert_to_numpy(layer.kernel)
             self._picture("train", "filters", pictures.filters(kernel, layer.name))
         self._to_draw.spend(time.perf_counter() - began)
-
-    def _draw_mistakes(self, found: Mistakes) -> None:
-        names = self._class_names
-        matrix = measures.confusion(found.labels, found.predictions, len(names))
-        self._picture("validation", "confusion_matrix", pictures.confusion(matrix, names))
-        worst = pictures.samples(
-            found.worst_images,
-            found.worst_labels,
-            found.worst_probabilities,
-            names,
-            title=f"The highest losses among {len(found.labels):,} images",
-        )
-        self._picture("validation", "worst", worst)
 
     def _picture(self, part: str, name: str, figure: Any) -> None:
         with self._writers[part].as_default(step=self._finished):
@@ -307,8 +283,11 @@ class TensorBoardLogs(keras.callbacks.Callback):
             writer.flush()
 
 
-def _layout() -> Any:
-    """`LAYOUT` as TensorBoard stores it."""
+def _layout(measures: Sequence[Measure]) -> Any:
+    """`LAYOUT` with a chart for each measure, as TensorBoard stores it."""
+    learning = {one.title: f"^{one.name}$" for one in measures}
+    loss, rate = LAYOUT["Learning"].items()
+    layout = {**LAYOUT, "Learning": dict([loss, *learning.items(), rate])}
     categories = [
         layout_pb2.Category(
             title=title,
@@ -317,7 +296,7 @@ def _layout() -> Any:
                 for name, tag in charts.items()
             ],
         )
-        for title, charts in LAYOUT.items()
+        for title, charts in layout.items()
     ]
     return layout_summary.pb(layout_pb2.Layout(category=categories))
 

@@ -83,8 +83,8 @@ class Probe:
     Args:
         model: built, with one input; its activations are found if it isn't nested.
         inputs: the batch, preprocessed, `[n, height, width, channels]`.
-        labels: `[n]`.
-        loss: `loss(labels, outputs) -> [n]`, with a list of the model's outputs.
+        targets: `[n, ...]`.
+        loss: `loss(targets, outputs) -> [n]`, with a list of the model's outputs.
         scale: factor on the loss while gradients are taken, so that float16 doesn't lose them.
     """
 
@@ -93,11 +93,11 @@ class Probe:
         model: keras.Model,
         *,
         inputs: np.ndarray,
-        labels: np.ndarray,
+        targets: np.ndarray,
         loss: Callable[[Any, list[Any]], Any],
         scale: float = 1.0,
     ) -> None:
-        self._inputs, self._labels = tf.constant(inputs), tf.constant(labels)
+        self._inputs, self._targets = tf.constant(inputs), tf.constant(targets)
         self._loss, self._scale = loss, scale
         self._heads = len(model.outputs)
         self._watched = _activations(model)
@@ -139,7 +139,7 @@ class Probe:
         with tf.GradientTape() as tape:
             tape.watch(weights)
             outputs, _ = self._network.stateless_call(weights, others, self._inputs, training=True)
-            loss = tf.reduce_mean(self._loss(self._labels, outputs[: self._heads])) * self._scale
+            loss = tf.reduce_mean(self._loss(self._targets, outputs[: self._heads])) * self._scale
         gradients = tape.gradient(loss, weights, unconnected_gradients="zero")
         gradients = [gradient / self._scale for gradient in gradients]
         kernels = dict(zip(self._kernel_names, (weights[n] for n in self._kernels)))

@@ -18,6 +18,7 @@ from kerascnn.distribution.workers import Workers
 from kerascnn.errors import StrategyError
 from kerascnn.recipes.losses import make_loss
 from kerascnn.recipes.recipe import Recipe
+from kerascnn.tasks.classification.counting import counted
 from kerascnn.training.engine import Engine, filled
 from kerascnn.training.freezing import all_but_last, frozen
 from kerascnn.training.optimizers import make_optimizer
@@ -60,8 +61,7 @@ def engine_for(strategy, recipe, precision="float64"):
     return Engine(
         model,
         strategy=strategy,
-        loss=make_loss(recipe, 5, from_logits=True),
-        loss_weights=(1.0, 0.3),
+        objective=counted(make_loss(recipe, 5, from_logits=True), factors=(1.0, 0.3)),
         optimizer=optimizer,
         clip_norm=recipe.clip_norm,
         accumulation=recipe.accumulation,
@@ -119,7 +119,7 @@ def evaluation(engine):
         data = SPLIT.batches(16, epochs=None, share=(workers.index, workers.count))
         data = filled(data.map(scaled), 16 // workers.count)
         found = engine.evaluate(iter(engine.distribute(data)), SPLIT.steps(16))
-    return {"evaluated": np.array([found.loss, found.correct, found.images])}
+    return {"evaluated": np.array([found.loss, *found.sums, found.images])}
 
 
 def exact(strategy, name):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from kerascnn.distribution import replicas
+from kerascnn.tasks.classification.counting import counted
 from kerascnn.training.engine import Engine, filled
 
 RNG = np.random.default_rng(0)
@@ -48,8 +49,7 @@ def engine_for(strategy, clip_norm=None, optimizer=lambda: keras.optimizers.SGD(
     return Engine(
         model,
         strategy=strategy,
-        loss=cross_entropy,
-        loss_weights=(1.0, 0.3),
+        objective=counted(cross_entropy, factors=(1.0, 0.3)),
         optimizer=made,
         clip_norm=clip_norm,
     )
@@ -101,7 +101,7 @@ def test_evaluation_counts_every_example_once(two_devices, count):
         labels = LABELS[:count]
         expected = cross_entropy(labels, main) + 0.3 * cross_entropy(labels, aux)
         assert found.images == count
-        assert found.correct == np.sum(np.argmax(main, -1) == labels)
+        assert found.sums[0] == np.sum(np.argmax(main, -1) == labels)
         assert found.loss == pytest.approx(float(np.sum(expected)), rel=1e-4)
 
 
@@ -146,7 +146,7 @@ def test_the_wait_for_input_is_that_of_the_dataset():
     engine = Engine(
         model,
         strategy=tf.distribute.get_strategy(),
-        loss=keras.losses.sparse_categorical_crossentropy,
+        objective=counted(keras.losses.sparse_categorical_crossentropy),
         optimizer=keras.optimizers.SGD(0.0),
     )
     began = time.perf_counter()

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from kerascnn.card import Preprocessing
 from kerascnn.data.splits import ArraySplit
 from kerascnn.distribution.signals import Request
+from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.position import Totals
 from kerascnn.training.evaluator import Evaluator
 from kerascnn.training.pace import Pace
@@ -16,6 +18,8 @@ WORKERS = SimpleNamespace(count=1, index=0, sum=lambda values: np.asarray(values
 
 class Adding:
     """An engine whose loss is the sum of the pixels; every image with the label 1 is right."""
+
+    counts, judged = 1, None
 
     def __init__(self):
         self.iterators, self.in_average = 0, False
@@ -34,10 +38,13 @@ class Adding:
         assert self.in_average
         totals = Totals()
         for _ in range(steps):
-            images, labels = (part.numpy() for part in next(batches))
-            real = labels >= 0
-            totals += Totals(float(images[real].sum()), float((labels == 1).sum()), real.sum())
+            images, labels, real = (part.numpy() for part in next(batches))
+            right = float((labels[real] == 1).sum())
+            totals += Totals(float(images[real].sum()), (right,), real.sum())
         return totals
+
+    def figures(self, totals):
+        return {"loss": totals.mean_loss, "error": 1 - totals.sums[0] / totals.images}
 
 
 def split(count):
@@ -51,7 +58,11 @@ def test_each_pass_counts_every_image_once_with_one_iterator():
     evaluator = Evaluator(
         engine,
         dataset,
-        lambda images: images,
+        SimpleNamespace(
+            input_shape=(1, 1, 1),
+            recipe=Recipe(),
+            preprocessing=Preprocessing(scale=1.0),
+        ),
         training_batch=8,
         workers=WORKERS,
         pace=Pace(WORKERS, Request()),

@@ -8,6 +8,7 @@ from kerascnn.distribution.signals import Terminated
 from kerascnn.errors import TrainingError
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.position import Position, Totals
+from kerascnn.tasks.classification.measures import ERROR
 from kerascnn.training.freezing import Freezing
 from kerascnn.training.loop import Loop
 from kerascnn.training.pace import Pace
@@ -41,7 +42,10 @@ class Counting:
         first = sum(self.sizes)
         self.sizes.append(size)
         bad = [step - first for step in self._bad if first <= step < first + size]
-        return Totals(float(size), 0.0, float(size), 0.0, bad[0] if bad else -1)
+        return Totals(float(size), (0.0,), float(size), 0.0, bad[0] if bad else -1)
+
+    def figures(self, totals):
+        return {"loss": totals.mean_loss, "error": 1 - totals.sums[0] / totals.images}
 
 
 def looped(tmp_path, *, epochs=1, position=None, engine=None, sum_=lambda own: own, **given):
@@ -69,10 +73,12 @@ def looped(tmp_path, *, epochs=1, position=None, engine=None, sum_=lambda own: o
 
     state = Part("state", events, complete=complete)
     state.position, state.rows = position or Position(), []
+    state.begun = bool(position)
     ending = Part("ending", events, complete=lambda: ({"epochs": epochs}, None))
     ending.workers, ending.path = workers, tmp_path
     loop = Loop(
         recipe=Recipe(epochs=epochs),
+        main=ERROR,
         updates=UPDATES,
         engine=engine,
         batches=iter(()),
@@ -118,7 +124,7 @@ def test_the_user_sees_an_epoch_before_it_is_saved_and_watchers_afterwards(tmp_p
 
 
 def test_a_resumed_epoch_does_the_updates_that_are_left(tmp_path):
-    loop, _ = looped(tmp_path, epochs=3, position=Position(1, 3, Totals(6.0, 0.0, 3.0), 1.0))
+    loop, _ = looped(tmp_path, epochs=3, position=Position(1, 3, Totals(6.0, (0.0,), 3.0), 1.0))
     loop.run()
     assert sum(loop.engine.sizes) == 1 + UPDATES
     assert [row["epoch"] for row in loop.state.rows] == [2, 3]

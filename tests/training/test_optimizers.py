@@ -8,6 +8,7 @@ import tensorflow as tf
 from kerascnn.distribution import replicas
 from kerascnn.recipes.losses import make_loss
 from kerascnn.recipes.recipe import Recipe
+from kerascnn.tasks.classification.counting import counted
 from kerascnn.training.engine import Engine
 from kerascnn.training.optimizers import (
     follow_history,
@@ -51,7 +52,7 @@ def trained(recipe, steps=4):
     engine = Engine(
         model,
         strategy=tf.distribute.get_strategy(),
-        loss=make_loss(recipe, 2, from_logits=True),
+        objective=counted(make_loss(recipe, 2, from_logits=True)),
         optimizer=make_optimizer(recipe, 10, model, "float64"),
     )
     data = tf.data.Dataset.from_tensors((x, labels.astype("int32"))).repeat()
@@ -220,7 +221,7 @@ def test_two_replicas_train_as_one_device(two_devices, schedule):
         engine = Engine(
             model,
             strategy=strategy,
-            loss=make_loss(recipe, 3, from_logits=True),
+            objective=counted(make_loss(recipe, 3, from_logits=True)),
             optimizer=optimizer,
             clip_norm=recipe.clip_norm,
         )

@@ -10,6 +10,7 @@ import tensorflow as tf
 from kerascnn.errors import RunError
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.position import Position, Totals
+from kerascnn.tasks.classification.counting import counted
 from kerascnn.training.engine import Engine
 from kerascnn.training.state import State
 
@@ -25,7 +26,10 @@ def state_of(path, value, recipe=BEST, record=True):
     model = keras.Model(inputs, outputs)
     optimizer.build(model.trainable_variables)
     engine = Engine(
-        model, strategy=tf.distribute.get_strategy(), loss=lambda *_: 0.0, optimizer=optimizer
+        model,
+        strategy=tf.distribute.get_strategy(),
+        objective=counted(lambda *_: 0.0),
+        optimizer=optimizer,
     )
     engine.put([[[value]]])
     state = State(path, recipe, 4, engine, workers=ALONE, record=record, say=said.append)
@@ -62,7 +66,7 @@ def test_a_training_goes_on_where_it_was_saved(tmp_path):
 
 def test_a_place_within_an_epoch_is_kept_with_what_its_updates_add_up_to(tmp_path):
     state, _, _ = three_epochs(tmp_path, [0.3])
-    state.position = Position(1, 2, Totals(5.0, 3.0, 8.0), 1.5)
+    state.position = Position(1, 2, Totals(5.0, (3.0,), 8.0), 1.5)
     state.save()
     found, _, said = state_of(tmp_path, -1.0)
     found.restore()

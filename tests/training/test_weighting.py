@@ -12,6 +12,7 @@ from rich.console import Console
 from kerascnn.data import ArraySplit, load
 from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import Recipe
+from kerascnn.tasks.classification.counting import counted
 from kerascnn.training import trainer
 from kerascnn.training.engine import Engine
 from kerascnn.training.settings import class_weights
@@ -124,10 +125,12 @@ def test_weights_change_the_gradient_alone(replicas, two_devices):
         model,
         strategy=strategy,
         optimizer=optimizer,
-        loss=lambda labels, logits: keras.losses.sparse_categorical_crossentropy(
-            labels, logits, from_logits=True
+        objective=counted(
+            lambda labels, logits: keras.losses.sparse_categorical_crossentropy(
+                labels, logits, from_logits=True
+            ),
+            class_weight=weights,
         ),
-        class_weight=weights,
     )
     data = tf.data.Dataset.from_tensors((x, labels)).unbatch().batch(6, drop_remainder=True)
     evaluated = engine.evaluate(iter(engine.distribute(data.repeat())), 1)

@@ -21,7 +21,8 @@ from PIL import Image
 from kerascnn import pictures
 from kerascnn.applications.lenet import LeNet5
 from kerascnn.recipes.recipe import Augmentation, Recipe
-from kerascnn.tasks.classification.mistakes import Mistakes
+from kerascnn.tasks.classification.task import CLASSIFICATION
+from kerascnn.tasks.task import Seen
 from kerascnn.watching.board import Budget, TensorBoardLogs
 from kerascnn.watching.hparams import flat
 from kerascnn.watching.statistics import Probe
@@ -116,25 +117,27 @@ def train(directory, digits, *, epochs, first_epoch=0, stop=None, strategy=None)
         if epoch + 1 == stop:
             raise KeyboardInterrupt
 
-    def mistakes():
-        found = model(inputs, training=False).numpy()
-        worst = np.argsort(found[np.arange(len(labels)), labels])[:8]
-        return Mistakes(labels, found.argmax(-1), images[worst], labels[worst], found[worst])
+    def drawn(outputs):
+        def more():
+            yield images, labels, model(inputs, training=False).numpy()
+
+        shown = images[:12], labels[:12], outputs
+        names = ("images", "targets", "outputs")
+        seen = Seen(class_names=DIGITS, more=more, are_logits=False, **dict(zip(names, shown)))
+        return CLASSIFICATION.pictures(seen)
 
     probe = None  # compiling is slow, so only where the figures are looked at
     if directory.name in ("plain", "mirrored"):
-        probe = Probe(model, inputs=inputs[:20], labels=labels[:20], loss=cross_entropy)
+        probe = Probe(model, inputs=inputs[:20], targets=labels[:20], loss=cross_entropy)
     board = TensorBoardLogs(
         directory=directory,
-        class_names=DIGITS,
-        images=images[:12],
         inputs=inputs[:12],
-        labels=labels[:12],
+        pictures=drawn,
+        measures=CLASSIFICATION.measures,
         name=directory.name,
         hparams={"run": directory.name, "widths": (6, 16), "recipe": Recipe()},
         epochs=epochs,
         first_epoch=first_epoch,
-        mistakes=mistakes,
         probe=probe,
         every=4,
         share=math.inf,
@@ -319,29 +322,23 @@ def test_final_metrics_are_those_of_the_test_images(board):
     assert board.scalars("final", "test_error") == {1: 0.25}
 
 
-def test_logits_are_shown_as_probabilities(tmp_path, monkeypatch):
-    inputs = np.random.default_rng(0).random((2, 32, 32, 1), "float32")
-    model = LeNet5(classifier_activation=None)
-    board = TensorBoardLogs(
-        directory=tmp_path,
-        class_names=DIGITS,
-        images=inputs,
-        inputs=inputs,
-        labels=np.zeros(2, int),
-        name="logits",
-        hparams={},
-        epochs=1,
-        logits=True,
-        every=2,
-    )
+def test_logits_are_shown_as_probabilities(monkeypatch):
+    images = np.random.default_rng(0).random((2, 32, 32, 1), "float32")
+    logits = np.array([[1, 2, 3], [300, 0, 0]], "float32")
     shown, draw = [], pictures.samples
-    monkeypatch.setattr(pictures, "samples", lambda *given: shown.append(given[2]) or draw(*given))
-    board.set_model(model)
-    board.on_train_begin()
-    board.on_epoch_begin(0)
-    board.on_epoch_end(0, {})
-    board.on_train_end()
-    np.testing.assert_allclose(shown, [tf.nn.softmax(model(inputs))], rtol=1e-6)
+    monkeypatch.setattr(
+        pictures, "samples", lambda *given, **how: shown.append(given[2]) or draw(*given, **how)
+    )
+    labels = np.zeros(2, int)
+    seen = Seen(
+        class_names=("a", "b", "c"),
+        images=images,
+        targets=labels,
+        outputs=logits,
+        more=lambda: [(images, labels, logits)],
+    )
+    CLASSIFICATION.pictures(seen)
+    np.testing.assert_allclose(shown[0], tf.nn.softmax(logits), rtol=1e-6)
 
 
 def test_work_keeps_to_its_share_of_the_time(monkeypatch):

@@ -37,7 +37,7 @@ def tiny():
 def test_gradients_activations_and_dead_units_as_numpy_computes_them(tiny, data):
     x, y = data
     (w1, b1), (w2, b2) = (layer.get_weights() for layer in tiny.layers[1:])
-    found = Probe(tiny, inputs=x, labels=y, loss=squares).measure()
+    found = Probe(tiny, inputs=x, targets=y, loss=squares).measure()
 
     hidden = np.maximum(x @ w1 + b1, 0)
     outputs = hidden @ w2 + b2
@@ -85,7 +85,7 @@ def test_update_ratio_is_that_of_the_real_update(tiny, data):
     x, y = data
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=0.01)
     tiny.compile(optimizer, lambda truth, found: squares(truth, [found]))
-    probe = Probe(tiny, inputs=x, labels=y, loss=squares)
+    probe = Probe(tiny, inputs=x, targets=y, loss=squares)
     tiny.train_on_batch(x, y)
     before = [layer.kernel.numpy() for layer in tiny.layers[1:]]
     probe.remember()
@@ -120,7 +120,7 @@ def test_a_measurement_changes_nothing():
     """So that a run with TensorBoard's logs ends with the same bits as one without."""
     model = stateful()
     before = [variable.numpy() for variable in model.variables]
-    probe = Probe(model, inputs=images(), labels=np.zeros((6, 3), "float32"), loss=squares)
+    probe = Probe(model, inputs=images(), targets=np.zeros((6, 3), "float32"), loss=squares)
     first, second = probe.measure().scalars, probe.measure().scalars
     for old, variable in zip(before, model.variables, strict=True):
         np.testing.assert_array_equal(old, variable.numpy())
@@ -129,7 +129,7 @@ def test_a_measurement_changes_nothing():
 
 def test_batch_normalization_and_dropout_are_at_work_as_in_training():
     model = stateful()
-    probe = Probe(model, inputs=images(), labels=np.zeros((6, 3), "float32"), loss=squares)
+    probe = Probe(model, inputs=images(), targets=np.zeros((6, 3), "float32"), loss=squares)
     found = probe.measure().scalars
     normal = keras.Model(model.input, model.get_layer("relu").output)(images(), training=True)
     assert found["activation_mean/relu"] == pytest.approx(float(np.mean(normal)), rel=1e-4)
@@ -141,7 +141,7 @@ def test_under_a_strategy_the_figures_are_those_of_one_device(two_devices):
         mirrored = stateful()
     figures = []
     for model in (alone, mirrored):
-        probe = Probe(model, inputs=images(), labels=np.zeros((6, 3), "float32"), loss=squares)
+        probe = Probe(model, inputs=images(), targets=np.zeros((6, 3), "float32"), loss=squares)
         probe.remember()
         model.get_layer("conv").kernel.assign(1.5 * model.get_layer("conv").kernel.numpy())
         figures.append({**probe.measure().scalars, **probe.update_ratios()})
@@ -160,7 +160,7 @@ def test_float16_gradients_survive_with_a_scale():
         return keras.ops.sum(keras.ops.cast(outputs[0], "float32"), axis=-1) * 1e-8
 
     norms = [
-        Probe(model, inputs=x, labels=np.zeros(1), loss=tiny_loss, scale=scale).measure()
+        Probe(model, inputs=x, targets=np.zeros(1), loss=tiny_loss, scale=scale).measure()
         for scale in (1.0, 2.0**10)
     ]
     lost, kept = (found.scalars["gradient_norm/out"] for found in norms)
@@ -170,13 +170,13 @@ def test_float16_gradients_survive_with_a_scale():
 
 def test_values_that_are_not_finite_do_not_end_a_training(tiny, data):
     tiny.layers[1].kernel.assign(np.full((4, 5), np.nan))
-    found = Probe(tiny, inputs=data[0], labels=data[1], loss=squares).measure()
+    found = Probe(tiny, inputs=data[0], targets=data[1], loss=squares).measure()
     assert np.isnan(found.scalars["weights_mean/hidden"])
     assert found.histograms["weights/hidden"][:, 2].sum() == 20
 
 
 def test_tensorboard_reads_what_is_written(tiny, data, tmp_path):
-    found = Probe(tiny, inputs=data[0], labels=data[1], loss=squares).measure()
+    found = Probe(tiny, inputs=data[0], targets=data[1], loss=squares).measure()
     with tf.summary.create_file_writer(str(tmp_path)).as_default(step=7):
         tf.summary.experimental.write_raw_pb(found.summary())
     events = EventAccumulator(str(tmp_path)).Reload()
@@ -200,7 +200,7 @@ def test_a_layer_that_is_called_twice_and_a_nested_model_are_no_obstacle(data):
     inner = keras.Model(inner_inputs, keras.layers.Dense(4, activation="relu")(inner_inputs))
     x = shared(inner(shared(inputs)))
     model = keras.Model(inputs, keras.layers.Dense(3, name="out")(x))
-    found = Probe(model, inputs=data[0], labels=data[1], loss=squares).measure().scalars
+    found = Probe(model, inputs=data[0], targets=data[1], loss=squares).measure().scalars
     assert "activation_std/out" in found
     assert sum(tag.startswith("gradient_norm/") for tag in found) == 3
 

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.text import Text
 from kerascnn import tables
 from kerascnn.console import Console
 from kerascnn.errors import ArgumentError
+from kerascnn.recipes.recipe import Protocol
 from kerascnn.words import printable
 from kerascnn.writing import check_save
 
@@ -66,6 +68,21 @@ def show(found: Found, how: str) -> None:
         console.print(Text(f"{len(shown)} of {len(classes)} classes, {rest}", "dim"))
     if mistakes := _mistakes(found):
         console.print(Text(f"Most often mistaken: {'; '.join(mistakes)}."), soft_wrap=True)
+
+
+def described(protocol: Mapping[str, Any], side: int) -> str:
+    """A protocol in words; nothing for the middle of each image, as during training.
+
+    Args:
+        protocol: as `kerascnn.Run.evaluate` returns it.
+        side: of the network's input, in pixels.
+    """
+    if protocol == asdict(Protocol()) | {"resize": []}:
+        return ""
+    scales = " and ".join(str(round(side * length)) for length in protocol["resize"])
+    mirrored = "mirrored" if protocol["flip"] else ""
+    parts = [protocol["views"], f"at {scales}" if scales else "", mirrored]
+    return f", {', '.join(part for part in parts if part)}"
 
 
 def _summary(found: Found, how: str) -> Text:

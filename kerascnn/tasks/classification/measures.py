@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascnn.errors import RunError
+from kerascnn.tasks.forward import require_numbers
 from kerascnn.tasks.measure import Measure
 
 ERROR = Measure(name="error", title="Top-1 error", complement="accuracy")
@@ -84,22 +84,6 @@ def judged(scores: Iterable[np.ndarray], labels: np.ndarray, losses: Mapping[str
         done += len(batch)
     assert done == len(labels)
     return Answers(labels, predicted, ranks, {name: sum_ / done for name, sum_ in sums.items()})
-
-
-def require_numbers(scores: np.ndarray) -> None:
-    """Refuse scores `[batch, classes]` of which one is not a number.
-
-    Every comparison with such a score is false, so it would count as the highest one.
-
-    Raises:
-        RunError: there is one.
-    """
-    bad = int(np.isnan(scores).any(axis=1).sum())
-    if bad:
-        raise RunError(
-            f"The model answers {bad} of {len(scores)} images with scores that are not numbers "
-            "(NaN), so its answers mean nothing: its weights are damaged, or training diverged."
-        )
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

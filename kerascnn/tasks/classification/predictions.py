@@ -1,4 +1,4 @@
-"""Where predictions go: to the terminal with bars, to JSON, JSON lines or CSV, one by one.
+"""Where class probabilities go: to the terminal with bars, to JSON, JSON lines or CSV, one by one.
 
 A path whose bytes are no UTF-8 keeps them: a CSV file has the same bytes, JSON has \\udce9 for the
 byte 0xe9, as Python's names do, so that `os.fsencode` gives the file's name back.
@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json as json_
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from rich.bar import Bar
@@ -20,16 +17,57 @@ from rich.table import Table
 from rich.text import Text
 
 from kerascnn.console import Console
+from kerascnn.tasks.prediction import Prediction, Write, Writers
+from kerascnn.tasks.writing import json_lines, json_list, written
 from kerascnn.words import printable
 from kerascnn.writing import check_save
 
-_NUMBERS = re.compile(r"\[\n\s+([-+.\d][-+.\de,\s]*?)\s+\]")
 BAR = 24  # characters of a bar that means certainty
+TOP = 3  # classes of each image, unless told otherwise
+FORMATS = (".csv", ".jsonl")
 
 Row = tuple[str, Sequence[tuple[str, float]]]
 """A file's name and its classes with their probabilities, the likeliest first."""
 
-Write = Callable[[Row], None]
+WriteRow = Callable[[Row], None]
+
+
+def writers(names: Sequence[str], top: int = TOP) -> Writers:
+    """For predictions whose answers are class probabilities `[classes]`.
+
+    Args:
+        names: one for each class.
+        top: how many classes of each image.
+    """
+
+    def row_of(prediction: Prediction) -> Row:
+        return prediction.path, likeliest(prediction.answer, names, top)
+
+    def as_object(prediction: Prediction) -> dict[str, object]:
+        name, classes = row_of(prediction)
+        shown = [{"name": n, "probability": float(p)} for n, p in classes]
+        return {"image": name, "classes": shown}
+
+    @contextlib.contextmanager
+    def terminal(console: Console) -> Iterator[Write]:
+        with bars(console) as write:
+            yield lambda prediction: write(row_of(prediction))
+
+    @contextlib.contextmanager
+    def saved(path: Path) -> Iterator[Write]:
+        if path.suffix.lower() == ".jsonl":
+            with json_lines(path, as_object) as write:
+                yield write
+            return
+        with _csv(path, min(top, len(names))) as write_row:
+            yield lambda prediction: write_row(row_of(prediction))
+
+    return Writers(
+        terminal=terminal,
+        json=lambda file: json_list(file, as_object),
+        saved=saved,
+        check=lambda path: check_save(path, FORMATS),
+    )
 
 
 def likeliest(probabilities: np.ndarray, names: Sequence[str], top: int) -> list[tuple[str, float]]:
@@ -51,7 +89,7 @@ def render_predictions(rows: Iterable[Row], console: Console) -> None:
 
 
 @contextlib.contextmanager
-def bars(console: Console) -> Iterator[Write]:
+def bars(console: Console) -> Iterator[WriteRow]:
     """Names, probabilities and bars for people."""
 
     def write(row: Row) -> None:
@@ -71,67 +109,15 @@ def bars(console: Console) -> Iterator[Write]:
 
 
 @contextlib.contextmanager
-def json_list(file: IO[str]) -> Iterator[Write]:
-    """One JSON list of predictions, written as it grows."""
-    with json_objects(file) as write:
-        yield lambda row: write(_object(row))
-
-
-@contextlib.contextmanager
-def json_objects(file: IO[str]) -> Iterator[Callable[[Mapping[str, object]], None]]:
-    """One JSON list of objects, written as it grows."""
-    between = "["
-
-    def write(one: Mapping[str, object]) -> None:
-        nonlocal between
-        # Strings hold no line ends: these are lists of numbers, each on a line of its own so far.
-        text = _NUMBERS.sub(
-            lambda found: f"[{' '.join(found[1].split())}]", json_.dumps(one, indent=2)
-        )
-        file.write(between + "\n  " + text.replace("\n", "\n  "))
-        between = ","
-
-    yield write
-    file.write("\n]\n" if between == "," else "[]\n")
-
-
-def _object(row: Row) -> dict[str, object]:
-    name, classes = row
-    return {"image": name, "classes": [{"name": n, "probability": float(p)} for n, p in classes]}
-
-
-@contextlib.contextmanager
-def _json_lines(file: IO[str], columns: int) -> Iterator[Write]:
-    yield lambda row: print(json_.dumps(_object(row)), file=file)
-
-
-@contextlib.contextmanager
-def _csv(file: IO[str], columns: int) -> Iterator[Write]:
+def _csv(path: Path, columns: int) -> Iterator[WriteRow]:
     """image,class_1,probability_1,class_2,probability_2 ... with as many digits as they have."""
-    # "\r\n", as RFC 4180 has it: then a name with either of them in it is quoted.
-    writer = csv.writer(file, lineterminator="\r\n")
-    places = range(1, columns + 1)
-    writer.writerow(
-        ["image", *(f"{what}_{n}" for n in places for what in ("class", "probability"))]
-    )
-    yield lambda row: writer.writerow([row[0], *(cell for n, p in row[1] for cell in (n, str(p)))])
-
-
-FORMATS = {".csv": _csv, ".jsonl": _json_lines}
-
-
-@contextlib.contextmanager
-def saved(path: Path, columns: int) -> Iterator[Write]:
-    """A file of predictions, written as they come: if the process ends early, those it has stay.
-
-    Args:
-        path: ends in one of `FORMATS`.
-        columns: classes for each image.
-
-    Raises:
-        ArgumentError: see `check_save`.
-    """
-    check_save(path, FORMATS)
-    with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:  # noqa: SIM117
-        with FORMATS[path.suffix.lower()](file, columns) as write:
-            yield write
+    with written(path) as file:
+        # "\r\n", as RFC 4180 has it: then a name with either of them in it is quoted.
+        writer = csv.writer(file, lineterminator="\r\n")
+        places = range(1, columns + 1)
+        writer.writerow(
+            ["image", *(f"{what}_{n}" for n in places for what in ("class", "probability"))]
+        )
+        yield lambda row: writer.writerow(
+            [row[0], *(cell for n, p in row[1] for cell in (n, str(p)))]
+        )

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from kerascnn.tasks.classification.mistakes import SHOWN, find_mistakes
+from kerascnn.tasks.classification.mistakes import SHOWN, find_mistakes, softmax
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (100, 4, 4, 1), "uint8")
@@ -18,9 +18,8 @@ def probabilities(images):
 
 
 def test_the_worst_images_are_those_with_the_highest_loss():
-    found = find_mistakes(
-        tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(16), probabilities
-    )
+    parts = [slice(at, at + 16) for at in range(0, 100, 16)]
+    found = find_mistakes((IMAGES[p], LABELS[p], probabilities(IMAGES[p])) for p in parts)
     chances = probabilities(IMAGES)
     losses = -np.log(chances[np.arange(100), LABELS])
     worst = np.argsort(-losses)[:SHOWN]
@@ -32,5 +31,10 @@ def test_the_worst_images_are_those_with_the_highest_loss():
 
 
 def test_fewer_images_than_are_shown_are_all_there():
-    batches = [(tf.constant(IMAGES[:3]), tf.constant(LABELS[:3]))]
-    assert len(find_mistakes(batches, probabilities).worst_images) == 3
+    batches = [(IMAGES[:3], LABELS[:3], probabilities(IMAGES[:3]))]
+    assert len(find_mistakes(batches).worst_images) == 3
+
+
+def test_logits_become_the_probabilities_that_tensorflow_makes_of_them():
+    logits = RNG.normal(size=(3, 5), scale=200).astype("float32")
+    np.testing.assert_allclose(softmax(logits), tf.nn.softmax(logits), rtol=1e-6, atol=1e-30)

@@ -5,7 +5,8 @@ import json
 
 from rich.console import Console
 
-from kerascnn.tasks.classification.predictions import BAR, json_objects, render_predictions
+from kerascnn.tasks.classification.predictions import BAR, render_predictions
+from kerascnn.tasks.writing import json_objects
 
 
 def lines(rows, width=80):

@@ -11,7 +11,7 @@ import kerascnn
 from kerascnn.data import reading
 from kerascnn.data.files import Found
 from kerascnn.data.reading import AHEAD
-from kerascnn.tasks.classification.prediction import predict_files
+from kerascnn.tasks.forward import predicted_files
 
 
 def test_no_more_files_are_taken_than_will_be_read_soon(striped_run, photos):
@@ -25,14 +25,14 @@ def test_no_more_files_are_taken_than_will_be_read_soon(striped_run, photos):
             taken += 1
             yield Found(str(path))
 
-    found = predict_files(striped_run.model(), striped_run.config, endless(), batch_size=4)
+    found = predicted_files(striped_run.model(), striped_run.config, endless(), batch_size=4)
     first = [next(found) for _ in range(10)]
     assert taken <= 4 * (3 + AHEAD)
     assert [one.path.rsplit("/", 1)[1] for one in first[:4]] == [
         *("000.png", "gone.png", "001.png", "000.png")
     ]
     assert [bool(one.error) for one in first] == [number % 3 == 1 for number in range(10)]
-    assert all(one.probabilities.size == (0 if one.error else 3) for one in first)
+    assert all((one.answer is None) == bool(one.error) for one in first)
     found.close()
 
 
@@ -48,7 +48,7 @@ def test_files_are_read_ahead_of_the_network(striped_run, photos, monkeypatch):
 
     monkeypatch.setattr(reading, "threads", Pool)
     files = [Found(str(path)) for path in sorted((photos / "down").iterdir())[:24]]
-    found = predict_files(striped_run.model(), striped_run.config, files, batch_size=4)
+    found = predicted_files(striped_run.model(), striped_run.config, files, batch_size=4)
     next(found)
     assert submitted == [file.path for file in files[: 4 * (1 + AHEAD)]]
     assert len(list(found)) == 23
@@ -65,7 +65,7 @@ def test_whatever_one_file_does_the_others_are_done(striped_run, photos, monkeyp
         return read(path, shape, *how)
 
     monkeypatch.setattr(reading.images, "read", failing)
-    found = list(predict_files(striped_run.model(), striped_run.config, map(Found, paths)))
+    found = list(predicted_files(striped_run.model(), striped_run.config, map(Found, paths)))
     reason = f"{paths[1]} can't be read as an image: too large"
     assert [one.error for one in found] == ["", reason, ""]
 
@@ -82,8 +82,8 @@ def test_files_are_read_as_training_read_them(striped_run, photos, tmp_path):
         Image.fromarray(np.asarray(Image.open(path)).astype("uint16") * 16).save(copy)
 
     def seen(run, paths):
-        found = list(predict_files(run.model(), run.config, [Found(str(path)) for path in paths]))
-        return np.stack([one.probabilities for one in found]), {one.changes for one in found}
+        found = list(predicted_files(run.model(), run.config, [Found(str(path)) for path in paths]))
+        return np.stack([one.answer for one in found]), {one.changes for one in found}
 
     expected, _ = seen(striped_run, plain)
     received, changes = seen(kerascnn.Run(tmp_path / "run"), wide)
