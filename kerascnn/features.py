@@ -77,12 +77,52 @@ def endpoints(model: keras.Model) -> dict[str, Endpoint]:
 
 # The layers of a classifier, whose scores may be maps too: NiN's, and what convolutionalize makes.
 _HEAD = re.compile(r"(?:avg|max)_pool|fc\d+|logits|predictions")
+_SCORES = re.compile(r"score|(?:\w+_)?logits")
 # They change no value, or only where the map ends.
 _NO_FEATURES = {"ZeroPadding2D", "Cropping2D", "Dropout", "SpatialDropout2D", "Identity"}
 
 
 MAP = re.compile(r"C\d+")
 """The names of endpoints that aren't named after a pooling layer, which they may be, too."""
+
+
+def encoder(model: keras.Model) -> dict[int, str]:
+    """The last layers of each stride, 2 and more, on the way down of a network that goes up again.
+
+    For networks whose answer is a map, and which look back at maps of the way down, so that not all
+    goes through these: U-Net's `bottom_conv2_relu` has stride 16. The way ends where a map of
+    scores or the head of a classifier begins, as in `endpoints`, or a stride is smaller than the
+    one before.
+
+    Returns:
+        Stride → layer, the finest first; of a network whose answer is no map, or one as coarse as
+        its coarsest, nothing.
+
+    Raises:
+        ArgumentError: the model has no graph.
+    """
+    measured = profile(model, _open_sizes(model))
+    answer = measured[measured.outputs[0]]
+    needed, stack = set(), [measured.outputs[0]]
+    while stack:
+        if (name := stack.pop()) not in needed:
+            needed.add(name)
+            stack += measured[name].inputs
+    found: dict[int, str] = {}
+    deepest = 1
+    for layer in measured.layers:
+        if layer.name not in needed or not _is_map(layer):
+            continue
+        if _HEAD.fullmatch(_own_name(layer)) or _SCORES.match(_own_name(layer)):
+            break
+        stride = _stride(layer)
+        if stride < deepest:
+            break
+        deepest = stride
+        if stride > 1 and layer.kind not in _NO_FEATURES:
+            found[stride] = layer.name
+    goes_up = len(answer.output_shape) == 3 and not (_is_map(answer) and _stride(answer) >= deepest)
+    return found if goes_up else {}
 
 
 def _open_sizes(model: Any) -> list[tuple[Any, ...]]:

@@ -159,8 +159,10 @@ def _look(
     *_, scores = replay.play(tf.constant(image), places)  # makes copies of layers, if it needs any
     if len(scores.shape) != 2:
         raise ArgumentError(
-            f"{replay.name}: its main output must be [batch, classes]. Received: "
-            f"{list(scores.shape)}. Build it with include_top=True."
+            f"{replay.name}: its main output must be [batch, classes], so that a class stays or "
+            "changes when the image is moved. Received: "
+            f"{list(scores.shape)}; a network without its classifier can be built with "
+            "include_top=True."
         )
 
     @tf.function(autograph=False, reduce_retracing=True)

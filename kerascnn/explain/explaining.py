@@ -22,13 +22,14 @@ from kerascnn.explain.methods import DEFAULT, INSTEAD, MAPS, METHODS, TOP, check
 from kerascnn.explain.occluded import occlusion
 from kerascnn.explain.patches import spans
 from kerascnn.explain.pictures import Layer, Panel, Said, StrongMap, is_whole
-from kerascnn.features import MAP, endpoints
+from kerascnn.features import MAP, encoder, endpoints
 from kerascnn.preprocessing import preprocess
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.style import Drawing
 from kerascnn.tasks.classification.measures import require_numbers
 from kerascnn.words import printable
 
+BACKGROUND = "background"  # as sources of masks call what is no object
 LAYERS = 4  # the deepest endpoints, whose maps are shown unless others are asked for
 WINDOWS = 6  # so many occluding windows side by side; neighbours overlap by half
 
@@ -107,8 +108,12 @@ class Explanation:
         name: the photo's.
         photo: as the network sees it, uint8 `[height, width, channels]`.
         class_names: one for each class.
-        probabilities: of the classes, `[classes]`.
-        scores: before the softmax, `[classes]`.
+        probabilities: of the classes, `[classes]`. Where the answer is a map: the share of its
+            places that are answered with each class.
+        scores: before the softmax, `[classes]`. Where the answer is a map: their sums over these
+            places.
+        mask: where the answer is a map, the class of each pixel, `[height, width]`, and -1 outside
+            of the middle for which a network without padding answers; else None.
         target: the class that is explained.
         top: how many classes are shown.
         answers: method → its values, float32: `[rows, columns]`, or `[height, width, channels]`.
@@ -124,6 +129,7 @@ class Explanation:
     class_names: tuple[str, ...]
     probabilities: np.ndarray
     scores: np.ndarray
+    mask: np.ndarray | None
     target: int
     top: int
     answers: dict[str, np.ndarray]
@@ -150,12 +156,13 @@ class Explanation:
             for k in self.likeliest
         ]
         best = int(self.probabilities.argmax())
+        of = "" if self.mask is None else " of the pixels"
         share = pictures.share(self.probabilities[best])
-        title = f"{self.network} says {printable(self.class_names[best])} ({share})"
+        title = f"{self.network} says {printable(self.class_names[best])} ({share}{of})"
         subtitle = self.name
         if best != self.target:
             share = pictures.share(self.probabilities[self.target])
-            subtitle += f"  ·  explained: {printable(self.class_names[self.target])} ({share})"
+            subtitle += f"  ·  explained: {printable(self.class_names[self.target])} ({share}{of})"
         panels = [self.question.panel(n, v) for n, v in self.answers.items()]
         return pictures.picture(
             self.photo,
@@ -165,6 +172,7 @@ class Explanation:
             title=title,
             subtitle=subtitle.strip(" ·"),
             projected=_PROJECTED[self.projection],
+            there=None if self.mask is None else self.mask == self.target,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -172,6 +180,8 @@ class Explanation:
 
         - "image", "network";
         - "explained": the class's "index", "name", "probability" and "score" (before the softmax);
+          where the answer is a map, "share" of its places in place of "probability", and the sum of
+          its scores there;
         - "classes": the same of the likeliest classes;
         - "methods": of each its "layer" where it has one, "shape" of its values, and "strongest":
           "row", "column" and "value" of the largest absolute value, summed over the channels;
@@ -193,7 +203,7 @@ class Explanation:
         return {
             "index": index,
             "name": self.class_names[index],
-            "probability": float(self.probabilities[index]),
+            "probability" if self.mask is None else "share": float(self.probabilities[index]),
             "score": float(self.scores[index]),
         }
 
@@ -239,11 +249,13 @@ def explanation(
     """Why a network says what it says about one photo.
 
     Args:
-        model: a functional classifier; the first output counts.
+        model: functional, with an output of scores, or of a map of scores; the first one counts.
         photo: pixels in [0, 255] in the network's size, `[height, width, channels]`.
         preprocessing: from pixels to the network's input; default: `kerascnn.Preprocessing()`.
         class_names: one for each class; default: their numbers.
-        target: the index of the class to explain; default: the likeliest.
+        target: the index of the class to explain; default: the likeliest. Where the answer is a
+            map: the sum of its scores where it is the answer; default: that of the most places,
+            unless it is called "background".
         methods: names of functions of `kerascnn.explain`, a panel each. Default: Grad-CAM,
             occlusion and guided back-projection; saliency instead of the latter where an
             activation isn't ReLU.
@@ -268,11 +280,11 @@ def explanation(
     replay = Replay(model)
     image = replay.images(preprocess(pixels[None], preprocessing))
     chosen = _Layers.of(model, replay, image, layers, maps)
-    scores = chosen.scores
-    require_numbers(scores[None])
-    probabilities = replay.probabilities(tf.constant(scores[None]))[0].numpy()
+    require_numbers(chosen.scores[None])
+    probabilities, scores, mask = _answered(replay, chosen.scores)
+    names_ = _class_names(class_names, len(scores))
     if target is None:
-        target = int(probabilities.argmax())
+        target = _likeliest(probabilities, names_ if mask is not None else ())
     if not 0 <= target < len(scores):
         raise ArgumentError(
             f"target must be a class from 0 to {len(scores) - 1}. Received: {target!r}."
@@ -289,9 +301,10 @@ def explanation(
         network=model.name if network is None else network,
         name=name,
         photo=pixels,
-        class_names=_class_names(class_names, len(scores)),
+        class_names=names_,
         probabilities=probabilities,
         scores=scores,
+        mask=None if mask is None else _in_pixels(mask, image.shape[1:3], chosen.stride),
         target=target,
         top=min(top, len(scores)),
         answers={n: v[..., turn] if v.ndim == 3 else v for n, v in answers.items()},
@@ -299,6 +312,38 @@ def explanation(
         projection=projection,
         question=question,
     )
+
+
+def _answered(
+    replay: Replay, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Probabilities and scores `[classes]`, and the mask, as `Explanation` has them.
+
+    Args:
+        replay: of the model.
+        scores: `[classes]`, or of a map `[rows, columns, classes]`.
+    """
+    if scores.ndim == 1:
+        return replay.probabilities(tf.constant(scores[None]))[0].numpy(), scores, None
+    mask, classes = scores.argmax(axis=-1), scores.shape[-1]
+    counts = np.bincount(mask.ravel(), minlength=classes)
+    sums = np.bincount(mask.ravel(), scores.max(axis=-1).ravel(), minlength=classes)
+    return (counts / mask.size).astype("float32"), sums.astype("float32"), mask
+
+
+def _in_pixels(mask: np.ndarray, size: tuple[int, int], stride: int) -> np.ndarray:
+    """A mask `[rows, columns]` as large as the image; what it lacks then is around it, and -1."""
+    mask = mask.repeat(stride, axis=0).repeat(stride, axis=1)[: size[0], : size[1]]
+    spare = [whole - side for whole, side in zip(size, mask.shape)]
+    around = [(one // 2, one - one // 2) for one in spare]
+    return np.pad(mask, around, constant_values=-1)
+
+
+def _likeliest(probabilities: np.ndarray, names: Sequence[str]) -> int:
+    """The class that is explained unless one is asked for; the background if there is no other."""
+    plain = [name == BACKGROUND for name in names] or np.zeros(len(probabilities), bool)
+    others = np.where(plain, 0, probabilities)
+    return int((others if others.any() else probabilities).argmax())
 
 
 def _pixels(photo: Any) -> np.ndarray:
@@ -315,8 +360,14 @@ def _pixels(photo: Any) -> np.ndarray:
 
 
 def deepest(model: keras.Model, count: int) -> list[str]:
-    """The names of the last of a network's endpoints `C1`, `C2`, ..."""
-    return [name for name in endpoints(model) if MAP.fullmatch(name)][-count:]
+    """The names of the last of a network's endpoints `C1`, `C2`, ...
+
+    Where it goes up again, as networks do whose answer is a map, not all goes through its maps of
+    the way down: these have the names of their layers.
+    """
+    known = {point.layer: name for name, point in endpoints(model).items() if MAP.fullmatch(name)}
+    down = encoder(model).values()
+    return [known.get(layer, layer) for layer in down or known][-count:]
 
 
 def _last_map(model: keras.Model, replay: Replay) -> str:
@@ -354,11 +405,13 @@ class _Layers:
     """Layers whose maps are shown, and what they are for the photo.
 
     Attributes:
-        scores: of the classes, before the softmax, `[classes]`.
+        scores: of the classes, before the softmax, `[classes]`; or a map of them.
+        stride: pixels between the places of that map.
         shown: the layers with their strongest maps, without projections yet.
     """
 
     scores: np.ndarray
+    stride: int
     shown: tuple[Layer, ...]
 
     @classmethod
@@ -392,7 +445,9 @@ class _Layers:
                 )
             field = measured[layer].receptive_field
             shown.append(_layer(name, layer, values, field, tuple(image.shape[1:3]), count))
-        return cls(scores=scores, shown=tuple(shown))
+        answer = measured[measured.outputs[0]]
+        stride = max(1, int(max(answer.stride))) if answer.stride else 1
+        return cls(scores=scores, stride=stride, shown=tuple(shown))
 
     def projected(self, model: keras.Model, image: tf.Tensor) -> tuple[str, tuple[Layer, ...]]:
         """How maps were projected, and the layers with their projections."""

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.errors import ArgumentError
-from kerascnn.features import MAP, endpoints, flattened
+from kerascnn.features import MAP, encoder, endpoints, flattened
 from kerascnn.heads import without_activation
 from kerascnn.keras_internals import Call, all_layers, calls, calls_forgotten, functional, is_cast
 from kerascnn.layers import GroupedConv2D, LocalResponseNormalization
@@ -125,12 +125,14 @@ class Replay:
 
         That is the deepest of the endpoints `C1`, `C2`, ... that isn't a pooling layer's; where
         there is none, the last layer whose output is a map. One of 1×1 units isn't: nothing can be
-        said about its places.
+        said about its places. Where the answer is a map itself, it is the last one of the way down.
 
         Raises:
             ArgumentError: the model has no map.
         """
         shapes = {name: step.call.outputs[0].shape for name, step in self._steps.items()}
+        if down := [*encoder(self._model).values()]:
+            return down[-1].rpartition("/")[2]
         maps = [name for name, s in shapes.items() if len(s) == 4 and s[1:3] != (1, 1)]
         points = self._points()
         pools = {layer for name, layer in points.items() if not MAP.fullmatch(name)}

@@ -123,6 +123,7 @@ def picture(
     title: str,
     subtitle: str = "",
     projected: str = "projection",
+    there: np.ndarray | None = None,
 ) -> Drawing:
     """The photo, the classes with bars, a panel for each method, and the strongest maps.
 
@@ -133,6 +134,8 @@ def picture(
         layers: with their strongest maps; none: the picture ends with the panels.
         title, subtitle: what to write above.
         projected: what to call the projections of maps.
+        there: where the answer is the class that is explained, bool `[height, width]`; None: it is
+            no map.
     """
     photo = rgb(photo)
     tall = photo.shape[0] / photo.shape[1]
@@ -162,7 +165,7 @@ def picture(
         for index in row:
             place = (x, y + TITLE, sizes[index], size[1])
             if index == 0:
-                _photo(axes, photo, place)
+                _photo(axes, photo, place, there)
             elif index == 1:
                 _bars(axes, said, (*place[:3], max(size[1], BARS[1])))
             else:
@@ -214,11 +217,29 @@ def _high(lines: int) -> float:
     return 0.06 + 0.122 * lines
 
 
-def _photo(axes: Axes, photo: np.ndarray, place: Place) -> None:
+def _photo(axes: Axes, photo: np.ndarray, place: Place, there: np.ndarray | None) -> None:
     size = f"{photo.shape[0]}×{photo.shape[1]} pixels"
     _title(axes, place, "The photo")
     _show(axes, large(photo), place)
-    _caption(axes, place, f"As the network sees it, {size}.")
+    if there is None:
+        _caption(axes, place, f"As the network sees it, {size}.")
+        return
+    _outline(axes, there, place)
+    found = "outlined where it answers with the class" if there.any() else "the class is nowhere"
+    _caption(axes, place, f"{size[0].upper()}{size[1:]}; {found}.")
+
+
+def _outline(axes: Axes, there: np.ndarray, place: Place) -> None:
+    """The borders of an area, bool `[height, width]`, over its photo."""
+    x, y, width, height = place
+    rows, columns = there.shape
+    area = np.pad(there, 1).astype("float32")  # so that borders at the edge are closed
+    across = x + (np.arange(-1, columns + 1) + 0.5) * width / columns
+    down = y + (np.arange(-1, rows + 1) + 0.5) * height / rows
+    across, down = across.clip(x, x + width), down.clip(y, y + height)
+    if there.any():
+        for color, thick in ((PAPER, 1.8), (FOR, 0.9)):
+            axes.contour(across, down, area, levels=[0.5], colors=[color], linewidths=thick)
 
 
 def _bars(axes: Axes, said: Sequence[Said], place: Place) -> None:

@@ -1,4 +1,8 @@
-"""What is to be explained: a class, or a unit of a feature map."""
+"""What is to be explained: a class, or a unit of a feature map.
+
+The main output may be a map itself, with scores of the classes for each of its places. A class is
+then what the network answers where it answers with this class: the sum of its scores there.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import numpy as np
 from kerascnn.errors import ArgumentError
 
 Unit = str | tuple[int, ...]
+ANSWER = "answer"
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,9 @@ class Target:
     Attributes:
         layer: an endpoint's or a layer's name; None: the main output before its softmax.
         channel: the map, or the class.
-        unit: "max", the strongest of the map; "all"; or a position such as `(row, column)`.
+        unit: "max", the strongest of the map; "all"; a position such as `(row, column)`; or of the
+            main output "answer", where this class has the highest score, and the strongest unit
+            where it has that nowhere.
     """
 
     layer: str | None
@@ -29,9 +36,9 @@ class Target:
     unit: Unit = "max"
 
     def __str__(self) -> str:
+        place = "" if self.unit in ("max", ANSWER) else f", {self.unit}"
         if self.layer is None:
-            return f"class {self.channel}"
-        place = "" if self.unit == "max" else f", {self.unit}"
+            return f"class {self.channel}{place}"
         return f"{self.layer}, map {self.channel}{place}"
 
 
@@ -39,8 +46,8 @@ def parse(target: Any, count: int) -> list[Target]:
     """One target for each of `count` images.
 
     Args:
-        target: a class index, `(layer, channel)` or `(layer, channel, unit)` for all images; or a
-            list or array of one for each.
+        target: a class index, `(class, unit)`, `(layer, channel)` or `(layer, channel, unit)` for
+            all images; or a list or array of one for each.
 
     Raises:
         ArgumentError: it is none of these, or there are not as many as images.
@@ -57,12 +64,21 @@ def parse(target: Any, count: int) -> list[Target]:
     )
 
 
-_FORMS = 'a class index, (layer, channel), or (layer, channel, "max" | "all" | (row, column))'
+_FORMS = (
+    'a class index, (layer, channel), or (layer, channel, "max" | "all" | (row, column)); '
+    "where the answer is a map also (class, unit), with the same units"
+)
 
 
 def _is_one(target: Any) -> bool:
     named = isinstance(target, tuple) and bool(target) and isinstance(target[0], str)
-    return named or isinstance(target, Target) or _is_index(target)
+    return named or isinstance(target, Target) or _is_index(target) or _is_place(target)
+
+
+def _is_place(target: Any) -> bool:
+    """Whether it is a class and a unit: (3, (10, 20)). Two numbers are two classes."""
+    pair = isinstance(target, tuple) and len(target) == 2 and not _is_index(target[1])
+    return pair and _is_index(target[0]) and _is_unit(target[1])
 
 
 def _is_index(value: Any) -> bool:
@@ -76,7 +92,9 @@ def _parse_one(target: Any) -> Target:
     if isinstance(target, Target):
         return target
     if _is_index(target):
-        return Target(None, int(target))
+        return Target(None, int(target), ANSWER)
+    if _is_place(target):
+        return Target(None, int(target[0]), _plain(target[1]))
     if isinstance(target, tuple) and len(target) in (2, 3):
         layer, channel, *unit = target
         if isinstance(layer, str) and _is_index(channel) and all(map(_is_unit, unit)):
@@ -117,10 +135,13 @@ def units(targets: Sequence[Target], maps: np.ndarray) -> np.ndarray:
     chosen = np.zeros(maps.shape, "float32")
     for target, values, marks in zip(targets, maps, chosen):
         _check(target, values.shape)
+        answered = values.argmax(axis=-1) == target.channel
         values, marks = values[..., target.channel], marks[..., target.channel]
         if target.unit == "all":
             marks[...] = 1
-        elif target.unit == "max":
+        elif target.unit == ANSWER and answered.any():
+            marks[...] = answered
+        elif target.unit in ("max", ANSWER):
             marks[np.unravel_index(values.argmax(), values.shape)] = 1
         else:
             marks[target.unit] = 1
@@ -141,6 +162,5 @@ def _check(target: Target, shape: tuple[int, ...]) -> None:
     )
     if not inside:
         expected = f"within {'×'.join(map(str, sides))}" if sides else '"max", as it has one unit'
-        raise ArgumentError(
-            f"The unit of a map of {target.layer} must be {expected}. Received: {target.unit}."
-        )
+        of = "class" if target.layer is None else f"map of {target.layer}"
+        raise ArgumentError(f"The unit of a {of} must be {expected}. Received: {target.unit}.")
