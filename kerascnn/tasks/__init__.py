@@ -20,7 +20,7 @@ from kerascnn.imports import lazy
 if TYPE_CHECKING:
     from kerascnn.tasks.measure import Measure
     from kerascnn.tasks.objective import Objective
-    from kerascnn.tasks.prediction import Prediction, Write, Writers
+    from kerascnn.tasks.prediction import Prediction, Writers
     from kerascnn.tasks.sight import Sight
     from kerascnn.tasks.task import Seen, Task, find
     from kerascnn.tasks.writing import json_lines, json_list, plain_writers
@@ -32,7 +32,6 @@ _PUBLIC = {
     "Measure": "measure",
     "Objective": "objective",
     "Prediction": "prediction",
-    "Write": "prediction",
     "Writers": "prediction",
     "Sight": "sight",
     "json_list": "writing",
@@ -47,7 +46,6 @@ __all__ = [
     "Seen",
     "Sight",
     "Task",
-    "Write",
     "Writers",
     "find",
     "json_lines",

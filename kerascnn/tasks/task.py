@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -83,7 +84,9 @@ class Task:
     help: ClassVar[str] = ""
     targets: ClassVar[type[Targets]]
     measures: ClassVar[tuple[Measure, ...]]
-    asked: ClassVar[Mapping[str, tuple[str, ...]]] = {"evaluate": (), "predict": ()}
+    asked: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {"evaluate": (), "predict": ()}
+    )
 
     # --- What is measured -------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from kerascnn.runs.config import RunConfig
 from kerascnn.runs.directory import alive
 from kerascnn.runs.run import Run
 from kerascnn.tasks.forward import middle, middle_of_targets, preparation
+from kerascnn.tasks.objective import Objective
 from kerascnn.tasks.task import Seen, Task
 from kerascnn.training.batches import evaluation_batch, training_batches
 from kerascnn.training.callbacks import Given
@@ -65,6 +66,7 @@ class Parts:
     Attributes:
         model: with its classifier activation, as it is saved.
         is_logits: whether what the engine trains, the model without a final softmax, gives logits.
+        objective: what is minimised and counted.
         engine: updates and evaluates it.
         batching: batch size and updates.
         workers: of the strategy.
@@ -72,6 +74,7 @@ class Parts:
 
     model: keras.Model
     is_logits: bool
+    objective: Objective
     engine: Engine
     batching: Batching
     workers: Workers
@@ -158,6 +161,7 @@ class Assembly:
         return Parts(
             model=model,
             is_logits=is_logits,
+            objective=objective,
             engine=engine,
             batching=plan,
             workers=Workers(strategy),
@@ -353,7 +357,7 @@ class Assembly:
             parts.engine.model,
             inputs=prepare(images).numpy(),
             targets=np.asarray(middle_of_targets(self.task.targets, self.config)(images, targets)),
-            loss=parts.engine.objective.loss,
+            loss=parts.objective.loss,
             scale=2.0**10 if self.config.precision == "mixed_float16" else 1.0,
         )
 

@@ -176,10 +176,7 @@ def runs(tmp_path_factory, digits, two_devices):
 
     final = TensorBoardLogs(
         directory=path / "final",
-        class_names=DIGITS,
-        images=np.zeros((0, 32, 32, 1)),
         inputs=np.zeros((0, 32, 32, 1), "float32"),
-        labels=np.zeros(0),
         name="final",
         hparams={"run": "final"},
         epochs=1,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerascnn.data.targets import Labels, Targets
+from kerascnn.data.targets import Labels
 from kerascnn.errors import ArgumentError, DataError
 from kerascnn.recipes.recipe import Protocol, Recipe
 from kerascnn.tasks.classification.measures import ERROR
@@ -32,9 +33,9 @@ class Classification(Task):
 
     name = "classification"
     help = "each image has one label"
-    targets: type[Targets] = Labels
+    targets = Labels
     measures = (ERROR,)
-    asked: Mapping[str, tuple[str, ...]] = {"evaluate": ("protocol", "top"), "predict": ("top",)}
+    asked = MappingProxyType({"evaluate": ("protocol", "top"), "predict": ("top",)})
 
     def check_asked(self, what: str, options: Mapping[str, Any], classes: int) -> None:
         """See `Task.check_asked`; there must be more classes than `top` in an evaluation."""
