@@ -317,9 +317,7 @@ def upsample(
 
 
 def pad_to_multiple(x: Any, multiple: int, *, name: str) -> Any:
-    """Zeros below and right, until height and width are multiples; without need, no layer."""
-    if all(size is not None and size % multiple == 0 for size in x.shape[1:3]):
-        return x
+    """Zeros below and right, until height and width, known or not, are multiples of a number."""
     return apply(x, MultiplePadding(multiple, name=name))
 
 

@@ -76,9 +76,8 @@ def build(
         x = _ENLARGE[upsampling](x, skip, filters, same=same, name=name)
         skip = skip if same else blocks.crop(skip, x, name=f"{name}_crop")
         x = pair(blocks.concat(skip, x, name=f"{name}_concat"), filters, name=name)
-    if x.shape[1:3] != image.shape[1:3] or None in image.shape[1:3]:
-        x = blocks.crop(x, image, offset=0, name="crop") if same else x
-    return x
+    # Also where the size needs neither, so that the graph is that of every size.
+    return blocks.crop(x, image, offset=0, name="crop") if same else x
 
 
 def _pair(kernel: int, padding: str, norm: str, activation: str) -> Callable[..., Any]:

