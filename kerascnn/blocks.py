@@ -273,9 +273,9 @@ def head_dtype() -> str:
 
 
 @singledispatch
-def add(x: Any, *others: Any, name: str) -> Any:
+def add(x: Any, *others: Any, name: str, dtype: str | None = None) -> Any:
     """Element-wise sum."""
-    return layers.Add(name=name)([x, *others])
+    return layers.Add(dtype=dtype, name=name)([x, *others])
 
 
 @singledispatch
@@ -322,12 +322,14 @@ def pad_to_multiple(x: Any, multiple: int, *, name: str) -> Any:
 
 
 @singledispatch
-def crop(x: Any, like: Any, *, offset: int | None = None, name: str) -> Any:
+def crop(
+    x: Any, like: Any, *, offset: int | None = None, name: str, dtype: str | None = None
+) -> Any:
     """What lies `offset` rows and columns from the corner, of the size of `like`, known or not.
 
     None takes it from the middle, the odd pixel left over at the bottom right.
     """
-    return Cropping(offset, name=name)([x, like])
+    return Cropping(offset, dtype=dtype, name=name)([x, like])
 
 
 @singledispatch

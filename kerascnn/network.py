@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import keras
 
     from kerascnn.cost import Cost
+    from kerascnn.features import Endpoint
     from kerascnn.recipes.recipe import Recipe
     from kerascnn.weights.loading import Report
 
@@ -197,6 +198,19 @@ class Network:
 
         channels = self.input_shape[2]
         return smallest_input(self.outputs, channels, owner=self.name, usual=self._usual())
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        """The maps that others can build upon, of the network without its classifier.
+
+        They are read off a model whose weights have no values, at no size in particular. See
+        `kerascnn.endpoints`.
+        """
+        from kerascnn.features import endpoints
+        from kerascnn.keras_internals import without_values
+
+        bare = replace(self, classes=None, input_shape=(None, None, self.input_shape[2]))
+        with without_values():
+            return endpoints(bare.model())
 
     def _usual(self) -> Callable[[Any], Any] | None:
         """What builds it with kernels that are nowhere larger than the architecture's own."""

@@ -237,7 +237,7 @@ def _(x: Sketch, classes: int, *, name: str = "logits") -> Sketch:
 
 
 @blocks.add.register
-def _(x: Sketch, *others: Sketch, name: str) -> Sketch:
+def _(x: Sketch, *others: Sketch, name: str, dtype: str | None = None) -> Sketch:
     shapes = {tensor.shape for tensor in (x, *others)}
     if len(shapes) > 1:
         raise ArgumentError(f"{name}: maps of different shapes can't be added: {sorted(shapes)}.")
@@ -260,7 +260,9 @@ def _(x: Sketch, like: Sketch, *, name: str, dtype: str | None = None) -> Sketch
 
 
 @blocks.crop.register
-def _(x: Sketch, like: Sketch, *, offset: int | None = None, name: str) -> Sketch:
+def _(
+    x: Sketch, like: Sketch, *, offset: int | None = None, name: str, dtype: str | None = None
+) -> Sketch:
     for size, wanted in zip(x.shape[1:3], like.shape[1:3]):
         if wanted + (offset or 0) > size:
             raise InputSizeError(

@@ -6,6 +6,7 @@ passes and its error message, the scalar parameters a tuner sees, and the comman
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import math
 import numbers
@@ -310,6 +311,31 @@ class Space:
         values = self.validate(config, owner=owner)
         return Space(tuple(replace(p, default=values[p.name]) for p in self.params), self.rules)
 
+    def read(self, assignments: Iterable[str], *, what: str) -> dict[str, Any]:
+        """Arguments that were written as text, not checked yet: `["widths=12,32", "pool=max"]`.
+
+        Args:
+            assignments: `argument=value` each; commas make a sequence, where it isn't text.
+            what: an assignment is called in the message.
+
+        Raises:
+            ArgumentError: an assignment has no `=`.
+        """
+        params = {param.name: param for param in self.params}
+        found: dict[str, Any] = {}
+        for assignment in assignments:
+            name, _, written = assignment.partition("=")
+            if not name or not written:
+                raise ArgumentError(f"{what} must be argument=value. Received: {assignment!r}.")
+            param = params.get(name)
+            if param and isinstance(param.default, str):
+                found[name] = written
+                continue
+            value = _read(written)
+            sequence = param and param.per_stage and not param.per
+            found[name] = (value,) if sequence and not isinstance(value, tuple) else value
+        return found
+
     def validate(self, arguments: Mapping[str, Any], *, owner: str) -> dict[str, Any]:
         """All arguments: those given, checked, and the defaults of the others.
 
@@ -408,6 +434,16 @@ class Space:
         """A short hash that changes when the declaration does."""
         declared = [(p.name, p.default, p.search, p.accepted, p.when) for p in self.params]
         return hashlib.sha256(repr(declared).encode()).hexdigest()[:16]
+
+
+def _read(text: str) -> Any:
+    """A number, a boolean, a sequence of them, or the text itself."""
+    if "," in text:
+        return tuple(_read(part) for part in text.strip("()[]").split(",") if part)
+    try:
+        return ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _at_most(value: Any, default: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
@@ -61,3 +62,23 @@ def test_weights_are_refused_before_anything_is_built(tmp_path):
     file.touch()
     assert network.require(file) is None
     assert kerascnn.get("vgg16").network().require("imagenet:keras").publisher == "keras"
+
+
+def test_its_endpoints_are_those_of_its_model_without_the_classifier():
+    """They are known without weights, and leave nothing behind."""
+    network = kerascnn.get("vgg16").network({"depths": (1, 2), "widths": (3, 5)}, classes=7)
+    waiting = keras.layers.Dense(1).name
+    found = network.endpoints()
+    built = replace(network, classes=None, input_shape=(512, 512, 3)).model()
+    assert found == kerascnn.endpoints(built)
+    assert {name: endpoint.layer for name, endpoint in found.items()} == {
+        "C1": "block2_conv2_relu",
+        "C2": "block2_pool",
+        "pool1": "block1_pool",
+        "pool2": "block2_pool",
+    }
+    assert int(keras.layers.Dense(1).name.rpartition("_")[2]) == 1 + _number(waiting)
+
+
+def _number(name):
+    return int(name.rpartition("_")[2]) if "_" in name else 0

@@ -289,3 +289,22 @@ def test_a_search_gives_each_stage_its_kernel_also_where_the_stages_are_others(b
 def test_what_an_argument_follows_is_declared_before_it():
     with pytest.raises(ValueError, match=r"declare its parent 'widths' before it"):
         Space((PER_WIDTH, Param("widths", (8, 16))))
+
+
+def test_arguments_are_read_from_text(space):
+    """A sequence where there is a comma or one is meant; text stays as it is written."""
+    text = Space((*space.params, Param("words", "")))
+    written = ["widths=12,32", "kernel=5", "rate=.3", "flag=false", "kind=max", "other=1"]
+    assert text.read([*written, "words=a=1,2 b=3"], what="--set") == {
+        "widths": (12, 32),
+        "kernel": 5,
+        "rate": 0.3,
+        "flag": False,
+        "kind": "max",
+        "other": 1,
+        "words": "a=1,2 b=3",
+    }
+    assert space.read(["widths=12"], what="--set") == {"widths": (12,)}
+    for wrong in ("widths", "widths=", "=3", ""):
+        with pytest.raises(ArgumentError, match=f"--set must be argument=value.*{wrong!r}"):
+            space.read([wrong], what="--set")

@@ -39,6 +39,8 @@ def build(
     order: str,
     activation: str,
     pool: str,
+    pool_ceil: bool,
+    stem_padding: int,
 ) -> Any:
     """Table 1: blocks of convolutions that keep the size, each followed by 2×2 pooling."""
     unit = common.plain_unit(activation, norm, order)
@@ -46,11 +48,13 @@ def build(
         pointwise = block > len(depths) - pointwise_blocks
         for number in range(1, depth + 1):
             side = 1 if pointwise and number == depth else kernel
-            x = unit(x, width, side, name=f"block{block}_conv{number}")
-            if norm == "lrn" and block == number == 1:
+            first = block == number == 1
+            padding = stem_padding if first and stem_padding else "same"
+            x = unit(x, width, side, name=f"block{block}_conv{number}", padding=padding)
+            if norm == "lrn" and first:
                 # After the first convolution only; the constants are AlexNet's.
                 x = blocks.lrn(x, size=5, k=2.0, alpha=1e-4, beta=0.75, name="block1_lrn")
-        x = blocks.pool(x, pool, 2, name=f"block{block}_pool")  # 112, 56, 28, 14, 7
+        x = blocks.pool(x, pool, 2, ceil=pool_ceil, name=f"block{block}_pool")  # 112 ... 7
     return x
 
 
@@ -162,6 +166,17 @@ VGG11 = Architecture(
             ),
             arguments.activation("relu"),
             arguments.pool("max"),
+            Param(
+                "pool_ceil",
+                False,
+                help="Round the sizes of pooled maps up, as the authors' Caffe does, not down.",
+            ),
+            Param(
+                "stem_padding",
+                0,
+                legal=Range(0, 512),
+                help="Zeros on each side of the image (100 in FCN); 0: as many as keep its size.",
+            ),
             *arguments.dense((4096, 4096), 0.5),
         ),
         rules=(arguments.one_for_each_stage("widths"), pointwise_exist),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 from collections.abc import Mapping
@@ -107,26 +106,8 @@ def parse_network(
     from kerascnn import catalogue
 
     architecture = catalogue.get(name)
-    space = architecture.space
-    arguments: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key or not text:
-            raise ArgumentError(f"--set must be argument=value. Received: {assignment!r}.")
-        value = _value(text)
-        sequence = key in space and space[key].per_stage and not space[key].per
-        arguments[key] = (value,) if sequence and not isinstance(value, tuple) else value
+    arguments = architecture.space.read(assignments, what="--set")
     return architecture.network(arguments, input_shape=parse_shape(input_shape), classes=classes)
-
-
-def _value(text: str) -> Any:
-    """A number, a boolean, a sequence of them, or the text itself."""
-    if "," in text:
-        return tuple(_value(part) for part in text.strip("()[]").split(",") if part)
-    try:
-        return ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
-    except (ValueError, SyntaxError):
-        return text
 
 
 def parse_numbers(option: str, text: str, what: str) -> tuple[int, ...]:

@@ -82,6 +82,18 @@ def test_grid_gives_the_same_weights_at_every_size():
     assert model(np.zeros((1, 40, 99, 3), "float32")).shape == (1, 1000)
 
 
+def test_maps_may_be_padded_more_and_pooled_up_as_by_caffe():
+    """FCN's 100 zeros; Faster R-CNN's 600×800 pixels become 38×50 and not 37×50."""
+    padded = TINY(input_shape=(50, 50, 3), include_top=False, stem_padding=100)
+    assert padded.get_layer("block1_conv1").output.shape[1] == 50 + 200 - 2
+    plain, ceil = (VGG16(include_top=False, pool_ceil=up, widths=(1,) * 5) for up in (False, True))
+    shape = (1, 600, 800, 3)
+    assert plain.compute_output_shape(shape) == (1, 18, 25, 1)
+    assert ceil.compute_output_shape(shape) == (1, 19, 25, 1)
+    names = [layer.name for layer in ceil.layers]
+    assert names == [layer.name for layer in plain.layers]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
