@@ -34,9 +34,9 @@ def deliver(
 
 
 def _of_arrays(arrays: Arrays, shape: Shape) -> tuple[Split, tuple[str, ...]]:
-    images, labels = arrays.images, arrays.labels
+    images, targets = arrays.images, arrays.targets
     if arrays.shape == shape:
-        return ArraySplit(images, labels, names=arrays.names), ()
+        return ArraySplit(images, targets, names=arrays.names), ()
     first, changes = fit(images[:1], shape)
     size = "×".join(map(str, arrays.shape))
     notes = tuple(f"{size} images are {change}." for change in changes)
@@ -47,13 +47,13 @@ def _of_arrays(arrays: Arrays, shape: Shape) -> tuple[Split, tuple[str, ...]]:
     def fitted(position: int) -> np.ndarray:
         return fit(images[position : position + 1], shape)[0][0]
 
-    if len(labels) * first.nbytes > ADAPT_LIMIT:
-        return ReadSplit(fitted, labels, shape, original, arrays.names), notes
-    adapted = np.empty((len(labels), *shape), "uint8")
+    if len(images) * first.nbytes > ADAPT_LIMIT:
+        return ReadSplit(fitted, targets, shape, original, arrays.names), notes
+    adapted = np.empty((len(images), *shape), "uint8")
 
     def fill(start: int) -> None:
         part = slice(start, start + AT_ONCE)
         adapted[part] = fit(images[part], shape)[0]
 
     list(threads().map(fill, range(0, len(adapted), AT_ONCE)))
-    return ArraySplit(adapted, labels, original, arrays.names), notes
+    return ArraySplit(adapted, targets, original, arrays.names), notes

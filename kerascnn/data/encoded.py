@@ -10,6 +10,7 @@ import numpy as np
 from kerascnn.data import images
 from kerascnn.data.examples import Contents, Encoded, Options
 from kerascnn.data.fitting import PAD_LIMIT, Shape
+from kerascnn.data.targets import Labels
 from kerascnn.data.threads import threads
 from kerascnn.errors import DataError
 from kerascnn.words import counted
@@ -62,7 +63,7 @@ def contents(
         changes: Counter[str] = Counter()
         for split, examples in found.items():
             found[split] = _verified(examples, shape, changes, unreadable, options)
-        if "train" in found:
+        if "train" in found and options.target == Labels.kind:
             _refuse_empty(root, found["train"], names)
         notes += [
             f"{counted(count, 'image is', 'images are')} {change}."
@@ -146,11 +147,14 @@ def _verified(
     total = len(examples.labels)
     if total > VERIFY_LIMIT:
         options.echo(f"Reading {total} images to find unreadable ones …")
+    targets = examples.targets
 
     def check(position: int) -> tuple[tuple[str, ...], str]:
         try:
             content = examples.content(position)
-            return images.read(examples.place(position), shape, content, examples.reading)[1], ""
+            _, changes = images.read(examples.place(position), shape, content, examples.reading)
+            targets.checked(position)
+            return changes, ""
         except DataError as error:
             return (), str(error)
 
@@ -171,7 +175,7 @@ def _verified(
 
 
 def _refuse_empty(root: str, examples: Encoded, class_names: Sequence[str]) -> None:
-    counts = np.bincount(examples.labels, minlength=len(class_names))
+    counts = examples.targets.counts(len(class_names))
     if not counts.all():
         empty = class_names[int(counts.argmin())]
         raise DataError(

@@ -21,6 +21,7 @@ import numpy as np
 from kerascnn.data import images as pixels
 from kerascnn.data.fitting import Shape
 from kerascnn.data.names import Names, digests
+from kerascnn.data.targets import Labels, Size, Targets, joined, taken, targets_of
 from kerascnn.words import printable
 
 
@@ -30,11 +31,11 @@ class Arrays:
 
     Attributes:
         images: uint8 `[n, height, width, channels]`.
-        labels: integers `[n]`.
+        labels: integers `[n]`, or other targets, one for each image.
     """
 
     images: np.ndarray
-    labels: np.ndarray
+    labels: Any
 
     @classmethod
     def of(cls, images: np.ndarray, labels: np.ndarray) -> Arrays:
@@ -46,6 +47,12 @@ class Arrays:
         return cls(images, labels)
 
     @property
+    def targets(self) -> Targets:
+        """What the images are labelled with."""
+        height, width, _ = self.shape
+        return targets_of(self.labels).beside(lambda position: (height, width))
+
+    @property
     def shape(self) -> Shape:
         """`(height, width, channels)`."""
         height, width, channels = self.images.shape[1:]
@@ -53,24 +60,24 @@ class Arrays:
 
     def take(self, index: np.ndarray) -> Arrays:
         """The examples at these positions."""
-        return Arrays(self.images[index], self.labels[index])
+        return Arrays(self.images[index], taken(self.labels, index))
 
     def names(self) -> Names:
         """A digest of each image, which stays the same when others are added or removed."""
         return digests(self.images)
 
     def digest(self, update: Callable[[Any], None]) -> None:
-        """Feed everything that decides what is delivered into a hash: pixels and labels."""
+        """Feed everything that decides what is delivered into a hash: pixels and targets."""
         update(repr(self.images.shape).encode())
         update(np.ascontiguousarray(self.images))
-        update(np.ascontiguousarray(self.labels, "int32"))
+        self.targets.digest(update)
 
 
 class Encoded:
     """Images as encoded files hold them, in whatever container, read when they are needed.
 
     Attributes:
-        labels: integers `[n]`.
+        labels: integers `[n]`, or other targets, one for each image.
         shape: `(height, width, channels)` to deliver when the user asks for no other.
         reading: how the user wants the images to be read.
         made: whether an image is made when its content is asked for, which then costs more than to
@@ -78,9 +85,14 @@ class Encoded:
     """
 
     made: ClassVar[bool] = False
-    labels: np.ndarray
+    labels: Any
     shape: Shape
     reading: pixels.Reading = pixels.AS_THEY_ARE
+
+    @property
+    def targets(self) -> Targets:
+        """What the images are labelled with; each is compared with its image when it is used."""
+        return targets_of(self.labels).beside(self.size)
 
     def name(self, position: int) -> str:
         """How messages call an example, such as "cat/1.jpg"."""
@@ -97,6 +109,14 @@ class Encoded:
             DataError: it can't be read; the message names its place.
         """
         raise NotImplementedError
+
+    def size(self, position: int) -> Size:
+        """`(height, width)` of the upright image, for which its file's header does.
+
+        Raises:
+            DataError: see `content`; or it is no image.
+        """
+        return pixels.size(self.place(position), self.content(position), self.reading)
 
     def names(self) -> Names:
         """What identifies each example, whatever others there are: see `Split.names`."""
@@ -132,7 +152,7 @@ class Files(Encoded):
     root: str
     paths: Names
     sizes: np.ndarray
-    labels: np.ndarray
+    labels: Any
     shape: Shape
     reading: pixels.Reading = pixels.AS_THEY_ARE
 
@@ -159,7 +179,7 @@ class Files(Encoded):
             self,
             paths=self.paths.take(index),
             sizes=self.sizes[index],
-            labels=self.labels[index],
+            labels=taken(self.labels, index),
         )
 
     def joined(self, others: Sequence[Files]) -> Files:
@@ -169,7 +189,7 @@ class Files(Encoded):
             self,
             paths=Names.of(itertools.chain.from_iterable(part.paths for part in parts)),
             sizes=np.concatenate([part.sizes for part in parts]),
-            labels=np.concatenate([part.labels for part in parts]),
+            labels=joined([part.labels for part in parts]),
         )
 
     def names(self) -> Names:
@@ -187,7 +207,7 @@ class Files(Encoded):
         for position, path in enumerate(self.paths):
             update(b"\0" + path if position else path)
         update(np.ascontiguousarray(self.sizes))
-        update(np.ascontiguousarray(self.labels, "int32"))
+        self.targets.digest(update)
 
 
 Examples = Arrays | Encoded
@@ -198,7 +218,7 @@ class Contents:
     """What a source found.
 
     Attributes:
-        class_names: one for each label, in the order of the labels.
+        class_names: one for each class that a target may name, in the order of their numbers.
         splits: the examples of "train", "validation" and "test", as far as the source has them,
             one of them at least; where it has no validation or test set, a share of the training
             examples is taken.
@@ -221,6 +241,8 @@ class Options:
     """What a source is told beside its argument; most sources need nothing of it.
 
     Attributes:
+        target: the kind of targets that is wanted, one of those that the source has: "label",
+            "mask", "boxes".
         input_shape: `(height, width, channels)` that will be delivered; None: the source's own.
         skip_corrupt: leave unreadable images out instead of raising.
         unread: hand over the files without reading any; whoever asks for it reads them.
@@ -228,6 +250,7 @@ class Options:
         echo: where to say that something takes long.
     """
 
+    target: str = Labels.kind
     input_shape: Shape | None = None
     skip_corrupt: bool = False
     unread: bool = False
@@ -244,6 +267,7 @@ class DataSource:
         argument: what has to follow the name and a colon, such as "PATH"; "": nothing may.
         options: of a source without an argument, what may follow its name and a question mark, such
             as ("size",) for `?size=96`.
+        targets: the kinds of targets that it has, the best first: "label", "mask", "boxes".
         help: one line.
         licence: under which the data may be used, where it is known without reading them.
     """
@@ -251,5 +275,6 @@ class DataSource:
     read: Callable[[str, Options], Contents]
     argument: str = ""
     options: tuple[str, ...] = ()
+    targets: tuple[str, ...] = (Labels.kind,)
     help: str = ""
     licence: str = ""

@@ -7,13 +7,13 @@ resizes outside of Python's lock, so that threads use all cores.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,7 @@ _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "AVIF", "
 _SEVERAL = frozenset(("PNG", "GIF", "WEBP", "TIFF", "AVIF"))  # formats that may hold more images
 
 TURNED = frozenset(range(2, 9))  # values of the EXIF orientation; others are none
+LYING = frozenset(range(5, 9))  # of these: what is stored as a row is a column
 _WIDE = 65535  # the largest number of 16 bits
 _HARDLY = 2**14  # 16-bit images that stay below hold fewer bits: a quarter of the range
 _REDUCED = "reduced from 16 bits to 8"
@@ -152,6 +153,21 @@ def decode(
         return plain, (*changes, *more)
 
 
+def size(
+    path: str | os.PathLike[str], content: bytes | None = None, reading: Reading = AS_THEY_ARE
+) -> tuple[int, int]:
+    """An image's `(height, width)`, upright, from its file's header; arguments as `read`.
+
+    Raises:
+        DataError: the header can't be read; the message names the file.
+    """
+    with _opened(path, content, reading) as image:
+        lying = False
+        with contextlib.suppress(Exception):  # damaged metadata: then it isn't turned either
+            lying = image.getexif().get(ExifTags.Base.Orientation, 1) in LYING
+        return (image.width, image.height) if lying else (image.height, image.width)
+
+
 def peak(path: str | os.PathLike[str], content: bytes | None = None) -> int | None:
     """The largest value of an image of 16 bits; None: it has fewer or more. See `read`."""
     with _opened(path, content, AS_THEY_ARE) as image:
@@ -199,7 +215,7 @@ def content_of(path: str | bytes | os.PathLike[Any], reading: Reading = AS_THEY_
         return file.read()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened(
     path: str | os.PathLike[str], content: bytes | None, reading: Reading
 ) -> Iterator[Image.Image]:

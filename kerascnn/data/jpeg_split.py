@@ -110,7 +110,10 @@ class JpegSplit(EncodedSplit):
 
         data = data.map(elements).prefetch(2).unbatch()
         data = data.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return data.batch(batch_size, drop_remainder=True).map(finish)
+        data = data.batch(batch_size, drop_remainder=True)
+        # Labels are at hand; what has to be read is read for several batches at a time.
+        at_once = tf.data.AUTOTUNE if self.targets.moves else None
+        return data.map(finish, num_parallel_calls=at_once)
 
     def elements(self, index: Any, epoch: Any, batch_size: int, crops: Crops | None) -> Element:
         """A batch of elements, filled up so that no batch spans two epochs.

@@ -21,8 +21,9 @@ from kerascnn.data.fitting import Shape, eight_bits
 from kerascnn.data.shares import with_shares
 from kerascnn.data.split_names import SPLITS
 from kerascnn.data.splits import ArraySplit, Split, joined
+from kerascnn.data.targets import Labels, Targets, many
 from kerascnn.errors import ArgumentError, DataError, UnknownNameError
-from kerascnn.words import counted, printable
+from kerascnn.words import counted, listed, printable
 
 ALL, OWN = "all", "own"
 ENDINGS = {"csv": "csv", "tfrecord": "tfrecord", "tfrecords": "tfrecord"}  # file → source
@@ -31,6 +32,7 @@ ENDINGS = {"csv": "csv", "tfrecord": "tfrecord", "tfrecords": "tfrecord"}  # fil
 def load(
     source: str,
     *,
+    target: str = Labels.kind,
     input_shape: Shape | None = None,
     seed: int = 0,
     validation: float = 0.1,
@@ -54,6 +56,7 @@ def load(
         source: a name of the entry point group `kerascnn.datasets`: mnist5k, mnist,
             fashion_mnist, cifar10, cifar100, npz:PATH, folder:PATH, csv:FILE, tfrecord:GLOB,
             tfds:NAME, or another package's.
+        target: what the images are to be labelled with: "label", "mask" or "boxes".
         input_shape: `(height, width, channels)` to deliver; images of another size are padded,
             resized or converted, see `kerascnn.data.fitting.fit`. Default: as they are.
         seed: of the split, where the source comes without one.
@@ -70,13 +73,14 @@ def load(
 
     Raises:
         DataError: the data can't be found, read or used, the message names the file; or there is no
-            image of the split wanted, without `split` no training image.
+            image of the split wanted, without `split` no training image; or the source has no such
+            targets.
         ArgumentError: an argument is illegal.
         UnknownNameError, DuplicateNameError, BrokenPluginError: see `kerascnn.registry.load`.
     """
     say = echo or (lambda line: None)
     _check_arguments(input_shape, validation, test, split)
-    options = Options(input_shape=input_shape, skip_corrupt=skip_corrupt, echo=say)
+    options = Options(target=target, input_shape=input_shape, skip_corrupt=skip_corrupt, echo=say)
     contents = read_source(source, options)
     rule = ""
     if split == OWN:
@@ -96,7 +100,7 @@ def load(
         shares = {"train": 1.0, "validation": validation, "test": test}
         notes += _lacking(
             {
-                name: examples.labels
+                name: examples.targets
                 for name, examples in contents.splits.items()
                 if name in wanted or (rule and shares[name])
             },
@@ -104,7 +108,8 @@ def load(
         )
     for note in notes:
         say(f"{source}: {note}")
-    empty = ArraySplit(np.zeros((0, *shape), "uint8"), np.zeros(0, "int32"))
+    nothing = next(iter(wanted.values())).targets.take(np.arange(0))
+    empty = ArraySplit(np.zeros((0, *shape), "uint8"), nothing)
     return Dataset(
         name=source,
         classes=len(contents.class_names),
@@ -115,6 +120,7 @@ def load(
         left_out=contents.left_out,
         fingerprint=_fingerprint(contents, shape),
         split_rule=rule,
+        target=target,
         **{name: splits.get(name, empty) for name in SPLITS},
     )
 
@@ -127,16 +133,17 @@ def load_for(
     skip_corrupt: bool,
     echo: Callable[[str], None],
     split: str | None = None,
-    target: str = "label",
+    target: str = Labels.kind,
 ) -> Dataset:
     """The data, loaded for a network that takes images of this shape; arguments as `load`'s.
 
     Raises:
-        ArgumentError: a Dataset that delivers images of another shape.
+        ArgumentError: a Dataset that delivers images of another shape, or other targets.
     """
     if isinstance(data, str):
         data = load(
             data,
+            target=target,
             input_shape=shape,
             seed=seed,
             skip_corrupt=skip_corrupt,
@@ -147,6 +154,11 @@ def load_for(
         raise ArgumentError(
             f"The network takes images of {shape}, the Dataset {data.name} delivers "
             f"{data.image_shape}. Load it with input_shape={shape}."
+        )
+    if data.target != target:
+        raise ArgumentError(
+            f"The network is trained on images with {many(target)}, the Dataset {data.name} has "
+            f"{many(data.target)}. Load it with target={target!r}."
         )
     return data
 
@@ -164,7 +176,11 @@ def read_source(source: str, options: Options) -> Contents:
             f"The path of {printable(source)} is no UTF-8: rename the folder or file, or make a "
             "link."
         ) from None
-    found, argument = _find(source)
+    found, argument = find_source(source)
+    if options.target not in found.targets:
+        raise DataError(
+            f"{source} has no {many(options.target)}. It has {listed(map(many, found.targets))}."
+        )
     argument, reading = common(argument)
     if Image.MAX_IMAGE_PIXELS and reading.pixels > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = reading.pixels  # Pillow has no other way to be told
@@ -175,7 +191,7 @@ def read_source(source: str, options: Options) -> Contents:
             splits={name: _scaled(part, reading.range) for name, part in contents.splits.items()},
         )
     for name, examples in contents.splits.items():
-        _check(source, name, examples, len(contents.class_names))
+        _check(source, name, examples, options.target, len(contents.class_names))
     if found.licence and contents.licence == Contents.licence:
         return replace(contents, licence=found.licence)
     return contents
@@ -191,8 +207,12 @@ def _scaled(examples: Examples, limits: tuple[float, float]) -> Examples:
     return Arrays(images, examples.labels)
 
 
-def _find(source: str) -> tuple[DataSource, str]:
-    """The source behind `NAME`, `NAME:ARGUMENT` or `NAME?OPTIONS`, and what follows the name."""
+def find_source(source: str) -> tuple[DataSource, str]:
+    """The source behind `NAME`, `NAME:ARGUMENT` or `NAME?OPTIONS`, and what follows the name.
+
+    Raises:
+        DataError, UnknownNameError, DuplicateNameError, BrokenPluginError: see `load`.
+    """
     name = re.split("[:?]", source)[0]
     mark, argument = source[len(name) :][:1], source[len(name) :].removeprefix(":")
     try:
@@ -237,22 +257,37 @@ def _check_arguments(
         )
 
 
-def _check(source: str, split: str, examples: Examples, classes: int) -> None:
-    """Refuse labels out of range, and arrays of another kind than documented."""
-    labels = np.asarray(examples.labels)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+def _check(source: str, split: str, examples: Examples, target: str, classes: int) -> None:
+    """Refuse targets of another kind than is wanted, and arrays that are not as documented."""
+    labels = examples.labels
+    kind = labels.kind if isinstance(labels, Targets) else Labels.kind
+    if kind != target:
         raise DataError(
-            f"{source}: the {split} labels must be integers [n]. "
-            f"Received: {labels.dtype} {list(labels.shape)}."
+            f"{source}: expected {split} images with {many(target)}. Received: {many(kind)}. The "
+            "source says otherwise: tell its authors."
         )
+    if isinstance(labels, Labels):
+        labels = labels.labels
+    if not isinstance(labels, Targets):
+        labels = np.asarray(labels)
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise DataError(
+                f"{source}: the {split} labels must be integers [n]. "
+                f"Received: {labels.dtype} {list(labels.shape)}."
+            )
     if isinstance(examples, Arrays):
-        images = examples.images
-        if images.ndim != 4 or images.dtype != np.uint8 or len(images) != len(labels):
+        images, count = examples.images, len(labels)
+        if images.ndim != 4 or images.dtype != np.uint8 or len(images) != count:
             raise DataError(
                 f"{source}: the {split} images must be uint8 [n, height, width, channels] with "
                 f"values in 0..255, one for each label. Received: {images.dtype} "
-                f"{list(images.shape)} and {len(labels)} labels.{_range_of(images)}"
+                f"{list(images.shape)} and {count} labels.{_range_of(images)}"
             )
+    if isinstance(labels, np.ndarray):
+        _check_range(source, split, labels, classes)
+
+
+def _check_range(source: str, split: str, labels: np.ndarray, classes: int) -> None:
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
         raise DataError(
@@ -296,11 +331,11 @@ def _chosen(source: str, contents: Contents, split: str | None) -> dict[str, Exa
     return {split: filled[split]} if split in SPLITS else filled
 
 
-def _lacking(labels: Mapping[str, np.ndarray], class_names: tuple[str, ...]) -> list[str]:
-    """A note for each split that has no image of some classes."""
+def _lacking(targets: Mapping[str, Targets], class_names: tuple[str, ...]) -> list[str]:
+    """A note for each split that has no image of some classes, as far as that is known."""
     notes = []
-    for name, part in labels.items():
-        missing = np.setdiff1d(np.arange(len(class_names)), part).tolist()
+    for name, part in targets.items():
+        missing = np.flatnonzero(~part.used(len(class_names))).tolist()
         if missing:
             what = "training" if name == "train" else name
             some = ", ".join(class_names[label] for label in missing[:5])

@@ -12,27 +12,30 @@ import numpy as np
 AGAIN = (0x9E3779B9, 0)  # makes another key of one
 
 
-def positions(labels: np.ndarray, seed: int | None, epoch: Any, *, balance: bool = False) -> Any:
+def positions(size: int, seed: int | None, epoch: Any, *, classes: np.ndarray | None = None) -> Any:
     """Where the examples of an epoch are in their split, one after the other.
 
     Args:
-        labels: int32 `[n]`, of the split.
+        size: how many there are, n.
         seed: of the order; None: the natural one.
         epoch: int64 `[]`.
-        balance: with a seed, see `kerascnn.data.splits.Split.batches`.
+        classes: int32 `[n]`, with a seed: as many of each class, see `balance` of
+            `kerascnn.data.splits.Split.batches`; None: each example once.
 
     Returns:
-        int64 `[n]`; with `balance` those that come again are `n`, `2 * n`, ... larger.
+        int64 `[n]`; with `classes` those that come again are `n`, `2 * n`, ... larger.
     """
     import tensorflow as tf
 
-    index = tf.range(len(labels), dtype=tf.int64)
+    index = tf.range(size, dtype=tf.int64)
     if seed is None:
         return index
     key = tf.stack([tf.constant(seed % 2**63, tf.int64), epoch])
     shuffle = tf.random.experimental.stateless_shuffle
     index = shuffle(index, key, alg="philox")
-    return shuffle(_balanced(index, labels), key ^ AGAIN, alg="philox") if balance else index
+    if classes is None:
+        return index
+    return shuffle(_balanced(index, classes), key ^ AGAIN, alg="philox")
 
 
 def _balanced(shuffled: Any, labels: np.ndarray) -> Any:

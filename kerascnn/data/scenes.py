@@ -31,6 +31,7 @@ from kerascnn.data.images import AS_THEY_ARE, Reading
 from kerascnn.data.names import Names
 from kerascnn.data.sources import DIGITS, MNIST_LICENCE, mnist5k
 from kerascnn.data.split_names import SPLITS
+from kerascnn.data.targets import Size
 from kerascnn.errors import DataError
 
 VERSION = 1  # goes into the fingerprint: another one means other scenes from the same arguments
@@ -286,6 +287,10 @@ class Scenes(Encoded):
         """The scene as a PPM file."""
         pixels = image(self.plan, self.split, int(self.index[position]))
         return b"P6 %d %d 255\n" % (self.plan.width, self.plan.height) + pixels.tobytes()
+
+    def size(self, position: int) -> Size:
+        """`(height, width)`; see `Encoded`."""
+        return self.plan.height, self.plan.width
 
     def names(self) -> Names:
         """All that decides how a scene looks."""

@@ -1,4 +1,4 @@
-"""Split: labelled images as a `tf.data` pipeline whose order can be resumed."""
+"""Split: images and their targets as a `tf.data` pipeline whose order can be resumed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kerascnn.data import order
 from kerascnn.data.examples import Encoded, Files
 from kerascnn.data.fitting import Shape
 from kerascnn.data.names import Names, digests
-from kerascnn.data.targets import Labels, Targets
+from kerascnn.data.targets import Labels, Targets, cut_out, many, targets_of
 from kerascnn.data.threads import awaited, in_parallel
 from kerascnn.errors import ArgumentError, DataError
 
@@ -43,24 +43,19 @@ class Crops:
 
     def cut(self, images: Any, index: Any, epoch: Any) -> Any:
         """From images `[batch, height, width, channels]` to their parts."""
-        import tensorflow as tf
-
-        height, width = self.size
-        top, left, mirrored = (part[:, None] for part in self.choose(index, epoch))
-        images = tf.gather(images, top + tf.range(height), axis=1, batch_dims=1)
-        columns = tf.where(mirrored, width - 1 - tf.range(width), tf.range(width))
-        return tf.gather(images, left + columns, axis=2, batch_dims=1)
+        return cut_out(images, *self.choose(index, epoch), self.size)
 
 
 class Split:
-    """Labelled images for training, validation or test.
+    """Images for training, validation or test, and what they are labelled with.
 
     Attributes:
-        labels: int32 `[size]`.
+        targets: one for each image.
         image_shape: `(height, width, channels)`.
         files: behind the images, in their order; None: they are no files of their own.
 
     Args:
+        labels: integers `[size]`, or other targets.
         original: from a position to the image before it was fitted to `image_shape`, see
             `original`; None: it was that from the start.
         names: makes `names`; None: the positions are the names.
@@ -70,15 +65,29 @@ class Split:
 
     def __init__(
         self,
-        labels: np.ndarray,
+        labels: np.ndarray | Targets,
         image_shape: Shape,
         original: Callable[[int], np.ndarray] | None = None,
         names: Callable[[], Names] | None = None,
     ) -> None:
-        self.labels = np.ascontiguousarray(labels, "int32")
+        self.targets = targets_of(labels)
         self.image_shape = image_shape
         self._original = original
         self._names = names
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of each image, int32 `[size]`.
+
+        Raises:
+            ArgumentError: they are labelled with something else; see `targets`.
+        """
+        if isinstance(self.targets, Labels):
+            return self.targets.labels
+        raise ArgumentError(
+            f"Expected images that are labelled with one class each. Received: "
+            f"{many(self.targets.kind)}, which are in the split's targets."
+        )
 
     @property
     def has_names(self) -> bool:
@@ -119,7 +128,7 @@ class Split:
 
         taken = ReadSplit(
             lambda position: self._image(int(index[position])),
-            self.labels[index],
+            self.targets.take(index),
             self.image_shape,
             original,
             (lambda: self.names.take(index)) if self.has_names else None,
@@ -127,29 +136,31 @@ class Split:
         taken.files = self.files.take(index) if self.files else None
         return taken
 
-    def labelled(self, targets: Any) -> Split:
-        """The same images with other targets."""
-        other = copy.copy(self)
-        other.labels = targets
-        return other
+    def relabelled(self, table: np.ndarray) -> Split:
+        """The same images with the class numbers of another list of names.
 
-    @property
-    def targets(self) -> Targets:
-        """What the images are labelled with."""
-        return Labels(self.labels)
+        Args:
+            table: int `[classes]`, see `Targets.relabelled`.
+        """
+        other = copy.copy(self)
+        other.targets = self.targets.relabelled(table)
+        return other
 
     @property
     def size(self) -> int:
         """Number of examples."""
-        return len(self.labels)
+        return len(self.targets)
 
-    def example(self, index: int) -> tuple[np.ndarray, int]:
-        """One image, uint8 `[height, width, channels]`, and its label.
+    def example(self, index: int) -> tuple[np.ndarray, Any]:
+        """One image, uint8 `[height, width, channels]`, and its target as it stands in a batch.
+
+        A label is an int.
 
         Raises:
-            DataError: its file can't be read.
+            DataError: a file can't be read, or the target doesn't fit its image.
         """
-        return self._image(index).copy(), int(self.labels[index])
+        target = self.targets.fitted(index, self.image_shape)
+        return self._image(index).copy(), target.copy() if target.ndim else target.item()
 
     def original(self, index: int) -> np.ndarray:
         """One image as it is stored, whole: uint8 `[its height, its width, its channels]`.
@@ -178,7 +189,9 @@ class Split:
         crops: Crops | None = None,
         balance: bool = False,
     ) -> tf.data.Dataset:
-        """Images uint8 `[batch, height, width, channels]` in 0..255 and labels int32 `[batch]`.
+        """Images uint8 `[batch, height, width, channels]` in 0..255, and their targets.
+
+        Labels are int32 `[batch]`; what others are, `Targets.element` says.
 
         The epochs `first_epoch` to `epochs - 1` follow each other in one iterator; no batch spans
         two epochs. The order of an epoch is a pure function of `seed` and its number, so that
@@ -202,11 +215,12 @@ class Split:
                 that random changes differ; of large ones not all come in each epoch.
 
         Raises:
-            ArgumentError: no batch would ever come.
+            ArgumentError: no batch would ever come; or `balance` of images without a class.
         """
         import tensorflow as tf
 
         self._check(batch_size, drop_remainder, share)
+        classes = self._classes() if balance else None
         steps = self.steps(batch_size, drop_remainder=drop_remainder) // multiple * multiple
         last = first_epoch if not steps else tf.int64.max if epochs is None else epochs
         (worker, workers) = share
@@ -214,7 +228,7 @@ class Split:
         shape = [part_size if drop_remainder else None]
 
         def steps_of(epoch: Any) -> Any:
-            index = order.positions(self.labels, seed, epoch, balance=balance)
+            index = order.positions(self.size, seed, epoch, classes=classes)
 
             def batch(step: Any) -> tuple[Any, Any]:
                 start = step * batch_size + worker * part_size
@@ -223,15 +237,18 @@ class Split:
             first = tf.where(epoch == first_epoch, tf.constant(first_step, tf.int64), 0)
             return tf.data.Dataset.range(first, steps).map(batch)
 
-        with tf.device("CPU:0"):
-            labels = tf.constant(self.labels)
-
+        fetch = self.targets.fetch(self.image_shape)
         size = crops.size if crops else self.image_shape[:2]
+        element, _ = self.targets.element(size)
 
         def complete(images: Any, index: Any, epoch: Any) -> tuple[Any, ...]:
             images = tf.ensure_shape(images, [*shape, *size, self.image_shape[2]])
-            known = images, tf.gather(labels, index % self.size)
-            return (*known, index, tf.fill(tf.shape(index), epoch)) if with_index else known
+            targets = fetch(index % self.size)
+            epochs = tf.fill(tf.shape(index), epoch)
+            if crops and self.targets.moves:  # the same draw as the images': a function of these
+                targets = self.targets.cut(targets, *crops.choose(index, epochs), crops.size)
+            targets = tf.ensure_shape(targets, [*shape, *element])
+            return (images, targets, index, epochs) if with_index else (images, targets)
 
         data = tf.data.Dataset.range(first_epoch, last).flat_map(steps_of)
         data = self._read_all(data, part_size, crops, complete)
@@ -240,6 +257,15 @@ class Split:
         count = tf.data.INFINITE_CARDINALITY if endless else left
         data = data.apply(tf.data.experimental.assert_cardinality(count))
         return data.prefetch(tf.data.AUTOTUNE)
+
+    def _classes(self) -> np.ndarray:
+        """The class of each image, to balance them."""
+        if isinstance(self.targets, Labels):
+            return self.targets.labels
+        raise ArgumentError(
+            "balance takes as many images of each class, so each must have one label. Received: "
+            f"{many(self.targets.kind)}. Leave it out of the recipe; class_weight may do instead."
+        )
 
     def _check(self, batch_size: int, drop_remainder: bool, share: tuple[int, int]) -> None:
         if batch_size < 1:
@@ -300,7 +326,7 @@ class ArraySplit(Split):
     def __init__(
         self,
         images: np.ndarray,
-        labels: np.ndarray,
+        labels: np.ndarray | Targets,
         original: Callable[[int], np.ndarray] | None = None,
         names: Callable[[], Names] | None = None,
     ) -> None:
@@ -331,7 +357,7 @@ class ReadSplit(Split):
     def __init__(
         self,
         read: Callable[[int], np.ndarray],
-        labels: np.ndarray,
+        labels: np.ndarray | Targets,
         image_shape: Shape,
         original: Callable[[int], np.ndarray] | None = None,
         names: Callable[[], Names] | None = None,
@@ -347,7 +373,7 @@ class EncodedSplit(Split):
     """Encoded images, decoded and adapted whenever they are needed."""
 
     def __init__(self, examples: Encoded, image_shape: Shape) -> None:
-        super().__init__(examples.labels, image_shape, names=examples.names)
+        super().__init__(examples.targets, image_shape, names=examples.names)
         self.examples = examples
         self.files = examples if isinstance(examples, Files) else None
 
@@ -375,7 +401,7 @@ def joined(splits: Sequence[Split]) -> Split:
 
     def image(position: int) -> np.ndarray:
         split, place = at(position)
-        return split.example(place)[0]
+        return split._image(place)
 
     def original(position: int) -> np.ndarray:
         split, place = at(position)
@@ -385,8 +411,8 @@ def joined(splits: Sequence[Split]) -> Split:
         return Names.of(itertools.chain.from_iterable(split.names for split in splits))
 
     named = all(split.has_names for split in splits)
-    labels = np.concatenate([split.labels for split in splits])
-    whole = ReadSplit(image, labels, first.image_shape, original, names if named else None)
+    targets = first.targets.joined([split.targets for split in others])
+    whole = ReadSplit(image, targets, first.image_shape, original, names if named else None)
     files = [split.files for split in splits if split.files]
     if len(files) == len(splits):
         whole.files = files[0].joined(files[1:])
