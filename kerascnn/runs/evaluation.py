@@ -42,7 +42,7 @@ def evaluate(
     found = task.evaluate(
         model,
         config,
-        chosen.images.labelled(chosen.labels),
+        chosen.images,
         recipe=_with_known_loss(config, say),
         options=options,
         batch_size=batch_size,

@@ -13,9 +13,9 @@ from kerascnn.data import ArraySplit, load
 from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.tasks.classification.counting import counted
+from kerascnn.tasks.classification.task import CLASSIFICATION
 from kerascnn.training import trainer
 from kerascnn.training.engine import Engine
-from kerascnn.training.settings import class_weights
 
 LABELS = np.repeat([0, 1, 3], [60, 10, 5])  # nothing of class 2
 SPLIT = ArraySplit(np.arange(75, dtype="uint8").reshape(75, 1, 1, 1), LABELS)
@@ -95,15 +95,16 @@ def test_balanced_drawing_reads_files_too(tmp_path):
 
 
 def test_balanced_weights_are_images_by_classes_and_a_list_is_one_for_each():
-    class Data:
-        train, classes, class_names = SPLIT, 4, ("ant", "bee", "cat", "dog")
+    def class_weights(recipe):
+        names = ("ant", "bee", "cat", "dog")
+        return CLASSIFICATION.class_weight(recipe, SPLIT.targets, names)
 
-    found = class_weights(Recipe(class_weight="balanced"), Data)
+    found = class_weights(Recipe(class_weight="balanced"))
     assert found == pytest.approx((75 / 180, 75 / 30, 0.0, 75 / 15))
     assert np.mean([found[label] for label in LABELS]) == pytest.approx(1)
-    assert class_weights(Recipe(class_weight=(1, 2, 0, 4)), Data) == (1.0, 2.0, 0.0, 4.0)
+    assert class_weights(Recipe(class_weight=(1, 2, 0, 4))) == (1.0, 2.0, 0.0, 4.0)
     with pytest.raises(ArgumentError, match=r"each of the 4 classes, .*: ant, bee, cat, dog\. Rec"):
-        class_weights(Recipe(class_weight=(1, 2)), Data)
+        class_weights(Recipe(class_weight=(1, 2)))
     for wrong in ("balance", (1.0, -1.0), (0.0, 0.0), (float("nan"), 1.0)):
         with pytest.raises(ArgumentError, match="class_weight must be"):
             Recipe(class_weight=wrong)
