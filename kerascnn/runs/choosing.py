@@ -6,6 +6,7 @@ still there. Of other data the source's own test images, or all of a source with
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from kerascnn.data import SPLITS, Dataset, Split, joined, load, load_for
+from kerascnn.data.targets import Labels, Targets
 from kerascnn.errors import ArgumentError, DataError, UnknownNameError
 from kerascnn.runs import sides
 from kerascnn.runs.config import RunConfig
@@ -27,6 +29,7 @@ ASKED = (*SPLITS, ALL)
 PREFERRED = ("test", "validation", "train")
 
 Say = Callable[[str], None]
+Load = Callable[..., Dataset]  # of data, which split is wanted, and where to say something
 
 
 @dataclass(frozen=True)
@@ -36,16 +39,24 @@ class Chosen:
     Attributes:
         data: the source.
         split: which part of it: one of `ASKED`.
-        images: these images.
-        labels: of these images as the run numbers its classes, int32 `[n]`.
+        images: these images, with targets that number the classes as the run does.
         trained_on: how many of the images the run was trained on; None: it isn't known.
     """
 
     data: str
     split: str
     images: Split
-    labels: np.ndarray
     trained_on: int | None
+
+    @property
+    def targets(self) -> Targets:
+        """What the images are labelled with, as the run numbers its classes."""
+        return self.images.targets
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The same as int32 `[n]`, where it is one class for each image."""
+        return self.images.labels
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,13 @@ class _Part:
 
 
 def choose(
-    run: Path, config: RunConfig, data: str | Dataset | None, split: str | None, say: Say
+    run: Path,
+    config: RunConfig,
+    data: str | Dataset | None,
+    split: str | None,
+    say: Say,
+    *,
+    target: str = Labels.kind,
 ) -> Chosen:
     """Load what a run is to be evaluated on, and say how far the run has seen it.
 
@@ -69,26 +86,30 @@ def choose(
         data: see `Run.evaluate`.
         split: one of `ASKED`; None: see `Run.evaluate`.
         say: is called with each note.
+        target: the kind of targets that the run was trained with.
 
     Raises:
-        ArgumentError: there is no such split.
+        ArgumentError: there is no such split; or a Dataset has other targets.
         DataError: the data can't be read, hold no such image, or have classes that the run lacks.
         RunError: what the run keeps of its images is damaged.
     """
     if split is not None and split not in ASKED:
         raise ArgumentError(f"split must be one of {', '.join(ASKED)}. Received: {split!r}.")
     kept = sides.read(run)
+    load_part = functools.partial(_load, config, target)
     if data is None or (isinstance(data, str) and _same(data, config.data.source)):
-        part = _own(run, config, kept, split, say)
-    elif kept and isinstance(data, str) and (dataset := _moved(config, kept, data)):
+        part = _own(run, config, load_part, kept, split, say)
+    elif kept and isinstance(data, str) and (dataset := _moved(config, load_part, kept, data)):
         say(f"{data} has the images of {config.data.source}, which the run was trained on.")
         part = _as_then(run, dataset, kept, split)
     else:
-        part = _other(config, kept, data, split, say)
+        part = _other(config, load_part, kept, data, split, say)
     names, found = config.named_classes, part.dataset.class_names
-    labels = match(names, found, part.images.labels, run=str(run), data=part.dataset.name)
+    numbers = match(names, found, part.images.targets, run=str(run), data=part.dataset.name)
     _say_what_was_seen(part, run, say)
-    return Chosen(part.dataset.name, part.split, part.images, labels, part.trained_on)
+    alike = np.array_equal(numbers, np.arange(len(found)))
+    images = part.images if alike else part.images.relabelled(numbers)
+    return Chosen(part.dataset.name, part.split, images, part.trained_on)
 
 
 def _say_what_was_seen(part: _Part, run: Path, say: Say) -> None:
@@ -110,22 +131,29 @@ def _same(one: str, other: str) -> bool:
     return len({(kind, path and os.path.realpath(path)) for kind, _, path in parts}) == 1
 
 
-def _moved(config: RunConfig, kept: Sides, data: str) -> Dataset | None:
+def _moved(config: RunConfig, load_part: Load, kept: Sides, data: str) -> Dataset | None:
     """The run's own images if they are here now, all of them and no other: by names and sizes."""
     if not kept.of_files or data.partition(":")[0] != config.data.source.partition(":")[0]:
         return None
     try:
-        dataset = _load(config, data, ALL)
+        dataset = load_part(data, ALL)
     except DataError:  # which whoever loads it as other data will say
         return None
     return dataset if kept.same(dataset.test) else None
 
 
-def _own(run: Path, config: RunConfig, kept: Sides | None, split: str | None, say: Say) -> _Part:
+def _own(
+    run: Path,
+    config: RunConfig,
+    load_part: Load,
+    kept: Sides | None,
+    split: str | None,
+    say: Say,
+) -> _Part:
     """Of the data that the run was trained on."""
     source = config.data.source
     try:
-        dataset = _load(config, source, None)
+        dataset = load_part(source, None)
     except UnknownNameError as error:
         raise UnknownNameError(
             f"{error} The run {run} was trained on {source!r}: if that was a Dataset made in "
@@ -135,7 +163,7 @@ def _own(run: Path, config: RunConfig, kept: Sides | None, split: str | None, sa
         if kept is None:
             raise _elsewhere(error, run, source) from None
         try:
-            dataset = _load(config, source, ALL)  # no training image is left
+            dataset = load_part(source, ALL)  # no training image is left
         except DataError:
             raise _elsewhere(error, run, source) from None
     unchanged = dataset.fingerprint == config.data.fingerprint
@@ -209,10 +237,15 @@ def _changed(data: str, name: str, changes: Changes, left: int) -> str:
 
 
 def _other(
-    config: RunConfig, kept: Sides | None, data: str | Dataset, split: str | None, say: Say
+    config: RunConfig,
+    load_part: Load,
+    kept: Sides | None,
+    data: str | Dataset,
+    split: str | None,
+    say: Say,
 ) -> _Part:
     """Of any other data."""
-    dataset = _load(config, data, split or "own", say)
+    dataset = load_part(data, split or "own", say)
     if isinstance(data, str):
         name = next(name for name in PREFERRED if getattr(dataset, name).size)
         images = getattr(dataset, name)
@@ -226,13 +259,18 @@ def _other(
 
 
 def _load(
-    config: RunConfig, data: str | Dataset, split: str | None, say: Say = lambda line: None
+    config: RunConfig,
+    target: str,
+    data: str | Dataset,
+    split: str | None,
+    say: Say = lambda line: None,
 ) -> Dataset:
     shape, seed, skip = config.canvas, config.seed, config.data.skip_corrupt
     if isinstance(data, str) and split == "train":  # all of it, as nothing is going to be trained
         options: dict[str, Any] = {"seed": seed, "skip_corrupt": skip, "validation": 0, "test": 0}
-        data = load(data, input_shape=shape, split=split, echo=say, **options)
-    return load_for(data, shape, seed=seed, skip_corrupt=skip, echo=say, split=split)
+        data = load(data, target=target, input_shape=shape, split=split, echo=say, **options)
+    options = {"seed": seed, "skip_corrupt": skip, "echo": say}
+    return load_for(data, shape, split=split, target=target, **options)
 
 
 def _part(dataset: Dataset, split: str | None) -> tuple[str, Split]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
+from kerascnn.data.targets import Labels, Targets, many
 from kerascnn.errors import DataError
 from kerascnn.words import counted, listed
 
@@ -39,29 +40,31 @@ def _key(names: Sequence[str]) -> Callable[[str], Hashable]:
 
 
 def match(
-    trained: Sequence[str], found: Sequence[str], labels: np.ndarray, *, run: str, data: str
+    trained: Sequence[str], found: Sequence[str], targets: Targets, *, run: str, data: str
 ) -> np.ndarray:
-    """The labels of some data's images as the run numbers its classes, int32 `[n]`.
+    """`matched`, where the run knows every class that is there.
 
     Args:
         trained: the run's class names.
         found: the data's.
-        labels: int32 `[n]`, among `found`.
+        targets: with classes among `found`.
         run, data: how messages call them.
 
     Raises:
-        DataError: images belong to classes that the run doesn't know.
+        DataError: targets are of classes that the run doesn't know. Of masks every class of the
+            data counts as there: to look for them would be to read all.
     """
     numbers = matched(trained, found)
-    own = numbers[labels]
-    if (unknown := np.unique(labels[own == UNKNOWN])).size:
+    unknown = np.flatnonzero(targets.used(len(found)) & (numbers == UNKNOWN))
+    if unknown.size:
         names = [found[label] for label in unknown.tolist()]
+        what = "images" if targets.kind == Labels.kind else many(targets.kind)
         raise DataError(
-            f"{data} has images of {counted(len(names), 'class', 'classes')} that the run {run} "
+            f"{data} has {what} of {counted(len(names), 'class', 'classes')} that the run {run} "
             f"doesn't know: {listed(map(repr, names), 50)}. It knows {listed(map(repr, trained))}. "
             f"{_advice(trained, names)}"
         )
-    return own
+    return numbers
 
 
 def _advice(trained: Sequence[str], unknown: Sequence[str]) -> str:

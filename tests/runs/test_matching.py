@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kerascnn.data import Boxes, Labels, Masks, Targets
 from kerascnn.errors import DataError
 from kerascnn.runs.matching import match, matched
 
@@ -26,11 +27,18 @@ def test_classes_match_by_name(trained, found, numbers):
 
 
 def matching(trained, found, labels):
-    return match(trained, found, np.array(labels), run="runs/pets", data="csv:new.csv")
+    targets = labels if isinstance(labels, Targets) else Labels(labels)
+    numbers = match(trained, found, targets, run="runs/pets", data="csv:new.csv")
+    return targets.relabelled(numbers)
 
 
 def test_labels_are_numbered_as_the_run_does():
-    assert matching(["cat", "dog", "owl"], ["owl", "dog"], [0, 1, 1, 0]).tolist() == [2, 1, 1, 2]
+    assert matching(["cat", "dog", "owl"], ["owl", "dog"], [0, 1, 1, 0]).labels.tolist() == [
+        2,
+        1,
+        1,
+        2,
+    ]
 
 
 def test_unknown_classes_are_refused_and_listed():
@@ -44,7 +52,25 @@ def test_unknown_classes_are_refused_and_listed():
 
 
 def test_an_unknown_class_without_an_image_does_no_harm():
-    assert matching(["cat", "dog"], ["ant", "dog"], [1, 1]).tolist() == [1, 1]
+    assert matching(["cat", "dog"], ["ant", "dog"], [1, 1]).labels.tolist() == [1, 1]
+
+
+def test_masks_and_boxes_are_numbered_as_the_run_does():
+    masks = matching(
+        ["sky", "dog"], ["dog", "sky"], Masks.of(np.array([[[0, 1, 255]]], "uint8"), 2)
+    )
+    assert masks.stored(0).tolist() == [[1, 0, 255]]
+    boxes = Boxes.of([[[0, 0, 2, 2, 1, 0]]], [(2, 2)])
+    found = matching(["dog"], ["sky", "dog"], boxes)
+    assert found.stored(0).tolist() == [[0, 0, 2, 2, 0, 0]]
+
+
+def test_a_class_that_masks_may_have_is_refused_without_reading_them():
+    masks = Masks.of(np.zeros((1, 2, 2), "uint8"), 2)
+    with pytest.raises(
+        DataError, match=r"has masks of 1 class that the run .* doesn't know: 'sky'"
+    ):
+        matching(["dog"], ["dog", "sky"], masks)
 
 
 @pytest.mark.parametrize(
