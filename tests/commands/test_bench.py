@@ -20,11 +20,11 @@ def run(*arguments):
 
 def test_inference_of_lenet_is_raced_against_the_matrix_product():
     found = json.loads(
-        run("bench", "infer", "lenet5", "--rounds", "2", "--batch-size", "3", "--json")
+        run("bench", "infer", "lenet5", "--rounds", "1", "--batch-size", "3", "--json")
     )
     (row,) = found["rows"]
     assert (row["network"], row["contestant"], row["ratio"]) == ("lenet5", "kerascnn", 1.0)
-    assert (found["batch_size"], found["rounds"]) == (3, 2)
+    assert (found["batch_size"], found["rounds"]) == (3, 1)
     assert 0 < row["slowest"] <= row["images_per_second"] <= row["fastest"]
     assert 0 < row["share_of_peak"] < 1
     assert row["peak_memory"] > 100 * 2**20  # TensorFlow alone holds more

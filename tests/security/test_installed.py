@@ -34,12 +34,15 @@ def install(place, *, points=POINTS, metadata=b"Name: leaver\nVersion: 1.0\n"):
 
 def test_a_plugin_that_exits_at_import_is_reported_and_the_rest_works(tmp_path):
     install(tmp_path)
-    for words in (("--help",), ("list",), ("recipes", "alexnet")):
+    for words, said in (
+        (("--help",), "leaver"),
+        (("list",), "ended Python with status 3"),
+        (("recipes", "alexnet"), ""),
+    ):
         done = call(tmp_path, *words)
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
-    assert "leaver" in call(tmp_path, "--help").stderr
-    assert "ended Python with status 3" in call(tmp_path, "list").stderr
+        assert said in done.stderr
     for words in (("leaver",), ("recipes", "leaving"), ("info", "leaving_net")):
         done = call(tmp_path, *words)
         assert done.returncode == 1

@@ -1,8 +1,9 @@
 """Twenty updates of a small network with each feature, under any strategy.
 
-Run as a program it is one worker: `python cells.py OUTPUT`, with TF_CONFIG set.
+Run as a program it is one worker: `python cells.py OUTPUT CELL...`, with TF_CONFIG set.
 """
 
+import functools
 import sys
 from dataclasses import replace
 
@@ -176,18 +177,27 @@ def agreement(workers):
     return {"message": np.array(message), "path": np.array(path), "sum": total}
 
 
-def everything(strategy):
-    """All cells of one strategy: `{"cell/array": array}`."""
-    found = {f"exact {name}": exact(strategy, name) for name in EXACT}
-    found |= {precision: half(strategy, precision) for precision in HALF}
-    found |= {"overflow": overflow(strategy), "jit": refusal(refuse_jit, strategy, True)}
-    found["two types"] = refusal(refuse_mixed_variables, two_types(), strategy)
+# Each cell: its name → what makes its arrays under a strategy.
+CELLS = {
+    **{f"exact {name}": functools.partial(exact, name=name) for name in EXACT},
+    **{precision: functools.partial(half, precision=precision) for precision in HALF},
+    "overflow": overflow,
+    "jit": lambda strategy: refusal(refuse_jit, strategy, True),
+    "two types": lambda strategy: refusal(refuse_mixed_variables, two_types(), strategy),
+}
+
+
+def everything(strategy, names):
+    """These cells of one strategy: `{"cell|array": array}`."""
+    found = {name: CELLS[name](strategy) for name in names}
     return {f"{cell}|{key}": value for cell, row in found.items() for key, value in row.items()}
 
 
 if __name__ == "__main__":
     strategy = strategies.resolve_strategy("multiworker")
     workers = Workers(strategy)
-    cells = everything(strategy) | {f"agreement|{k}": v for k, v in agreement(workers).items()}
-    np.savez(f"{sys.argv[1]}-{workers.index}.npz", **cells)
+    output, *names = sys.argv[1:]
+    cells = everything(strategy, names)
+    cells |= {f"agreement|{key}": value for key, value in agreement(workers).items()}
+    np.savez(f"{output}-{workers.index}.npz", **cells)
     workers.meet()

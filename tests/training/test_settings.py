@@ -10,6 +10,7 @@ from rich.console import Console
 from kerascnn import catalogue
 from kerascnn.recipes import papers
 from kerascnn.recipes.recipe import Recipe
+from kerascnn.runs.run import Run
 from kerascnn.training import trainer
 from kerascnn.training.settings import in_precision, with_enough_updates
 
@@ -80,18 +81,23 @@ def test_only_a_batch_that_nobody_has_chosen_follows_the_images(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), "uint8")
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(60) % 2)
     console = Console(file=io.StringIO(), width=300)
-    small = {"arguments": {"widths": (2, 4), "hidden": (8,)}, "epochs": 1, "record": False}
+
+    class Stop(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            raise KeyboardInterrupt
 
     def batch(name, **options):
-        run = trainer.train(
-            "lenet5",
-            f"npz:{tmp_path / 'a.npz'}",
-            run=tmp_path / name,
-            console=console,
-            **small,
-            **options,
-        )
-        return run.config.recipe.batch_size
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train(
+                "lenet5",
+                f"npz:{tmp_path / 'a.npz'}",
+                arguments={"widths": (2, 4), "hidden": (8,)},
+                run=tmp_path / name,
+                console=console,
+                callbacks=[Stop()],
+                **options,
+            )
+        return Run.open(tmp_path / name).config.recipe.batch_size
 
     assert batch("own") == 8
     assert "instead of 128" in console.file.getvalue()

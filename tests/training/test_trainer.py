@@ -273,7 +273,8 @@ def test_only_the_classifier_learns_at_first(tmp_path):
     before = {w.path: w.numpy() for w in model.weights}
     recipe = Recipe(batch_size=500, epochs=2, freeze_epochs=2, schedule="constant")
     console = Console(file=io.StringIO(), width=200)
-    trainer.train(model, "mnist5k", recipe=recipe, run=tmp_path / "run", console=console)
+    place = tmp_path / "run"
+    trainer.train(model, "mnist5k", recipe=recipe, run=place, record=False, console=console)
     assert "Throughout, only the classifier learns (freeze_epochs=2)." in console.file.getvalue()
     moved = {w.path.split("/")[0] for w in model.weights if np.any(w.numpy() != before[w.path])}
     assert moved == {"head"}
@@ -292,7 +293,7 @@ def test_a_directory_in_which_a_process_trains_is_refused(finished, tmp_path, qu
                 small_run(path, quiet, overwrite=True)
 
     path = tmp_path / "run"
-    small_run(path, quiet, epochs=1, callbacks=[Second()])
+    small_run(path, quiet, epochs=1, record=False, callbacks=[Second()])
     assert not is_alive(path)
     assert not is_alive(tmp_path)
 
@@ -373,6 +374,7 @@ def test_a_users_model_with_a_softmax_trains_like_logits(tmp_path, quiet, two_de
         recipe=Recipe(optimizer="adam", learning_rate=0.01, batch_size=250, epochs=2),
         strategy="mirrored:2",
         run=tmp_path / "run",
+        record=False,
         console=quiet,
     )
     assert run.metrics["test_error"] < 0.3
@@ -452,6 +454,7 @@ def test_an_earlier_run_is_not_deleted_unasked(finished, tmp_path, quiet):
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_learns(tmp_path, quiet, precision):
-    run = small_run(tmp_path / "run", quiet, precision=precision, learning_rate=0.01)
+    recipe = dataclasses.replace(RECIPE, batch_size=125, epochs=1, learning_rate=0.01)
+    run = small_run(tmp_path / "run", quiet, precision=precision, recipe=recipe, record=False)
     assert run.metrics["test_error"] < 0.6
     assert run.model().get_layer("logits").compute_dtype == "float32"
