@@ -3,15 +3,14 @@
 import re
 
 import nbformat
-import numpy as np
 import pytest
 from nbclient import NotebookClient
 
 CELL = """
 import kerascnn
 run = kerascnn.train(
-    "lenet5", "npz:{data}", arguments={{"widths": (2, 4), "hidden": (8,)}}, batch_size=20,
-    epochs=30, run="{path}", record=False,
+    "lenet5", "mnist5k", arguments={{"widths": (2, 4), "hidden": (8,)}}, batch_size=125,
+    epochs=30, run={path!r}, record=False,
 )
 """
 
@@ -19,11 +18,8 @@ run = kerascnn.train(
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
     """Of the cell, and how often any output was changed."""
-    place = tmp_path_factory.mktemp("runs")
-    noise = np.random.default_rng(0).integers(0, 256, (200, 32, 32), "uint8")
-    np.savez(place / "noise.npz", images=noise, labels=np.arange(200) % 2)
-    cell = CELL.format(data=place / "noise.npz", path=place / "run")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    path = str(tmp_path_factory.mktemp("runs") / "run")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL.format(path=path))])
     changes = []
 
     class Client(NotebookClient):
