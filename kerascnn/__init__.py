@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kerascnn import explain as explain
     from kerascnn import files as files
     from kerascnn import imports as imports
+    from kerascnn import overlays as overlays
     from kerascnn import preprocessing as preprocessing
     from kerascnn import tasks as tasks
     from kerascnn import weights as weights
@@ -109,7 +110,7 @@ _PUBLIC = {
 _MODULES = (
     *("applications", "blocks", "checks", "data", "explain", "preprocessing", "tasks", "weights"),
     # What other packages' commands are written with.
-    *("commands", "console", "errors", "files", "imports", "words", "writing"),
+    *("commands", "console", "errors", "files", "imports", "overlays", "words", "writing"),
 )
 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]

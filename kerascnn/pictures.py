@@ -7,7 +7,7 @@ light background, so that it can be read on light and dark pages.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,24 +106,36 @@ def samples(
     return figure
 
 
-def augmented(originals: np.ndarray, changed: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
+def augmented(
+    originals: np.ndarray,
+    changed: Sequence[np.ndarray],
+    names: Sequence[str],
+    *,
+    cell: float = 1.25,
+    over: Callable[[Axes, int, float, float], None] | None = None,
+) -> Figure:
     """Images, each followed by what random changes make of it.
 
     Args:
         originals: `[n, height, width, channels]`, integers in [0, 255] or floats in [0, 1].
         changed: the same images after each of several draws.
         names: what to write below each original.
+        cell: width of a picture, in inches.
+        over: draws over each picture, each original followed by its draws: axes, the picture's
+            number, its left and its upper edge. The axes' unit is the width of a picture.
     """
     rows = np.stack([originals, *changed], axis=1)
     draws, many = rows.shape[1], len(originals) > 3
     images = rgb(rows.reshape(-1, *originals.shape[1:]))
-    figure, axes, places = mosaic(images, 2 * draws if many else draws, cell=1.25, caption=0.3)
+    figure, axes, places = mosaic(images, 2 * draws if many else draws, cell=cell, caption=0.3)
     for number, (x, y, bottom) in enumerate(places):
         if number % draws == 0:
             frame = Rectangle((x, y), 1, bottom - y, fill=False, edgecolor=TRAIN, linewidth=2.5)
             axes.add_patch(frame)
             caption = without_middle(names[number // draws], LONGEST_NAME)
             axes.text(x + 0.5, bottom + 0.05, caption, ha="center", va="top", fontsize=8, color=INK)
+        if over:
+            over(axes, number, x, y)
     axes.set_title("Framed: the image; beside it: as epochs of training see it", **TITLE)
     return figure
 

@@ -13,10 +13,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
 from kerascnn.data import VOID
+from kerascnn.overlays import UNKNOWN, coloured, overlay, palette
 from kerascnn.style import GRID, INK, PAPER, TITLE, TRAIN, WRONG, Drawing
 from kerascnn.words import without_middle
 from kerascnn_segmentation import measures
-from kerascnn_segmentation.colours import UNKNOWN, coloured, overlay, palette
 
 LONGEST = 18  # characters of a class's name
 MOST_BARS = 60  # classes; of more, the worst are drawn

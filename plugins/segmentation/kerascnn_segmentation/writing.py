@@ -17,10 +17,10 @@ from rich.text import Text
 
 from kerascnn.console import Console
 from kerascnn.errors import ArgumentError
+from kerascnn.overlays import BACKGROUND, coloured, palette, whole_palette
 from kerascnn.words import printable
 from kerascnn.writing import replacing
 from kerascnn_segmentation import pictures
-from kerascnn_segmentation.colours import BACKGROUND, coloured, palette, whole_palette
 
 BAR = 24  # characters of a bar that means the whole image
 TOP = 10  # classes of each image on the terminal, unless told otherwise

@@ -5,10 +5,11 @@ import json
 
 import numpy as np
 import pytest
-from kerascnn_segmentation import colours, pictures, writing
+from kerascnn_segmentation import pictures, writing
 from kerascnn_segmentation.writing import Folder, Outlined
 from PIL import Image
 
+from kerascnn import overlays
 from kerascnn.console import Console
 from kerascnn.data import VOID
 from kerascnn.errors import ArgumentError
@@ -22,38 +23,6 @@ def answer():
     mask[5:15, 5:15] = 1
     mask[5:15, 20:25] = 2
     return Outlined(mask, np.full((20, 30, 3), 100, "uint8"))
-
-
-def test_the_colours_of_21_classes_are_vocs():
-    # Of the devkit's VOClabelcolormap: background, aeroplane, bicycle, person, tvmonitor, void.
-    expected = {
-        0: (0, 0, 0),
-        1: (128, 0, 0),
-        2: (0, 128, 0),
-        15: (192, 128, 128),
-        20: (0, 64, 128),
-        255: (224, 224, 192),
-    }
-    found = colours.voc_colours()
-    assert {place: tuple(found[place].tolist()) for place in expected} == expected
-    np.testing.assert_array_equal(colours.palette(["a"] * 21), found[:21])
-    assert tuple(found[VOID].tolist()) == colours.UNKNOWN
-
-
-@pytest.mark.parametrize("count", [2, 8, 60, 255])
-def test_all_classes_have_colours_of_their_own(count):
-    names = ["x", "background", *map(str, range(count - 2))]
-    found = [tuple(color) for color in colours.palette(names).tolist()]
-    assert len({*found, colours.UNKNOWN}) == count + 1
-    assert found[1] == (0, 0, 0)
-
-
-def test_an_overlay_leaves_the_background_and_has_full_colour_on_edges(answer):
-    found = colours.overlay(answer.photo, answer.mask, NAMES)
-    cat = colours.palette(NAMES)[1]
-    assert (found[0] == 100).all()
-    assert (found[5, 5] == cat).all()
-    np.testing.assert_allclose(found[10, 10], 0.4 * 100 + 0.6 * cat, atol=0.5)
 
 
 def test_samples_show_the_middle_that_a_network_answers_for(answer):
@@ -121,7 +90,7 @@ def test_a_folder_gets_masks_colours_and_overlays_and_no_photo_overwrites_anothe
     with Image.open(tmp_path / "found" / "masks" / "a.png") as image:
         assert image.mode == "P"
         np.testing.assert_array_equal(np.asarray(image), answer.mask)
-        expected = colours.coloured(answer.mask, colours.palette(NAMES))
+        expected = overlays.coloured(answer.mask, overlays.palette(NAMES))
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), expected)
     with Image.open(tmp_path / "found" / "colours" / "a.png") as image:
         np.testing.assert_array_equal(np.asarray(image), expected)
