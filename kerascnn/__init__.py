@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from kerascnn import imports as imports
     from kerascnn import overlays as overlays
     from kerascnn import preprocessing as preprocessing
+    from kerascnn import style as style
+    from kerascnn import tables as tables
     from kerascnn import tasks as tasks
     from kerascnn import weights as weights
     from kerascnn import words as words
@@ -110,7 +112,8 @@ _PUBLIC = {
 _MODULES = (
     *("applications", "blocks", "checks", "data", "explain", "preprocessing", "tasks", "weights"),
     # What other packages' commands are written with.
-    *("commands", "console", "errors", "files", "imports", "overlays", "words", "writing"),
+    *("commands", "console", "errors", "files", "imports", "overlays", "style", "tables"),
+    *("words", "writing"),
 )
 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]

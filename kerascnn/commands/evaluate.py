@@ -44,7 +44,12 @@ def evaluate(
         help="The figures of each class and the confusion matrix as NAME.csv, or the matrix as a "
         "picture, NAME.png.",
     ),
-    batch_size: int = typer.Option(256, min=1, help="Has no effect on the result."),
+    size: str | None = typer.Option(
+        None,
+        help="Of networks that take any: `own`, images as they are stored, or `trained`, as "
+        "training has seen them. Default: trained.",
+    ),
+    batch_size: int | None = typer.Option(None, min=1, help="Has no effect on the result."),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Evaluate a trained run: loss, errors, and the figures of each class.
@@ -65,7 +70,7 @@ def evaluate(
     if save:
         task.check_save(save)
     found = opened.evaluate(
-        data, split=split, batch_size=batch_size, echo=note, protocol=chosen, top=top
+        data, split=split, batch_size=batch_size, echo=note, protocol=chosen, top=top, size=size
     )
     if save:
         task.save(found, save)

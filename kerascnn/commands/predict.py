@@ -19,16 +19,23 @@ def predict(
         "as 'photos/**/*.jpg'; or - for names on standard input, one on a line."
     ),
     top: int | None = typer.Option(None, min=1, help="Classes of each image; default 3."),
+    size: str | None = typer.Option(
+        None,
+        help="Of networks that take any: `own`, images as they are, or `trained`, scaled as "
+        "training scaled its own. Default: own.",
+    ),
     save: Path | None = typer.Option(
-        None, help="Write to this file instead, NAME.csv or NAME.jsonl; for any number of images."
+        None,
+        help="Write to this file instead, NAME.csv or NAME.jsonl; for any number of images. Masks: "
+        "a folder for them, their colours, and the images under these.",
     ),
     null: bool = typer.Option(
         False, "--null", "-0", help="Names on standard input end with NUL, as from find -print0."
     ),
-    batch_size: int = typer.Option(32, min=1, help="Images in one step."),
+    batch_size: int | None = typer.Option(None, min=1, help="Images in one step."),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
-    """Predict the classes of images: the most likely ones, with a bar for each.
+    """Predict what is in images: the most likely classes, or the area of each, with bars.
 
     Results come in the order of the images. A file that can't be read is named and left out, the
     others are done, and the exit status is 1.
@@ -38,7 +45,8 @@ def predict(
     from kerascnn.runs.run import Run
 
     opened = Run.open(run)
-    options = {} if top is None else {"top": top}
+    given = {"top": top, "size": size}
+    options = {name: value for name, value in given.items() if value is not None}
     opened.task.check_asked("predict", options, opened.config.classes)
     writers = opened.task.writers(opened.config.named_classes, options)
     if save:
@@ -54,7 +62,9 @@ def predict(
             used.append(open_.enter_context(writers.json(sys.stdout)))
         elif not save:
             used.append(open_.enter_context(writers.terminal(Console())))
-        found = opened.task.predict_files(model, opened.config, files, batch_size=batch_size)
+        found = opened.task.predict_files(
+            model, opened.config, files, options=options, batch_size=batch_size
+        )
         for prediction in found:
             summary.add(prediction.path, prediction.changes, prediction.error)
             if not prediction.error:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kerascnn.data.dataset import Dataset
     from kerascnn.data.encoded import contents
     from kerascnn.data.examples import Arrays, Contents, DataSource, Encoded, Files, Options
+    from kerascnn.data.fitting import PAD_LIMIT, fit, uncut
     from kerascnn.data.loading import load, load_for
     from kerascnn.data.names import Names
     from kerascnn.data.reading import Photo, read_whole
@@ -58,6 +59,9 @@ _PUBLIC = {
     "VOID": "targets",
     "ABSENT": "targets",
     "Names": "names",
+    "PAD_LIMIT": "fitting",
+    "fit": "fitting",
+    "uncut": "fitting",
     "Photo": "reading",
     "read_whole": "reading",
     "SPLITS": "split_names",
@@ -66,6 +70,7 @@ _PUBLIC = {
 
 __all__ = [
     "ABSENT",
+    "PAD_LIMIT",
     "SPLITS",
     "VOID",
     "ArraySplit",
@@ -86,11 +91,13 @@ __all__ = [
     "Targets",
     "check",
     "contents",
+    "fit",
     "joined",
     "load",
     "load_for",
     "read_whole",
     "readable_errors",
+    "uncut",
 ]
 
 

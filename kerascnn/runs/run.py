@@ -205,10 +205,11 @@ class Run:
         data: str | Dataset | None = None,
         *,
         split: str | None = None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         echo: Callable[[str], None] | None = print,
         protocol: Protocol | None = None,
         top: int | None = None,
+        size: str | None = None,
     ) -> dict[str, Any]:
         """Loss, errors and each class's figures, every image counted once.
 
@@ -219,7 +220,8 @@ class Run:
                 which were on this side when it was trained, as far as they are still there; what
                 has changed is said. Default: "test", without test images "validation" or "train";
                 of another source its own test split, or all of a source without a split.
-            batch_size: images in one step; has no effect on the result.
+            batch_size: images in one step; has no effect on the result. None: as many as the task
+                likes.
             echo: is called with each note: on how another source's images are changed to fit (of
                 the run's own data, training has said it), on what has changed, on images that the
                 run was trained on, and on classes without an image. None: silent.
@@ -227,6 +229,8 @@ class Run:
                 middle, as in training.
             top: report how often an image's class is not among so many likeliest; default: 5
                 where there are more classes.
+            size: of networks that take any: "own", images as they are stored, or "trained" (the
+                default), as training has seen them.
 
         Returns:
             A dictionary that JSON can hold:
@@ -255,7 +259,7 @@ class Run:
         from kerascnn.runs.evaluation import evaluate
 
         config, say = self.config, echo or (lambda line: None)
-        asked = {"protocol": protocol, "top": top}
+        asked = {"protocol": protocol, "top": top, "size": size}
         options = {name: value for name, value in asked.items() if value is not None}
         self.task.check_asked("evaluate", options, config.classes)
         chosen = choose(self.path, config, data, split, say)
@@ -265,11 +269,11 @@ class Run:
             config,
             chosen,
             options=options,
-            batch_size=batch_size,
+            batch_size=batch_size or self.task.batch,
             say=say,
         )
 
-    def predict(self, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
+    def predict(self, images: np.ndarray, *, batch_size: int | None = None) -> np.ndarray:
         """What the network answers for images `[batch, height, width, channels]`.
 
         A classifier's answers are class probabilities, `[batch, classes]`; what others are, their
@@ -278,8 +282,9 @@ class Run:
         Args:
             images: pixels in [0, 255] of the network's size and channels, or of the canvas that
                 training cut its crops from, whose middle is taken; preprocessing is done here.
-            batch_size: images in one step.
+            batch_size: images in one step; None: as many as the task likes.
         """
+        batch_size = batch_size or self.task.batch
         return self.task.predict(self.model(), self.config, images, batch_size=batch_size)
 
 

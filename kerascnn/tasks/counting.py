@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -14,8 +16,8 @@ from kerascnn.tasks.sight import Sight
 
 def counted_over(
     objective: Objective, scores: keras.Model, sight: Sight, images: Split, *, batch_size: int
-) -> dict[str, float]:
-    """The mean loss, its logged parts and the measures, each image counted once.
+) -> dict[str, Any]:
+    """The mean loss, its logged parts, measures and details, each image counted once.
 
     Args:
         objective: for these scores.
@@ -49,9 +51,11 @@ def counted_over(
             losses = {name: losses.get(name, 0.0) + float(part) for name, part in parts.items()}
             sums += counted.numpy()
             answers.append(answered.numpy())
-    found = {"loss": sum(losses.values()) / images.size}
+    found: dict[str, Any] = {"loss": sum(losses.values()) / images.size}
     found |= {f"loss_{name}": losses[name] / images.size for name in objective.parts}
     found |= objective.figures(sums, images.size)
+    if objective.details:
+        found |= objective.details(sums)
     if objective.judged:
         found |= objective.judged(np.concatenate(answers))
     return found

@@ -26,6 +26,7 @@ class Objective:
         sums: float64 `[size]`, which add up over batches, replicas and workers. Images that are
             not `real`, bool `[batch]`, only fill up a batch and count nothing.
         figures: from the sums of an epoch, and the number of its images, to the measures.
+        details: what an evaluation says beside the measures, of JSON, from the sums.
         answers: `[batch, ...]` for measures that need all answers at once; None: there are none.
         judged: from the answers to all images, `[images, ...]`, in any order, to such measures.
     """
@@ -36,6 +37,7 @@ class Objective:
     figures: Callable[[np.ndarray, float], Mapping[str, float]]
     minimised: Callable[[Any, list[Any]], Any] | None = None
     parts: tuple[str, ...] = ()
+    details: Callable[[np.ndarray], Mapping[str, Any]] | None = None
     answers: Callable[[Any, list[Any]], Any] | None = None
     judged: Callable[[np.ndarray], Mapping[str, float]] | None = None
 

@@ -77,6 +77,7 @@ class Task:
         measures: what is logged beside the loss, as `Objective.figures` gives it. The first one
             decides: which epoch is best, when a schedule's plateau is reached, what a search
             looks for, how runs are sorted.
+        batch: images in one step of an evaluation, unless told otherwise.
         asked: what an evaluation may be asked for beside data and split, and what a prediction.
     """
 
@@ -84,6 +85,7 @@ class Task:
     help: ClassVar[str] = ""
     targets: ClassVar[type[Targets]]
     measures: ClassVar[tuple[Measure, ...]]
+    batch: ClassVar[int] = 256
     asked: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {"evaluate": (), "predict": ()}
     )
@@ -325,7 +327,13 @@ class Task:
         return predicted(model, sight, images, batch_size=batch_size)
 
     def predict_files(
-        self, model: keras.Model, sight: Sight, files: Iterable[Found], *, batch_size: int = BATCH
+        self,
+        model: keras.Model,
+        sight: Sight,
+        files: Iterable[Found],
+        *,
+        options: Mapping[str, Any] = MappingProxyType({}),
+        batch_size: int | None = None,
     ) -> Iterator[Prediction]:
         """What the network sees in one file after the other, in their order.
 
@@ -333,14 +341,15 @@ class Task:
             model: as it is saved.
             sight: how it sees images.
             files: no more are taken than will be read soon.
-            batch_size: images in one step.
+            options: that `check_asked` lets pass.
+            batch_size: images in one step; None: as many as the task likes.
 
         Raises:
             RunError: the model's answers are not numbers.
         """
         from kerascnn.tasks.forward import predicted_files
 
-        return predicted_files(model, sight, files, batch_size=batch_size)
+        return predicted_files(model, sight, files, batch_size=batch_size or BATCH)
 
     def said(self, answer: Any, class_names: Sequence[str]) -> str:
         """An answer of `predict_files`, in a few words."""

@@ -3,29 +3,61 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.patches import Patch
 
 from kerascnn.data import VOID
-from kerascnn.overlays import UNKNOWN, coloured, overlay, palette
+from kerascnn.overlays import UNKNOWN, coloured, legend, overlay, palette
 from kerascnn.style import GRID, INK, PAPER, TITLE, TRAIN, WRONG, Drawing
+from kerascnn.tasks import Seen
 from kerascnn.words import without_middle
 from kerascnn_segmentation import measures
 
 LONGEST = 18  # characters of a class's name
 MOST_BARS = 60  # classes; of more, the worst are drawn
-MOST_NAMED = 24  # classes in a legend
 COLUMNS = 2  # samples side by side, each with four pictures
 LARGEST = 1200  # pixels of a photo's longer side in a figure
 
+SHOWN = 8  # samples, and images with the most errors
+
 # Right, wrong, unknown.
 _ERROR = np.array([(235, 235, 232), tuple(bytes.fromhex(WRONG[1:])), UNKNOWN], "uint8")
+
+
+def drawn(seen: Seen) -> dict[str, Figure]:
+    """What TensorBoard shows of the validation images: samples, the worst, and IoU by class."""
+    names, classes = seen.class_names, len(seen.class_names)
+    matrix = np.zeros((classes, classes), "int64")
+    worst: list[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = []  # share of wrong pixels
+    count = 0
+    for images, masks, outputs in seen.more():
+        answers = decoded(outputs)
+        masks = _middle(masks, answers.shape[1:])
+        matrix += measures.confusion_of(masks, answers, classes)
+        known = masks != VOID
+        wrong = ((masks != answers) & known).sum((1, 2)) / np.maximum(1, known.sum((1, 2)))
+        most = np.argsort(-wrong, kind="stable")[:SHOWN]
+        worst += [(wrong[n], images[n], masks[n], answers[n]) for n in most]
+        worst = sorted(worst, key=lambda one: -one[0])[:SHOWN]
+        count += len(images)
+    some = seen.images[:SHOWN], seen.targets[:SHOWN], decoded(seen.outputs[:SHOWN])
+    found = {"samples": samples(*some, names), "iou": overlaps(matrix, names)}
+    if worst:
+        _, *columns = zip(*worst)
+        images, masks, answers = (np.stack(column) for column in columns)
+        title = f"The most wrong pixels among {count:,} images"
+        found["worst"] = samples(images, masks, answers, names, title)
+    return found
+
+
+def decoded(scores: np.ndarray) -> np.ndarray:
+    """The class of each pixel, uint8 `[..., height, width]`, of scores with one more axis."""
+    return scores.argmax(axis=-1).astype("uint8")
 
 
 def samples(
@@ -41,7 +73,7 @@ def samples(
 
     Args:
         images: `[n, height, width, channels]`, integers in [0, 255] or floats in [0, 1].
-        masks: uint8 `[n, height, width]`.
+        masks: uint8 `[n, height, width]`, or of the answers' size.
         answers: uint8 `[n, rows, columns]`.
         class_names: of the classes.
         title: default: the mean IoU of these images.
@@ -53,9 +85,7 @@ def samples(
     rows, columns = math.ceil(len(images) / COLUMNS), min(COLUMNS, len(images))
     tall, gap, cell = size[0] / size[1], 0.06, 1.3
     step, down = 4 + 3 * gap + 0.35, tall + 0.22
-    legend = _legend(np.unique(np.concatenate([masks.ravel(), answers.ravel()])), class_names)
-    across = 7 if columns > 1 else 3  # names in a row of the legend
-    high = 0.5 + rows * down * cell + 0.2 * math.ceil(len(legend) / across)
+    high = 0.5 + rows * down * cell
     figure = _figure(max(columns * step * cell, 3.2), high)
     axes = figure.add_subplot()
     axes.set_axis_off()
@@ -73,7 +103,8 @@ def samples(
     axes.set_ylim(rows * down, -0.06)
     known = f"Mean IoU of these images: {measures.figures(matrix)['mean_iou']:.1%}"
     axes.set_title(title or known, **TITLE)
-    _put_legend(figure, legend, across)
+    there = np.unique(np.concatenate([masks.ravel(), answers.ravel()]))
+    _with_legend(figure, there, class_names)
     return figure
 
 
@@ -127,16 +158,14 @@ def found_in(
     there, pixels = np.unique(mask, return_counts=True)
     shares = dict(zip(there.tolist(), pixels / mask.size))
     most = sorted(there.tolist(), key=lambda label: -shares[label])
-    legend = _legend(most, class_names, shares)
     height, width = (max(160, side) / 100 for side in labels.shape)  # inches
-    across = max(1, int(max(width, 3.2) // 1.6))
-    figure = _figure(max(width, 3.2), height + 0.2 * math.ceil(len(legend) / across) + 0.4)
+    figure = _figure(max(width, 3.2), height + 0.4)
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.imshow(drawn, interpolation="nearest")
     if title:
         axes.set_title(without_middle(title, int(12 * max(width, 3.2))), **TITLE)
-    _put_legend(figure, legend, across)
+    _with_legend(figure, most, class_names, shares)
     return figure
 
 
@@ -155,35 +184,16 @@ def _middle(maps: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return maps[:, top : top + size[0], left : left + size[1]]
 
 
-def _legend(
+def _with_legend(
+    figure: Figure,
     labels: Sequence[int] | np.ndarray,
     class_names: Sequence[str],
-    shares: dict[int, float] | None = None,
-) -> list[Patch]:
-    """A patch for each of some labels; of many classes the first ones."""
-    colours = palette(class_names)
-    patches = []
-    for label in [int(label) for label in labels][:MOST_NAMED]:
-        name = "unknown" if label == VOID else class_names[label]
-        color = UNKNOWN if label == VOID else colours[label]
-        text = without_middle(name, LONGEST)
-        if shares:
-            text += f" {shares[label]:.1%}"
-        edge: dict[str, Any] = {"edgecolor": GRID, "linewidth": 0.5}
-        patches.append(Patch(facecolor=np.array(color) / 255, label=text, **edge))
-    return patches
-
-
-def _put_legend(figure: Figure, patches: list[Patch], across: int) -> None:
-    if patches:
-        figure.legend(
-            handles=patches,
-            loc="outside lower left",
-            ncols=across,
-            frameon=False,
-            fontsize=8,
-            labelcolor=INK,
-        )
+    shares: Mapping[int, float] | None = None,
+) -> None:
+    """Say below a figure which colour is which class; the figure grows by that."""
+    across = max(1, int(figure.get_figwidth() // 1.6))
+    rows = legend(figure, labels, class_names, across=across, shares=shares)
+    figure.set_figheight(figure.get_figheight() + 0.2 * rows)
 
 
 def _figure(width: float, height: float) -> Figure:

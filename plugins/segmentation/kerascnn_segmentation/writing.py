@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,20 @@ from rich.text import Text
 from kerascnn.console import Console
 from kerascnn.errors import ArgumentError
 from kerascnn.overlays import BACKGROUND, coloured, palette, whole_palette
+from kerascnn.tasks import Prediction, Writers, json_lines, json_list
 from kerascnn.words import printable
-from kerascnn.writing import replacing
+from kerascnn.writing import check_save, replacing
 from kerascnn_segmentation import pictures
 
 BAR = 24  # characters of a bar that means the whole image
 TOP = 10  # classes of each image on the terminal, unless told otherwise
+LINES = ".jsonl"
 LONGEST = 200  # bytes of a file's name
 MASKS, COLOURS, OVERLAYS = "masks", "colours", "overlays"
 """The folders in the one that is written to."""
+
+
+Write = Callable[[Prediction], None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,50 @@ class Outlined:
 
     mask: np.ndarray
     photo: np.ndarray
+
+
+def writers(class_names: tuple[str, ...], top: int = TOP) -> Writers:
+    """For predictions whose answers are `Outlined`.
+
+    Args:
+        class_names: of the classes.
+        top: classes of each image on the terminal.
+    """
+
+    def object_of(prediction: Prediction) -> dict[str, Any]:
+        return as_object(prediction.path, prediction.answer, class_names)
+
+    @contextlib.contextmanager
+    def terminal(console: Console) -> Iterator[Write]:
+        yield lambda found: show(console, found.path, found.answer, class_names, top)
+
+    @contextlib.contextmanager
+    def saved(path: Path) -> Iterator[Write]:
+        if path.suffix.lower() == LINES:
+            with json_lines(path, object_of) as write:
+                yield write
+            return
+        folder = Folder(path, class_names)
+        yield lambda found: folder.write(found.path, found.answer)
+
+    return Writers(
+        terminal=terminal,
+        json=lambda file: json_list(file, object_of),
+        saved=saved,
+        check=check,
+    )
+
+
+def check(path: Path) -> None:
+    """Refuse what predictions can't be saved to, before anything is computed.
+
+    Raises:
+        ArgumentError: it is neither a folder that can be made, nor NAME.jsonl.
+    """
+    if path.suffix.lower() == LINES:
+        check_save(path, (LINES,))
+    else:
+        check_folder(path)
 
 
 def areas(mask: np.ndarray, class_names: Sequence[str]) -> list[dict[str, Any]]:
