@@ -135,6 +135,7 @@ class Source:
         requires: arguments without which the model computes something else.
         names: what torch calls the layers; None: the file has our names, or Keras's.
         trained: arguments that they were trained with, where a variant's own defaults differ.
+        data: on what they were trained, and what a user passes as `weights` to get them.
     """
 
     publisher: str
@@ -147,6 +148,7 @@ class Source:
     requires: Mapping[str, Any] = field(default_factory=dict)
     names: TorchNames | NumberedNames | None = None
     trained: Mapping[str, Any] = field(default_factory=dict)
+    data: str = "imagenet"
 
     def __post_init__(self) -> None:
         for url, digest in ((self.file, self.digest), (self.no_top, self.no_top_digest)):
@@ -159,7 +161,7 @@ class Source:
     @property
     def name(self) -> str:
         """What a user passes as `weights` to get these and no others."""
-        return f"imagenet:{self.publisher}"
+        return f"{self.data}:{self.publisher}"
 
     def fits(self, arguments: Mapping[str, Any]) -> bool:
         """Whether a model with these arguments computes what the weights were trained for."""

@@ -218,7 +218,7 @@ class Network:
         return None if own == self.arguments else replace(self, arguments=own).outputs
 
     def published(self, weights: str) -> Source:
-        """The published weights of this name: "imagenet", or "imagenet:PUBLISHER".
+        """The published weights of this name: "imagenet", "imagenet:PUBLISHER", another's `data`.
 
         Raises:
             WeightsError: there are none for this network; the message lists what there is.
@@ -241,7 +241,7 @@ class Network:
         """
         from kerascnn.weights.pretrained import published_name
 
-        name = published_name(weights, owner=self.name)
+        name = published_name(weights, self.weights, owner=self.name)
         return None if name is None else self.published(name)
 
     def load(

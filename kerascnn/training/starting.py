@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 
+from kerascnn.card import Source
 from kerascnn.errors import RunError, WeightsError
 from kerascnn.network import Network
 from kerascnn.runs.config import RunConfig, StartedFrom
 from kerascnn.training.initialization import initialize
 from kerascnn.weights.loading import load
 from kerascnn.weights.readers import require_known
+from kerascnn.weights.sources import data_of
 
 
-def described(weights: str | Path) -> StartedFrom:
+def described(weights: str | Path, sources: Sequence[Source] = ()) -> StartedFrom:
     """Trained weights as a run's config holds them: what to load, and a file's SHA-256.
 
     Args:
-        weights: "imagenet" or "imagenet:PUBLISHER"; a file; or a run directory.
+        weights: "imagenet" or "imagenet:PUBLISHER", or the same with what else the sources were
+            trained on; a file; or a run directory.
+        sources: what is published for the network.
 
     Raises:
         WeightsError: there is no such file, or its name says that it is another kind of file.
     """
     text = str(weights)
-    if text.partition(":")[0] == "imagenet":
+    if text.partition(":")[0] in ("imagenet", *data_of(sources)):
         return StartedFrom(source=text)
     path = Path(text).expanduser()
     path = path / "model.keras" if path.is_dir() else path
@@ -78,7 +82,8 @@ def require_same(weights: StartedFrom) -> None:
     Raises:
         RunError, WeightsError: it has changed, or is gone.
     """
-    if described(weights.source) != weights:
+    published = weights.sha256 is None and not Path(weights.source).expanduser().exists()
+    if not published and described(weights.source) != weights:
         raise RunError(
             f"The weights {weights.source} have changed since the run was started from them, so "
             "the same result can't be expected. Start a new run with `kerascnn train`."

@@ -162,7 +162,8 @@ def train(
     recipe = dataclasses.replace(recipe, monitor=task.monitor(recipe.monitor))
     keep_epochs = kept.checked(keep_epochs, recipe.epochs)
     callbacks = check_callbacks(callbacks, recipe)
-    start = described(weights) if weights else None
+    published = subject.network.weights if isinstance(subject.network, Network) else ()
+    start = described(weights, published) if weights else None
     if start and isinstance(subject.network, Network):
         subject.network.require(start.source)
     if not isinstance(data, (str, Dataset)):

@@ -26,7 +26,7 @@ LIBRARIES = ("kerascnn", "torchvision", "timm", "keras_applications")
 
 _CLASSIFIER = re.compile(r"logits|aux\d+_logits")
 """Layers whose number of outputs is the number of classes."""
-_HEAD = re.compile(r"logits|aux\d+_.+|fc\d+")
+_HEAD = re.compile(r"logits|(?:aux\d+|head)_.+|fc\d+")
 """Layers that a model without its top, or without auxiliary classifiers, doesn't have."""
 
 

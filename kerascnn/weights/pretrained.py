@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from kerascnn.weights import download
 from kerascnn.weights.loading import Report, load
 from kerascnn.weights.readers import EPSILON, open_checkpoint, require_known
 from kerascnn.weights.rules import convert
+from kerascnn.weights.sources import data_of
 from kerascnn.words import did_you_mean
 
 HUB_FILE = "model.safetensors"
@@ -27,29 +28,35 @@ RULES = 1
 """Raise it when the rules change what a converted file holds: older ones are then not used."""
 
 
-def published_name(weights: str | os.PathLike[str], *, owner: str) -> str | None:
+def published_name(
+    weights: str | os.PathLike[str], sources: Sequence[Source], *, owner: str
+) -> str | None:
     """The name of published weights, or None for a file, which is there and of a known kind.
 
     Args:
-        weights: "imagenet", "imagenet:PUBLISHER" or a file.
+        weights: "imagenet", "imagenet:PUBLISHER", the same with what else the sources were trained
+            on, or a file.
+        sources: what is published for the owner.
         owner: whose weights they are to be, for messages.
 
     Raises:
         WeightsError: it is neither.
     """
+    data = data_of(sources) or ["imagenet"]
+    legal = " ".join(["None,", *(f'"{name}"' for name in data), "or a file"])
     if not isinstance(weights, (str, os.PathLike)):
         raise WeightsError(
-            f'{owner}: weights must be None, "imagenet" or a file; '
+            f"{owner}: weights must be {legal}; "
             "kerascnn.weights.load(model, weights) takes mappings and models, too. "
             f"Received: {type(weights).__name__}."
         )
     name = os.fspath(weights)
-    if name.partition(":")[0] == "imagenet":
+    if name.partition(":")[0] in ("imagenet", *data):
         return name
     if not Path(name).expanduser().is_file():
         raise WeightsError(
-            f'{owner}: weights must be None, "imagenet" or a file. '
-            f"There is no file {name!r}.{did_you_mean(name, ['imagenet'])}"
+            f"{owner}: weights must be {legal}. "
+            f"There is no file {name!r}.{did_you_mean(name, data)}"
         )
     require_known(Path(name))
     return None

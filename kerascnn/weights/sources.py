@@ -17,7 +17,8 @@ def find(
 
     Args:
         sources: what is published for it.
-        weights: "imagenet", or the name of one source, such as "imagenet:keras".
+        weights: what they were trained on, such as "imagenet", or the name of one source, such as
+            "imagenet:keras".
         arguments: the network's complete arguments.
         owner: its name, for messages.
 
@@ -26,11 +27,12 @@ def find(
     """
     if not sources:
         raise WeightsError(f"No ImageNet weights are published for {owner}.")
-    named = [source for source in sources if weights in ("imagenet", source.name)]
+    named = [source for source in sources if weights in (source.data, source.name)]
     if not named:
+        data = " or ".join(repr(name) for name in data_of(sources))
         names = ", ".join(repr(source.name) for source in sources)
         raise WeightsError(
-            f"{owner}: weights must be 'imagenet' or one of {names}. Received: {weights!r}."
+            f"{owner}: weights must be {data}, or one of {names}. Received: {weights!r}."
         )
     for source in named:
         if source.fits(arguments):
@@ -40,6 +42,11 @@ def find(
         f"{owner} with these arguments is not the network that the published weights were "
         f"trained for: {needs}. Pass these arguments, or weights=None."
     )
+
+
+def data_of(sources: Sequence[Source]) -> list[str]:
+    """What they were trained on, each once: "imagenet", "coco"."""
+    return list(dict.fromkeys(source.data for source in sources))
 
 
 def _written(arguments: Mapping[str, Any]) -> str:

@@ -29,6 +29,8 @@ from kerascnn.applications.published import KERAS_URL
 from kerascnn.applications.resnet import TORCH_NAMES, ResNet50
 from kerascnn.card import Preprocessing, Source
 from kerascnn.errors import WeightsError
+from kerascnn.runs.config import StartedFrom
+from kerascnn.training.starting import described
 from kerascnn.weights import download, imagenet
 from kerascnn.weights.sources import find
 
@@ -225,6 +227,21 @@ def test_says_that_a_mirror_is_no_address(server, tiny, monkeypatch):
     monkeypatch.setenv("KERASCNN_MIRROR", "mirror.example")
     with pytest.raises(WeightsError, match="KERASCNN_MIRROR must begin with https://"):
         tiny(input_shape=SHAPE, weights="imagenet")
+
+
+def test_weights_are_called_after_what_they_were_trained_on(server, keras_file, tiny, trained):
+    """Who asks for ImageNet's doesn't get those of another data set."""
+    (source,) = tiny.weights
+    other = tiny.variant("other", weights=(replace(source, data="coco"),))
+    same(other(input_shape=SHAPE, weights="coco"), trained)
+    same(other(input_shape=SHAPE, weights="coco:keras"), trained)
+    assert described("coco", other.weights) == StartedFrom(source="coco")
+    for wanted in ("imagenet", "imagenet:keras", "coco:nobody"):
+        message = f"weights must be 'coco', or one of 'coco:keras'. Received: '{wanted}'"
+        with pytest.raises(WeightsError, match=message):
+            other(input_shape=SHAPE, weights=wanted)
+    with pytest.raises(WeightsError, match=r"There is no file 'cocoa'\. Did you mean coco\?"):
+        other(input_shape=SHAPE, weights="cocoa")
 
 
 @pytest.mark.parametrize("fault", ["gone", "does not fit"])
