@@ -3,8 +3,9 @@
 The way of an image, module by module:
 
 - a source finds it, or makes it: `sources`, `scenes`, `npz`, `folder` (`splitting`, `index`),
-  `table`, `tfrecord` (`record_index`, `record_files`), `tfds`; what follows its name is read by
-  `arguments`; `encoded` reads the files once, as far as is asked;
+  `table`, `tfrecord` (`record_index`, `record_files`), `tfds`, `voc` (`mask_files`), `coco`
+  (`json_stream`, `polygons`, `run_lengths`), some with `objects`; what follows its name is read
+  by `arguments`; `encoded` reads the files once, as far as is asked;
 - it is one of the `examples` that the source hands over, with one of the `targets`, and has a
   name: `names`;
 - `loading` puts all together: `shares` takes validation and test images where there are none,
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
     from kerascnn.data.encoded import contents
     from kerascnn.data.examples import Arrays, Contents, DataSource, Encoded, Files, Options
     from kerascnn.data.fitting import PAD_LIMIT, fit, uncut
+    from kerascnn.data.index import scan
     from kerascnn.data.loading import load, load_for
+    from kerascnn.data.mask_files import read_mask
     from kerascnn.data.names import Names
     from kerascnn.data.reading import Photo, read_whole
-    from kerascnn.data.split_names import SPLITS
+    from kerascnn.data.split_names import SPLIT_WORDS, SPLITS
     from kerascnn.data.splits import ArraySplit, ReadSplit, Split, joined, readable_errors
     from kerascnn.data.targets import ABSENT, VOID, Boxes, Labels, Masks, Targets
 
@@ -65,6 +68,9 @@ _PUBLIC = {
     "Photo": "reading",
     "read_whole": "reading",
     "SPLITS": "split_names",
+    "SPLIT_WORDS": "split_names",
+    "scan": "index",
+    "read_mask": "mask_files",
     "check": "checking",
 }
 
@@ -72,6 +78,7 @@ __all__ = [
     "ABSENT",
     "PAD_LIMIT",
     "SPLITS",
+    "SPLIT_WORDS",
     "VOID",
     "ArraySplit",
     "Arrays",
@@ -95,8 +102,10 @@ __all__ = [
     "joined",
     "load",
     "load_for",
+    "read_mask",
     "read_whole",
     "readable_errors",
+    "scan",
     "uncut",
 ]
 

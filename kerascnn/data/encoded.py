@@ -29,6 +29,7 @@ def contents(
     options: Options,
     strays: Mapping[str, Sequence[str]] | None = None,
     notes: Sequence[str] = (),
+    every_class: bool = True,
 ) -> Contents:
     """What a source of encoded images found, read as far as the options and the limits say.
 
@@ -39,6 +40,8 @@ def contents(
         options: as the source got them.
         strays: reason → files that are left out for it.
         notes: what the source has to say itself.
+        every_class: refuse a class without an image to train on; without, it is noted, as where a
+            list of classes is the same for all data.
 
     Raises:
         DataError: the images have no common size and none is asked for, one is unreadable, or a
@@ -63,7 +66,7 @@ def contents(
         changes: Counter[str] = Counter()
         for split, examples in found.items():
             found[split] = _verified(examples, shape, changes, unreadable, options)
-        if "train" in found and options.target == Labels.kind:
+        if every_class and "train" in found and options.target == Labels.kind:
             _refuse_empty(root, found["train"], names)
         notes += [
             f"{counted(count, 'image is', 'images are')} {change}."
@@ -164,10 +167,10 @@ def _verified(
         if error:
             bad[position] = error
     if bad and not options.skip_corrupt:
-        first, *others = bad.values()
+        said, *others = (error.rstrip(".") for error in bad.values())
         more = f" ({len(others)} others can't be read either.)" if others else ""
         raise DataError(
-            f"{first}.{more} Repair or remove it, or leave such files out with skip_corrupt=True "
+            f"{said}.{more} Repair or remove it, or leave such files out with skip_corrupt=True "
             "(--skip-corrupt)."
         )
     unreadable += bad.values()

@@ -14,6 +14,7 @@ import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,6 +23,8 @@ from kerascnn.data import images as pixels
 from kerascnn.data.fitting import Shape
 from kerascnn.data.names import Names, digests
 from kerascnn.data.targets import Labels, Size, Targets, joined, taken, targets_of
+from kerascnn.errors import DataError
+from kerascnn.files import require_inside
 from kerascnn.words import printable
 
 
@@ -146,6 +149,7 @@ class Files(Encoded):
         root: the folder that `paths` start from.
         paths: `[n]`, the files' names.
         sizes: int64 `[n]`, in bytes; -1: unknown.
+        closed: whether a file that is a link out of the root is refused.
         labels, shape, reading: see `Encoded`.
     """
 
@@ -155,6 +159,7 @@ class Files(Encoded):
     labels: Any
     shape: Shape
     reading: pixels.Reading = pixels.AS_THEY_ARE
+    closed: bool = False
 
     def name(self, position: int) -> str:
         """The file, below the root."""
@@ -166,8 +171,10 @@ class Files(Encoded):
 
     def content(self, position: int) -> bytes:
         """What the file holds; see `Encoded`."""
+        path = os.path.join(os.fsencode(self.root), self.paths[position])
+        if self.closed:
+            require_inside(Path(os.fsdecode(path)), Path(self.root), error=DataError)
         try:
-            path = os.path.join(os.fsencode(self.root), self.paths[position])
             return pixels.content_of(path, self.reading)
         except OSError as error:  # its own text has the path, which may be no text
             reason = ValueError(error.strerror or error)

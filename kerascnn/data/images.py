@@ -144,7 +144,7 @@ def decode(
     Raises:
         DataError: the file can't be read; the message names it.
     """
-    with _opened(path, content, reading) as image:
+    with opened(path, content, reading) as image:
         if enough:
             image.draft(None, (enough, enough))
         changes = _before(image, reading)
@@ -161,7 +161,7 @@ def size(
     Raises:
         DataError: the header can't be read; the message names the file.
     """
-    with _opened(path, content, reading) as image:
+    with opened(path, content, reading) as image:
         lying = False
         with contextlib.suppress(Exception):  # damaged metadata: then it isn't turned either
             lying = image.getexif().get(ExifTags.Base.Orientation, 1) in LYING
@@ -170,7 +170,7 @@ def size(
 
 def peak(path: str | os.PathLike[str], content: bytes | None = None) -> int | None:
     """The largest value of an image of 16 bits; None: it has fewer or more. See `read`."""
-    with _opened(path, content, AS_THEY_ARE) as image:
+    with opened(path, content, AS_THEY_ARE) as image:
         if not (image.mode.startswith("I;16") or _sixteen_bits(image)):
             return None
         image.load()
@@ -216,12 +216,14 @@ def content_of(path: str | bytes | os.PathLike[Any], reading: Reading = AS_THEY_
 
 
 @contextlib.contextmanager
-def _opened(
-    path: str | os.PathLike[str], content: bytes | None, reading: Reading
+def opened(
+    path: str | os.PathLike[str],
+    content: bytes | None,
+    reading: Reading,
+    formats: tuple[str, ...] = _FORMATS,
 ) -> Iterator[Image.Image]:
     """A file to decode in the block, whose errors become a DataError that names it."""
-    formats: tuple[str, ...] = _FORMATS
-    if os.path.splitext(path)[1].lower() == ".tga":
+    if formats is _FORMATS and os.path.splitext(path)[1].lower() == ".tga":
         formats = (*_FORMATS, "TGA")
     try:
         if content is None:
@@ -280,7 +282,7 @@ def inspect(
     Raises:
         DataError: the file can't be read; the message names it.
     """
-    with _opened(path, content, reading) as image:
+    with opened(path, content, reading) as image:
         mode, kind = image.mode, image.format or ""
         before, wide = _before(image, reading), _sixteen_bits(image)
         image.load()

@@ -31,7 +31,7 @@ from kerascnn.data.images import AS_THEY_ARE, Reading
 from kerascnn.data.names import Names
 from kerascnn.data.sources import DIGITS, MNIST_LICENCE, mnist5k
 from kerascnn.data.split_names import SPLITS
-from kerascnn.data.targets import Size
+from kerascnn.data.targets import Boxes, Masks, Size, taken
 from kerascnn.errors import DataError
 
 VERSION = 1  # goes into the fingerprint: another one means other scenes from the same arguments
@@ -43,6 +43,7 @@ SIDES = (
 SEEN = 0.25  # the share of a digit's pixels below which it is difficult
 MANY = 20_000  # scenes that take longer than a moment to look through
 INKED = 128  # from so much ink on a pixel is the digit's in the mask
+BACKGROUND = "background"
 OPTIONS = ("size", "digits", "seed", *SPLITS)
 LIMITS = {"size": (16, 2048), "digits": (1, 50), "seed": (0, 2**63 - 1), "count": (0, 1_000_000)}
 
@@ -271,7 +272,7 @@ class Scenes(Encoded):
     plan: Plan
     split: str
     index: np.ndarray
-    labels: np.ndarray
+    labels: Any
     shape: Shape
     reading: Reading = AS_THEY_ARE
 
@@ -301,11 +302,11 @@ class Scenes(Encoded):
         """What decides how they look, and their labels."""
         update(f"{self.plan.text}-{self.split}".encode())
         update(np.ascontiguousarray(self.index))
-        update(np.ascontiguousarray(self.labels, "int32"))
+        self.targets.digest(update)
 
     def take(self, index: np.ndarray) -> Scenes:
         """The examples at these positions."""
-        return replace(self, index=self.index[index], labels=self.labels[index])
+        return replace(self, index=self.index[index], labels=taken(self.labels, index))
 
 
 def all_boxes(plan: Plan, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -321,24 +322,48 @@ def all_boxes(plan: Plan, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _digit_scenes(argument: str, options: Options) -> Contents:
     wanted = plan(argument)
-    if sum(getattr(wanted, split) for split in SPLITS) > MANY:
+    if options.target != Masks.kind and sum(getattr(wanted, split) for split in SPLITS) > MANY:
         options.echo("Placing the digits of all scenes …")
     splits: dict[str, Encoded] = {}
     notes = []
     for split in SPLITS:
-        found, starts = all_boxes(wanted, split)
-        labels = objects.one_class(found[:, 4], starts)
-        kept = np.flatnonzero(labels != objects.SEVERAL)
-        if len(kept) < len(labels):
-            notes.append(objects.note(len(labels) - len(kept), len(labels), split))
+        kept, targets = _targets(wanted, split, options.target)
+        if (left := getattr(wanted, split) - len(kept)) > 0:
+            notes.append(objects.note(left, getattr(wanted, split), split))
         shape = options.input_shape or (wanted.height, wanted.width, 3)
-        splits[split] = Scenes(wanted, split, kept, labels[kept], shape, options.reading)
-    return Contents(class_names=DIGITS, splits=splits, licence=MNIST_LICENCE, notes=tuple(notes))
+        splits[split] = Scenes(wanted, split, kept, targets, shape, options.reading)
+    return Contents(
+        class_names=(BACKGROUND, *DIGITS) if options.target == Masks.kind else DIGITS,
+        splits=splits,
+        licence=MNIST_LICENCE,
+        notes=tuple(notes),
+    )
+
+
+def _targets(plan: Plan, split: str, target: str) -> tuple[np.ndarray, Any]:
+    """The numbers of a split's scenes, int64 `[n]`, and what they are labelled with."""
+    numbers = np.arange(getattr(plan, split))
+    if target == Masks.kind:
+        masks = Masks(
+            read=lambda number: mask(plan, split, number),
+            names=Names.of(f"{split}-{number}".encode() for number in numbers.tolist()),
+            sizes=np.full(len(numbers), plan.height * plan.width, "int64"),
+            classes=1 + len(DIGITS),
+        )
+        return numbers, masks
+    found, starts = all_boxes(plan, split)
+    if target == Boxes.kind:
+        sizes = np.tile(np.array([plan.height, plan.width], "int32"), (len(numbers), 1))
+        return numbers, Boxes(boxes=found, starts=starts, sizes=sizes)
+    labels = objects.one_class(found[:, 4].astype("int32"), starts)
+    kept = np.flatnonzero(labels != objects.SEVERAL)
+    return kept, labels[kept]
 
 
 DIGIT_SCENES = DataSource(
     read=_digit_scenes,
     options=OPTIONS,
+    targets=("mask", "boxes", "label"),
     help="Scenes of several coloured digits of MNIST, bundled: labels, masks and boxes.",
     licence=MNIST_LICENCE,
 )

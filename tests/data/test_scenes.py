@@ -126,6 +126,22 @@ def test_a_label_is_that_of_scenes_with_one_class():
     assert made.notes[0].startswith(f"{40 - len(known)} of 40 train images are left out: the label")
 
 
+@pytest.mark.parametrize(("target", "make"), [("mask", scenes.mask), ("boxes", scenes.boxes)])
+def test_masks_and_boxes_go_with_their_scenes(target, make):
+    source = "digit_scenes?size=32x48&train=8&validation=1&test=1"
+    found = load(source, target=target)
+    plan = scenes.plan("?size=32x48")
+    names = tuple("0123456789")
+    assert found.class_names == (("background", *names) if target == "mask" else names)
+    assert found.train.size == 8
+    for index in range(8):
+        np.testing.assert_array_equal(
+            found.train.example(index)[0], scenes.image(plan, "train", index)
+        )
+        np.testing.assert_array_equal(found.train.targets.stored(index), make(plan, "train", index))
+    assert found.fingerprint == load(source, target=target).fingerprint != load(source).fingerprint
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

@@ -31,6 +31,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.append(str(Path(__file__).parents[1]))
 
+import annotated
 import h5py
 import keras
 import numpy as np
@@ -38,7 +39,8 @@ from PIL import Image
 from records import example, write
 
 import kerascnn.layers  # noqa: F401
-from kerascnn.data import images, load
+from kerascnn.data import images, load, voc
+from kerascnn.data.mask_files import read_mask
 from kerascnn.errors import KerascnnError
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes.recipe import Recipe
@@ -182,6 +184,28 @@ def photo(kind):
     return write
 
 
+def voc_xml(path):
+    path.write_text(annotated.annotation((20, 30), *annotated.OBJECTS["2007_000002"]))
+
+
+def mask_png(path):
+    annotated.palette_png(path, annotated.voc_mask(7, (20, 30)))
+
+
+def coco(path):
+    """Both kinds of run lengths, and polygons."""
+    annotated.coco(path.parent)
+    content = json.loads(path.read_text())
+    content["annotations"][0]["segmentation"] = {"size": [24, 24], "counts": "0`1``0"}
+    path.write_text(json.dumps(content))
+
+
+def coco_read(path):
+    folder = f"coco:{path.parent}"
+    load(folder, target="boxes", split="all", input_shape=(8, 8, 3), **QUIET)
+    load(folder, target="mask", split="all", input_shape=(8, 8, 3), **QUIET)
+
+
 def tfrecord(path):
     write(path, [example(99, label) for label in (0, 1)])
 
@@ -289,6 +313,9 @@ KINDS = {
     "npz, data": ("d.npz", arrays, lambda p: load(f"npz:{p}", input_shape=(8, 8, 1), **QUIET)),
     "tfrecord": ("d.tfrecord", tfrecord,
         lambda p: load(f"tfrecord:{p}", input_shape=(8, 8, 1), split="all", **QUIET)),
+    "voc": ("2007_000002.xml", voc_xml, lambda p: voc.read_annotation(str(p), str(p.parent))),
+    "coco": ("annotations.json", coco, coco_read),
+    "mask": ("mask.png", mask_png, lambda path: read_mask(path, inside=path.parent)),
     "jpeg": ("a.jpg", photo("JPEG"), lambda path: images.read(path, (16, 16, 3))),
     "png": ("a.png", photo("PNG"), lambda path: images.read(path, (16, 16, 3))),
     "gif": ("a.gif", photo("GIF"), lambda path: images.read(path, (16, 16, 3))),
@@ -400,6 +427,16 @@ def handmade(kind, name, whole, trace):
             "utf-16": whole.decode().encode("utf-16"),
             "bom": b"\xef\xbb\xbf" + whole,
         }
+    if name.endswith(".xml"):
+        found |= {
+            "laughs": LAUGHS.encode() + whole,
+            "laughs, utf-16": (LAUGHS + whole.decode()).encode("utf-16"),
+            "external": b'<!DOCTYPE a [<!ENTITY e SYSTEM "file:///dev/zero">]>' + whole,
+            "deep": b"<a>" * 10**5,
+            "deep and whole": b"<a>" * 10**5 + b"</a>" * 10**5,
+            "attributes": b"<a " + b" ".join(b'a%d="1"' % n for n in range(10**5)) + b"/>",
+            "large": b"<annotation>" + b"<object/>" * 10**6,
+        }
     if name.endswith(".png"):
         found["huge png"] = huge_png()
     if name.endswith((".h5", ".keras")):
@@ -408,6 +445,9 @@ def handmade(kind, name, whole, trace):
 
 
 BOMBS: dict[str, bytes] = {}
+LAUGHS = "<!DOCTYPE a [<!ENTITY l0 'lol'>" + "".join(
+    f"<!ENTITY l{n} '{f'&l{n - 1};' * 10}'>" for n in range(1, 12)
+) + "]>"  # fmt: skip
 
 
 def huge_png():

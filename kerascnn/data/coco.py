@@ -1,0 +1,472 @@
+"""`coco:PATH`: pictures and JSON annotations as of COCO (Lin et al. 2014).
+
+    annotations/instances_train2017.json    train2017/000000000009.jpg
+    annotations/instances_val2017.json      val2017/000000000139.jpg      the validation set
+
+or one folder with `annotations.json`, and the images beside it or in `images/`. The years may be
+others, and the images' folders may be in `images/`.
+
+The classes are the categories in the order of their ids; in a mask 0 is the background and 1 is the
+first of them. A mask is made of all objects, the larger first, so that the smaller are seen.
+Polygons are filled as `kerascnn.data.polygons` says, run-length codes are decoded exactly. A crowd
+is `VOID` in a mask, and difficult in boxes. An image's label is the class of its objects, if they
+are all of one.
+
+The file is gone through once. Of an annotation only its box, its class and its place in the file
+are kept, and a mask is made of the file when it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerascnn.data import objects, polygons, run_lengths
+from kerascnn.data.arguments import parsed
+from kerascnn.data.encoded import contents
+from kerascnn.data.examples import Contents, DataSource, Encoded, Files, Options
+from kerascnn.data.index import index
+from kerascnn.data.json_stream import Element, elements, parse
+from kerascnn.data.names import Names
+from kerascnn.data.targets import VOID, Boxes, Labels, Masks, Targets
+from kerascnn.errors import DataError
+from kerascnn.files import open_regular, shortened
+from kerascnn.words import printable
+
+BACKGROUND = "background"
+WORDS = {"train": "train", "val": "validation", "test": "test"}
+
+LARGEST = 4 * 2**30  # bytes of a JSON file; COCO's own largest has 470 million
+MOST = 20_000_000  # annotations, and images
+MOST_CLASSES = 250  # a mask has room for as many
+LARGEST_SIDE = 2**20
+LARGEST_COORDINATE = 1e6
+SLOW = 2**26  # bytes that take longer than a moment to go through
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """What a JSON file says: images in the order of the file, and their annotations.
+
+    Attributes:
+        path: of the file.
+        categories: id → name, in the order of the ids.
+        names: `[n]`, what the images' files are called.
+        sizes: int32 `[n, 2]`, `(height, width)` of the images.
+        starts: int64 `[n + 1]`, the first annotation of each image, and m.
+        labels: int32 `[m]`, the class of each, from 0.
+        boxes: float32 `[m, 4]`, x1, y1, x2, y2.
+        crowd: bool `[m]`.
+        place: int64 `[m]`, where it begins in the file.
+        length: int64 `[m]`, in bytes.
+    """
+
+    path: str
+    categories: Mapping[int, str]
+    names: Names
+    sizes: np.ndarray
+    starts: np.ndarray
+    labels: np.ndarray
+    boxes: np.ndarray
+    crowd: np.ndarray
+    place: np.ndarray
+    length: np.ndarray
+
+
+def read_instances(path: str, home: str) -> Instances:
+    """Go through a JSON file.
+
+    Args:
+        path: the file.
+        home: a folder that it must lie in when all links are followed.
+
+    Raises:
+        DataError: it can't be read, or something in it is wrong; the message names the file, and
+            the place in it.
+    """
+    try:
+        with open_regular(path, inside=Path(home)) as file:
+            if (size := os.fstat(file.fileno()).st_size) > LARGEST:
+                raise ValueError(
+                    f"it has {size:,} bytes, more than the {LARGEST:,} that are read; divide it"
+                )
+            return _gone_through(path, elements(file))
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise DataError(f"{path} can't be read as annotations of COCO: {reason}.") from None
+
+
+def _gone_through(path: str, found: Iterator[Element]) -> Instances:
+    file = _File()
+    readers: dict[str, Callable[[Mapping[str, Any], Element], None]] = {
+        "categories": file.category,
+        "images": file.image,
+        "annotations": file.annotation,
+    }
+    for element in found:
+        if (read := readers.get(element.key)) is None:
+            continue
+        try:
+            value = element.parsed()
+            if not isinstance(value, dict):
+                raise ValueError(f"expected an object. Received: {shortened(value)}")
+            read(value, element)
+        except ValueError as error:
+            raise ValueError(f"{element.key}, at byte {element.start:,}: {error}") from None
+    return file.complete(path)
+
+
+class _File:
+    """What was found so far: numbers in few bytes each, as there may be millions."""
+
+    def __init__(self) -> None:
+        self.categories: dict[int, str] = {}  # id → name
+        self.numbers: dict[int, int] = {}  # of an image: id → position
+        self.names, self.lengths = bytearray(), array("I")
+        self.sizes = array("i")
+        self.rows = array("q")  # of annotations: image, category, crowd, place, length
+        self.boxes = array("f")
+
+    def category(self, found: Mapping[str, Any], element: Element) -> None:
+        name, number = found.get("name"), _whole(found, "id")
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise ValueError(f"name must be a text. Received: {shortened(name)}")
+        if number in self.categories or name in self.categories.values():
+            raise ValueError(f"the category {number}, {shortened(name)}, is there twice")
+        if len(self.categories) == MOST_CLASSES:
+            raise ValueError(f"there are more than {MOST_CLASSES} categories")
+        self.categories[number] = name
+
+    def image(self, found: Mapping[str, Any], element: Element) -> None:
+        number, name = _whole(found, "id"), _file_name(found)
+        size = _whole(found, "height"), _whole(found, "width")
+        if not all(0 < side <= LARGEST_SIDE for side in size):
+            raise ValueError(f"height and width must be sizes in pixels. Received: {size}")
+        if number in self.numbers:
+            raise ValueError(f"the image {number} is there twice")
+        if len(self.numbers) == MOST:
+            raise ValueError(f"there are more than {MOST:,} images")
+        self.numbers[number] = len(self.numbers)
+        self.names += name
+        self.lengths.append(len(name))
+        self.sizes.extend(size)
+
+    def annotation(self, found: Mapping[str, Any], element: Element) -> None:
+        box = found.get("bbox")
+        numbers = _numbers(box)
+        if numbers is None or len(numbers) != 4 or min(numbers[2:]) < 0:
+            raise ValueError(
+                f"bbox must be [x, y, width, height], in pixels. Received: {shortened(box)}"
+            )
+        if len(self.boxes) == 4 * MOST:
+            raise ValueError(f"there are more than {MOST:,} annotations")
+        image, category = _whole(found, "image_id"), _whole(found, "category_id")
+        crowd = "iscrowd" in found and _whole(found, "iscrowd") > 0
+        x, y, width, height = numbers
+        self.rows.extend((image, category, crowd, element.start, len(element.text)))
+        self.boxes.extend((x, y, x + width, y + height))
+
+    def complete(self, path: str) -> Instances:
+        return _in_order(
+            path,
+            dict(sorted(self.categories.items())),
+            self.numbers,
+            Names.packed(np.frombuffer(self.names, "uint8"), np.array(self.lengths, "uint32")),
+            np.array(self.sizes, "int32").reshape(-1, 2),
+            np.array(self.rows, "int64").reshape(-1, 5),
+            np.array(self.boxes, "float32").reshape(-1, 4),
+        )
+
+
+def _in_order(
+    path: str,
+    categories: Mapping[int, str],
+    numbers: Mapping[int, int],
+    names: Names,
+    sizes: np.ndarray,
+    rows: np.ndarray,
+    boxes: np.ndarray,
+) -> Instances:
+    """The annotations in the order of their images, which may come after them in a file."""
+    if not (categories and numbers):
+        what = "images" if categories else "categories"
+        raise ValueError(f"it has no {what}; expected lists of images, annotations and categories")
+    image = _looked_up(rows[:, 0], list(numbers), "image", rows)
+    labels = _looked_up(rows[:, 1], list(categories), "category", rows)
+    order = np.argsort(image, kind="stable")
+    starts = np.searchsorted(image[order], np.arange(len(numbers) + 1))
+    return Instances(
+        path=path,
+        categories=categories,
+        names=names,
+        sizes=sizes,
+        starts=starts.astype("int64"),
+        labels=labels[order].astype("int32"),
+        boxes=boxes[order],
+        crowd=rows[order, 2] > 0,
+        place=rows[order, 3],
+        length=rows[order, 4],
+    )
+
+
+def _looked_up(ids: np.ndarray, known: list[int], what: str, rows: np.ndarray) -> np.ndarray:
+    """The places of ids in a list of all.
+
+    Raises:
+        ValueError: one isn't there.
+    """
+    every = np.array(known, "int64")
+    order = np.argsort(every)
+    place = np.searchsorted(every[order], ids)
+    found = order[np.minimum(place, len(every) - 1)]
+    wrong = np.flatnonzero(every[found] != ids)
+    if len(wrong):
+        first = wrong[0]
+        raise ValueError(
+            f"the annotation at byte {rows[first, 3]:,} is of the {what} {ids[first]}, which isn't "
+            "there"
+        )
+    return found
+
+
+def _file_name(found: Mapping[str, Any]) -> bytes:
+    name = found.get("file_name")
+    legal = isinstance(name, str) and 0 < len(name) < 1000 and name.isprintable()
+    parts = re.split(r"[/\\]", str(name))
+    if not legal or not parts[0] or ".." in parts or ":" in parts[0]:
+        raise ValueError(
+            "file_name must be that of an image below the images' folder. "
+            f"Received: {shortened(name)}"
+        )
+    return os.fsencode(os.path.normpath(str(name)))
+
+
+def _whole(found: Mapping[str, Any], name: str) -> int:
+    value = found.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
+        raise ValueError(f"{name} must be a whole number. Received: {shortened(value)}")
+    return value
+
+
+def _numbers(value: Any) -> list[float] | None:
+    """A list of numbers of a size that pixels have; None: it is none."""
+    if not isinstance(value, list) or not all(type(one) in (int, float) for one in value):
+        return None
+    return value if all(abs(one) <= LARGEST_COORDINATE for one in value) else None
+
+
+def shape_of(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
+    """The pixels of an object.
+
+    Args:
+        segmentation: as annotations have it: polygons, or a run-length code.
+        size: `(height, width)` of the image.
+
+    Returns:
+        bool `[height, width]`.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if isinstance(segmentation, list):
+        inside = np.zeros(size, bool)
+        for polygon in segmentation:
+            numbers = _numbers(polygon)
+            if numbers is None or len(numbers) < 6 or len(numbers) % 2:
+                raise ValueError(
+                    "a polygon must be [x1, y1, x2, y2, x3, y3 ...], in pixels. "
+                    f"Received: {shortened(polygon)}"
+                )
+            inside |= polygons.filled(np.array(numbers, "float64").reshape(-1, 2), *size)
+        return inside
+    if not isinstance(segmentation, dict) or segmentation.get("size") != list(size):
+        received = segmentation.get("size") if isinstance(segmentation, dict) else segmentation
+        raise ValueError(
+            "segmentation must be polygons, or a run-length code of the image's size, "
+            f"{list(size)}. Received: {shortened(received)}"
+        )
+    counts = segmentation.get("counts")
+    if isinstance(counts, str):
+        counts = run_lengths.counts_of(counts)
+    elif not isinstance(counts, list) or not all(type(n) is int and n < 2**62 for n in counts):
+        raise ValueError(f"counts must be whole numbers, or a text. Received: {shortened(counts)}")
+    return run_lengths.decoded(counts, *size)
+
+
+def mask(instances: Instances, position: int, home: str, pixels: int) -> np.ndarray:
+    """The mask of an image, uint8 `[height, width]`: see the module's description.
+
+    Args:
+        instances: of the file.
+        position: of the image in it.
+        home: see `read_instances`.
+        pixels: the most that an image may have.
+
+    Raises:
+        DataError: the file has changed, or an object's outline is wrong; the message names it.
+    """
+    height, width = instances.sizes[position].tolist()
+    own = np.arange(instances.starts[position], instances.starts[position + 1])
+    place = f"{instances.path}, the image {printable(os.fsdecode(instances.names[position]))}"
+    if height * width > pixels:
+        raise DataError(
+            f"{place}: it has {height}×{width} pixels, more than {pixels:,}; allow more with "
+            "?max_pixels=N behind the source."
+        )
+    found = np.zeros((height, width), "uint8")
+    corners = instances.boxes[own]
+    areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
+    order = np.lexsort((-areas, ~instances.crowd[own]))  # crowds first, then the largest
+    if not len(order):
+        return found
+    try:
+        with open_regular(instances.path, inside=Path(home)) as file:
+            for one in own[order].tolist():
+                file.seek(instances.place[one])
+                value = parse(file.read(int(instances.length[one])))
+                inside = shape_of(value.get("segmentation"), (height, width))
+                found[inside] = VOID if instances.crowd[one] else 1 + instances.labels[one]
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise DataError(f"{place}: {reason}.") from None
+    return found
+
+
+def _files(root: str) -> dict[str, tuple[str, str]]:
+    """Split → the JSON file, and the folder of the images.
+
+    Raises:
+        DataError: there is none, or more than one of a split.
+    """
+    if not os.path.isdir(root):
+        raise DataError(f"There is no folder {root}.")
+    alone = os.path.join(root, "annotations.json")
+    if os.path.lexists(alone):
+        inside = os.path.isdir(os.path.join(root, "images"))
+        return {"train": (alone, "images" if inside else "")}
+    folder = os.path.join(root, "annotations")
+    found: dict[str, tuple[str, str]] = {}
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        match = re.fullmatch(r"instances_((train|val|test)\d{0,4})\.json", name)
+        if not match:
+            continue
+        split = WORDS[match[2]]
+        if split in found:
+            raise DataError(
+                f"{folder} has two files for {split}: {os.path.basename(found[split][0])} and "
+                f"{name}. Leave one there."
+            )
+        places = (match[1], os.path.join("images", match[1]))
+        images = next((p for p in places if os.path.isdir(os.path.join(root, p))), None)
+        if images is None:
+            raise DataError(
+                f"{os.path.join(root, match[1])} must hold the images of {name}; there is no such "
+                "folder."
+            )
+        found[split] = os.path.join(folder, name), images
+    if not found:
+        raise DataError(
+            f"{root} must be a folder of COCO, with annotations/instances_train2017.json and the "
+            "images in train2017, or with annotations.json and the images beside it."
+        )
+    return found
+
+
+def _paths(root: str, folder: str, found: Instances) -> tuple[Names, np.ndarray]:
+    """The images' paths below the root, and their sizes in bytes.
+
+    Raises:
+        DataError: there is no such image.
+    """
+    there = index(root, [folder])
+    sizes = dict(zip(there.names, there.sizes.tolist()))
+    start = os.fsencode(os.path.join(folder, ""))
+    paths = Names.of(start + name for name in found.names)
+    known = [sizes.get(path, -2) for path in paths]
+    if -2 in known:
+        missing = printable(os.fsdecode(paths[known.index(-2)]))
+        raise DataError(
+            f"There is no image {os.path.join(root, missing)}, which {found.path} names"
+            f"{_more(known.count(-2) - 1)}. Add it, or take it out of the file."
+        )
+    return paths, np.array(known, "int64")
+
+
+def _more(others: int) -> str:
+    return f", nor {others:,} others" if others else ""
+
+
+def _masks(found: Instances, root: str, options: Options) -> Masks:
+    home = os.path.relpath(found.path, root)
+    own = np.concatenate([[0], np.cumsum(found.length)])
+    return Masks(
+        read=lambda position: mask(found, position, root, options.reading.pixels),
+        names=Names.of(os.fsencode(f"{home}[") + name + b"]" for name in found.names),
+        sizes=own[found.starts[1:]] - own[found.starts[:-1]],
+        classes=1 + len(found.categories),
+        root=root,
+    )
+
+
+def _boxes(found: Instances) -> Boxes:
+    columns = (found.boxes, found.labels[:, None], found.crowd[:, None])
+    start = os.fsencode(found.path)
+    return Boxes(
+        boxes=np.concatenate(columns, axis=1, dtype="float32"),
+        starts=found.starts,
+        sizes=found.sizes,
+        names=Names.of(start + b"[" + name + b"]" for name in found.names),
+    )
+
+
+def _coco(argument: str, options: Options) -> Contents:
+    root, _ = parsed(argument)
+    target = options.target
+    files = _files(root)
+    splits: dict[str, Encoded] = {}
+    notes: list[str] = []
+    classes: Mapping[int, str] = {}
+    for split, (path, folder) in files.items():
+        if os.path.exists(path) and os.path.getsize(path) > SLOW:
+            options.echo(f"Going through {path} …")
+        found = read_instances(path, root)
+        if classes and dict(found.categories) != dict(classes):
+            raise DataError(
+                f"{path}: the categories differ from those of {next(iter(files.values()))[0]}."
+            )
+        classes = found.categories
+        paths, sizes = _paths(root, folder, found)
+        targets: Targets
+        if target == "mask":
+            targets = _masks(found, root, options)
+        elif target == "boxes":
+            targets = _boxes(found)
+        else:
+            labels = objects.one_class(found.labels, found.starts)
+            kept = np.flatnonzero(labels != objects.SEVERAL)
+            if len(kept) < len(labels):
+                notes.append(objects.note(len(labels) - len(kept), len(labels), split))
+            paths, sizes, targets = paths.take(kept), sizes[kept], Labels(labels[kept])
+        stored = targets.labels if isinstance(targets, Labels) else targets
+        splits[split] = Files(root, paths, sizes, stored, (0, 0, 0), closed=True)
+    names = tuple(classes.values())
+    names = (BACKGROUND, *names) if target == "mask" else names
+    return contents(root, names, splits, options, notes=notes, every_class=False)
+
+
+COCO = DataSource(
+    read=_coco,
+    argument="PATH",
+    targets=("mask", "boxes", "label"),
+    licence="COCO's annotations: CC BY 4.0, its pictures: Flickr's terms; your own: yours",
+    help="Pictures and JSON annotations as of COCO: masks, boxes and labels.",
+)

@@ -1,0 +1,321 @@
+"""`voc:PATH`: the folders of PASCAL VOC (Everingham et al. 2010), also with one's own pictures.
+
+    voc:VOCdevkit/VOC2012        or its parent folder, if that holds one year alone
+
+    JPEGImages/2007_000027.jpg
+    SegmentationClass/2007_000027.png       a palette; the numbers are the classes, 0 is none
+    Annotations/2007_000027.xml             boxes
+    ImageSets/Segmentation/train.txt        which have a mask, one name a line; val.txt
+    ImageSets/Main/train.txt                which have boxes, the same
+
+`val` is the validation set. There is a test set if `test.txt` names images whose annotations are
+there, as they are of VOC2007. Boxes are stored as the first and the last pixel, counted from 1;
+here they are edges: x1 is xmin - 1, and x2 is xmax. An image's label is the class of its objects,
+if they are all of one.
+
+What the files say of paths is not heeded: the folder's own files are read, and no others.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from kerascnn.data import objects
+from kerascnn.data.arguments import parsed
+from kerascnn.data.encoded import contents
+from kerascnn.data.examples import Contents, DataSource, Encoded, Files, Options
+from kerascnn.data.index import index
+from kerascnn.data.mask_files import read_mask
+from kerascnn.data.names import Names
+from kerascnn.data.targets import Boxes, Labels, Masks, Targets
+from kerascnn.errors import DataError
+from kerascnn.files import read_text, shortened
+
+CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+BACKGROUND = "background"
+
+IMAGES, MASKS, ANNOTATIONS, SETS = "JPEGImages", "SegmentationClass", "Annotations", "ImageSets"
+LISTS = {"train": ("train", "trainval"), "validation": ("val",), "test": ("test",)}
+KINDS = {"label": "Main", "boxes": "Main", "mask": "Segmentation"}
+
+LARGEST = 2**20  # bytes of an annotation; those of VOC2012 have 6,000 at most
+DEEPEST = 16
+MANY = 5000  # annotations that take longer than a moment to read
+LARGEST_SIDE = 2**20
+
+
+def annotation(text: str) -> tuple[tuple[int, int], np.ndarray]:
+    """Size and boxes of the image that an XML file is about.
+
+    Returns:
+        `(height, width)`, and float32 `[k, 6]`: x1, y1, x2, y2, the class in `CLASSES`, and 1 where
+        it is difficult.
+
+    Raises:
+        ValueError: what is wrong.
+    """
+    root = _tree(text)
+    height, width = (_number(root, f"size/{name}") for name in ("height", "width"))
+    for side in (height, width):
+        if not (0 < side <= LARGEST_SIDE and side == int(side)):
+            received = f"{width:g}×{height:g}"
+            raise ValueError(f"size must be whole numbers of pixels. Received: {received}")
+    boxes = []
+    for found in root.findall("object"):
+        name = (found.findtext("name") or "").strip()
+        if name not in CLASSES:
+            raise ValueError(
+                f"expected an object of one of VOC's {len(CLASSES)} classes, "
+                f"{', '.join(CLASSES)}. Received: {shortened(name)}"
+            )
+        x1, y1, x2, y2 = (
+            _number(found, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")
+        )
+        if not (x1 - 1 < x2 and y1 - 1 < y2):
+            raise ValueError(
+                f"the box of a {name} must have xmin ≤ xmax and ymin ≤ ymax. "
+                f"Received: {x1:g}, {y1:g}, {x2:g}, {y2:g}"
+            )
+        difficult = (found.findtext("difficult") or "0").strip() not in ("0", "false", "False")
+        boxes.append((x1 - 1, y1 - 1, x2, y2, CLASSES.index(name), difficult))
+    return (int(height), int(width)), np.array(boxes, "float32").reshape(-1, 6)
+
+
+class _Shallow(ElementTree.TreeBuilder):
+    """Refuses what is nested deeper than any annotation."""
+
+    depth = 0
+
+    def start(self, tag: str, attributes: dict[str, str]) -> ElementTree.Element:  # type: ignore[override]
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} deep")
+        return super().start(tag, attributes)
+
+    def end(self, tag: str) -> ElementTree.Element:
+        self.depth -= 1
+        return super().end(tag)
+
+
+def _tree(text: str) -> ElementTree.Element:
+    # Entities are declared in a document type alone; without one nothing is expanded or fetched.
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ValueError("a document type (<!DOCTYPE …>) is not allowed in it")
+    try:
+        parser = ElementTree.XMLParser(target=_Shallow())
+        parser.feed(text)
+        return parser.close()
+    except ElementTree.ParseError as error:
+        raise ValueError(f"it is no XML: {error}") from None
+
+
+def _number(element: ElementTree.Element, path: str) -> float:
+    text = (element.findtext(path) or "").strip()
+    number = float(text) if re.fullmatch(r"-?\d{1,9}(\.\d{0,20})?", text) else None
+    if number is None:
+        raise ValueError(f"{path} must be a number. Received: {shortened(text)}")
+    return number
+
+
+def read_annotation(path: str, home: str) -> tuple[tuple[int, int], np.ndarray]:
+    """The same of a file in a year's folder.
+
+    Raises:
+        DataError: it can't be read, or is wrong; the message names it.
+    """
+    text = read_text(path, error=DataError, limit=LARGEST, inside=Path(home))
+    try:
+        return annotation(text)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}.") from None
+
+
+def home_of(path: str) -> str:
+    """The folder of a year, which holds the images: this one, or the one in it.
+
+    Raises:
+        DataError: there is none, or several.
+    """
+    if not os.path.isdir(path):
+        raise DataError(f"There is no folder {path}.")
+    if os.path.isdir(os.path.join(path, IMAGES)):
+        return path
+    inside = [os.path.join(path, name) for name in sorted(os.listdir(path))]
+    found = [folder for folder in inside if os.path.isdir(os.path.join(folder, IMAGES))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(
+            f"{path} holds {', '.join(found)}. Expected one of them, as voc:{found[0]}."
+        )
+    raise DataError(
+        f"{path} must be a folder of PASCAL VOC, such as VOC2012, with {IMAGES}, {ANNOTATIONS} or "
+        f"{MASKS}, and {SETS} in it; it has no {IMAGES}."
+    )
+
+
+def listed(path: str, home: str) -> list[str]:
+    """The names in a list of images; a number behind a name, as in cat_train.txt, is passed over.
+
+    Raises:
+        DataError: it can't be read, or a name is none, or there twice; the message has the line.
+    """
+    names = []
+    seen = set()
+    for number, line in enumerate(
+        read_text(path, error=DataError, inside=Path(home)).split("\n"), 1
+    ):
+        name = re.sub(r"\s+(-1|0|1)$", "", line.strip())
+        if not name:
+            continue
+        if name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
+            raise DataError(
+                f"{path}, line {number}: expected the name of an image in {IMAGES}, without its "
+                f"ending. Received: {shortened(name)}."
+            )
+        if name in seen:
+            raise DataError(f"{path}, line {number}: {shortened(name)} is there a second time.")
+        seen.add(name)
+        names.append(name)
+    return names
+
+
+def _lists(home: str, target: str) -> dict[str, list[str]]:
+    """Split → the names of its images.
+
+    Raises:
+        DataError: there is no list.
+    """
+    folder = os.path.join(home, SETS, KINDS[target])
+    found: dict[str, list[str]] = {}
+    for split, files in LISTS.items():
+        paths = [os.path.join(folder, f"{name}.txt") for name in files]
+        path = next(filter(os.path.lexists, paths), None)
+        if path is None:
+            continue
+        names = listed(path, home)
+        # VOC2012's test set has no answers: they are on the server that judges.
+        if split == "test" and not all(
+            os.path.lexists(_answer(home, target, n)) for n in names[:1]
+        ):
+            continue
+        found[split] = names
+    if not any(found.values()):
+        raise DataError(
+            f"{os.path.join(folder, 'train.txt')} must list the images "
+            f"{'with masks' if target == 'mask' else 'with boxes'}, one name a line; there is no "
+            "such list, or nothing in it."
+        )
+    return found
+
+
+def _answer(home: str, target: str, name: str) -> str:
+    """The file of an image's mask or boxes."""
+    if target == "mask":
+        return os.path.join(home, MASKS, f"{name}.png")
+    return os.path.join(home, ANNOTATIONS, f"{name}.xml")
+
+
+def _masks(home: str, names: Sequence[str], options: Options) -> Masks:
+    paths = Names.of(os.fsencode(f"{MASKS}/{name}.png") for name in names)
+    sizes = np.empty(len(names), "int64")
+    for position, path in enumerate(paths):
+        whole = os.path.join(home, os.fsdecode(path))
+        try:
+            sizes[position] = os.lstat(whole).st_size
+        except OSError:
+            raise DataError(
+                f"There is no mask {whole}, which {SETS}/{KINDS['mask']} lists. Add it, or take "
+                "the name out of the list."
+            ) from None
+
+    def read(position: int) -> np.ndarray:
+        place = os.path.join(home, os.fsdecode(paths[position]))
+        found = read_mask(place, inside=home, reading=options.reading)
+        if found.ndim > 2:
+            raise DataError(
+                f"{place}: a mask of VOC has a palette, whose numbers are the classes. Received: "
+                "colours. Convert it, or take masks:PATH of kerascnn-segmentation."
+            )
+        return found
+
+    return Masks(read=read, names=paths, sizes=sizes, classes=1 + len(CLASSES), root=home)
+
+
+def _boxes(home: str, names: Sequence[str]) -> Boxes:
+    found = [read_annotation(_answer(home, "boxes", name), home) for name in names]
+    return Boxes.of(
+        [boxes for _, boxes in found],
+        [size for size, _ in found],
+        Names.of(os.fsencode(_answer(home, "boxes", name)) for name in names),
+    )
+
+
+def _images(home: str) -> dict[str, tuple[bytes, int]]:
+    """Name without its ending → path below home, and size in bytes."""
+    found = index(home, [IMAGES])
+    stem = re.compile(rb"\.[^./]*$")
+    start = len(IMAGES) + 1
+    return {
+        os.fsdecode(stem.sub(b"", path[start:])): (path, size)
+        for path, size in zip(found.names, found.sizes.tolist())
+    }
+
+
+def _voc(argument: str, options: Options) -> Contents:
+    path, _ = parsed(argument)
+    home = home_of(path)
+    target = options.target
+    lists = _lists(home, target)
+    files = _images(home)
+    if target != "mask" and sum(map(len, lists.values())) > MANY:
+        options.echo("Reading the annotations …")
+    splits: dict[str, Encoded] = {}
+    notes: list[str] = []
+    for split, names in lists.items():
+        for name in names:
+            if name not in files:
+                raise DataError(
+                    f"There is no image {name} in {os.path.join(home, IMAGES)}, which "
+                    f"{SETS}/{KINDS[target]} lists. Add it, or take the name out of the list."
+                )
+        targets: Targets
+        if target == "mask":
+            targets = _masks(home, names, options)
+        else:
+            targets = boxes = _boxes(home, names)
+            if target == "label":
+                labels = objects.one_class(boxes.boxes[:, 4].astype("int32"), boxes.starts)
+                kept = np.flatnonzero(labels != objects.SEVERAL)
+                if len(kept) < len(names):
+                    notes.append(objects.note(len(names) - len(kept), len(names), split))
+                names, targets = [names[n] for n in kept], Labels(labels[kept])
+        splits[split] = Files(
+            home,
+            Names.of(files[name][0] for name in names),
+            np.array([files[name][1] for name in names], "int64"),
+            targets.labels if isinstance(targets, Labels) else targets,
+            (0, 0, 0),
+            closed=True,
+        )
+    class_names = (BACKGROUND, *CLASSES) if target == "mask" else CLASSES
+    return contents(home, class_names, splits, options, notes=notes, every_class=False)
+
+
+VOC = DataSource(
+    read=_voc,
+    argument="PATH",
+    targets=("mask", "boxes", "label"),
+    licence="PASCAL VOC's: the Flickr terms of use; your own pictures: yours",
+    help="Folders as of PASCAL VOC: masks (palette PNGs), boxes (XML), and labels.",
+)
