@@ -14,14 +14,23 @@ from kerascnn.commands.options import complete_architecture
 from kerascnn.words import printable
 
 if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
     from kerascnn.console import Console
+    from kerascnn.data import Dataset
     from kerascnn.data.checking import Example, Report
     from kerascnn.data.fitting import Shape
-    from kerascnn.recipes.recipe import Recipe
+    from kerascnn.recipes.recipe import Augmentation, Recipe
 
 SHOWN = 10  # lines of a kind
 FEW_CLASSES = 20  # are all shown
+LABEL = "label"
+UNITS = {"mask": "pixels", "boxes": "objects"}  # of what a class is counted in
 CHANGED = 3  # augmented pictures beside each original
+TARGET: Any = typer.Option(
+    None, help="What the images are labelled with: label, mask, boxes; default: the source's best."
+)
 
 data = typer.Typer(
     cls=Group,
@@ -69,11 +78,13 @@ def list_(json: bool = typer.Option(False, "--json", help="Machine-readable outp
 @data.command()
 def check(
     source: str = typer.Argument(help="Such as folder:PATH; see `kerascnn data list`."),
+    target: str | None = TARGET,
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
-    """Read everything once: corrupt files, sizes, modes, class balance, duplicates.
+    """Read everything once: corrupt files, bad masks, sizes, modes, class balance, duplicates.
 
-    The exit status is 1 if something can't be read, or a class has no training image.
+    The exit status is 1 if something can't be read, a mask doesn't fit its image or its classes, or
+    a class has no training image.
     """
     import dataclasses
 
@@ -83,25 +94,29 @@ def check(
 
     console = Console(stderr=json)
     with reading() as progress:
-        report = checking.check(source, progress=progress)
+        report = checking.check(source, target=target, progress=progress)
     if json:
         found = dataclasses.asdict(report)
         typer.echo(json_.dumps(found, indent=2, ensure_ascii=False))
     else:
         _print_report(console, report)
-    if report.corrupt or report.empty_classes():
+    if not report.usable:
         raise typer.Exit(1)
 
 
 def _print_report(console: Console, report: Report) -> None:
     from rich.markup import escape
 
+    from kerascnn.data.targets import many
+
     def say(text: str) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
     images = "1 image" if report.images == 1 else f"{report.images:,} images"
-    say(f"[bold]{escape(report.source)}[/]: {images}; licence: {escape(report.licence)}")
-    _print_classes(console, report.counts)
+    unit = UNITS.get(report.target, "images")
+    what = "" if report.target == LABEL else f" with {many(report.target)}"
+    say(f"[bold]{escape(report.source)}[/]: {images}{what}; licence: {escape(report.licence)}")
+    _print_classes(console, report, unit)
     say(f"height×width: {_counts(report.sizes)}")
     say(f"modes: {_counts(report.modes)}; formats: {_counts(report.formats)}")
     for change, count in report.changes.items():
@@ -113,26 +128,36 @@ def _print_report(console: Console, report: Report) -> None:
     across, contradictory = report.across_splits(), report.contradictory()
     inside = [g for g in report.duplicates if g not in across and g not in contradictory]
     _print_list(say, "bold red", "The same image in several splits", _groups(across))
-    _print_list(say, "bold red", "The same image in several classes", _groups(contradictory))
+    several = "in several classes" if unit == "images" else f"with several {many(report.target)}"
+    _print_list(say, "bold red", f"The same image {several}", _groups(contradictory))
     _print_list(say, "yellow", "The same image more than once", _groups(inside))
     if alone:
         say(
             "  The source has no test split: one is taken from these images, and duplicates may "
             "come to be on both sides."
         )
-    _print_list(say, "bold red", "Images that can't be read", report.corrupt)
-    _print_list(say, "bold red", "Classes without a training image", report.empty_classes())
+    bad = "Images that can't be read"
+    good = "Every image can be read"
+    empty = "Classes without a training image"
+    if unit != "images":
+        bad = f"Images that can't be read, and {many(report.target)} that don't fit"
+        good = f"Every image can be read, and its {many(report.target)} fit it"
+        empty = "Classes that no training image has"
+    _print_list(say, "bold red", bad, report.corrupt)
+    serious = "bold red" if unit == "images" else "yellow"
+    _print_list(say, serious, empty, list(map(printable, report.empty_classes())))
     if not (report.corrupt or report.duplicates):
-        say("[green]Every image can be read, and none is there twice.[/]")
+        say(f"[green]{good}{', and' if unit == 'images' else ';'} none is there twice.[/]")
     elif not report.corrupt:
-        say("[green]Every image can be read.[/]")
+        say(f"[green]{good}.[/]")
 
 
-def _print_classes(console: Console, counts: Mapping[str, Mapping[str, int]]) -> None:
-    """Images of each class and split; of many classes only the smallest and the largest."""
+def _print_classes(console: Console, report: Report, unit: str) -> None:
+    """Images, pixels or objects of each class and split; of many classes the extremes only."""
     from rich.markup import escape
     from rich.table import Table
 
+    counts = report.counts
     sums = {
         name: sum(part[name] for part in counts.values()) for name in next(iter(counts.values()))
     }
@@ -144,21 +169,33 @@ def _print_classes(console: Console, counts: Mapping[str, Mapping[str, int]]) ->
     for split in counts:
         table.add_column(split, justify="right")
     table.add_column("share", justify="right")
+    if beside := unit != "images":
+        table.add_column("in images", justify="right")
+        console.print(f"{unit} of each class, and how many images have it:", highlight=False)
+    having = {name: sum(part[name] for part in report.images_with.values()) for name in sums}
     total = max(1, sum(sums.values()))
     for name in names:
         if name == "…":
             table.add_row(f"… {len(sums) - SHOWN} classes between")
             continue
         cells = [f"{part[name]:,}" for part in counts.values()]
-        table.add_row(escape(printable(name)), *cells, f"{sums[name] / total:.1%}")
+        cells += [f"{sums[name] / total:.1%}", *([f"{having[name]:,}"] if beside else [])]
+        table.add_row(escape(printable(name)), *cells)
     table.add_row("all", *(f"{sum(p.values()):,}" for p in counts.values()), style="bold")
     console.print(table)
     smallest, largest = min(sums.values()), max(sums.values())
     if len(sums) > 1 and smallest:
         console.print(
-            f"balance: the largest class has {largest / smallest:.3g} times the smallest's images",
+            f"balance: the largest class has {largest / smallest:.3g} times the smallest's {unit}",
             highlight=False,
         )
+    nowhere = sum(report.nowhere.values())
+    if nowhere and unit == "pixels":
+        share = nowhere / (nowhere + total)
+        console.print(f"{nowhere:,} pixels ({share:.1%}) are of no class", highlight=False)
+    elif nowhere:
+        which = "image has" if nowhere == 1 else "images have"
+        console.print(f"{nowhere:,} {which} no object", highlight=False)
 
 
 def _counts(counts: Mapping[str, int]) -> str:
@@ -200,9 +237,13 @@ def preview(
     input_shape: str | None = typer.Option(None, help="Such as 64x64x3; default: native."),
     seed: int = typer.Option(0, help="As in `kerascnn train`, which makes the same changes."),
     skip_corrupt: bool = typer.Option(False, help="Leave unreadable images out."),
+    target: str | None = TARGET,
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
-    """Draw training images as a recipe changes them in the first three epochs."""
+    """Draw training images as a recipe changes them in the first three epochs.
+
+    Masks and boxes are drawn over them, moved as the images are.
+    """
     from kerascnn.commands.options import parse_shape
     from kerascnn.console import Console
     from kerascnn.recipes.recipe import Augmentation
@@ -215,10 +256,9 @@ def preview(
 
     import numpy as np
 
-    from kerascnn import pictures, style
     from kerascnn.data import load
-    from kerascnn.data.augmentation import augment, with_components
-    from kerascnn.data.fitting import fit
+    from kerascnn.data.loading import best_target
+    from kerascnn.style import PAPER
 
     console = Console(stderr=json)
 
@@ -226,27 +266,18 @@ def preview(
         console.print(line, markup=False, highlight=False)
 
     canvas = augmentation.canvas_shape(shape)
-    dataset = load(source, input_shape=canvas, seed=seed, skip_corrupt=skip_corrupt, echo=say)
+    dataset = load(
+        source,
+        target=target or best_target(source),
+        input_shape=canvas,
+        seed=seed,
+        skip_corrupt=skip_corrupt,
+        echo=say,
+    )
     index = np.unique(np.linspace(0, dataset.train.size - 1, images).astype("int64"))
-    examples = [dataset.train.example(int(position)) for position in index]
-    originals = np.stack([image for image, _ in examples])
-    labels = [dataset.class_names[label] for _, label in examples]
-    changes = with_components(augmentation, dataset.train)
-    changed = [
-        augment(
-            originals,
-            index,
-            np.full(index.shape, epoch),
-            seed=seed,
-            augmentation=changes,
-            size=shape[:2],
-        )
-        for epoch in range(CHANGED)
-    ]
-    changed = [np.clip(np.rint(batch), 0, 255).astype("uint8") for batch in changed]
-    figure = pictures.augmented(fit(originals, shape)[0], changed, labels)
+    figure = _previewed(dataset, index, augmentation, shape[:2], seed)
     save.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(save, facecolor=style.PAPER)
+    figure.savefig(save, facecolor=PAPER)
     settings = dataclasses.asdict(augmentation)
     if json:
         typer.echo(
@@ -263,6 +294,53 @@ def preview(
         f"Wrote [bold]{escape(str(save))}[/]. Random changes of {escape(str(recipe or name))}: "
         f"{made or 'none: the recipe changes nothing'}.",
         highlight=False,
+    )
+
+
+def _previewed(
+    dataset: Dataset,
+    index: np.ndarray,
+    augmentation: Augmentation,
+    size: tuple[int, int],
+    seed: int,
+) -> Figure:
+    """Some training images, each beside what the first epochs make of it and of its target.
+
+    Raises:
+        ArgumentError: targets can't follow the augmentation.
+    """
+    import numpy as np
+
+    from kerascnn import overlays, pictures
+    from kerascnn.data.augmentation import augment, motion, refuse_strays, with_components
+    from kerascnn.data.fitting import fit
+
+    split, shape = dataset.train, (*size, dataset.image_shape[2])
+    positions, kind = index.tolist(), type(split.targets)
+    refuse_strays(augmentation, kind)
+    changes = with_components(augmentation, split)
+    originals = np.concatenate([fit(split.original(p)[None], shape)[0] for p in positions])
+    examples = [split.example(position) for position in positions]
+    canvases, targets = (np.stack(parts) for parts in zip(*examples))
+    drawn, moved = [], [np.stack([split.targets.fitted(p, shape) for p in positions])]
+    for epoch in range(CHANGED):
+        epochs = np.full(index.shape, epoch)
+        draw: dict[str, Any] = {"seed": seed, "augmentation": changes, "size": size}
+        pixels = augment(canvases, index, epochs, **draw)
+        drawn.append(np.clip(np.rint(pixels), 0, 255).astype("uint8"))
+        way = motion(index, epochs, canvas=canvases.shape[1:3], **draw)
+        moved.append(targets if way is None else np.asarray(kind.moved(targets, way)))
+    if not kind.moves:
+        names = [dataset.class_names[label] for label in targets.tolist()]
+        return pictures.augmented(originals, drawn, names)
+    names = [split.files.name(p) if split.files else f"image {p}" for p in positions]
+    return overlays.augmented(
+        originals,
+        drawn,
+        names,
+        kind=dataset.target,
+        targets=moved,
+        class_names=dataset.class_names,
     )
 
 

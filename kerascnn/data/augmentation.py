@@ -17,7 +17,7 @@ import tensorflow as tf
 from kerascnn.data.motion import Motion
 from kerascnn.data.randaugment import OPERATIONS, blended, contrasted, grey
 from kerascnn.data.splits import Crops, Split
-from kerascnn.data.targets import Targets
+from kerascnn.data.targets import Targets, many
 from kerascnn.data.threads import threads
 from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import Augmentation
@@ -95,6 +95,23 @@ def motion(
         size=size,
         border=augmentation.border,
     )
+
+
+def refuse_strays(augmentation: Augmentation, targets: type[Targets]) -> None:
+    """Refuse what moves images where their targets can't follow.
+
+    Raises:
+        ArgumentError: says what is to be left out of the recipe.
+    """
+    for name, way, follows in (
+        ("randaugment", "RandAugment moves images", not targets.moves),
+        ("elastic", "An elastic deformation bends images", targets.bends or not targets.moves),
+    ):
+        if getattr(augmentation, name) and not follows:
+            raise ArgumentError(
+                f"{way}, and their {many(targets.kind)} can't follow. "
+                f"Leave it out: --with augmentation.{name}=0."
+            )
 
 
 def crops(

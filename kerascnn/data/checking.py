@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from kerascnn.data import images
 from kerascnn.data.examples import Arrays, Examples, Options
 from kerascnn.data.images import Inspection
-from kerascnn.data.loading import read_source
+from kerascnn.data.loading import best_target, read_source
 from kerascnn.data.split_names import SPLITS
+from kerascnn.data.targets import VOID, Labels
 from kerascnn.data.threads import threads
 from kerascnn.errors import DataError
 
@@ -26,7 +27,7 @@ class Example:
 
     Attributes:
         split: "train", "validation" or "test".
-        label: name of its class.
+        label: name of its class; of a mask or of boxes a digest.
         place: its file below the source's folder, or in an array such as "train[12]".
     """
 
@@ -36,19 +37,39 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Found:
+    """An image and its target, as they are stored.
+
+    Attributes:
+        image: what the file holds; None: it can't be read.
+        target: of the image; None: it can't be read, or doesn't fit the image.
+        errors: why something can't be read or doesn't fit, with the file's name.
+    """
+
+    image: Inspection | None
+    target: np.ndarray | None
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     """What is in a source.
 
     Attributes:
         source: as the user typed it.
         licence: as far as known.
+        target: what the images are labelled with: "label", "mask", "boxes".
         images: how many were read, the corrupt ones included.
-        counts: split → class → images. Only the source's own splits.
+        counts: split → class → images, or pixels of masks, or objects in boxes. Only the source's
+            own splits.
+        images_with: split → class → images that have it; of labels the same as `counts`.
+        nowhere: split → pixels of no class, or images without an object; of labels nothing.
         sizes: "height×width" → images, the most common first.
         modes: Pillow's mode → images; for arrays "L", "RGB" or "n channels".
         formats: "JPEG", "PNG" ... or "array" → images.
         changes: what reading changes, such as "converted from CMYK to RGB" → images.
-        corrupt: "file: reason" for each image that can't be read.
+        corrupt: "file: reason" for each image or mask that can't be read, and for each target that
+            doesn't fit its image or has classes that there aren't.
         left_out: "file: reason" for each file that is no image.
         duplicates: groups of examples whose pixels are the same.
         hints: what the source has to say, and what is to be feared of the images as a whole.
@@ -56,8 +77,11 @@ class Report:
 
     source: str
     licence: str
+    target: str
     images: int
     counts: dict[str, dict[str, int]]
+    images_with: dict[str, dict[str, int]]
+    nowhere: dict[str, int]
     sizes: dict[str, int]
     modes: dict[str, int]
     formats: dict[str, int]
@@ -68,62 +92,82 @@ class Report:
     hints: list[str]
 
     def empty_classes(self) -> list[str]:
-        """The classes without a training image, which no training is possible with.
+        """The classes that no training image has.
 
-        None of a source without training images, which is for evaluation.
+        With labels no training is possible then. None of a source without training images, which
+        is for evaluation.
         """
         return [name for name, count in self.counts.get("train", {}).items() if not count]
+
+    @property
+    def usable(self) -> bool:
+        """Whether a network can be trained or tested on all of it."""
+        return not (self.corrupt or (self.target == Labels.kind and self.empty_classes()))
 
     def across_splits(self) -> list[list[Example]]:
         """The duplicates that are in more than one split: the test knows training images."""
         return [group for group in self.duplicates if len({e.split for e in group}) > 1]
 
     def contradictory(self) -> list[list[Example]]:
-        """The duplicates that belong to more than one class."""
+        """The duplicates that are labelled in more than one way."""
         return [group for group in self.duplicates if len({e.label for e in group}) > 1]
 
 
-def check(source: str, *, progress: Callable[[int, int], None] | None = None) -> Report:
+def check(
+    source: str,
+    *,
+    target: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
     """Read everything in a source once, in parallel.
 
     Args:
         source: as in `kerascnn.data.load`.
+        target: the same; None: the best that the source has.
         progress: is called now and then with the number of images read and to read.
 
     Raises:
         DataError: the source as a whole can't be used; a corrupt image is no error here.
         UnknownNameError, DuplicateNameError, BrokenPluginError: see `kerascnn.registry.load`.
     """
-    contents = read_source(source, Options(unread=True))
+    target = target or best_target(source)
+    contents = read_source(source, Options(target=target, unread=True))
+    names = contents.class_names
     parts = {name: contents.splits[name] for name in SPLITS if name in contents.splits}
     total = sum(len(examples.labels) for examples in parts.values())
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     corrupt: list[str] = []
     digests = np.zeros((total, 2), "uint64")  # 16 bytes each: a dictionary would take 300
     readable = np.ones(total, bool)
+    tallies = {name: _TALLIES.get(target, _Tally)(len(names)) for name in parts}
+    labels = np.zeros(total, "uint64")
     place, most = -1, 0
-    for examples in parts.values():
+    for name, examples in parts.items():
         for found in _inspected(examples):
             place += 1
             if progress and ((place + 1) % 64 == 0 or place + 1 == total):
                 progress(place + 1, total)
-            if isinstance(found, str):
-                corrupt.append(found)
+            corrupt += found.errors
+            if found.target is not None:
+                tallies[name].add(found.target)
+                labels[place] = _print_of(found.target)
+            if (image := found.image) is None:
                 readable[place] = False
                 continue
-            digests[place] = np.frombuffer(found.digest, "uint64")
-            most = max(most, found.peak or 0)
-            seen["sizes"][f"{found.height}×{found.width}"] += 1
-            seen["modes"][found.mode] += 1
-            seen["formats"][found.format] += 1
-            seen["changes"].update(found.changes)
+            digests[place] = np.frombuffer(image.digest, "uint64")
+            most = max(most, image.peak or 0)
+            seen["sizes"][f"{image.height}×{image.width}"] += 1
+            seen["modes"][image.mode] += 1
+            seen["formats"][image.format] += 1
+            seen["changes"].update(image.changes)
 
     first = dict(zip(parts, np.cumsum([0, *(len(part.labels) for part in parts.values())])))
 
     def example(place: int) -> Example:
         split = [name for name in parts if first[name] <= place][-1]
         part, position = parts[split], place - int(first[split])
-        label = contents.class_names[part.labels[position]]
+        named = target == Labels.kind
+        label = names[int(labels[place])] if named else f"{labels[place]:016x}"
         if isinstance(part, Arrays):
             return Example(split, label, f"{split}[{position}]")
         return Example(split, label, part.name(position))
@@ -131,13 +175,17 @@ def check(source: str, *, progress: Callable[[int, int], None] | None = None) ->
     def commonest(name: str) -> dict[str, int]:
         return dict(seen[name].most_common())
 
+    def by_class(counts: np.ndarray) -> dict[str, int]:
+        return dict(zip(names, counts.tolist()))
+
     return Report(
         source=source,
         licence=contents.licence,
+        target=target,
         images=total,
-        counts={
-            name: _per_class(part.labels, contents.class_names) for name, part in parts.items()
-        },
+        counts={name: by_class(tally.counts) for name, tally in tallies.items()},
+        images_with={name: by_class(tally.images) for name, tally in tallies.items()},
+        nowhere={name: tally.nowhere for name, tally in tallies.items()},
         sizes=commonest("sizes"),
         modes=commonest("modes"),
         formats=commonest("formats"),
@@ -147,6 +195,56 @@ def check(source: str, *, progress: Callable[[int, int], None] | None = None) ->
         duplicates=[list(map(example, same)) for same in _same(digests, readable)],
         hints=[*contents.notes, *filter(None, [images.range_hint(most)])],
     )
+
+
+class _Tally:
+    """How often each class is there; of targets that nothing is known of, nothing.
+
+    Attributes:
+        counts, images: see `counts` and `images_with` of `Report`, int64 `[classes]`.
+        nowhere: see `Report`.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.counts, self.images = np.zeros(classes, "int64"), np.zeros(classes, "int64")
+        self.nowhere = 0
+
+    def add(self, target: np.ndarray) -> None:
+        """Count what an image is labelled with."""
+
+
+class _OfLabels(_Tally):
+    def add(self, target: np.ndarray) -> None:
+        self.counts[int(target)] += 1
+        self.images[int(target)] += 1
+
+
+class _OfMasks(_Tally):
+    def add(self, target: np.ndarray) -> None:
+        pixels = np.bincount(target.ravel(), minlength=VOID + 1)
+        self.counts += pixels[: len(self.counts)]
+        self.images += pixels[: len(self.counts)] > 0
+        self.nowhere += int(pixels[VOID])
+
+
+class _OfBoxes(_Tally):
+    def add(self, target: np.ndarray) -> None:
+        objects = np.bincount(target[:, 4].astype(int), minlength=len(self.counts))
+        self.counts += objects
+        self.images += objects > 0
+        self.nowhere += not len(target)
+
+
+_TALLIES: dict[str, type[_Tally]] = {"label": _OfLabels, "mask": _OfMasks, "boxes": _OfBoxes}
+
+
+def _print_of(target: np.ndarray) -> int:
+    """A label itself; of others 8 bytes that tell one from another."""
+    if not target.ndim:
+        return int(target)
+    head = repr(target.shape).encode()
+    found = hashlib.blake2b(target.tobytes(), digest_size=8, key=head)
+    return int.from_bytes(found.digest(), "big")
 
 
 def _same(digests: np.ndarray, readable: np.ndarray) -> list[list[int]]:
@@ -159,29 +257,35 @@ def _same(digests: np.ndarray, readable: np.ndarray) -> list[list[int]]:
     return sorted(sorted(group.tolist()) for group in groups if len(group) > 1)
 
 
-def _inspected(examples: Examples) -> Iterator[Inspection | str]:
+def _inspected(examples: Examples) -> Iterator[Found]:
     """Each example as it is stored, or why it can't be read."""
+    targets = examples.targets
 
-    def inspect(position: int) -> Inspection | str:
-        if isinstance(examples, Arrays):
-            return _inspect_array(examples.images[position])
+    def inspect(position: int) -> Found:
+        image, target, errors = None, None, []
         try:
-            content = examples.content(position)
-            return images.inspect(examples.place(position), content, examples.reading)
+            image = _image(examples, position)
         except DataError as error:
-            return str(error)
+            errors.append(str(error))
+        try:  # a mask is only compared with an image that there is
+            target = targets.checked(position) if image else targets.stored(position)
+        except DataError as error:
+            errors.append(str(error))
+        return Found(image, target, tuple(errors))
 
     total = len(examples.labels)
     for start in range(0, total, CHUNK):
         yield from threads().map(inspect, range(start, min(start + CHUNK, total)))
 
 
+def _image(examples: Examples, position: int) -> Inspection:
+    if isinstance(examples, Arrays):
+        return _inspect_array(examples.images[position])
+    content = examples.content(position)
+    return images.inspect(examples.place(position), content, examples.reading)
+
+
 def _inspect_array(pixels: np.ndarray) -> Inspection:
     height, width, channels = pixels.shape
     mode = {1: "L", 3: "RGB"}.get(channels, f"{channels} channels")
     return Inspection(height, width, mode, "array", (), images.digest(pixels))
-
-
-def _per_class(labels: Any, class_names: tuple[str, ...]) -> dict[str, int]:
-    counts = np.bincount(labels, minlength=len(class_names)).tolist()
-    return dict(zip(class_names, counts))

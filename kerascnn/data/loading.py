@@ -235,6 +235,15 @@ def find_source(source: str) -> tuple[DataSource, str]:
     return found, argument
 
 
+def best_target(source: str) -> str:
+    """The kind of targets that a source has, the best of several.
+
+    Raises:
+        DataError, UnknownNameError, DuplicateNameError, BrokenPluginError: see `load`.
+    """
+    return find_source(source)[0].targets[0]
+
+
 def _check_arguments(
     input_shape: Shape | None, validation: float, test: float, split: str | None
 ) -> None:

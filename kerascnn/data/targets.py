@@ -48,10 +48,12 @@ class Targets:
     Attributes:
         kind: what sources and tasks call it: "label", "mask", "boxes".
         moves: whether it follows its image; a label doesn't.
+        bends: whether it can follow an elastic deformation, too.
     """
 
     kind: ClassVar[str]
     moves: ClassVar[bool] = True
+    bends: ClassVar[bool] = True
 
     def __len__(self) -> int:
         """Number of images."""
@@ -427,6 +429,7 @@ class Boxes(Targets):
     """
 
     kind = "boxes"
+    bends = False
     boxes: np.ndarray
     starts: np.ndarray
     sizes: np.ndarray

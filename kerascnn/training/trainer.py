@@ -17,8 +17,7 @@ from kerascnn import catalogue
 from kerascnn.architecture import Architecture
 from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset, load_for
-from kerascnn.data.augmentation import with_components
-from kerascnn.data.targets import many
+from kerascnn.data.augmentation import refuse_strays, with_components
 from kerascnn.distribution import strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import ArgumentError, RunError
@@ -491,11 +490,7 @@ def _require_images(
     batching(recipe, dataset.train.size, place.strategy)
     if recipe.balance:
         dataset.train.labels  # noqa: B018 - refuses images that have none
-    if task.targets.moves and recipe.augmentation.randaugment:
-        raise ArgumentError(
-            f"RandAugment moves images, and their {many(task.targets.kind)} can't follow. "
-            "Leave it out: --with augmentation.randaugment=0."
-        )
+    refuse_strays(recipe.augmentation, task.targets)
     task.class_weight(recipe, dataset.train.targets, dataset.class_names)
     require_monitored(recipe, dataset.validation.size, source)
     task.check_data(dataset.class_names, source)
