@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from kerascnn.features import convolutionalize as convolutionalize
     from kerascnn.features import endpoints as endpoints
     from kerascnn.features import feature_extractor as feature_extractor
+    from kerascnn.network import Backbone as Backbone
     from kerascnn.network import Network as Network
     from kerascnn.profiling import profile as profile
     from kerascnn.recipes.recipe import PRECISIONS as PRECISIONS
@@ -72,6 +73,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Architecture": "kerascnn.architecture",
+    "Backbone": "kerascnn.network",
     "Network": "kerascnn.network",
     "Cost": "kerascnn.cost",
     "Card": "kerascnn.card",

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from kerascnn import registry, tables
-from kerascnn.card import Card, Source
-from kerascnn.network import Network, check_name, keywords, shape_of
+from kerascnn.card import Card, Preprocessing, Source
+from kerascnn.network import Backbone, Network, check_name, keywords, shape_of
 from kerascnn.space import Space
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class Architecture:
             is `weights="imagenet"`.
         task: what it is made for, a name of `kerascnn.registry.TASKS`; its distribution may bring
             it, and it is looked up when it is used.
+        backbone: the other network that it is built upon, if it is, whose weights it can start
+            from. Built upon another one than by default, it takes images as that one does.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Architecture:
     paper_recipe: str | None = None
     weights: tuple[Source, ...] = ()
     task: str = "classification"
+    backbone: Backbone | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "an architecture's name")
@@ -211,7 +214,8 @@ class Architecture:
         Args:
             include_top: whether to include the classifier.
             weights: None for a random initialisation; "imagenet", or one publisher's as in
-                "imagenet:keras", for published weights (those of its `weights`); or a file.
+                "imagenet:keras", for published weights (those of its `weights`); or a file. Behind
+                "backbone:" those of its backbone, of which a run's directory will do, too.
                 A classifier for another number of classes keeps its random initialisation, and
                 the first convolution is adapted to the number of channels.
             input_tensor: a Keras tensor `[batch, height, width, channels]` to build upon.
@@ -279,7 +283,8 @@ class Architecture:
             head=self.head,
             space=self.space,
             weights=self.weights,
-            preprocessing=self.card.preprocessing,
+            backbone=self.backbone,
+            preprocessing=self._preprocessing(values),
             recipe=self.recipe,
             task=self.task,
             arguments=values,
@@ -288,6 +293,14 @@ class Architecture:
             classes=self.card.classes if classes is None else classes,
         )
         return network if include_top else replace(network, classes=None)
+
+    def _preprocessing(self, values: Mapping[str, Any]) -> Preprocessing:
+        """What it expects of images with these arguments."""
+        if self.backbone is not None:
+            own, other = map(self.backbone.network, (self.space.defaults(), values))
+            if own.name != other.name:
+                return other.preprocessing
+        return self.card.preprocessing
 
     def preprocess_input(self, images: Any, weights: str | None = None, **arguments: Any) -> Any:
         """What `keras.applications.NAME.preprocess_input` does: pixels as the network takes them.
@@ -306,7 +319,7 @@ class Architecture:
         """
         from kerascnn.preprocessing import preprocess
 
-        known = self.card.preprocessing
+        known = self._preprocessing(self.space.validate(arguments, owner=self.name))
         if weights is not None:
             known = self.network(arguments).published(weights).preprocessing
         return preprocess(images, known)

@@ -8,11 +8,12 @@ import operator
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerascnn.card import Preprocessing, Source
-from kerascnn.errors import ArgumentError
+from kerascnn.errors import ArgumentError, WeightsError
 from kerascnn.space import Space
 
 if TYPE_CHECKING:
@@ -21,9 +22,31 @@ if TYPE_CHECKING:
     from kerascnn.cost import Cost
     from kerascnn.features import Endpoint
     from kerascnn.recipes.recipe import Recipe
-    from kerascnn.weights.loading import Report
+    from kerascnn.weights.loading import Part, Report
 
 _POOLING = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}
+
+
+BACKBONE = "backbone:"
+"""What stands before the weights of a backbone, as in "backbone:imagenet"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """That a network is built upon another, whose trained weights it can start from.
+
+    Its weights are then also called "backbone:imagenet", "backbone:imagenet:PUBLISHER" and
+    "backbone:PATH" of a run or a file: those of the other network. The layers of that have the same
+    names here, or those that `renamed` says.
+
+    Attributes:
+        network: the other one, without its classifier, as a function of all arguments.
+        renamed: layers of its classifier that are here, too: `{"fc1": "fc6"}`. Dense layers there
+            may be convolutions here.
+    """
+
+    network: Callable[[Mapping[str, Any]], Network]
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +57,8 @@ class Network:
     nobody checks again; with `dataclasses.replace` it gets other classes or another input.
 
     Attributes:
-        name, build, head, space, weights, preprocessing, recipe, task: the architecture's.
+        name, build, head, space, weights, preprocessing, recipe, task, backbone: the
+            architecture's.
         arguments: all of its own arguments.
         given: those of them that the user gave.
         input_shape: `(height, width, channels)`; height and width may be None.
@@ -52,6 +76,7 @@ class Network:
     preprocessing: Preprocessing
     recipe: Recipe | None
     task: str
+    backbone: Backbone | None
     arguments: Mapping[str, Any]
     given: Mapping[str, Any]
     input_shape: tuple[int | None, int | None, int]
@@ -220,18 +245,36 @@ class Network:
     def published(self, weights: str) -> Source:
         """The published weights of this name: "imagenet", "imagenet:PUBLISHER", another's `data`.
 
+        Args:
+            weights: their name; behind "backbone:" those of the backbone.
+
         Raises:
             WeightsError: there are none for this network; the message lists what there is.
         """
         from kerascnn.weights.sources import find
 
-        return find(self.weights, weights, self.arguments, owner=self.name)
+        owner, name = self._owner(weights)
+        if owner is self and self.backbone and not self.weights:
+            raise WeightsError(
+                f"No ImageNet weights are published for {self.name}. Start from those of its "
+                f"backbone, as in weights={BACKBONE + str(name)!r}. Received: {weights!r}."
+            )
+        return find(owner.weights, str(name), owner.arguments, owner=owner.name)
+
+    def sources(self, weights: str | os.PathLike[str]) -> tuple[Source, ...]:
+        """What is published for it; of weights called "backbone:..." for its backbone.
+
+        Raises:
+            WeightsError: there is no backbone.
+        """
+        return self._owner(weights)[0].weights
 
     def require(self, weights: str | os.PathLike[str]) -> Source | None:
         """Refuse weights that don't exist, before anything is built or fetched.
 
         Args:
-            weights: "imagenet", "imagenet:PUBLISHER" or a file.
+            weights: "imagenet", "imagenet:PUBLISHER" or a file; behind "backbone:" those of the
+                backbone, of which a run will do, too.
 
         Returns:
             The published weights; None: it is a file.
@@ -241,8 +284,9 @@ class Network:
         """
         from kerascnn.weights.pretrained import published_name
 
-        name = published_name(weights, self.weights, owner=self.name)
-        return None if name is None else self.published(name)
+        owner, name = self._owner(weights)
+        found = published_name(name, owner.weights, owner=owner.name)
+        return None if found is None else self.published(os.fspath(weights))
 
     def load(
         self,
@@ -256,7 +300,8 @@ class Network:
 
         Args:
             model: the model.
-            weights: "imagenet", "imagenet:PUBLISHER" or a file.
+            weights: "imagenet", "imagenet:PUBLISHER" or a file; behind "backbone:" those of the
+                backbone, which leave the rest of the model as it is.
             inputs: the tensor that the model was built upon, if not its own input.
             verbose: print the report to stderr if anything was adapted or left out.
 
@@ -267,17 +312,51 @@ class Network:
         from kerascnn.weights.pretrained import load_published
 
         source = self.require(weights)
+        owner, name = self._owner(weights)
+        part = None
+        if owner is not self:
+            assert self.backbone is not None
+            part = owner._part(self.backbone.renamed)
         if source is None:
-            return load(model, weights, inputs=inputs, verbose=verbose)
+            return load(model, name, inputs=inputs, part=part, verbose=verbose)
         return load_published(
             model,
             source,
-            arguments=self.arguments,
-            defaults=self.space.defaults(),
-            include_top=self.classes is not None,
+            arguments=owner.arguments,
+            defaults=owner.space.defaults(),
+            include_top=part is not None or self.classes is not None,
             inputs=inputs,
+            part=part,
             verbose=verbose,
         )
+
+    def _owner(self, weights: str | os.PathLike[str]) -> tuple[Network, str | os.PathLike[str]]:
+        """Whose weights these are, and how they are called there.
+
+        Raises:
+            WeightsError: they are of a backbone, and there is none.
+        """
+        if not isinstance(weights, str) or not weights.startswith(BACKBONE):
+            return self, weights
+        if self.backbone is None:
+            raise WeightsError(
+                f"{self.name} is not built upon another network, so it has no weights of a "
+                f"backbone. Received: {weights!r}."
+            )
+        name = weights.removeprefix(BACKBONE)
+        path = Path(name).expanduser()
+        inside = path / "model.keras" if path.is_dir() else name
+        return self.backbone.network(self.arguments), os.fspath(inside)
+
+    def _part(self, renamed: Mapping[str, str]) -> Part:
+        """What it is of a model that is built upon it, where these further layers are, too."""
+        from kerascnn.keras_internals import leaf_layers, without_values
+        from kerascnn.weights.loading import Part
+
+        bare = replace(self, classes=None, input_shape=(None, None, self.input_shape[2]))
+        with without_values():
+            layers = [layer.name for layer in leaf_layers(bare.model()) if layer.weights]
+        return Part(name=self.name, layers=frozenset(layers), renamed=renamed)
 
 
 def shape_of(tensor: Any, shape: Any, owner: str) -> Any:

@@ -87,7 +87,7 @@ class StartedFrom:
     """The trained weights that a run starts from.
 
     Attributes:
-        source: "imagenet", "imagenet:PUBLISHER" or a file.
+        source: "imagenet", "imagenet:PUBLISHER" or a file; behind "backbone:" a backbone's.
         sha256: of the file.
     """
 

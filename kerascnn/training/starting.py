@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 
-from kerascnn.card import Source
+from kerascnn.card import Preprocessing, Source
 from kerascnn.errors import RunError, WeightsError
-from kerascnn.network import Network
+from kerascnn.network import BACKBONE, Network
+from kerascnn.runs.config import FILE as CONFIG
 from kerascnn.runs.config import RunConfig, StartedFrom
 from kerascnn.training.initialization import initialize
 from kerascnn.weights.loading import load
@@ -23,13 +25,16 @@ def described(weights: str | Path, sources: Sequence[Source] = ()) -> StartedFro
 
     Args:
         weights: "imagenet" or "imagenet:PUBLISHER", or the same with what else the sources were
-            trained on; a file; or a run directory.
-        sources: what is published for the network.
+            trained on; a file; or a run directory. Behind "backbone:" those of a backbone.
+        sources: what is published for the network, or its backbone.
 
     Raises:
         WeightsError: there is no such file, or its name says that it is another kind of file.
     """
     text = str(weights)
+    if text.startswith(BACKBONE):
+        found = described(text.removeprefix(BACKBONE), sources)
+        return replace(found, source=BACKBONE + found.source)
     if text.partition(":")[0] in ("imagenet", *data_of(sources)):
         return StartedFrom(source=text)
     path = Path(text).expanduser()
@@ -74,6 +79,24 @@ def start(
     else:
         report = load(model, source, verbose=False)
     say(str(report))
+
+
+def expected_by(weights: StartedFrom, network: Network) -> Preprocessing:
+    """What the network has to see: images as trained weights expect them, if that is known.
+
+    Args:
+        weights: published ones, a file, or those of a run.
+        network: what starts from them.
+
+    Raises:
+        RunError: the run's config.json is damaged.
+    """
+    if published := network.require(weights.source):
+        return published.preprocessing
+    file = Path(weights.source.removeprefix(BACKBONE))
+    if file.name == "model.keras" and (file.parent / CONFIG).is_file():
+        return RunConfig.read(file.parent).preprocessing
+    return network.preprocessing
 
 
 def require_same(weights: StartedFrom) -> None:

@@ -51,7 +51,7 @@ from kerascnn.training.settings import (
     refuse_jit,
     with_enough_updates,
 )
-from kerascnn.training.starting import described, require_same
+from kerascnn.training.starting import described, expected_by, require_same
 from kerascnn.training.subject import checked
 from kerascnn.words import listed
 from kerascnn.writing import write_text
@@ -161,10 +161,13 @@ def train(
     recipe = dataclasses.replace(recipe, monitor=task.monitor(recipe.monitor))
     keep_epochs = kept.checked(keep_epochs, recipe.epochs)
     callbacks = check_callbacks(callbacks, recipe)
-    published = subject.network.weights if isinstance(subject.network, Network) else ()
-    start = described(weights, published) if weights else None
-    if start and isinstance(subject.network, Network):
-        subject.network.require(start.source)
+    start = None
+    if weights and isinstance(subject.network, Network):
+        start = described(weights, subject.network.sources(str(weights)))
+        expected = expected_by(start, subject.network)
+        subject = dataclasses.replace(subject, preprocessing=expected)
+    elif weights:
+        start = described(weights)
     if not isinstance(data, (str, Dataset)):
         raise ArgumentError(
             'data must be a source such as "mnist5k" or "npz:PATH", or a Dataset, as '

@@ -24,10 +24,28 @@ from kerascnn.weights.rules import KERAS_EPSILON, Arrays, Canonical, convert, pa
 
 LIBRARIES = ("kerascnn", "torchvision", "timm", "keras_applications")
 
-_CLASSIFIER = re.compile(r"logits|aux\d+_logits")
+_SCORES = r"(?:up)?score(?:_\w+|\d*)"
+"""Layers that score maps, as FCN's: a network of the same kind may have fewer or more of them."""
+_CLASSIFIER = re.compile(rf"logits|aux\d+_logits|{_SCORES}")
 """Layers whose number of outputs is the number of classes."""
-_HEAD = re.compile(r"logits|(?:aux\d+|head)_.+|fc\d+")
+_HEAD = re.compile(rf"logits|(?:aux\d+|head)_.+|fc\d+|{_SCORES}")
 """Layers that a model without its top, or without auxiliary classifiers, doesn't have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The part of a model that weights are for: another network, upon which it is built.
+
+    Attributes:
+        name: of that network.
+        layers: those of the model that must be among the weights.
+        renamed: further layers, as they are called there and in the model; the weights may lack
+            them, or have them for an input of another size.
+    """
+
+    name: str
+    layers: frozenset[str]
+    renamed: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,7 @@ def load(
     source: str | None = None,
     entry: str | None = None,
     inputs: Any = None,
+    part: Part | None = None,
     verbose: bool = True,
 ) -> Report:
     """Load weights of ours, torchvision, timm or keras.applications into a model.
@@ -101,6 +120,8 @@ def load(
             themselves rather than their moving average.
         inputs: load only the layers between this tensor and the model's outputs, such as the
             `input_tensor` that a network was built upon; None: all.
+        part: the weights are for this part of the model, and the rest stays as it is; None: for
+            all of it.
         verbose: print the report to stderr if anything was adapted, left out or ignored.
 
     Returns:
@@ -124,10 +145,10 @@ def load(
     canonical = convert(checkpoint, entry if checkpoint.entry != entry else None)
     if source == "keras_applications" and canonical.epsilon is None:
         canonical = replace(canonical, epsilon=KERAS_EPSILON)
-    report = assign(model, canonical, checkpoint.origin, inputs)
+    report = assign(model, canonical, checkpoint.origin, inputs, part)
     report = replace(
         report,
-        notes=_differences(model, canonical.unstrided),
+        notes=report.notes + _differences(model, canonical.unstrided),
         ignored=checkpoint.ignored + canonical.ignored,
     )
     if verbose:
@@ -161,13 +182,15 @@ def _differences(model: Any, unstrided: tuple[str, str] | None) -> tuple[str, ..
     return (note,) if any(strided) else ()
 
 
-def assign(model: Any, canonical: Canonical, origin: str, inputs: Any = None) -> Report:
+def assign(
+    model: Any, canonical: Canonical, origin: str, inputs: Any = None, part: Part | None = None
+) -> Report:
     """Check canonical weights against a model, adapt what may be adapted, then assign them all.
 
     Raises:
         WeightsError: they don't fit; the message lists names and shapes.
     """
-    plan = _Plan(model, canonical, origin, inputs)
+    plan = _Plan(model, canonical, origin, inputs, part)
     for name, array in plan.tensors.items():
         variable = plan.variables[name]
         variable.assign(np.asarray(array).astype(np.dtype(variable.dtype)))
@@ -177,7 +200,9 @@ def assign(model: Any, canonical: Canonical, origin: str, inputs: Any = None) ->
 class _Plan:
     """What goes where; built step by step, each step noting what it changed."""
 
-    def __init__(self, model: Any, canonical: Canonical, origin: str, inputs: Any) -> None:
+    def __init__(
+        self, model: Any, canonical: Canonical, origin: str, inputs: Any, part: Part | None
+    ) -> None:
         self.model = model
         self.origin = origin
         self.layers = _layers(model, inputs)
@@ -191,21 +216,79 @@ class _Plan:
         self.initial: list[str] = []
         self.unused: list[str] = []
         self.other_head: list[str] = []
-        self.renamed = self._rename_classifier()
+        self.notes: list[str] = []
+        self.renamed = self._rename_classifier() if part is None else None
+        if part is not None:
+            self._rename_as(part)
         self._number_to_name()
-        self._take_unused_head()
+        if part is None:
+            self._take_unused_head()
+        else:
+            self._take_part(part)
         self._fold_biases()
         self._shift_epsilon(canonical.epsilon)
         self._fit_input_channels()
         self._convolve_dense()
-        self._leave_classifier()
-        self._leave_head()
+        if part is None:
+            self._leave_classifier()
+            self._leave_head()
+        else:
+            self._leave_other_sizes(part)
         self._check()
         self._check_numbers()
 
     def report(self) -> Report:
         loaded = tuple(name for name in self.tensors if name not in self.adapted)
-        return Report(self.origin, loaded, self.adapted, tuple(self.initial), tuple(self.unused))
+        return Report(
+            self.origin,
+            loaded,
+            self.adapted,
+            tuple(self.initial),
+            tuple(self.unused),
+            tuple(self.notes),
+        )
+
+    def _rename_as(self, part: Part) -> None:
+        """Their layers that are called otherwise in the model."""
+        for old in list(self.tensors):
+            layer, _, variable = old.rpartition("/")
+            new = f"{part.renamed.get(layer, layer)}/{variable}"
+            if new != old and new not in self.tensors:
+                self.tensors[new] = self.tensors.pop(old)
+                self.theirs[new] = self.theirs.pop(old, old)
+
+    def _take_part(self, part: Part) -> None:
+        """What they have of the part; the rest of both stays where it is."""
+        wanted = part.layers | set(part.renamed.values())
+        names = {layer.name for layer in self.layers} & wanted
+        found = _by_layer(self.tensors)
+        for layer in found.keys() - names:
+            for name in found[layer]:
+                self.unused.append(self._their(name))
+                del self.tensors[name]
+        for layer in self.layers:
+            if layer.name not in part.layers and layer.name not in found.keys() & names:
+                self.initial += [f"{layer.name}/{variable.name}" for variable in layer.weights]
+
+    def _leave_other_sizes(self, part: Part) -> None:
+        """Dense layers upon a map of another size, and those behind them, stay as they are."""
+        left = False
+        for layer in self.layers:
+            names = [f"{layer.name}/{variable.name}" for variable in layer.weights]
+            theirs = [name for name in names if name in self.tensors]
+            if layer.name in part.layers or not theirs:
+                continue
+            wrong = [name for name in theirs if self.tensors[name].shape != self.shape(name)]
+            if wrong or left:
+                self.notes.append(
+                    f"{layer.name} stays at its initial values: "
+                    + (self._wrong(wrong[0]) if wrong else "what it reads does, too.")
+                )
+                self.initial += names
+                self.unused += [self._their(name) for name in theirs]
+                for name in theirs:
+                    del self.tensors[name]
+                left = True
 
     def _number_to_name(self) -> None:
         """Keras's files number a layer's variables, in the order of their creation."""
@@ -318,7 +401,7 @@ class _Plan:
 
     def _convolve_dense(self) -> None:
         """A dense layer on a feature map is a convolution that covers it, and the reverse."""
-        for name in self.variables.keys() & self.tensors.keys():
+        for name in [name for name in self.variables if name in self.tensors]:
             array, shape = self.tensors[name], self.shape(name)
             if {array.ndim, len(shape)} != {2, 4} or array.shape[-1] != shape[-1]:
                 continue
@@ -357,8 +440,16 @@ class _Plan:
         ]
         another = self.unused or len(self.model.layers) < len(self.layers)
         for layer in missing:
-            if another or layer.name.startswith("aux"):
+            if another or self._is_added(layer.name, present):
                 self.initial += [f"{layer.name}/{variable.name}" for variable in layer.weights]
+
+    @staticmethod
+    def _is_added(layer: str, present: Mapping[str, Any]) -> bool:
+        """Whether weights may lack it: an auxiliary classifier, or one more map's scores."""
+        if layer.startswith("aux"):
+            return True
+        scores = re.compile(_SCORES)
+        return bool(scores.fullmatch(layer)) and any(map(scores.fullmatch, present))
 
     def _check(self) -> None:
         expected = [name for name in self.variables if name not in self.initial]
@@ -498,6 +589,8 @@ def _other_classes(pair: tuple[str, tuple[int, ...], tuple[int, ...]]) -> bool:
     if len(theirs) != len(ours):
         return False
     axes = [axis for axis, sizes in enumerate(zip(theirs, ours)) if sizes[0] != sizes[1]]
+    if axes == [2, 3]:  # of a kernel from each class to each
+        return theirs[2] == theirs[3] and ours[2] == ours[3]
     return axes == [0] if name.endswith("/codes") else axes == [len(ours) - 1]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from kerascnn.card import Source
 from kerascnn.errors import WeightsError
 from kerascnn.weights import download
-from kerascnn.weights.loading import Report, load
+from kerascnn.weights.loading import Part, Report, load
 from kerascnn.weights.readers import EPSILON, open_checkpoint, require_known
 from kerascnn.weights.rules import convert
 from kerascnn.weights.sources import data_of
@@ -70,6 +70,7 @@ def load_published(
     defaults: Mapping[str, Any],
     include_top: bool,
     inputs: Any = None,
+    part: Part | None = None,
     verbose: bool = True,
 ) -> Report:
     """Load published weights, fetched and converted if the cache hasn't got them.
@@ -81,15 +82,16 @@ def load_published(
         defaults: those that the weights were trained with, where they require no others.
         include_top: whether the model has its classifier.
         inputs: the tensor that the network was built upon, if not its own input.
+        part: of the model, that they are for; None: all of it.
         verbose: print the report to stderr if anything was adapted or left out.
 
     Raises:
         WeightsError: they can't be fetched, or they don't fit.
     """
     with _fetched(source, include_top=include_top) as path:
-        report = load(model, path, inputs=inputs, verbose=False)
+        report = load(model, path, inputs=inputs, part=part, verbose=False)
     usual = {**defaults, **source.trained, **source.requires}
-    report = replace(report, notes=_changes(usual, arguments))
+    report = replace(report, notes=report.notes + _changes(usual, arguments))
     if verbose:
         report.tell()
     return report

@@ -30,7 +30,18 @@ from typing import Any
 import keras
 
 import kerascnn
-from kerascnn import Architecture, Card, Network, Param, Preprocessing, Range, Result, Space, blocks
+from kerascnn import (
+    Architecture,
+    Backbone,
+    Card,
+    Network,
+    Param,
+    Preprocessing,
+    Range,
+    Result,
+    Space,
+    blocks,
+)
 from kerascnn.errors import KerascnnError
 
 PAPERS = "vgg16"
@@ -138,6 +149,11 @@ def _authors(backbone: str, padding: int) -> bool:
 def _widths(network: Network, head_widths: tuple[int, ...]) -> tuple[int, ...]:
     """Those of the dense layers, where the classifier has any; others are scored as they are."""
     return head_widths if "hidden" in network.space else ()
+
+
+def _trunk_of(arguments: Mapping[str, Any]) -> Network:
+    """The same of all arguments of a network."""
+    return trunk(*(arguments[name] for name in ("backbone", "backbone_arguments", "padding")))
 
 
 @dataclass(frozen=True)
@@ -359,6 +375,8 @@ FCN32s = Architecture(
     build=build,
     head=head,
     space=SPACE,
+    # AlexNet's are called fc6 and fc7 themselves.
+    backbone=Backbone(network=_trunk_of, renamed={"fc1": "fc6", "fc2": "fc7"}),
     card=_card(134_346_581, 180_903_432_960, 63.6),
 )
 

@@ -6,7 +6,7 @@ import pytest
 from kerascnn_segmentation.fcn import Cells, levels, offsets
 
 import kerascnn
-from kerascnn.errors import ArgumentError
+from kerascnn.errors import ArgumentError, WeightsError
 
 # Worked out from the authors' prototxt files: VGG-16, 21 classes, 500×500. Parameters without the
 # bilinear kernels, those of kernels from each class to each, and the convolutions' multiply-adds.
@@ -33,6 +33,13 @@ NAMES = tuple(COUNTS)
 def narrow(name, **arguments):
     arguments = {"input_shape": (40, 56, 3), "classes": 4} | NARROW | arguments
     return kerascnn.create(name, **arguments)
+
+
+def small_vgg(shape):
+    """The classifier that `narrow` is built upon."""
+    arguments = kerascnn.get("vgg16").space.read(NARROW["backbone_arguments"].split(), what="")
+    arguments |= {"hidden": NARROW["head_widths"], "classifier_activation": None}
+    return kerascnn.create("vgg16", input_shape=shape, classes=4, **arguments)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -137,7 +144,9 @@ def scores(model, image):
 
 def randomized(model, seed=0):
     rng = np.random.default_rng(seed)
-    model.set_weights([rng.normal(0, 0.5, w.shape) for w in model.get_weights()])
+    values = [rng.normal(0, 0.5, weight.shape) for weight in model.weights]
+    variances = ["variance" in weight.path for weight in model.weights]
+    model.set_weights([abs(v) if positive else v for v, positive in zip(values, variances)])
     return model
 
 
@@ -174,17 +183,8 @@ def test_finer_maps_are_scored_scaled_and_added_where_they_lie():
 
 def test_a_classifier_says_in_the_middle_of_its_own_size_what_it_says_as_a_classifier():
     """VGG-16's layers at 224 pixels, their 7×7 map covered by fc6 at one place."""
-    arguments = dict(pair.split("=") for pair in NARROW["backbone_arguments"].split())
-    arguments = {name: tuple(map(int, text.split(","))) for name, text in arguments.items()}
     shape = (224, 224, 3)
-    vgg = kerascnn.create(
-        "vgg16",
-        input_shape=shape,
-        classes=4,
-        hidden=(5, 6),
-        classifier_activation=None,
-        **arguments,
-    )
+    vgg = small_vgg(shape)
     fcn = narrow("fcn32s", input_shape=shape, padding=0, classifier_activation=None)
     layers = {"fc6": "fc1", "fc7": "fc2", "score_fr": "logits"}
     randomized(vgg)
@@ -273,3 +273,78 @@ def test_a_classifier_without_dense_layers_is_scored_as_it_is():
 def test_what_cannot_be_built_is_refused_in_one_message(arguments, message):
     with pytest.raises(ArgumentError, match=message):
         kerascnn.get("fcn8s").network(arguments)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"padding": 0, "head_kernel": 7}])
+def test_a_trained_classifier_is_the_backbone_dense_layers_included(arguments, tmp_path, capsys):
+    """VGG-16's, trained at 224 pixels; in both forms, and told what wasn't taken."""
+    vgg = randomized(small_vgg((224, 224, 3)))
+    vgg.save(tmp_path / "model.keras")
+    fcn = narrow("fcn8s", weights=f"backbone:{tmp_path}", **arguments)
+    layers = {"fc6": "fc1", "fc7": "fc2"}
+    for layer in fcn.layers:
+        if not layer.weights:
+            continue
+        if layer.name.startswith("score"):
+            assert not any(np.asarray(w).any() for w in layer.weights)
+            continue
+        kernel, bias = vgg.get_layer(layers.get(layer.name, layer.name)).get_weights()
+        np.testing.assert_array_equal(layer.kernel, kernel.reshape(layer.kernel.shape))
+        np.testing.assert_array_equal(layer.bias, bias)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "14 arrays loaded from" in told
+    assert "Left at their initial values: score_fr/kernel, score_fr/bias, score_pool" in told
+    assert "Not needed by this model: logits" in told
+
+
+def test_another_backbone_gives_its_trunk_and_its_pixels(tmp_path):
+    """By a run's weights; images are seen as the classifier saw them."""
+    arguments = {"depths": (1, 1, 1), "stem_width": 2, "widths": (2, 3, 4)}
+    resnet = randomized(kerascnn.create("resnet20_cifar", **arguments))
+    resnet.save_weights(tmp_path / "a.weights.h5")
+    network = kerascnn.get("fcn8s").network(
+        {
+            "backbone": "resnet20_cifar",
+            "backbone_arguments": "depths=1,1,1 stem_width=2 widths=2,3,4",
+            "skips": 1,
+        },
+        classes=4,
+        input_shape=(32, 32, 3),
+    )
+    model = network.model()
+    report = network.load(model, f"backbone:{tmp_path / 'a.weights.h5'}", verbose=False)
+    assert {name.partition("/")[0] for name in report.initial} == {"score_fr", "score_c1"}
+    for layer in model.layers:
+        if layer.weights and "score" not in layer.name:
+            for ours, theirs in zip(
+                layer.get_weights(), resnet.get_layer(layer.name).get_weights()
+            ):
+                np.testing.assert_array_equal(ours, theirs)
+    assert network.preprocessing == kerascnn.get("resnet20_cifar").card.preprocessing
+    assert kerascnn.get("fcn8s").network().preprocessing.order == "BGR"
+
+
+def test_the_next_finer_network_starts_from_the_coarser_one(tmp_path):
+    coarse = randomized(narrow("fcn32s", classifier_activation=None))
+    coarse.save(tmp_path / "model.keras")
+    finer = narrow("fcn16s", weights=tmp_path / "model.keras", classifier_activation=None)
+    image = np.random.default_rng(3).normal(size=(40, 56, 3)).astype("float32")
+    for name in ("score_fr", "fc6", "block1_conv1"):
+        np.testing.assert_array_equal(
+            finer.get_layer(name).get_weights()[0], coarse.get_layer(name).get_weights()[0]
+        )
+    assert not np.asarray(finer.get_layer("score_pool4").kernel).any()
+    assert scores(finer, image).any()
+
+
+def test_published_weights_are_asked_for_as_the_backbones():
+    network = kerascnn.get("fcn8s").network()
+    with pytest.raises(WeightsError, match=r"fcn8s\. Start from those of its backbone"):
+        network.require("imagenet")
+    assert network.require("backbone:imagenet:keras").publisher == "keras"
+    resnet = kerascnn.get("fcn8s").network({"backbone": "resnet50"})
+    with pytest.raises(WeightsError, match="stride_in='3x3'"):
+        resnet.require("backbone:imagenet:torchvision")
+    arguments = {"backbone": "resnet50", "backbone_arguments": "stride_in=3x3"}
+    found = kerascnn.get("fcn8s").network(arguments).require("backbone:imagenet")
+    assert found.publisher == "torchvision"
