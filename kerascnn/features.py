@@ -79,7 +79,10 @@ def endpoints(model: keras.Model) -> dict[str, Endpoint]:
 _HEAD = re.compile(r"(?:avg|max)_pool|fc\d+|logits|predictions")
 _SCORES = re.compile(r"score|(?:\w+_)?logits")
 # They change no value, or only where the map ends.
-_NO_FEATURES = {"ZeroPadding2D", "Cropping2D", "Dropout", "SpatialDropout2D", "Identity"}
+_NO_FEATURES = {
+    *("ZeroPadding2D", "MultiplePadding", "Cropping2D", "Cropping"),
+    *("Dropout", "SpatialDropout2D", "Identity"),
+}
 
 
 MAP = re.compile(r"C\d+")

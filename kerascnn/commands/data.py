@@ -289,7 +289,7 @@ def preview(
     from rich.markup import escape
 
     plain = dataclasses.asdict(Augmentation())
-    made = ", ".join(f"{key} {value}" for key, value in settings.items() if value != plain[key])
+    made = ", ".join(f"{key} {_short(v)}" for key, v in settings.items() if v != plain[key])
     console.print(
         f"Wrote [bold]{escape(str(save))}[/]. Random changes of {escape(str(recipe or name))}: "
         f"{made or 'none: the recipe changes nothing'}.",
@@ -369,3 +369,8 @@ def _recipe(name: str | None, recipe: str | None) -> tuple[Recipe, Shape]:
         )
     architecture = catalogue.get(network)
     return chosen or architecture.recipe or Recipe(), architecture.card.input_shape
+
+
+def _short(value: Any) -> str:
+    """A setting, its numbers with six digits at most."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -208,6 +208,10 @@ class Reader:
         order = {row.name: place for place, row in enumerate(rows)}
         for chain in sorted(chains.values(), key=lambda chain: order[chain[0].name]):
             sources = tuple(dict.fromkeys(owner.get(n, INPUT) for n in chain[0].inputs))
+            if readers[chain[-1].name] and all(row.kind in UNSAID for row in chain):
+                # U-Net's crop of what comes from the way down: the map itself, as it is drawn.
+                owner |= {row.name: sources[0] for row in chain}
+                continue
             for unit in self.chain(chain):
                 # Two edges from one map into a sum are one line.
                 units.append(replace(unit, inputs=sources))
@@ -222,7 +226,12 @@ class Reader:
         on_path = {INPUT, *path}
         found = {place: list(block.units[place].rows) for place in path}
         mine = {row.name for unit in block.units for row in unit.rows}
-        found[path[0]] += [row for row in block.rows if row.name not in mine]
+        for row in block.rows:
+            if row.name not in mine:
+                readers = (
+                    n for n in path if any(row.name in r.inputs for r in block.units[n].rows)
+                )
+                found[next(readers, path[0])].append(row)
         outside = next((n for row in block.rows for n in row.inputs if n not in mine), "")
         skips: list[tuple[str, str]] = []
         begins: dict[int, set[int]] = {place: {place} for place in on_path}
@@ -237,8 +246,8 @@ class Reader:
         home: dict[int, int] = {}
         for place in reversed(range(len(block.units))):
             if place not in on_path:
-                readers = [n for n, u in enumerate(block.units) if place in u.inputs]
-                home[place] = min(n if n in on_path else home[n] for n in readers)
+                behind = [n for n, u in enumerate(block.units) if place in u.inputs]
+                home[place] = min(n if n in on_path else home[n] for n in behind)
                 found[home[place]] += block.units[place].rows
         units = {place: replace(block.units[place], inputs=(INPUT,)) for place in path}
         return [replace(self.single(units[n]), rows=tuple(found[n])) for n in path], skips

@@ -172,7 +172,8 @@ def _pooling(row: LayerProfile) -> str:
 
 # They change where numbers are, not what they are.
 UNSAID = {
-    *("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Cropping2D"),
+    *("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "MultiplePadding"),
+    *("Cropping1D", "Cropping2D", "Cropping3D", "Cropping"),
     *("Flatten", "Reshape", "Permute", "Identity", "InputLayer"),
 }
 

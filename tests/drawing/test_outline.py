@@ -136,6 +136,29 @@ def test_a_u_net_is_a_row_with_connections():
     assert pairs == [("down4", "join4"), ("down8", "join8")]
 
 
+def test_a_crop_on_the_way_up_is_no_unit():
+    inputs = keras.Input((32, 32, 3))
+    x, kept = inputs, []
+    for level in (1, 2, 3, 4):
+        for number in (1, 2):
+            x = layers.Conv2D(4 * level, 3, padding="same", name=f"down{level}_conv{number}")(x)
+        kept.append(x)
+        x = layers.MaxPooling2D(name=f"down{level}_pool")(x)
+    for level in (4, 3, 2, 1):
+        x = layers.Conv2DTranspose(4 * level, 2, 2, name=f"up{level}_conv_transpose")(x)
+        skip = layers.Cropping2D(0, name=f"up{level}_crop")(kept.pop())
+        x = layers.Concatenate(name=f"up{level}_concat")([skip, x])
+        x = layers.Conv2D(4 * level, 3, padding="same", name=f"up{level}_conv")(x)
+    found = outline(keras.Model(inputs, x))
+    names = [f"{way}{level}" for way in ("down", "up") for level in (1, 2, 3, 4)]
+    assert sorted(stage.name for stage in found.stages[1:]) == names
+    kinds = [[unit.main.kind for unit in design.block.units] for design in found.designs]
+    assert kinds == [
+        ["Conv2D", "Conv2D", "MaxPooling2D"],
+        ["Conv2DTranspose", "Concatenate", "Conv2D"],
+    ]
+
+
 def test_a_nested_model_is_taken_apart_each_time_it_is_called():
     inside = keras.Input((8, 8, 4))
     y = layers.Conv2D(4, 3, padding="same", activation="relu")(inside)
