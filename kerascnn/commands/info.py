@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kerascnn.architecture import Architecture
     from kerascnn.console import Console
     from kerascnn.profiling import Profile
+    from kerascnn.tasks.measure import Measure
 
 FEW_LAYERS = 30  # a network of so many is shown layer by layer without being asked
 
@@ -45,11 +46,12 @@ def info(
     from kerascnn.tables import show
 
     run: dict[str, Any] | None = None
+    measures: tuple[Measure, ...] = ()
     if path := run_directory(subject):
         refuse_for_run(
             subject, {"--set": assign, "--input-shape": input_shape, "--classes": classes}
         )
-        network, model, run = _open(path)
+        network, model, run, measures = _open(path)
     else:
         network = catalogue.get(subject)
         chosen = parse_network(subject, assign, input_shape=input_shape, classes=classes)
@@ -62,7 +64,7 @@ def info(
         typer.echo(json_.dumps(report, indent=2))
         return
     console = Console()
-    _print_card(console, report)
+    _print_card(console, report, measures)
     if weights:
         show(console, measured.weight_table())
     if layers or (len(measured.layers) <= FEW_LAYERS and not weights):
@@ -71,8 +73,8 @@ def info(
         console.print(f"[dim]{len(measured.layers)} layers: --layers shows them.[/]")
 
 
-def _open(path: Path) -> tuple[Architecture | None, Any, dict[str, Any]]:
-    """The architecture, the trained model, and what is worth knowing of a run."""
+def _open(path: Path) -> tuple[Architecture | None, Any, dict[str, Any], tuple[Measure, ...]]:
+    """The architecture, the trained model, what is worth knowing of a run, and its measures."""
     from kerascnn import catalogue
     from kerascnn.runs.config import plain
     from kerascnn.runs.run import Run
@@ -82,11 +84,12 @@ def _open(path: Path) -> tuple[Architecture | None, Any, dict[str, Any]]:
     chosen = config.architecture
     found = {
         "path": str(path),
+        "task": config.task,
         "data": plain(config.data),
         "arguments": plain(chosen.arguments) if chosen else None,
         "metrics": run.metrics,
     }
-    return (catalogue.get(chosen.name) if chosen else None), model, found
+    return (catalogue.get(chosen.name) if chosen else None), model, found, run.measures
 
 
 def _report(
@@ -126,7 +129,9 @@ def _report(
     return report
 
 
-def _print_card(console: Console, report: dict[str, Any]) -> None:
+def _print_card(
+    console: Console, report: dict[str, Any], measures: tuple[Measure, ...] = ()
+) -> None:
     from rich.markup import escape
 
     card = report.get("card")
@@ -136,7 +141,7 @@ def _print_card(console: Console, report: dict[str, Any]) -> None:
         console.print(_address(card["link"]), style="blue", highlight=False)
     console.print(_facts(report))
     if "run" in report:
-        console.print(_grid("run", _run_lines(report["run"])))
+        console.print(_grid("run", _run_lines(report["run"], measures)))
     if not card:
         return
     if card["results"]:
@@ -198,18 +203,21 @@ def _values(values: tuple[float, ...]) -> str:
     return f"({_plain(values)})" if len(values) > 1 else _plain(values)
 
 
-def _run_lines(run: dict[str, Any]) -> list[tuple[str, str]]:
+def _run_lines(run: dict[str, Any], measures: tuple[Measure, ...]) -> list[tuple[str, str]]:
+    from kerascnn.runs.run import figure
+    from kerascnn.tasks.measure import logged
+
     data = run["data"]
     sizes = ", ".join(f"{split} {size:,}" for split, size in data["sizes"].items())
-    lines = [("directory", run["path"]), ("data", f"{data['source']} ({sizes})")]
+    lines = [
+        ("directory", run["path"]),
+        ("task", run["task"]),
+        ("data", f"{data['source']} ({sizes})"),
+    ]
     lines += [(f"argument {name}", _plain(v)) for name, v in (run["arguments"] or {}).items()]
-    return lines + [(name, _metric(name, value)) for name, value in run["metrics"].items()]
-
-
-def _metric(name: str, value: Any) -> str:
-    if name.endswith("error"):
-        return f"{value:.2%}"
-    return f"{value:.5g}" if isinstance(value, float) else _plain(value)
+    for name, value in run["metrics"].items():
+        lines.append((name, figure(value, logged(name, measures))))
+    return lines
 
 
 def _results(results: list[dict[str, Any]]) -> Table:

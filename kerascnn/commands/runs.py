@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ import typer
 
 from kerascnn.commands.groups import Group
 from kerascnn.errors import ArgumentError, KerascnnError, RunError
+from kerascnn.tasks.measure import HELD, TEST, Measure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,11 +48,13 @@ class Row:
     Attributes:
         run: its directory, below the one that was asked for.
         name: of the network.
+        task: what it is trained for.
         data: the source.
         epochs: that are complete.
         of: epochs it was started for.
-        error: top-1 error on the test images, a share in [0, 1].
-        val_error: the same on the validation images after the last epoch.
+        measure: the task's main one; not known where the task is not installed.
+        result: its value on the test images; a share is in [0, 1].
+        val_result: the same on the validation images after the last epoch.
         params: trainable.
         seconds: of training steps.
         strategy: as it was asked for.
@@ -64,11 +67,13 @@ class Row:
 
     run: str
     name: str | None = None
+    task: str | None = None
     data: str | None = None
     epochs: int | None = None
     of: int | None = None
-    error: float | None = None
-    val_error: float | None = None
+    measure: Measure | None = None
+    result: float | None = None
+    val_result: float | None = None
     params: int | None = None
     seconds: float | None = None
     strategy: str | None = None
@@ -77,9 +82,20 @@ class Row:
     silent: float | None = None
     reason: str = ""
 
+    def column(self, name: str) -> Any:
+        """What stands in one of `COLUMNS`."""
+        if name in ERRORS:
+            own = self.measure is not None and self.measure.name == "error"
+            return getattr(self, ERRORS[name]) if own else None
+        value = getattr(self, name)
+        return value.name if isinstance(value, Measure) else value
 
-COLUMNS = tuple(field.name for field in fields(Row))
-NUMBERS = ("epochs", "of", "error", "val_error", "params", "seconds", "silent")
+
+# A classifier's result by the name that it has in its files: "error<5%" is another task's not.
+ERRORS = {"error": "result", "val_error": "val_result"}
+RESULTS = ("result", "val_result")
+COLUMNS = (*(field.name for field in fields(Row)), *ERRORS)
+NUMBERS = ("epochs", "of", *RESULTS, *ERRORS, "params", "seconds", "silent")
 
 
 class _ListsByDefault(Group):
@@ -103,13 +119,19 @@ runs = typer.Typer(
 @runs.command("list")
 def list_(
     directory: Path = typer.Argument(Path("runs"), help="Looked through at any depth."),
-    sort: str = typer.Option("created", help=f"A column: {', '.join(COLUMNS)}."),
-    reverse: bool = typer.Option(False, "--reverse", help="The largest first."),
+    sort: str = typer.Option(
+        "created",
+        help=f"A column: {', '.join(COLUMNS)}. By result: the best first, by the main measure of "
+        "its task.",
+    ),
+    reverse: bool = typer.Option(
+        False, "--reverse", help="The other way round: the largest first."
+    ),
     filter_: list[str] = typer.Option(
         [],
         "--filter",
         metavar="COLUMN<VALUE",
-        help="Such as 'error<5%', 'name=resnet*' or 'state!=finished'; all of several must hold.",
+        help="Such as 'result<5%', 'name=resnet*' or 'state!=finished'; all of several must hold.",
     ),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
@@ -121,11 +143,12 @@ def list_(
         raise RunError(f"There is no directory {directory}. `kerascnn train` makes runs in ./runs.")
     found = [_row(path, directory) for path in sorted(_directories(directory))]
     rows = [row for row in found if all(holds(row) for holds in conditions)]
-    known = [row for row in rows if getattr(row, sort) is not None]
-    known.sort(key=lambda row: getattr(row, sort), reverse=reverse)
-    rows = known + [row for row in rows if getattr(row, sort) is None]
+    known = [row for row in rows if row.column(sort) is not None]
+    known.sort(key=lambda row: _place(row, sort), reverse=reverse)
+    rows = known + [row for row in rows if row.column(sort) is None]
     if json:
-        typer.echo(json_.dumps([asdict(row) for row in rows], indent=2))
+        found_ = [{name: row.column(name) for name in COLUMNS} for row in rows]
+        typer.echo(json_.dumps(found_, indent=2))
         return
     from rich.markup import escape
 
@@ -141,6 +164,14 @@ def list_(
         if row.reason or row.silent is not None:
             why = row.reason or f"has written nothing for {_duration(row.silent or 0)}"
             console.print(f"[{COLOURS[row.state]}]{escape(row.run)}[/]: {escape(why)}")
+
+
+def _place(row: Row, column: str) -> Any:
+    """What rows are sorted by; results of several measures can't be compared, and stand apart."""
+    value = row.column(column)
+    if column in RESULTS and row.measure:
+        return row.measure.name, row.measure.sign * value
+    return value
 
 
 def _directories(root: Path) -> Iterator[Path]:
@@ -176,14 +207,17 @@ def _read(run: Run, name: str) -> Row:
     else:
         state = INTERRUPTED if metrics.get("interrupted") else FINISHED if metrics else DEAD
     last = history[-1] if history else {}
+    measure = next(iter(run.measures), None)
     return Row(
         run=name,
         name=config.name,
+        task=config.task,
         data=config.data.source,
         epochs=metrics.get("epochs", len(history)),
         of=config.recipe.epochs,
-        error=metrics.get("test_error"),
-        val_error=metrics.get("val_error", last.get("val_error")),
+        measure=measure,
+        result=measure.of(metrics, TEST) if measure else None,
+        val_result=measure.of({**last, **metrics}, HELD) if measure else None,
         params=metrics.get("trainable_params"),
         seconds=metrics.get("train_seconds", sum(row["seconds"] for row in history)),
         strategy=config.strategy,
@@ -222,18 +256,18 @@ def _condition(text: str) -> Callable[[Row], bool]:
     column = found[1] if found else ""
     if found is None or column not in COLUMNS:
         raise ArgumentError(
-            "--filter must be a column, one of < <= > >= = !=, and a value, such as error<5%. "
+            "--filter must be a column, one of < <= > >= = !=, and a value, such as result<5%. "
             f"Columns: {', '.join(COLUMNS)}. Received: {text!r}."
         )
     sign, value = found[2].replace("==", "="), found[3]
     if column in NUMBERS:
         number = _number(value, text)
-        return lambda row: _compare(COMPARISONS[sign], sign, getattr(row, column), number)
+        return lambda row: _compare(COMPARISONS[sign], sign, row.column(column), number)
     if sign in ("=", "!="):
         return lambda row: (
-            fnmatch.fnmatchcase(str(getattr(row, column) or ""), value) == (sign == "=")
+            fnmatch.fnmatchcase(str(row.column(column) or ""), value) == (sign == "=")
         )
-    return lambda row: _compare(COMPARISONS[sign], sign, getattr(row, column), value)
+    return lambda row: _compare(COMPARISONS[sign], sign, row.column(column), value)
 
 
 def _compare(compare: Callable[[Any, Any], bool], sign: str, value: Any, limit: Any) -> bool:
@@ -248,7 +282,7 @@ def _number(text: str, whole: str) -> float:
 
 
 # Shown where the terminal has room for them, the first first.
-OPTIONAL = ("name", "data", "params", "seconds", "created", "strategy")
+OPTIONAL = ("name", "data", "task", "params", "seconds", "created", "strategy")
 LONGEST_SOURCE = 24  # characters in a line of a terminal; longer ones are folded
 
 
@@ -257,22 +291,27 @@ def _table(rows: list[Row], left_out: Collection[str] = (), *, folded: bool = Fa
 
     from kerascnn.tables import Name
 
+    measures = {row.measure.name for row in rows if row.measure}
+    result = next(iter(measures)) if len(measures) == 1 else "result"
     columns: dict[str, list[Any]] = {
         "run": [Name(row.run) for row in rows],
         "name": [row.name or "" for row in rows],
+        "task": [row.task or "" for row in rows],
         "data": [Name(row.data or "") for row in rows],
         "epochs": ["" if row.epochs is None else f"{row.epochs}/{row.of}" for row in rows],
-        "error": ["" if row.error is None else f"{row.error:.2%}" for row in rows],
+        result: [_result(row, named=len(measures) > 1) for row in rows],
         "params": ["" if row.params is None else f"{row.params:,}" for row in rows],
         "seconds": ["" if row.seconds is None else f"{row.seconds:,.0f}" for row in rows],
         "strategy": [row.strategy or "" for row in rows],
         "created": [(row.created or "").replace("T", " ")[:16] for row in rows],
         "state": [f"[{COLOURS[row.state]}]{row.state}[/]" for row in rows],
     }
+    if len({row.task for row in rows if row.task}) < 2:
+        del columns["task"]
     shown = {title: cells for title, cells in columns.items() if title not in left_out}
     table = Table(box=None)
     for title in shown:
-        right = title in NUMBERS
+        right = title in (*NUMBERS, result)
         table.add_column(
             title,
             justify="right" if right else "left",
@@ -282,6 +321,13 @@ def _table(rows: list[Row], left_out: Collection[str] = (), *, folded: bool = Fa
     for cells in zip(*shown.values()):
         table.add_row(*cells)
     return table
+
+
+def _result(row: Row, *, named: bool) -> str:
+    """A run's result, with the name of the measure where there are several."""
+    if row.measure is None or row.result is None:
+        return ""
+    return f"{row.measure.name} " * named + row.measure.written(row.result)
 
 
 def _print_table(console: Console, rows: list[Row]) -> None:

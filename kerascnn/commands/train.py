@@ -85,8 +85,8 @@ def train(
     keep: str | None = typer.Option(
         None,
         metavar="last|best|best:MEASURE",
-        help="Which epoch is evaluated and saved. Best is by val_error, or by val_loss, error, "
-        "loss.",
+        help="Which epoch is evaluated and saved. Best is by the task's main measure of the "
+        "validation images, such as val_error, or by val_loss, error, loss.",
     ),
     patience: int | None = typer.Option(
         None, help="End after so many epochs without improvement of that measure."
@@ -183,6 +183,7 @@ def train(
     from kerascnn.console import Console
     from kerascnn.distribution import strategies
     from kerascnn.recipes.recipe import KEEP_BEST
+    from kerascnn.tasks.measure import TEST
     from kerascnn.training import trainer
 
     console = Console(stderr=json)
@@ -217,11 +218,13 @@ def train(
     if json:
         typer.echo(json_.dumps({"run": str(found.path), **metrics}, indent=2))
         return
-    if "test_error" in metrics:
+    main = found.task.main
+    if (value := main.of(metrics, TEST)) is not None:
         epoch = metrics.get("epoch")
         best = found.config.recipe.keep == KEEP_BEST
         which = f" of epoch {epoch}" if epoch and (best or epoch < metrics["epochs"]) else ""
-        console.print(f"Test error{which} [bold]{metrics['test_error']:.2%}[/]", highlight=False)
+        words = main.name.replace("_", " ")
+        console.print(f"Test {words}{which} [bold]{main.written(value)}[/]", highlight=False)
     trainer.sayer(console)(f"Model, figures, curves.png and TensorBoard logs are in {found.path}.")
 
 

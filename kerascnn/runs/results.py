@@ -16,7 +16,6 @@ from typing import Any
 
 from kerascnn.errors import ArgumentError, RunError
 from kerascnn.files import read_csv, read_json, shortened
-from kerascnn.tasks.classification.measures import ERROR
 from kerascnn.tasks.measure import Measure, logged
 from kerascnn.typed import require, typed, words
 from kerascnn.writing import write_text
@@ -37,7 +36,7 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     write_text(path, buffer.getvalue())
 
 
-def read_history(path: Path, measures: Sequence[Measure] = (ERROR,)) -> list[dict[str, float]]:
+def read_history(path: Path, measures: Sequence[Measure]) -> list[dict[str, float]]:
     """All epochs; none if the file does not exist.
 
     Args:
@@ -116,7 +115,7 @@ def _row(values: dict[str, str], number: int, measures: Sequence[Measure]) -> di
     return row
 
 
-def read_metrics(run: Path, measures: Sequence[Measure] = (ERROR,)) -> dict[str, Any]:
+def read_metrics(run: Path, measures: Sequence[Measure]) -> dict[str, Any]:
     """The final figures of a run directory.
 
     Args:

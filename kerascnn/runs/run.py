@@ -31,6 +31,7 @@ from kerascnn.runs import epochs
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.models import load_model
 from kerascnn.runs.results import read_history, read_metrics
+from kerascnn.tasks.measure import Measure, logged
 from kerascnn.tasks.task import Task, find
 from kerascnn.words import listed
 
@@ -67,7 +68,8 @@ class Run:
             rows = [("network", config.name), ("data", config.data.source)]
         except KerascnnError as error:
             return f"{title}: {html.escape(str(error))}"
-        rows += [(name.replace("_", " "), _figure(name, value)) for name, value in metrics.items()]
+        for name, value in metrics.items():
+            rows.append((name.replace("_", " "), figure(value, logged(name, self.measures))))
         state = "" if finished else ": training has not come to its end"
         return title + state + tables.html(("", ""), rows) + self._curves()
 
@@ -110,12 +112,12 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The final figures; `test_error` is a share in [0, 1].
+        """The final figures; a classifier's `test_error` is a share in [0, 1].
 
         Raises:
             RunError: they are damaged, or training has not come to its end.
         """
-        return read_metrics(self.path)
+        return read_metrics(self.path, self.measures)
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -124,7 +126,7 @@ class Run:
         Raises:
             RunError: the file is damaged.
         """
-        return read_history(self.path / "history.csv")
+        return read_history(self.path / "history.csv", self.measures)
 
     @property
     def finished(self) -> bool:
@@ -173,6 +175,21 @@ class Run:
             return find(self.config.task)
         except KerascnnError as error:
             raise RunError(f"{self.path / 'config.json'}: {error}") from error
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The task's, the main one first; none where the task isn't installed, or is broken.
+
+        So figures can be read where nothing else can be done with the run.
+
+        Raises:
+            RunError: config.json is damaged.
+        """
+        task = self.config.task
+        try:
+            return find(task).measures
+        except KerascnnError:
+            return ()
 
     def _kept(self, epoch: int) -> Path:
         """The file of an epoch that was kept.
@@ -288,7 +305,10 @@ class Run:
         return self.task.predict(self.model(), self.config, images, batch_size=batch_size)
 
 
-def _figure(name: str, value: Any) -> str:
+def figure(value: Any, measure: Measure | None = None) -> str:
+    """A value of metrics.json or of the history for people."""
+    if measure and isinstance(value, (int, float)):
+        return measure.written(value)
     if isinstance(value, float):
-        return f"{value:.2%}" if name.endswith("error") else f"{value:,.4g}"
+        return f"{value:,.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -204,6 +204,7 @@ class Assembly:
             parts.batching.updates,
             engine,
             workers=workers,
+            measures=self.task.measures,
             record=self.record,
             say=self._say,
         )
@@ -252,6 +253,7 @@ class Assembly:
             given=given,
             evaluator=evaluator,
             workers=workers,
+            main=self.task.main,
             record=self.record,
             advice=self._advice(workers),
             say=self._say,
@@ -298,7 +300,14 @@ class Assembly:
         """What shows the training, after `first_epoch` epochs, on the terminal and TensorBoard."""
         recipe, plan = self.config.recipe, parts.batching
         found: list[Watcher] = [
-            Progress(recipe.epochs, plan.updates, plan.images, self.console, first_epoch)
+            Progress(
+                recipe.epochs,
+                plan.updates,
+                plan.images,
+                self.console,
+                first_epoch,
+                measure=self.task.main,
+            )
         ]
         if self.record:
             found.append(self._board(parts, first_epoch))

@@ -12,6 +12,7 @@ import keras
 
 from kerascnn.distribution import replicas
 from kerascnn.distribution.workers import Workers
+from kerascnn.tasks.measure import Measure
 from kerascnn.training.callbacks import Given
 from kerascnn.training.engine import Engine
 from kerascnn.training.evaluator import Evaluator
@@ -34,6 +35,7 @@ class Ending:
         given: the user's callbacks.
         evaluator: of its weights.
         workers: of the strategy; the chief writes.
+        main: the task's main measure.
         record: whether to draw the curves.
         advice: how to go on with it.
         say: is called with how it has ended.
@@ -46,6 +48,7 @@ class Ending:
     given: Given
     evaluator: Evaluator
     workers: Workers
+    main: Measure
     record: bool
     advice: str
     say: Callable[[str], None]
@@ -75,7 +78,7 @@ class Ending:
             self._save(metrics)
             if state.rows and self.record:
                 with replacing(self.path / "curves.png") as temporary:
-                    curves(state.rows, temporary, held=kept)
+                    curves(state.rows, temporary, measure=self.main, held=kept)
         return metrics, failed
 
     def cut_short(self, how: str) -> None:

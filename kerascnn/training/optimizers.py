@@ -9,8 +9,7 @@ import keras
 from keras import ops
 
 from kerascnn.recipes.recipe import Recipe
-from kerascnn.tasks.classification.measures import ERROR
-from kerascnn.tasks.measure import Measure
+from kerascnn.tasks.measure import HELD, Measure
 
 # With `decay_on="kernels"`: these have no scale that decay could shrink without changing the net.
 NOT_DECAYED = ("bias", "gamma", "beta", "coefficient")
@@ -172,9 +171,7 @@ def make_schedule(recipe: Recipe, steps: int) -> Any:
     return WarmedUp(schedule, warmup) if warmup else schedule
 
 
-def plateau_scale(
-    recipe: Recipe, rows: Sequence[Mapping[str, float]], main: Measure = ERROR
-) -> float:
+def plateau_scale(recipe: Recipe, rows: Sequence[Mapping[str, float]], main: Measure) -> float:
     """What the schedule "plateau" multiplies the learning rate with after these epochs.
 
     A pure function of the history, so that a resumed run and all workers agree. An epoch counts as
@@ -189,7 +186,9 @@ def plateau_scale(
     """
     reductions, waited, best = 0, 0, float("inf")
     for row in rows:
-        value = main.sign * row.get(f"val_{main.name}", row[main.name])
+        held = main.of(row, HELD)
+        value = main.of(row) if held is None else held
+        value = float("inf") if value is None else main.sign * value
         waited = 0 if value < best else waited + 1
         best = min(best, value)
         if waited >= recipe.patience and reductions < recipe.reductions:
@@ -202,7 +201,7 @@ def follow_history(
     optimizer: keras.optimizers.Optimizer,
     recipe: Recipe,
     rows: Sequence[Mapping[str, float]],
-    main: Measure = ERROR,
+    main: Measure,
 ) -> None:
     """Set the learning rate for the epoch that follows these; call it before each epoch.
 

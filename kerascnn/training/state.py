@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from kerascnn.recipes.recipe import KEEP_BEST, Recipe
 from kerascnn.runs import checkpoints
 from kerascnn.runs.position import Position
 from kerascnn.runs.results import read_history, write_history
+from kerascnn.tasks.measure import Measure
 from kerascnn.training.engine import Engine
 from kerascnn.training.keeping import best_epoch, need_best
 
@@ -52,6 +53,7 @@ class State:
         updates: in an epoch.
         engine: has the variables.
         workers: of the strategy.
+        measures: the task's.
         record: whether to write checkpoints.
         say: is called with what the user should know.
 
@@ -70,11 +72,12 @@ class State:
         engine: Engine,
         *,
         workers: Workers,
+        measures: Sequence[Measure],
         record: bool,
         say: Callable[[str], None],
     ) -> None:
         self._path, self._recipe, self._updates, self._engine = path, recipe, updates, engine
-        self._workers, self._record, self._say = workers, record, say
+        self._workers, self._measures, self._record, self._say = workers, measures, record, say
         self._start = Position.start(engine.counts)
         self.position = self._start
         self.rows: list[dict[str, Any]] = []
@@ -110,7 +113,7 @@ class State:
             checkpoints.digest(self.position, variables) if self._workers.count > 1 else b"",
         )
         done = self.position
-        self.rows = read_history(self._path / "history.csv")[: done.epoch]
+        self.rows = read_history(self._path / "history.csv", self._measures)[: done.epoch]
         if len(self.rows) < done.epoch:
             raise RunError(
                 f"{self._path / 'history.csv'} ends after {len(self.rows)} epochs, the last "

@@ -13,7 +13,6 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from kerascnn.pictures import dress, figure_of
 from kerascnn.style import INK, PAPER, TRAIN, VALIDATION
-from kerascnn.tasks.classification.measures import ERROR
 from kerascnn.tasks.measure import HELD, LOWER, Measure
 
 _LOSS = Measure(name="loss", title="Loss", share=False)
@@ -23,8 +22,8 @@ def curves(
     rows: Sequence[Mapping[str, Any]],
     path: Path | str,
     *,
+    measure: Measure,
     held: int | None = None,
-    measure: Measure = ERROR,
 ) -> None:
     """Write a picture of loss, measure and learning rate over the epochs.
 
@@ -32,8 +31,8 @@ def curves(
         rows: the history, one for each epoch, with any of `epoch` (counted from 1), `loss`, the
             measure, both with `val_` too, and `learning_rate`.
         path: where to write; its ending says in which format.
-        held: the epoch whose weights the saved model has, which a line marks; None: no line.
         measure: the task's main one.
+        held: the epoch whose weights the saved model has, which a line marks; None: no line.
     """
     epochs = np.array([int(row.get("epoch", index)) for index, row in enumerate(rows, 1)])
     figure = figure_of(9.6, 5.0)

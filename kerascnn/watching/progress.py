@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from kerascnn.console import Console
-from kerascnn.tasks.classification.measures import ERROR
 from kerascnn.tasks.measure import HELD, Measure
 
 REFRESH = 4  # drawings in a second
@@ -87,7 +86,8 @@ class Progress(keras.callbacks.Callback):
         batch_size: int,
         console: Console | None = None,
         first_epoch: int = 0,
-        measure: Measure = ERROR,
+        *,
+        measure: Measure,
     ) -> None:
         super().__init__()
         self._measure = measure

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -10,8 +11,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from kerascnn import registry
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, RunError
+from kerascnn.tasks.measure import Measure
+from kerascnn.tasks.task import Task
 from kerascnn.training.trainer import train
 
 
@@ -80,6 +84,71 @@ def test_every_run_is_listed_with_its_state(directory):
     )
     assert rows["open"]["epochs"] == 1
     assert rows["open"]["silent"] >= 0
+
+
+IOU = Measure(name="mean_iou", title="Mean IoU", better="higher")
+
+
+class Outlining(Task):
+    """Another task, of which runs are read alone."""
+
+    name = "outlining"
+    measures = (IOU, Measure(name="pixel_accuracy", title="Pixel accuracy", better="higher"))
+
+
+@pytest.fixture
+def outlined(directory, tmp_path, monkeypatch):
+    """Three runs of that task and one of a task that isn't installed, beside a classifier's."""
+    monkeypatch.setattr(registry, "_added", {registry.TASKS: {"outlining": Outlining()}})
+    config = json.loads((directory / "first" / "config.json").read_text())
+    for name, task, figures in (
+        ("good", "outlining", {"test_mean_iou": 0.75, "val_mean_iou": 0.5}),
+        ("bad", "outlining", {"test_mean_iou": 0.25, "val_mean_iou": 0.125}),
+        ("best", "outlining", {"test_mean_iou": 0.875}),
+        ("lost", "counting", {"test_misses": 3.5}),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps({**config, "task": task}))
+        (tmp_path / name / "metrics.json").write_text(json.dumps({"epochs": 1, **figures}))
+    for file in ("config.json", "metrics.json"):
+        (tmp_path / "named").mkdir(exist_ok=True)
+        (tmp_path / "named" / file).write_text((directory / "first" / file).read_text())
+    return tmp_path
+
+
+def test_runs_show_the_main_measure_of_their_task(outlined):
+    rows = listed(outlined)
+    assert {name: row["measure"] for name, row in rows.items()} == {
+        **dict.fromkeys(("good", "bad", "best"), "mean_iou"),
+        "named": "error",
+        "lost": None,
+    }
+    assert (rows["good"]["result"], rows["good"]["val_result"]) == (0.75, 0.5)
+    assert rows["named"]["result"] == rows["named"]["error"]
+    assert rows["good"]["error"] is None
+    assert rows["lost"]["state"] == "finished", "its figures can be read all the same"
+    shown = call(outlined)
+    assert "mean_iou 75.00%" in shown
+    assert re.search(r" error \d+\.\d\d%", shown)
+    assert "outlining" in shown
+    alone = call(outlined, "--filter", "task=outlining").splitlines()
+    assert "mean_iou" in alone[0]
+    assert "75.00%" in "".join(alone[1:])
+    assert "mean_iou" not in "".join(alone[1:])
+
+
+def test_the_best_result_comes_first_whichever_way_is_better(outlined, directory):
+    only = ("--filter", "task=outlining", "--sort", "result")
+    assert list(listed(outlined, *only)) == ["best", "good", "bad"]
+    assert list(listed(outlined, *only, "--reverse")) == ["bad", "good", "best"]
+    errors = [row["error"] for row in listed(directory, "--sort", "result").values()]
+    known = [error for error in errors if error is not None]
+    assert known == sorted(known)
+    assert len(known) == 2
+    assert list(listed(outlined, "--sort", "result"))[-1] == "lost"
+    assert set(listed(outlined, "--filter", "result>50%", "--filter", "measure=mean_iou")) == {
+        *("best", "good")
+    }
 
 
 def test_the_table_has_a_line_for_each_and_fits_the_terminal(directory):
@@ -151,9 +220,10 @@ def test_diff_of_a_run_with_itself_and_with_an_open_one(directory):
 
 
 def test_it_needs_no_tensorflow(directory):
+    """A task is light: what computes is imported when it computes."""
     code = (
         "import sys; from kerascnn.cli import app; app(sys.argv[1:], standalone_mode=False); "
-        "assert not {'keras', 'tensorflow', 'numpy'} & set(sys.modules)"
+        "assert not {'keras', 'tensorflow'} & set(sys.modules)"
     )
     for words in ([str(directory)], ["diff", str(directory / "first"), str(directory / "open")]):
         command = [sys.executable, "-c", code, "runs", *words]

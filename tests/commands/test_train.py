@@ -83,7 +83,7 @@ def test_prediction_of_image_files(trained, tmp_path):
     ("arguments", "error", "message"),
     [
         (["train"], ArgumentError, "either the name of an architecture"),
-        (["train", "lenet5", "--data", "digits"], UnknownNameError, "Known: cifar10, cifar100"),
+        (["train", "lenet5", "--data", "letters"], UnknownNameError, "Known: cifar10, cifar100"),
         (["train", "--resume", ".", "--epochs", "9"], ArgumentError, "Received: --epochs"),
         (["train", "--config", ".", "--set", "kernels=3"], ArgumentError, "Received: --set"),
         (["train", "lenet5", "--set", "kernels"], ArgumentError, "argument=value"),

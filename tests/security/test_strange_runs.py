@@ -14,6 +14,7 @@ from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, KerascnnError, RunError
 from kerascnn.runs.models import load_graph
 from kerascnn.runs.run import Run
+from kerascnn.tasks.classification import ERROR
 from kerascnn.training.trainer import repeat, resume
 
 QUIET = Console(quiet=True)
@@ -167,15 +168,14 @@ def test_numbers_of_the_history_are_numbers_of_a_training(copy):
 
 
 def test_a_loss_that_is_no_number_is_written_so_that_it_can_be_read(tmp_path):
-    from kerascnn.runs.results import read_history, write_history
+    from kerascnn.runs.results import read_history, read_metrics, write_history
     from kerascnn.writing import write_json
 
     row = {"epoch": 1, "loss": 1.0, "error": 0.5, "seconds": 2.0, "val_loss": float("inf")}
     write_history(tmp_path / "history.csv", [row])
-    assert np.isnan(read_history(tmp_path / "history.csv")[0]["val_loss"])
+    assert np.isnan(read_history(tmp_path / "history.csv", (ERROR,))[0]["val_loss"])
     write_json(tmp_path / "metrics.json", {"epochs": 1, "val_loss": float("nan")})
-    (tmp_path / "config.json").write_text("{}")
-    assert Run.open(tmp_path).metrics == {"epochs": 1, "val_loss": None}
+    assert read_metrics(tmp_path, (ERROR,)) == {"epochs": 1, "val_loss": None}
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.json", "history.csv", "model.keras"])

@@ -8,7 +8,7 @@ from kerascnn.distribution.signals import Terminated
 from kerascnn.errors import TrainingError
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.position import Position, Totals
-from kerascnn.tasks.classification.measures import ERROR
+from kerascnn.tasks.classification import ERROR
 from kerascnn.training.freezing import Freezing
 from kerascnn.training.loop import Loop
 from kerascnn.training.pace import Pace

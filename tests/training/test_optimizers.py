@@ -8,7 +8,9 @@ import tensorflow as tf
 from kerascnn.distribution import replicas
 from kerascnn.recipes.losses import make_loss
 from kerascnn.recipes.recipe import Recipe
+from kerascnn.tasks.classification import ERROR
 from kerascnn.tasks.classification.counting import counted
+from kerascnn.tasks.measure import Measure
 from kerascnn.training.engine import Engine
 from kerascnn.training.optimizers import (
     follow_history,
@@ -169,24 +171,33 @@ def rows(*errors):
 
 def test_plateau_divides_after_the_patience_and_not_more_often_than_said():
     recipe = Recipe(schedule="plateau", patience=2, reductions=2)
-    assert plateau_scale(recipe, rows(0.5, 0.4, 0.4)) == 1
-    assert plateau_scale(recipe, rows(0.5, 0.4, 0.4, 0.45)) == pytest.approx(0.1)
-    assert plateau_scale(recipe, rows(0.5, 0.4, 0.4, 0.45, 0.3, 0.3)) == pytest.approx(0.1)
-    assert plateau_scale(recipe, rows(*[0.4] * 20)) == pytest.approx(0.01)
+    assert plateau_scale(recipe, rows(0.5, 0.4, 0.4), ERROR) == 1
+    assert plateau_scale(recipe, rows(0.5, 0.4, 0.4, 0.45), ERROR) == pytest.approx(0.1)
+    assert plateau_scale(recipe, rows(0.5, 0.4, 0.4, 0.45, 0.3, 0.3), ERROR) == pytest.approx(0.1)
+    assert plateau_scale(recipe, rows(*[0.4] * 20), ERROR) == pytest.approx(0.01)
 
 
 def test_plateau_looks_at_the_training_error_where_there_is_no_validation():
     recipe = Recipe(schedule="plateau", patience=1)
-    assert plateau_scale(recipe, [{"error": 0.4}, {"error": 0.3}]) == 1
-    assert plateau_scale(recipe, [{"error": 0.4}, {"error": 0.4}]) == pytest.approx(0.1)
+    assert plateau_scale(recipe, [{"error": 0.4}, {"error": 0.3}], ERROR) == 1
+    assert plateau_scale(recipe, [{"error": 0.4}, {"error": 0.4}], ERROR) == pytest.approx(0.1)
+
+
+def test_plateau_of_what_is_better_the_higher_and_not_known_in_each_epoch():
+    recipe = Recipe(schedule="plateau", patience=1)
+    measure = Measure(name="mean_iou", title="Mean IoU", better="higher")
+    rising = [{"val_mean_iou": 0.1}, {"val_mean_iou": 0.2}]
+    assert plateau_scale(recipe, rising, measure) == 1
+    assert plateau_scale(recipe, rising[::-1], measure) == pytest.approx(0.1)
+    assert plateau_scale(recipe, [{"mean_iou": 0.1}, {}], measure) == pytest.approx(0.1)
 
 
 def test_the_optimizer_follows_the_plateau():
     recipe = Recipe(learning_rate=0.5, schedule="plateau", patience=1, warmup_epochs=2)
     optimizer = make_optimizer(recipe, STEPS, linear_model(), "float64")
-    follow_history(optimizer, recipe, [])
+    follow_history(optimizer, recipe, [], ERROR)
     assert float(optimizer.learning_rate) == pytest.approx(0.125)  # the mean of 0 to a half
-    follow_history(optimizer, recipe, rows(0.5, 0.5, 0.4))
+    follow_history(optimizer, recipe, rows(0.5, 0.5, 0.4), ERROR)
     assert float(optimizer.learning_rate) == pytest.approx(0.05)
 
 
@@ -228,7 +239,7 @@ def test_two_replicas_train_as_one_device(two_devices, schedule):
         data = tf.data.Dataset.from_tensors((images, labels)).unbatch().batch(16).repeat()
         batches = iter(engine.distribute(data))
         for epoch in range(3):
-            follow_history(optimizer, recipe, rows(0.5, 0.5)[:epoch])
+            follow_history(optimizer, recipe, rows(0.5, 0.5)[:epoch], ERROR)
             engine.update(batches, 2)
         weights.append(model.get_weights())
     for one, two in zip(*weights, strict=True):

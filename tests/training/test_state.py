@@ -10,12 +10,13 @@ import tensorflow as tf
 from kerascnn.errors import RunError
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.position import Position, Totals
+from kerascnn.tasks.classification import ERROR
 from kerascnn.tasks.classification.counting import counted
 from kerascnn.training.engine import Engine
 from kerascnn.training.state import State
 
 ALONE = SimpleNamespace(count=1, chief=True, require_same=lambda what, value: None)
-BEST = Recipe(keep="best", epochs=3)
+BEST = Recipe(keep="best", monitor="val_error", epochs=3)
 
 
 def state_of(path, value, recipe=BEST, record=True):
@@ -32,7 +33,16 @@ def state_of(path, value, recipe=BEST, record=True):
         optimizer=optimizer,
     )
     engine.put([[[value]]])
-    state = State(path, recipe, 4, engine, workers=ALONE, record=record, say=said.append)
+    state = State(
+        path,
+        recipe,
+        4,
+        engine,
+        workers=ALONE,
+        measures=(ERROR,),
+        record=record,
+        say=said.append,
+    )
     return state, engine, said
 
 
@@ -101,7 +111,7 @@ def test_without_a_best_epoch_the_last_is_kept_and_that_is_said(tmp_path):
     state.hold()
     assert (state.kept, weight(engine)) == (3, 3.0)
     assert said == ["val_error was a number in no epoch, so the last one is kept."]
-    state, engine, _ = three_epochs(tmp_path / "last", [0.1, 0.2], recipe=Recipe(epochs=3))
+    state, engine, _ = three_epochs(tmp_path / "last", [0.1, 0.2], recipe=Recipe(monitor="val_error", epochs=3))
     state.position = Position(2, 1)
     state.hold()
     assert (state.kept, weight(engine)) == (None, 2.0), "within an epoch they are of none"

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from kerascnn.tasks.classification import ERROR
 from kerascnn.tasks.measure import Measure
 from kerascnn.watching import pictures
 
@@ -38,7 +39,7 @@ def texts(figure):
 
 
 def test_curves_draw_the_history_and_mark_the_best_epoch(drawn):
-    pictures.curves(HISTORY, "unused.png")
+    pictures.curves(HISTORY, "unused.png", measure=ERROR)
     loss, wrong, rate = drawn[0].axes
     for axes, key in ((loss, "loss"), (wrong, "error")):
         train, validation, best = axes.lines
@@ -62,7 +63,7 @@ def test_curves_of_what_is_better_the_higher_mark_the_highest(drawn):
 
 
 def test_curves_mark_the_epoch_that_the_saved_model_has(drawn):
-    pictures.curves(HISTORY, "unused.png", held=3)
+    pictures.curves(HISTORY, "unused.png", held=3, measure=ERROR)
     loss, wrong, _ = drawn[0].axes
     for axes in (loss, wrong):
         assert list(axes.lines[-1].get_xdata()) == [3, 3]
@@ -72,7 +73,7 @@ def test_curves_mark_the_epoch_that_the_saved_model_has(drawn):
 
 def test_curves_of_an_epoch_without_a_validation_loss_are_an_image(tmp_path):
     without = {key: value for key, value in HISTORY[1].items() if not key.startswith("val_")}
-    pictures.curves([HISTORY[0], without], tmp_path / "curves.png")
+    pictures.curves([HISTORY[0], without], tmp_path / "curves.png", measure=ERROR)
     assert imread(tmp_path / "curves.png").shape == (500, 960, 4)
 
 
@@ -84,5 +85,5 @@ def test_curves_of_an_epoch_without_a_validation_loss_are_an_image(tmp_path):
 def test_curves_of_short_and_odd_histories(history, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pictures.curves(history, tmp_path / "curves.png")
+        pictures.curves(history, tmp_path / "curves.png", measure=ERROR)
     assert (tmp_path / "curves.png").stat().st_size > 1000

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from kerascnn.tasks.classification import ERROR
 from kerascnn.tasks.measure import Measure
 from kerascnn.watching.progress import Progress
 
@@ -36,7 +37,8 @@ def small_fit(progress, **options):
 @pytest.mark.parametrize("steps_per_execution", [1, 4])
 def test_plain_output_has_one_line_per_epoch_with_the_logs_values(steps_per_execution):
     plain = console(terminal=False)
-    history = small_fit(Progress(2, 8, 8, plain), steps_per_execution=steps_per_execution).history
+    progress = Progress(2, 8, 8, plain, measure=ERROR)
+    history = small_fit(progress, steps_per_execution=steps_per_execution).history
     lines = text(plain).splitlines()
     assert len(lines) == 2
     for epoch, line in enumerate(lines):
@@ -48,7 +50,7 @@ def test_plain_output_has_one_line_per_epoch_with_the_logs_values(steps_per_exec
 
 def test_terminal_output_draws_a_bar_and_leaves_the_epochs_lines():
     terminal = console(terminal=True)
-    small_fit(Progress(2, 8, 8, terminal))
+    small_fit(Progress(2, 8, 8, terminal, measure=ERROR))
     shown = text(terminal)
     assert "━" in shown
     assert len(re.findall(r"epoch \d/2  loss .* images/s  +\d+(?:\.\d)? s\n", shown)) == 2
@@ -60,7 +62,7 @@ def test_live_display_counts_steps_and_estimates_the_time_left(monkeypatch):
     now = 0.0
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     terminal = console(terminal=True)
-    progress = Progress(2, 10, 50, terminal)
+    progress = Progress(2, 10, 50, terminal, measure=ERROR)
     for epoch, steps in ((0, 10), (1, 4)):
         progress.on_epoch_begin(epoch)
         for step in range(steps):
@@ -89,7 +91,7 @@ def test_resumed_run_goes_on_counting_and_steps_run_in_groups_count_all_their_im
     now = 0.0
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     plain = console(terminal=False)
-    progress = Progress(12, 12, 4, plain, first_epoch=9)
+    progress = Progress(12, 12, 4, plain, first_epoch=9, measure=ERROR)
     progress.on_epoch_begin(9)
     for last in (3, 7, 11):
         now += 1.0
@@ -119,7 +121,7 @@ def test_no_epochs_line_is_longer_than_the_terminal_is_wide(epochs, loss, monkey
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     for width in (80, 100, 120):
         plain = Console(file=io.StringIO(), width=width, color_system=None)
-        progress = Progress(epochs, 10, 50, plain)
+        progress = Progress(epochs, 10, 50, plain, measure=ERROR)
         for rate, seconds in ((6_789.0, 1.2), (12_345.0, 12.3), (12_345_678.0, 12_345.6)):
             logs = {"loss": loss, "error": 1.0, "val_loss": loss, "val_error": 0.1234}
             progress.on_epoch_begin(epochs - 1)
@@ -137,7 +139,7 @@ def test_no_epochs_line_is_longer_than_the_terminal_is_wide(epochs, loss, monkey
 def test_display_stops_when_training_fails():
     """An open live display would keep the cursor hidden and swallow what is printed next."""
     terminal = console(terminal=True)
-    progress = Progress(1, 1, 1, terminal)
+    progress = Progress(1, 1, 1, terminal, measure=ERROR)
     progress.on_train_begin()
     assert "\x1b[?25l" in terminal.file.getvalue(), "the cursor is hidden"
     progress.close()
@@ -155,7 +157,7 @@ def test_training_thread_never_reads_a_value():
             read.append(threading.current_thread())
             return 0.25
 
-    progress = Progress(1, 2, 1, console(terminal=True))
+    progress = Progress(1, 2, 1, console(terminal=True), measure=ERROR)
     progress.on_train_begin()
     progress.on_epoch_begin(0)
     progress.on_train_batch_end(0, {"loss": Lazy(), "accuracy": Lazy()})

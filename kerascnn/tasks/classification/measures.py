@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from kerascnn.tasks.forward import require_numbers
-from kerascnn.tasks.measure import Measure
 
-ERROR = Measure(name="error", title="Top-1 error", complement="accuracy")
 MOST_CLASSES = 1000  # of a confusion matrix; for more it would take gigabytes
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from kerascnn.data.targets import Labels
 from kerascnn.errors import ArgumentError, DataError
 from kerascnn.recipes.recipe import Protocol, Recipe
-from kerascnn.tasks.classification.measures import ERROR
+from kerascnn.tasks.classification import ERROR
 from kerascnn.tasks.objective import Objective
 from kerascnn.tasks.prediction import Writers
 from kerascnn.tasks.sight import Sight
