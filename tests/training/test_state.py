@@ -111,7 +111,9 @@ def test_without_a_best_epoch_the_last_is_kept_and_that_is_said(tmp_path):
     state.hold()
     assert (state.kept, weight(engine)) == (3, 3.0)
     assert said == ["val_error was a number in no epoch, so the last one is kept."]
-    state, engine, _ = three_epochs(tmp_path / "last", [0.1, 0.2], recipe=Recipe(monitor="val_error", epochs=3))
+    state, engine, _ = three_epochs(
+        tmp_path / "last", [0.1, 0.2], recipe=Recipe(monitor="val_error", epochs=3)
+    )
     state.position = Position(2, 1)
     state.hold()
     assert (state.kept, weight(engine)) == (None, 2.0), "within an epoch they are of none"
