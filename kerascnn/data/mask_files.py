@@ -46,8 +46,19 @@ def read_mask(
             message names it.
     """
     require_inside(Path(path), Path(inside), error=DataError)
+    return decoded_mask(path, None, reading=reading, colours=colours)
+
+
+def decoded_mask(
+    path: str | os.PathLike[str],
+    content: bytes | None,
+    *,
+    reading: Reading = AS_THEY_ARE,
+    colours: bool = False,
+) -> np.ndarray:
+    """The same of a file's bytes; then `path` only names them in errors. See `read_mask`."""
     stored = None
-    with images.opened(path, None, reading, FORMATS) as image:
+    with images.opened(path, content, reading, FORMATS) as image:
         kind, mode = image.format or "", image.mode
         if kind not in BLURRING and mode in (*NUMBERS, *COLOURS):
             image.load()

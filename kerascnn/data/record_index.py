@@ -59,7 +59,7 @@ def indexed(path: str, image: str, label: str) -> Shard:
 
     Args:
         path: the file.
-        image, label: names of the features.
+        image, label: names of the features; a label "": none is wanted, and all are 0.
 
     Raises:
         DataError: the file can't be read, or a record is damaged or lacks a feature; the message
@@ -122,6 +122,8 @@ def _read(path: str, size: int, image: str, label: str, target: Path) -> Shard:
 
 def _is_text(stored: str, offsets: np.ndarray, label: str) -> bool:
     """Whether the labels are text, as the first record says."""
+    if not label:
+        return False
     with contextlib.suppress(Exception):  # the reading of all records says what is wrong
         first = next(_examples(stored, offsets[:1]))
         return first.features.feature[label].WhichOneof("kind") == "bytes_list"
@@ -201,14 +203,16 @@ class _Reader:
         kind = tf.string if self.named else tf.int64
         spec = {
             self.image: tf.io.FixedLenFeature([], tf.string, ""),
-            self.label: tf.io.FixedLenFeature([], kind, missing),
         }
+        if self.label:
+            spec[self.label] = tf.io.FixedLenFeature([], kind, missing)
         if self.label != TEXT:
             spec[TEXT] = tf.io.VarLenFeature(tf.string)
 
         def parse(content: Any) -> tuple[Any, ...]:
             found = tf.io.parse_example(content, spec)
-            images, labels = found[self.image], found[self.label]
+            images = found[self.image]
+            labels = found[self.label] if self.label else tf.zeros(tf.shape(images), tf.int64)
             text = labels if self.named else tf.sparse.to_dense(found[TEXT])[:, :1]
             return tf.strings.length(images) > 0, labels, tf.fingerprint(images[:, None]), text
 
@@ -237,6 +241,8 @@ class _Reader:
         """What is wrong with the features of an example, if anything."""
         kinds = {self.image: "bytes_list", self.label: "bytes_list" if self.named else "int64_list"}
         for name, kind in kinds.items():
+            if not name:
+                continue
             feature = example.features.feature[name]
             found = feature.WhichOneof("kind")
             count = len(getattr(feature, found).value) if found else 0

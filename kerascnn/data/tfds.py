@@ -4,44 +4,87 @@
 
 The package fetches and prepares the set; its record files are then read as
 `kerascnn.data.tfrecord` reads them, so that the order is shuffled over all images.
+
+A set has masks if one of its features is an image of classes. What its numbers mean is known of a
+`LabeledImage`, and of the sets in `KNOWN`; of others it is to be said:
+
+    tfds:my_set?mask=segmentation&classes=pet,background,border&offset=1
+
+The offset is the number of the first class; what is below it is void, and so is 255.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import sys
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+import numpy as np
 
 from kerascnn.data import encoded
 from kerascnn.data.arguments import parsed
 from kerascnn.data.examples import Contents, DataSource, Encoded, Options
+from kerascnn.data.mask_files import decoded_mask
+from kerascnn.data.names import Names
 from kerascnn.data.record_index import indexed
 from kerascnn.data.split_names import SPLIT_WORDS
-from kerascnn.data.tfrecord import records
+from kerascnn.data.targets import VOID, Labels, Masks
+from kerascnn.data.tfrecord import Records, records
 from kerascnn.errors import DataError
+from kerascnn.words import listed
+
+
+class Meaning(NamedTuple):
+    """What the numbers in the masks of a set mean.
+
+    Attributes:
+        feature: that holds the mask.
+        classes: their names.
+        offset: the number of the first.
+    """
+
+    feature: str
+    classes: tuple[str, ...]
+    offset: int
+
+
+KNOWN = {
+    "oxford_iiit_pet": Meaning("segmentation_mask", ("pet", "background", "border"), 1),
+}
 
 
 def _tfds(argument: str, options: Options) -> Contents:
-    name, given = parsed(argument, "data_dir")
+    name, given = parsed(argument, "data_dir", "image", "label", "mask", "classes", "offset")
     builder = _builder(name, given.get("data_dir"), options)
-    image, label = _features(name, builder)
+    if options.target == Masks.kind:
+        image, label = _image(name, builder, given), ""
+        meaning = _meaning(name, builder, given, image)
+        names, notes = meaning.classes, (_said(meaning),)
+    else:
+        image, label = _image(name, builder, given), _label(name, builder, given)
+        names, notes = tuple(builder.info.features[label].names), ()
     splits: dict[str, Encoded] = {}
     for split, info in builder.info.splits.items():
         if split not in SPLIT_WORDS or SPLIT_WORDS[split] in splits:
             options.echo(f"tfds:{name}: the split {split} is not used.")
             continue
         shards = [indexed(str(path), image, label) for path in info.filepaths]
-        splits[SPLIT_WORDS[split]] = records(shards, image, [shard.labels for shard in shards])
+        found = records(shards, image, [shard.labels for shard in shards])
+        if options.target == Masks.kind:
+            found = replace(found, labels=_masks(found, meaning, options))
+        splits[SPLIT_WORDS[split]] = found
     if not splits:
         raise DataError(
             f"tfds:{name} has no split that is for training, validation or test: "
             f"{', '.join(builder.info.splits)}."
         )
-    names = builder.info.features[label].names
-    return encoded.contents(f"tfds:{name}", names, splits, options)
+    return encoded.contents(f"tfds:{name}", names, splits, options, notes=notes)
 
 
 def _builder(name: str, data_dir: str | None, options: Options) -> Any:
@@ -96,28 +139,110 @@ def _require_connection(name: str, builder: Any) -> None:
             ) from None
 
 
-def _features(name: str, builder: Any) -> tuple[str, str]:
-    """Names of the one image and the one class.
+def _feature(
+    name: str,
+    builder: Any,
+    option: str,
+    given: dict[str, str],
+    usual: str,
+    known: Callable[[Any], bool],
+) -> str:
+    """The one feature of a kind, the one with the usual name of several, or the one that is given.
 
     Raises:
-        DataError: there is none, or more than one.
+        DataError: there is none, or it is in doubt.
+    """
+    features = builder.info.features
+    found = [key for key, feature in features.items() if known(feature)]
+    wanted = given.get(option) or (found[0] if len(found) == 1 else usual)
+    if wanted in found:
+        return wanted
+    say = f", or say which as in ?{option}={found[0]}" if len(found) > 1 else ""
+    raise DataError(
+        f"tfds:{name} must have one feature that is the {option}{say}. "
+        f"Received: {given.get(option) or listed(found) or 'none'} of {', '.join(features)}."
+    )
+
+
+def _image(name: str, builder: Any, given: dict[str, str]) -> str:
+    import tensorflow_datasets
+
+    kind = tensorflow_datasets.features.Image
+    return _feature(name, builder, "image", given, "image", lambda found: type(found) is kind)
+
+
+def _label(name: str, builder: Any, given: dict[str, str]) -> str:
+    import tensorflow_datasets
+
+    kind = tensorflow_datasets.features.ClassLabel
+    return _feature(name, builder, "label", given, "label", lambda found: type(found) is kind)
+
+
+def _meaning(name: str, builder: Any, given: dict[str, str], image: str) -> Meaning:
+    """Which feature is the mask, and what it means.
+
+    Raises:
+        DataError: there is none, or its meaning is not known.
     """
     import tensorflow_datasets
 
-    chosen = []
-    for kind in (tensorflow_datasets.features.Image, tensorflow_datasets.features.ClassLabel):
-        found = [key for key, feature in builder.info.features.items() if type(feature) is kind]
-        if len(found) != 1:
-            raise DataError(
-                f"tfds:{name} must have one feature of the type {kind.__name__}. "
-                f"Received: {', '.join(found) or 'none'} of {', '.join(builder.info.features)}."
-            )
-        chosen += found
-    return chosen[0], chosen[1]
+    features, kinds = builder.info.features, tensorflow_datasets.features
+    known = KNOWN.get(builder.name)
+
+    def is_mask(feature: Any) -> bool:
+        grey = isinstance(feature, kinds.Image) and feature.shape[-1] == 1
+        of_classes = isinstance(feature, kinds.LabeledImage)
+        return of_classes or (grey and feature is not features[image])
+
+    usual = known.feature if known else "segmentation_mask"
+    key = _feature(name, builder, "mask", given, usual, is_mask)
+    offset = given.get("offset", "0")
+    if not re.fullmatch(r"\d{1,3}", offset) or int(offset) >= VOID:
+        raise DataError(f"offset must be the number of the first class. Received: {offset[:80]!r}.")
+    if "classes" in given:
+        return Meaning(key, tuple(given["classes"].split(",")), int(offset))
+    if isinstance(features[key], kinds.LabeledImage):
+        return Meaning(key, tuple(features[key].names), 0)
+    if known and known.feature == key:
+        return known
+    raise DataError(
+        f"tfds:{name} doesn't say what the numbers in {key} mean. Name the classes, and the number "
+        f"of the first: tfds:{name}?classes=NAME,NAME&offset=1."
+    )
+
+
+def _said(meaning: Meaning) -> str:
+    last = meaning.offset + len(meaning.classes) - 1
+    return (
+        f"The masks are those of {meaning.feature}, where {meaning.offset} to {last} are "
+        f"{listed(meaning.classes)}; other numbers below are void, as is {VOID}."
+        if meaning.offset
+        else f"The masks are those of {meaning.feature}, where 0 to {last} are "
+        f"{listed(meaning.classes)}; {VOID} is void."
+    )
+
+
+def _masks(images: Records, meaning: Meaning, options: Options) -> Masks:
+    def read(position: int) -> np.ndarray:
+        place = f"{images.place(position)} {meaning.feature}"
+        content = images.feature_of(position, meaning.feature)
+        found = decoded_mask(place, content, reading=options.reading)
+        if found.ndim > 2:
+            raise DataError(f"{place}: a mask must have numbers for classes. Received: colours.")
+        below = (found < meaning.offset) | (found == VOID)
+        return np.where(below, VOID, found - np.uint8(meaning.offset)).astype("uint8")
+
+    return Masks(
+        read=read,
+        names=Names.of(f"{meaning.feature}-{n:016x}".encode() for n in images.prints.tolist()),
+        sizes=np.full(len(images.prints), -1, "int64"),
+        classes=len(meaning.classes),
+    )
 
 
 TFDS = DataSource(
     read=_tfds,
     argument="NAME",
-    help="Images with one label of TensorFlow Datasets (extra tfds), fetched when first used.",
+    targets=(Labels.kind, Masks.kind),
+    help="Images with a label or mask of TensorFlow Datasets (extra tfds), fetched at first use.",
 )

@@ -30,6 +30,7 @@ from kerascnn.data.names import Names
 from kerascnn.data.record_files import data_at
 from kerascnn.data.record_index import IMAGE, LABEL, Shard, indexed
 from kerascnn.data.split_names import SPLIT_WORDS, SPLITS
+from kerascnn.data.targets import taken
 from kerascnn.errors import DataError
 
 
@@ -55,7 +56,7 @@ class Records(Encoded):
     offset: np.ndarray
     prints: np.ndarray
     feature: str
-    labels: np.ndarray
+    labels: Any
     shape: Shape
     reading: Reading = AS_THEY_ARE
 
@@ -69,12 +70,20 @@ class Records(Encoded):
 
     def content(self, position: int) -> bytes:
         """The encoded image; see `Encoded`."""
+        return self.feature_of(position, self.feature)
+
+    def feature_of(self, position: int, name: str) -> bytes:
+        """A feature of a record that holds bytes.
+
+        Raises:
+            DataError: there is none, or the record can't be read; the message names it.
+        """
         from tensorflow.train import Example
 
         try:
             with open(self.stored[self.file[position]], "rb") as file:
                 example = Example.FromString(data_at(file, int(self.offset[position])))
-            return example.features.feature[self.feature].bytes_list.value[0]
+            return example.features.feature[name].bytes_list.value[0]
         except Exception as error:  # the file has changed since it was indexed
             raise DataError(
                 f"{self.place(position)} can't be read: {type(error).__name__} {error}"
@@ -89,16 +98,14 @@ class Records(Encoded):
         update("\0".join(map(os.path.basename, self.paths)).encode())
         update(np.ascontiguousarray(self.file))
         update(np.ascontiguousarray(self.offset))
-        update(np.ascontiguousarray(self.labels, "int32"))
+        self.targets.digest(update)
 
     def take(self, index: np.ndarray) -> Records:
         """The examples at these positions."""
         return replace(
             self,
-            **{
-                name: getattr(self, name)[index]
-                for name in ("file", "number", "offset", "prints", "labels")
-            },
+            **{name: getattr(self, name)[index] for name in ("file", "number", "offset", "prints")},
+            labels=taken(self.labels, index),
         )
 
 
