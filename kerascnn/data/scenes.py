@@ -147,7 +147,7 @@ def _pool(split: str) -> _Pool:
     images = digits.images[..., 0]
     boxes = []
     for axis in (2, 1):  # of the rows, of the columns
-        inked = images.any(axis=axis)
+        inked = np.asarray(images.any(axis=axis))
         boxes += [inked.argmax(axis=1), inked.shape[1] - inked[:, ::-1].argmax(axis=1)]
     return _Pool(images, digits.labels.tolist(), np.stack(boxes, axis=1).tolist())
 

@@ -65,10 +65,10 @@ def _tfds(argument: str, options: Options) -> Contents:
     if options.target == Masks.kind:
         image, label = _image(name, builder, given), ""
         meaning = _meaning(name, builder, given, image)
-        names, notes = meaning.classes, (_said(meaning),)
+        names, notes = meaning.classes, [_said(meaning)]
     else:
         image, label = _image(name, builder, given), _label(name, builder, given)
-        names, notes = tuple(builder.info.features[label].names), ()
+        names, notes = tuple(builder.info.features[label].names), []
     splits: dict[str, Encoded] = {}
     for split, info in builder.info.splits.items():
         if split not in SPLIT_WORDS or SPLIT_WORDS[split] in splits:
