@@ -117,8 +117,14 @@ def overlay(photo: np.ndarray, mask: np.ndarray, class_names: Sequence[str]) -> 
     strength[[n for n, name in enumerate(class_names) if name == BACKGROUND]] = 0
     over = strength[mask]
     edges = np.zeros(mask.shape, bool)
-    edges[:, 1:] |= mask[:, 1:] != mask[:, :-1]
-    edges[1:] |= mask[1:] != mask[:-1]
+    across, down = mask[:, 1:] != mask[:, :-1], mask[1:] != mask[:-1]
+    for side, differs in (
+        (edges[:, 1:], across),
+        (edges[:, :-1], across),
+        (edges[1:], down),
+        (edges[:-1], down),
+    ):
+        side |= differs
     over = np.where(edges & (over > 0), 1, over)[..., None]
     mixed = (1 - over) * photo + over * coloured(mask, colours)
     return np.clip(np.round(mixed), 0, 255).astype("uint8")

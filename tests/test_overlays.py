@@ -41,7 +41,7 @@ def test_an_overlay_leaves_the_background_and_has_full_colour_on_edges():
     found = overlays.overlay(PHOTO, MASK, NAMES)
     cat = overlays.palette(NAMES)[1]
     assert (found[0] == 100).all()
-    assert (found[5, 5] == cat).all()
+    assert (found[[5, 14], [5, 14]] == cat).all(), "on all sides"
     np.testing.assert_allclose(found[10, 10], 0.4 * 100 + 0.6 * cat, atol=0.5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from kerascnn.recipes.recipe import Augmentation, Recipe
 
 SHOWN = 10  # lines of a kind
-FEW_CLASSES = 20  # are all shown
+FEW_CLASSES = 24  # are all shown
 LABEL = "label"
 UNITS = {"mask": "pixels", "boxes": "objects"}  # of what a class is counted in
 CHANGED = 3  # augmented pictures beside each original
@@ -333,7 +334,8 @@ def _previewed(
     if not kind.moves:
         names = [dataset.class_names[label] for label in targets.tolist()]
         return pictures.augmented(originals, drawn, names)
-    names = [split.files.name(p) if split.files else f"image {p}" for p in positions]
+    files = split.files
+    names = [os.path.basename(files.name(p)) if files else f"image {p}" for p in positions]
     return overlays.augmented(
         originals,
         drawn,

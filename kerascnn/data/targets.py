@@ -22,7 +22,7 @@ from kerascnn.data.fitting import Placement, Shape
 from kerascnn.data.names import Names, digests
 from kerascnn.data.threads import awaited, in_parallel, threads
 from kerascnn.errors import ArgumentError, DataError
-from kerascnn.words import printable
+from kerascnn.words import counted, printable
 
 if TYPE_CHECKING:
     from kerascnn.data.motion import Motion
@@ -330,10 +330,11 @@ class Masks(Targets):
         mask = self.read(position)
         beyond = mask[mask >= self.classes]
         if (beyond := beyond[beyond != VOID]).size:
+            pixels = counted(len(beyond), "pixel", "pixels")
             raise DataError(
                 f"{self.place(position)}: a mask's pixels must be 0 to {self.classes - 1}, one of "
                 f"the {self.classes} classes, or {VOID} where they are none. "
-                f"Received: {len(beyond):,} pixels that are others, such as {beyond[0]}."
+                f"Received: {pixels} of others, such as {beyond[0]}."
             )
         return mask
 
@@ -373,11 +374,11 @@ class Masks(Targets):
         """Pixels of each class in some masks, those without a class left out."""
         some = np.unique(np.linspace(0, len(self) - 1, min(SAMPLE, len(self))).astype(int))
 
-        def counted(position: int) -> np.ndarray:
+        def pixels(position: int) -> np.ndarray:
             return np.bincount(self.stored(position).ravel(), minlength=VOID + 1)
 
         total = np.zeros(VOID + 1)
-        for found in threads().map(counted, some.tolist()):
+        for found in threads().map(pixels, some.tolist()):
             total += found
         return total[:classes]
 

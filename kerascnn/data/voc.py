@@ -228,19 +228,19 @@ def _answer(home: str, target: str, name: str) -> str:
 
 def _masks(home: str, names: Sequence[str], options: Options) -> Masks:
     paths = Names.of(os.fsencode(f"{MASKS}/{name}.png") for name in names)
-    sizes = np.empty(len(names), "int64")
-    for position, path in enumerate(paths):
-        whole = os.path.join(home, os.fsdecode(path))
+    sizes = np.full(len(names), -1, "int64")
+    places = [os.path.join(home, os.fsdecode(path)) for path in paths]
+    for position, place in enumerate(places):
         try:
-            sizes[position] = os.lstat(whole).st_size
+            sizes[position] = os.lstat(place).st_size
         except OSError:
-            raise DataError(
-                f"There is no mask {whole}, which {SETS}/{KINDS['mask']} lists. Add it, or take "
-                "the name out of the list."
-            ) from None
+            if not (options.unread or options.skip_corrupt):  # then each is met when it is read
+                raise _missing(place) from None
 
     def read(position: int) -> np.ndarray:
-        place = os.path.join(home, os.fsdecode(paths[position]))
+        place = places[position]
+        if not os.path.lexists(place):
+            raise _missing(place)
         found = read_mask(place, inside=home, reading=options.reading)
         if found.ndim > 2:
             raise DataError(
@@ -250,6 +250,13 @@ def _masks(home: str, names: Sequence[str], options: Options) -> Masks:
         return found
 
     return Masks(read=read, names=paths, sizes=sizes, classes=1 + len(CLASSES), root=home)
+
+
+def _missing(mask: str) -> DataError:
+    return DataError(
+        f"There is no mask {mask}, which {SETS}/{KINDS['mask']} lists. Add it, or take the name "
+        "out of the list."
+    )
 
 
 def _boxes(home: str, names: Sequence[str]) -> Boxes:
