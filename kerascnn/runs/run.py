@@ -279,7 +279,7 @@ class Run:
         asked = {"protocol": protocol, "top": top, "size": size}
         options = {name: value for name, value in asked.items() if value is not None}
         self.task.check_asked("evaluate", options, config.classes)
-        chosen = choose(self.path, config, data, split, say)
+        chosen = choose(self.path, config, data, split, say, target=self.task.targets.kind)
         return evaluate(
             self.task,
             self.model(),

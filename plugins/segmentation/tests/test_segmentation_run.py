@@ -1,0 +1,157 @@
+"""A network for segmentation from training to files: the same run for all tests."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from kerascnn_segmentation import measures
+from kerascnn_segmentation.task import SEGMENTATION
+from PIL import Image
+from typer.testing import CliRunner
+
+import kerascnn
+from kerascnn.cli import app
+
+MEASURES = [measure.name for measure in SEGMENTATION.measures]
+
+
+def invoke(*words):
+    result = CliRunner().invoke(app, list(map(str, words)))
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def photos(outlining, outlines, tmp_path_factory):
+    """Test images as files, and one of another size."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(3):
+        Image.fromarray(outlines.test.images[number, ..., 0]).save(folder / f"{number}.png")
+    wide = np.concatenate(outlines.test.images[:3, ..., 0], axis=1)[:13]
+    Image.fromarray(wide).save(folder / "wide.png")
+    return folder
+
+
+def test_a_run_outlines_what_it_was_trained_on(outlining):
+    found = outlining.metrics
+    assert found["test_mean_iou"] > 0.6
+    assert found["test_mean_iou"] < found["test_pixel_accuracy"]
+    last = outlining.history[-1]
+    for part in ("", "val_"):
+        assert [name for name in MEASURES if part + name in last] == MEASURES
+
+
+def test_an_evaluation_has_the_measures_of_training_and_the_figures_of_each_class(
+    outlining, outlines
+):
+    found = outlining.evaluate(outlines, split="test", echo=None)
+    for name in ("loss", *MEASURES):
+        assert found[name] == pytest.approx(outlining.metrics[f"test_{name}"], rel=1e-5)
+    matrix = np.array(found["confusion"])
+    assert matrix.sum() == 8 * (16 * 16 - 2)
+    assert found["classes"] == measures.per_class(matrix, outlines.class_names)
+    assert json.loads(SEGMENTATION.as_json(found)) == json.loads(json.dumps(found))
+
+
+def test_images_in_their_own_size_are_judged_by_their_masks(outlining, outlines):
+    trained = outlining.evaluate(outlines, split="test", echo=None)
+    own = outlining.evaluate(outlines, split="test", echo=None, size="own")
+    assert own["confusion"] == trained["confusion"]
+    assert own["loss"] is None
+
+
+def test_the_terminal_says_the_measures_the_classes_and_the_mistakes(
+    outlining, outlines, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    SEGMENTATION.show(outlining.evaluate(outlines, split="test", echo=None), outlining.config)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("squares test, 8 images: mean IoU ")
+    assert [line.split()[0] for line in lines[-4:-1]] == ["background", "light", "dark"]
+    assert lines[-1].startswith("Most often mistaken: ")
+    assert max(map(len, lines[1:])) <= 80
+
+
+def test_a_table_and_a_picture_of_the_classes_are_saved(outlining, outlines, tmp_path):
+    found = outlining.evaluate(outlines, split="test", echo=None)
+    for name in ("classes.csv", "classes.png"):
+        SEGMENTATION.check_save(tmp_path / name)
+        SEGMENTATION.save(found, tmp_path / name)
+    header, *rows = (tmp_path / "classes.csv").read_text().splitlines()
+    assert header.startswith("class,pixels,predicted,iou,accuracy,predicted background")
+    assert [row.split(",")[0] for row in rows] == ["background", "light", "dark"]
+
+
+def test_predict_writes_masks_of_photos_of_any_size(outlining, outlines, photos, tmp_path):
+    invoke("predict", outlining.path, photos, "--save", tmp_path / "found")
+    answers = outlining.predict(outlines.test.images[:3]).argmax(-1)
+    for number in range(3):
+        with Image.open(tmp_path / "found" / "masks" / f"{number}.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), answers[number])
+    with Image.open(tmp_path / "found" / "masks" / "wide.png") as image:
+        assert image.size == (48, 13)
+    assert len(list((tmp_path / "found" / "overlays").iterdir())) == 4
+
+
+def test_predict_says_areas_by_class_and_that_a_size_is_not_the_trained_one(outlining, photos):
+    result = invoke("predict", outlining.path, photos, "--json")
+    found = json.loads(result.stdout)
+    assert [one["width"] for one in found] == [16, 16, 16, 48]
+    assert all(sum(c["share"] for c in one["classes"]) == pytest.approx(1) for one in found)
+    assert "looked at in its own size, not 16×16" in result.stderr
+    shown = invoke("predict", outlining.path, photos / "0.png").stdout
+    assert "background" in shown
+
+
+def test_a_photo_that_is_scaled_as_in_training_has_a_mask_of_its_own_size(
+    outlining, outlines, tmp_path
+):
+    image = outlines.test.images[0, ..., 0]
+    Image.fromarray(image.repeat(3, 0).repeat(3, 1)).save(tmp_path / "large.png")
+    saved = tmp_path / "found"
+    invoke("predict", outlining.path, tmp_path / "large.png", "--size", "trained", "--save", saved)
+    with Image.open(saved / "masks" / "large.png") as mask:
+        found = np.asarray(mask)
+    expected = outlining.predict(outlines.test.images[:1]).argmax(-1)[0].repeat(3, 0).repeat(3, 1)
+    assert found.shape == (48, 48)
+    assert (found == expected).mean() > 0.95
+
+
+def test_options_that_it_does_not_know_are_refused(outlining, outlines):
+    with pytest.raises(kerascnn.errors.ArgumentError, match="size must be one of own, trained"):
+        outlining.evaluate(outlines, size="large")
+    with pytest.raises(kerascnn.errors.ArgumentError, match="can't be asked for top"):
+        outlining.evaluate(outlines, top=3)
+
+
+def test_tensorboard_gets_samples_the_worst_and_the_ious(outlining):
+    events = b"".join(
+        path.read_bytes() for path in (outlining.path / "tensorboard").rglob("events*")
+    )
+    for tag in (b"samples", b"worst", b"iou", b"mean_iou"):
+        assert tag in events
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_bit_for_bit(learn, outlines, tmp_path):
+    whole = learn(tmp_path / "whole", record=True)
+    half = learn(tmp_path / "half", recipe=learn.recipe, keep_epochs=(2,))
+    assert half.history == whole.history
+    # As if it had been interrupted after its second epoch.
+    for path in (tmp_path / "half").glob("checkpoints/*"):
+        assert path.exists()
+    shutil.rmtree(tmp_path / "half")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["none", "mirrored:2"])
+def test_the_measures_are_the_same_on_one_device_and_on_two(
+    learn, outlines, outlining, tmp_path, strategy
+):
+    recipe = dataclasses.replace(learn.recipe, epochs=1)
+    run = learn(tmp_path / "run", recipe=recipe, strategy=strategy, record=False)
+    found = run.evaluate(outlines, split="validation", echo=None)
+    for name in MEASURES:
+        assert run.history[-1][f"val_{name}"] == pytest.approx(found[name], abs=2e-4)
