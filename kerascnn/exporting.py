@@ -34,6 +34,9 @@ SUFFIXES: Mapping[str, str] = {
 }
 """The formats, and what their files' names end in; a SavedModel is a directory."""
 
+SERVED = ("savedmodel", "onnx", "litert")
+"""The formats whose files answer as the task says; the others hold the network as it is."""
+
 BOUND, HALF_BOUND = 1e-3, 3e-2
 """The largest `difference` of a right file; the other where layers compute in half precision.
 
@@ -66,6 +69,7 @@ def export(
     format: str,
     *,
     preprocessing: Preprocessing | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Exported:
     """Write a model for inference, and compare the file with it.
 
@@ -76,6 +80,8 @@ def export(
         path: where to; the format's suffix is added where it is missing.
         format: one of `SUFFIXES`.
         preprocessing: put it in front of the network, so that the file takes pixels in 0..255.
+        size: `(height, width)` of the images on which file and model are compared, where the model
+            takes any.
 
     Raises:
         ArgumentError: there is no such format, or preprocessing is asked for weights.
@@ -106,7 +112,7 @@ def export(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         unfinished = Path(folder) / f"model{suffix}"
         _WRITERS[format](written, unfinished)
-        gap, why_not = _verified(model, unfinished, format)
+        gap, why_not = _verified(model, unfinished, format, size)
         os.replace(unfinished, path)
     return Exported(path, gap, why_not, kept)
 
@@ -131,9 +137,11 @@ def _require_space(folder: Path, model: keras.Model) -> None:
         )
 
 
-def _verified(model: keras.Model, path: Path, format: str) -> tuple[float | None, str]:
+def _verified(
+    model: keras.Model, path: Path, format: str, size: tuple[int, int] | None
+) -> tuple[float | None, str]:
     try:
-        gap = difference(model, path, format)
+        gap = difference(model, path, format, size=size)
     except _NotCompared as reason:
         return None, str(reason)
     if gap > (limit := bound(model)):
@@ -182,15 +190,23 @@ class _NotCompared(Exception):  # noqa: N818
     """Why a file can't be compared with its model."""
 
 
-def difference(model: keras.Model, path: Path, format: str, *, seed: int = 0) -> float:
+def difference(
+    model: keras.Model,
+    path: Path,
+    format: str,
+    *,
+    seed: int = 0,
+    size: tuple[int, int] | None = None,
+) -> float:
     """The largest difference of the file's logits from the model's, relative to their range.
 
     Args:
         model: what was exported.
         path, format: the file, and what it is.
         seed: of the images that both are given.
+        size: theirs, where the model takes any.
     """
-    images = telling_images(model, seed)
+    images = telling_images(model, seed, size)
     try:
         theirs, are_scores = _RUNNERS[format](model, path, images)
     except ImportError:
@@ -224,7 +240,9 @@ _TINY = 1e-35  # below it float32 loses its digits
 _AT_ONCE = 4  # images
 
 
-def telling_images(model: keras.Model, seed: int = 0) -> np.ndarray:
+def telling_images(
+    model: keras.Model, seed: int = 0, size: tuple[int, int] | None = None
+) -> np.ndarray:
     """Coloured patches with noise, at the contrasts at which the model's answers differ most.
 
     A softmax of logits that are all alike, or far apart, says little of them: here the range of
@@ -236,7 +254,8 @@ def telling_images(model: keras.Model, seed: int = 0) -> np.ndarray:
     from kerascnn.preprocessing import PreprocessingLayer
 
     (given,) = model.inputs
-    height, width, channels = (size or 64 for size in given.shape[1:])
+    height, width = (side or other for side, other in zip(given.shape[1:3], size or (64, 64)))
+    channels = given.shape[3] or 64
     rng = np.random.default_rng(seed)
     side = -(-max(height, width) // 6)
     patches = rng.uniform(-1, 1, (_AT_ONCE, 6, 6, channels)).repeat(side, 1).repeat(side, 2)

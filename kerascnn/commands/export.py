@@ -22,7 +22,7 @@ def export(
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Export a model, and compare the file's outputs with the model's in the real runtime."""
-    from kerascnn import exporting
+    from kerascnn import exporting, tasks
     from kerascnn.commands.options import parse_network, refuse_for_run, run_directory
 
     if path := run_directory(model):
@@ -38,19 +38,23 @@ def export(
             },
         )
         run = Run.open(path)
-        network, preprocessing = run.model(), run.config.preprocessing
+        network, preprocessing, task = run.model(), run.config.preprocessing, run.task
     else:
         from kerascnn import catalogue
 
         chosen = parse_network(model, set_, input_shape=input_shape, classes=classes)
         source = chosen.require(weights) if weights else None
         preprocessing = (source or catalogue.get(model).card).preprocessing
-        network = chosen.model(weights=weights)
+        network, task = chosen.model(weights=weights), tasks.find(chosen.architecture.task)
+    size = network.inputs[0].shape[1:3]
+    if format in exporting.SERVED:
+        network = task.served(network)
     written = exporting.export(
         network,
         output or Path(path.resolve().name if path else model),
         format,
         preprocessing=preprocessing if pixels else None,
+        size=size,
     )
     if json:
         found = {

@@ -93,4 +93,4 @@ def learn(outlines):
 @pytest.fixture(scope="session")
 def outlining(learn, tmp_path_factory):
     """A run that has learned them; tests must leave it alone."""
-    return learn(tmp_path_factory.mktemp("runs") / "squares")
+    return learn(tmp_path_factory.mktemp("runs") / "squares", record=False)
