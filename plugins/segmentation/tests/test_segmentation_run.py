@@ -181,3 +181,43 @@ def test_the_measures_are_the_same_on_one_device_and_on_two(
     found = run.evaluate(outlines, split="validation", echo=None)
     for name in MEASURES:
         assert run.history[-1][f"val_{name}"] == pytest.approx(found[name], abs=2e-4)
+
+
+def answers_of(path, format, images):
+    """What an exported file answers."""
+    if format == "savedmodel":
+        import tensorflow as tf
+
+        loaded = tf.saved_model.load(str(path))  # keep it: its functions don't own its variables
+        return loaded.serve(images).numpy()
+    if format == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return session.run(None, {session.get_inputs()[0].name: images})[0]
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    (given,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(given["index"], images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(given["index"], images)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("format", "name"), [("savedmodel", "file"), ("onnx", "file.onnx"), ("litert", "file.tflite")]
+)
+def test_an_exported_file_takes_images_of_any_size(outlining, format, name, tmp_path):
+    if format != "savedmodel":
+        pytest.importorskip({"onnx": "tf2onnx", "litert": "ai_edge_litert"}[format])
+    result = invoke(
+        *("export", outlining.path, "--format", format, "--pixels"),
+        *("--output", tmp_path / name, "--json"),
+    )
+    assert json.loads(result.stdout)["difference"] < 1e-3
+    images = np.random.default_rng(0).integers(0, 256, (2, 10, 23, 1)).astype("float32")
+    expected = kerascnn.any_size(outlining.model())(images / 255).numpy()
+    np.testing.assert_allclose(answers_of(tmp_path / name, format, images), expected, atol=1e-3)
