@@ -60,7 +60,9 @@ def train(
         "`kerascnn recipes NAME --json` shows all. Repeatable.",
     ),
     weights: str | None = typer.Option(
-        None, help="Start from imagenet, imagenet:PUBLISHER, a file of weights or another run."
+        None,
+        help="Start from imagenet, imagenet:PUBLISHER, a file of weights or another run; "
+        "backbone:... starts the backbone alone.",
     ),
     epochs: int | None = typer.Option(None, help="Instead of the recipe's, as all that follow."),
     batch_size: int | None = typer.Option(

@@ -420,7 +420,7 @@ class Recipe:
                     name="learning_rate",
                     default=rate,
                     search=Range(rate / 10, rate * 10, log=True),
-                    legal=Range(1e-9, 1e3),
+                    legal=Range(1e-12, 1e3),
                     help="At the start, or at the end of the warm-up.",
                 ),
                 Param(

@@ -32,12 +32,14 @@ import keras
 import kerascnn
 from kerascnn import (
     Architecture,
+    Augmentation,
     Backbone,
     Card,
     Network,
     Param,
     Preprocessing,
     Range,
+    Recipe,
     Result,
     Space,
     blocks,
@@ -336,6 +338,18 @@ SPACE = Space(
     rules=(backbone_fits,),
 )
 
+RECIPE = Recipe(
+    learning_rate=1e-3,
+    batch_size=8,
+    epochs=30,
+    warmup_epochs=1.0,
+    weight_decay=1e-4,
+    class_weight="balanced",
+    augmentation=Augmentation(shift=0.05, zoom=0.1),
+    source="ours, for small networks such as `backbone=resnet20_cifar, skips=1`, tried on "
+    "digit_scenes; --recipe paper has the authors', for VGG-16",
+)
+
 # VOC's images, in the order of Caffe's VGG-16: the authors' voc_layers.py.
 PIXELS = Preprocessing(scale=1.0, mean=(104.00699, 116.66877, 122.67892), order="BGR")
 
@@ -378,16 +392,20 @@ FCN32s = Architecture(
     # AlexNet's are called fc6 and fc7 themselves.
     backbone=Backbone(network=_trunk_of, renamed={"fc1": "fc6", "fc2": "fc7"}),
     card=_card(134_346_581, 180_903_432_960, 63.6),
+    recipe=RECIPE,
+    paper_recipe="fcn32s",
 )
 
 FCN16s = FCN32s.variant(
     "fcn16s",
     card=_card(134_357_354, 180_924_248_832, 65.0),
+    paper_recipe="fcn16s",
     skips=1,
 )
 
 FCN8s = FCN32s.variant(
     "fcn8s",
     card=_card(134_362_751, 180_965_880_576, 65.5),
+    paper_recipe="fcn8s",
     skips=2,
 )

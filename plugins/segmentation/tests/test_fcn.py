@@ -1,5 +1,7 @@
 """FCN is the authors' network: counts, sizes and crops, on VGG-16 and on other classifiers."""
 
+from importlib import metadata
+
 import keras
 import numpy as np
 import pytest
@@ -348,3 +350,34 @@ def test_published_weights_are_asked_for_as_the_backbones():
     arguments = {"backbone": "resnet50", "backbone_arguments": "stride_in=3x3"}
     found = kerascnn.get("fcn8s").network(arguments).require("backbone:imagenet")
     assert found.publisher == "torchvision"
+
+
+# base_lr, max_iter of the authors' solvers; all have a momentum of 0.99 and a decay of 5e-4, on
+# images one by one, and add the losses of pixels up.
+SOLVERS = {
+    "fcn32s": (1e-10, 100_000),
+    "fcn16s": (1e-12, 100_000),
+    "fcn8s": (1e-14, 100_000),
+    "fcn8s_at_once": (1e-10, 300_000),
+}
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_papers_recipe_takes_the_authors_steps(name):
+    """A step is rate · (gradient + decay · weight), the gradient of a sum over 500×500 pixels."""
+    rate, iterations = SOLVERS[name]
+    found = recipe_of(name)
+    assert found.learning_rate / 500**2 == pytest.approx(rate)
+    assert found.learning_rate * found.weight_decay == pytest.approx(rate * 5e-4)
+    assert (found.momentum, found.batch_size, found.schedule) == (0.99, 1, "constant")
+    assert (found.decay, found.decay_on) == ("l2", "kernels")
+    assert found.epochs == pytest.approx(iterations / 8498, abs=0.5)
+    stated = f"{rate:g} × 250,000 = {found.learning_rate:g}".replace("e-0", "e-")
+    assert stated in found.notes[0]
+    if name in NAMES:
+        assert (found.network, kerascnn.get(name).paper_recipe) == (name, name)
+
+
+def recipe_of(name):
+    points = metadata.entry_points(group="kerascnn.recipes")
+    return next(point for point in points if point.name == name).load()
