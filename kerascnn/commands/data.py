@@ -44,7 +44,7 @@ data = typer.Typer(
 
 @data.command("list")
 def list_(json: bool = typer.Option(False, "--json", help="Machine-readable output.")) -> None:
-    """List the installed sources."""
+    """List the installed sources; labels are what they have where nothing else is said."""
     from kerascnn import registry
     from kerascnn.console import print_error
     from kerascnn.data import DataSource
@@ -58,21 +58,24 @@ def list_(json: bool = typer.Option(False, "--json", help="Machine-readable outp
             print_error("Warning", error, style="yellow")
             continue
         typed = f"{name}:{source.argument}" if source.argument else name
-        rows.append((typed, source.help, source.licence or "not stated", entry.origin))
+        licence = source.licence or "not stated"
+        rows.append((typed, source.targets, source.help, licence, entry.origin))
     if json:
-        keys = ("source", "help", "licence", "provider")
+        keys = ("source", "targets", "help", "licence", "provider")
         typer.echo(json_.dumps([dict(zip(keys, row)) for row in rows], indent=2))
         return
     from rich.markup import escape
     from rich.table import Table
 
     from kerascnn.console import Console
+    from kerascnn.data.targets import many
     from kerascnn.tables import show
 
     table = Table("source", "what", "licence", "from", box=None)
     table.columns[0].no_wrap = True
-    for row in rows:
-        table.add_row(*map(escape, row))
+    for typed, targets, *others in rows:
+        has = "" if targets == (LABEL,) else f"\n  [dim]{escape(', '.join(map(many, targets)))}[/]"
+        table.add_row(escape(typed) + has, *map(escape, others))
     show(Console(), table)
 
 
