@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kerascnn.bench.networks import KERAS, images, torch_images, torch_network
 from kerascnn.bench.rounds import Step
 
 
-def ours(name: str, batch_size: int) -> Step:
+def ours(name: str, batch_size: int, input_shape: Sequence[int]) -> Step:
     """The compiled forward pass that `kerascnn evaluate` runs."""
     import tensorflow as tf
 
     from kerascnn import catalogue
     from kerascnn.training.engine import Engine
 
-    model = catalogue.create(name, classifier_activation=None)
+    model = catalogue.create(name, input_shape=tuple(input_shape), classifier_activation=None)
     engine = Engine(model, strategy=tf.distribute.get_strategy())
-    batch = tf.constant(images(name, batch_size))
+    batch = tf.constant(images(batch_size, input_shape))
 
     def step() -> None:
         engine.output(batch)
@@ -25,13 +26,15 @@ def ours(name: str, batch_size: int) -> Step:
     return step
 
 
-def keras_applications(name: str, batch_size: int, jit: bool | str) -> Step:
+def keras_applications(
+    name: str, batch_size: int, input_shape: Sequence[int], jit: bool | str
+) -> Step:
     """`predict_on_batch`, which spares it the new iterator that each `predict` makes."""
     import keras
 
-    model = getattr(keras.applications, KERAS[name])(weights=None)
+    model = getattr(keras.applications, KERAS[name])(weights=None, input_shape=tuple(input_shape))
     model.compile(jit_compile=jit)
-    batch = images(name, batch_size)
+    batch = images(batch_size, input_shape)
 
     def step() -> None:
         model.predict_on_batch(batch)
@@ -39,12 +42,14 @@ def keras_applications(name: str, batch_size: int, jit: bool | str) -> Step:
     return step
 
 
-def torch_model(name: str, batch_size: int, package: str, layout: str) -> Step:
+def torch_model(
+    name: str, batch_size: int, input_shape: Sequence[int], package: str, layout: str
+) -> Step:
     """The usual forward pass in inference mode."""
     import torch
 
     model: Any = torch_network(package, name).eval().to(memory_format=getattr(torch, layout))
-    batch = torch_images(name, batch_size, layout)
+    batch = torch_images(batch_size, input_shape, layout)
 
     def step() -> None:
         with torch.inference_mode():

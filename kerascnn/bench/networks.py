@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,8 +34,15 @@ KERAS: Mapping[str, str] = {
 TIMM: Mapping[str, str] = {name: name for name in _SAME_IN_TORCH}
 """Our name → timm's."""
 
-TORCHVISION: Mapping[str, str] = {**TIMM, "alexnet_owt": "alexnet", "googlenet_bn": "googlenet"}
-"""Our name → torchvision's; what it calls alexnet and googlenet aren't the papers' networks."""
+TORCHVISION: Mapping[str, str] = {
+    **TIMM,
+    "alexnet_owt": "alexnet",
+    "googlenet_bn": "googlenet",
+    "fcn_resnet50": "segmentation.fcn_resnet50",
+    "fcn_resnet101": "segmentation.fcn_resnet101",
+}
+"""Our name → the function in torchvision.models, of which alexnet and googlenet aren't the papers'
+networks. Those of kerascnn-segmentation are here, too."""
 
 NOTES: Mapping[str, str] = dict.fromkeys(
     ("resnet50", "resnet101", "resnet152"),
@@ -67,8 +75,11 @@ class Row:
     share_of_peak: float
 
 
+Shape = tuple[int, int, int]
+
+
 def contestants(
-    module: str, name: str, batch_size: int, against: Sequence[str]
+    module: str, name: str, batch_size: int, against: Sequence[str], input_shape: Shape
 ) -> list[Contestant]:
     """Ours, and every installed peer that has the network, in all its ways of doing the work.
 
@@ -77,10 +88,11 @@ def contestants(
         name: an architecture.
         batch_size: images in a step.
         against: the peers that are wanted, of "keras", "torchvision" and "timm".
+        input_shape: `(height, width, channels)`.
     """
 
     def entry(label: str, function: str, **arguments: Any) -> Contestant:
-        arguments |= {"name": name, "batch_size": batch_size}
+        arguments |= {"name": name, "batch_size": batch_size, "input_shape": input_shape}
         return Contestant(label, f"{module}:{function}", arguments)
 
     found = [entry("kerascnn", "ours")]
@@ -103,6 +115,7 @@ def measure(
     rounds: int,
     against: Sequence[str],
     passes: int,
+    input_shape: Shape | None = None,
 ) -> list[Row]:
     """Race ours against the peers on one network.
 
@@ -110,13 +123,18 @@ def measure(
         module, name, batch_size, against: see `contestants`.
         rounds: steps of each contestant.
         passes: how often a step does the network's multiply-adds: 1, and 3 with both gradients.
+        input_shape: `(height, width, channels)`; None: the network's own.
+
+    Raises:
+        InputSizeError: the input is too small for it.
     """
     from kerascnn import catalogue
 
-    operations = 2 * passes * catalogue.get(name).cost().macs
-    peak, *found = race(
-        [PEAK, *contestants(module, name, batch_size, against)], rounds=rounds, warm_up=1
-    )
+    architecture = catalogue.get(name)
+    shape = input_shape or architecture.card.input_shape
+    operations = 2 * passes * architecture.cost(shape).macs
+    ours_and_theirs = contestants(module, name, batch_size, against, shape)
+    peak, *found = race([PEAK, *ours_and_theirs], rounds=rounds, warm_up=1)
     return [_row(name, m, found[0], batch_size, operations / matmul_flops(peak)) for m in found]
 
 
@@ -135,20 +153,18 @@ def _row(name: str, m: Measured, ours: Measured, batch_size: int, at_peak: float
     )
 
 
-def images(name: str, batch_size: int) -> Any:
-    """Noise in [0, 1): float32 `[batch, height, width, channels]` of the network's own size."""
+def images(batch_size: int, input_shape: Sequence[int]) -> Any:
+    """Noise in [0, 1): float32 `[batch, height, width, channels]`."""
     import numpy as np
 
-    from kerascnn import catalogue
-
-    shape = catalogue.get(name).card.input_shape
-    return np.random.default_rng(0).random((batch_size, *shape), "float32")
+    return np.random.default_rng(0).random((batch_size, *input_shape), "float32")
 
 
 def torch_network(package: str, name: str) -> Any:
     """An untrained network of torchvision's or timm's, without auxiliary heads.
 
     torchvision's own first weights for GoogLeNet take half a minute to draw; torch's take none.
+    Its networks for segmentation would fetch their trunk's weights.
     """
     if package == "timm":
         import timm
@@ -156,15 +172,25 @@ def torch_network(package: str, name: str) -> Any:
         return timm.create_model(TIMM[name])
     import torchvision
 
-    arguments = {"aux_logits": False, "init_weights": False} if name == "googlenet_bn" else {}
-    return getattr(torchvision.models, TORCHVISION[name])(**arguments)
+    path = TORCHVISION[name]
+    arguments: dict[str, Any] = {}
+    if name == "googlenet_bn":
+        arguments = {"aux_logits": False, "init_weights": False}
+    if path.startswith("segmentation."):
+        arguments = {"weights": None, "weights_backbone": None}
+    return operator.attrgetter(path)(torchvision.models)(**arguments)
 
 
-def torch_images(name: str, batch_size: int, layout: str) -> Any:
+def torch_scores(outputs: Any) -> Any:
+    """What a network of torch answers: alone, or "out" of several in its segmentation."""
+    return outputs["out"] if isinstance(outputs, Mapping) else outputs
+
+
+def torch_images(batch_size: int, input_shape: Sequence[int], layout: str) -> Any:
     """`images` as a tensor `[batch, channels, height, width]` in one of torch's memory formats."""
     import torch
 
-    batch = torch.from_numpy(images(name, batch_size).transpose(0, 3, 1, 2))
+    batch = torch.from_numpy(images(batch_size, input_shape).transpose(0, 3, 1, 2))
     return batch.contiguous(memory_format=getattr(torch, layout))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from kerascnn.bench.networks import KERAS, images, torch_images, torch_network
+from collections.abc import Sequence
+
+from kerascnn.bench.networks import KERAS, images, torch_images, torch_network, torch_scores
 from kerascnn.bench.rounds import Step
 
 RATE, MOMENTUM = 0.001, 0.9
 
 
-def ours(name: str, batch_size: int) -> Step:
+def ours(name: str, batch_size: int, input_shape: Sequence[int]) -> Step:
     """A step of the loop behind `kerascnn train`."""
     import keras
     import numpy as np
@@ -19,7 +21,7 @@ def ours(name: str, batch_size: int) -> Step:
     from kerascnn.tasks.task import find
     from kerascnn.training.engine import Engine
 
-    model = catalogue.create(name, classifier_activation=None)
+    model = catalogue.create(name, input_shape=tuple(input_shape), classifier_activation=None)
     optimizer = keras.optimizers.SGD(RATE, MOMENTUM)
     optimizer.build(model.trainable_variables)
     task = find(catalogue.get(name).task)
@@ -34,7 +36,7 @@ def ours(name: str, batch_size: int) -> Step:
         optimizer=optimizer,
     )
     batch = (
-        images(name, batch_size),
+        images(batch_size, input_shape),
         task.random_targets(np.random.default_rng(0), outputs, batch_size),
     )
     batches = iter(engine.distribute(tf.data.Dataset.from_tensors(batch).repeat()))
@@ -45,14 +47,18 @@ def ours(name: str, batch_size: int) -> Step:
     return step
 
 
-def keras_applications(name: str, batch_size: int, jit: bool | str) -> Step:
+def keras_applications(
+    name: str, batch_size: int, input_shape: Sequence[int], jit: bool | str
+) -> Step:
     """`train_on_batch`, which spares it the new iterator that each `fit` makes."""
     import keras
     import numpy as np
 
-    model = getattr(keras.applications, KERAS[name])(weights=None, classifier_activation=None)
+    model = getattr(keras.applications, KERAS[name])(
+        weights=None, input_shape=tuple(input_shape), classifier_activation=None
+    )
     model.compile(keras.optimizers.SGD(RATE, MOMENTUM), _cross_entropy, jit_compile=jit)
-    batch, labels = images(name, batch_size), np.zeros(batch_size, "int32")
+    batch, labels = images(batch_size, input_shape), np.zeros(batch_size, "int32")
 
     def step() -> None:
         model.train_on_batch(batch, labels)
@@ -60,18 +66,21 @@ def keras_applications(name: str, batch_size: int, jit: bool | str) -> Step:
     return step
 
 
-def torch_model(name: str, batch_size: int, package: str, layout: str) -> Step:
+def torch_model(
+    name: str, batch_size: int, input_shape: Sequence[int], package: str, layout: str
+) -> Step:
     """The usual step."""
     import torch
 
     model = torch_network(package, name).train().to(memory_format=getattr(torch, layout))
     optimizer = torch.optim.SGD(model.parameters(), RATE, MOMENTUM)
-    batch = torch_images(name, batch_size, layout)
-    labels = torch.zeros(batch_size, dtype=torch.long)
+    batch = torch_images(batch_size, input_shape, layout)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.cross_entropy(model(batch), labels)
+        scores = torch_scores(model(batch))
+        labels = torch.zeros(batch_size, *scores.shape[2:], dtype=torch.long)
+        loss = torch.nn.functional.cross_entropy(scores, labels)
         loss.backward()
         optimizer.step()
         loss.item()

@@ -13,7 +13,7 @@ import typer
 
 from kerascnn import catalogue, registry
 from kerascnn.commands.groups import Group, load_command
-from kerascnn.commands.options import complete_architecture
+from kerascnn.commands.options import complete_architecture, parse_shape
 
 if TYPE_CHECKING:
     from kerascnn.bench.networks import Row
@@ -57,6 +57,7 @@ def _names(required: bool = True) -> Any:
 _AGAINST = typer.Option(
     list(PEERS), "--against", help="keras, torchvision or timm, where installed; repeatable."
 )
+_SHAPE = typer.Option(None, help="HEIGHTxWIDTHxCHANNELS; default: each network's own.")
 _ROUNDS = typer.Option(5, min=1, help="Times that each contestant's turn comes.")
 _JSON = typer.Option(False, "--json", help="Machine-readable output.")
 
@@ -67,10 +68,11 @@ def infer(
     batch_size: int = typer.Option(16, min=1),
     rounds: int = _ROUNDS,
     against: list[str] = _AGAINST,
+    input_shape: str | None = _SHAPE,
     json: bool = _JSON,
 ) -> None:
     """Time inference against keras.applications, torchvision and timm."""
-    _networks("kerascnn.bench.infer", names, batch_size, rounds, against, 1, json)
+    _networks("kerascnn.bench.infer", names, batch_size, rounds, against, 1, input_shape, json)
 
 
 @bench.command("train")
@@ -79,10 +81,11 @@ def train_steps(
     batch_size: int = typer.Option(8, min=1),
     rounds: int = _ROUNDS,
     against: list[str] = _AGAINST,
+    input_shape: str | None = _SHAPE,
     json: bool = _JSON,
 ) -> None:
     """Time training steps against keras.applications, torchvision and timm."""
-    _networks("kerascnn.bench.training", names, batch_size, rounds, against, 3, json)
+    _networks("kerascnn.bench.training", names, batch_size, rounds, against, 3, input_shape, json)
 
 
 def _networks(
@@ -92,11 +95,13 @@ def _networks(
     rounds: int,
     against: Sequence[str],
     passes: int,
+    input_shape: str | None,
     json: bool,
 ) -> None:
     from kerascnn.bench import networks
 
     _check(names, against)
+    shape = parse_shape(input_shape)
     load = os.getloadavg()[0]
     rows: list[Row] = []
     for name in names:
@@ -108,6 +113,7 @@ def _networks(
             rounds=rounds,
             against=against,
             passes=passes,
+            input_shape=shape,
         )
     if json:
         _dump(rows, batch_size=batch_size, rounds=rounds, load=load)

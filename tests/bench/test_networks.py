@@ -9,7 +9,9 @@ from kerascnn.keras_internals import without_values
 
 
 def names(name, against=("keras", "torchvision", "timm")):
-    return [c.name for c in networks.contestants("kerascnn.bench.infer", name, 2, against)]
+    return [
+        c.name for c in networks.contestants("kerascnn.bench.infer", name, 2, against, (32, 32, 3))
+    ]
 
 
 def test_peers_are_those_installed_that_have_the_network(monkeypatch):

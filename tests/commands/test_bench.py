@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from kerascnn import catalogue
 from kerascnn.bench import networks
 from kerascnn.cli import app
-from kerascnn.errors import ArgumentError, KerascnnError
+from kerascnn.errors import ArgumentError, InputSizeError, KerascnnError
 
 
 def run(*arguments):
@@ -34,9 +34,10 @@ def test_the_row_is_arithmetic(monkeypatch):
     """Ratio and share of the peak, from round numbers."""
     from kerascnn.bench.rounds import SIDE, Measured
 
-    macs = catalogue.get("lenet5").cost().macs
+    macs = catalogue.get("lenet5").cost((40, 48, 1)).macs
 
     def race(contestants, *, rounds, warm_up):
+        assert [c.arguments["input_shape"] for c in contestants[1:]] == [(40, 48, 1)]
         peak = Measured("peak", 2 * SIDE**3 / 1e9, 1, 1, 1, 1)  # 1e9 operations a second
         ours = Measured("kerascnn", 0.5, 0.4, 0.8, 9.0, 2**20)
         theirs = Measured("other", 1.0, 1.0, 1.0, 9.0, 2**20)
@@ -44,7 +45,13 @@ def test_the_row_is_arithmetic(monkeypatch):
 
     monkeypatch.setattr(networks, "race", race)
     ours, theirs = networks.measure(
-        "kerascnn.bench.training", "lenet5", batch_size=4, rounds=1, against=(), passes=3
+        "kerascnn.bench.training",
+        "lenet5",
+        batch_size=4,
+        rounds=1,
+        against=(),
+        passes=3,
+        input_shape=(40, 48, 1),
     )
     assert (ours.images_per_second, ours.slowest, ours.fastest) == (8, 5, 10)
     assert (ours.ratio, theirs.ratio) == (1, 2)
@@ -69,6 +76,10 @@ def test_wrong_names_are_refused_before_anything_is_measured():
         run("bench", "infer", "lenet5", "resnet51")
     with pytest.raises(ArgumentError, match="caffe"):
         run("bench", "infer", "lenet5", "--against", "caffe")
+    with pytest.raises(ArgumentError, match="--input-shape must be HEIGHTxWIDTHxCHANNELS"):
+        run("bench", "infer", "lenet5", "--input-shape", "32")
+    with pytest.raises(InputSizeError, match="Smallest legal"):
+        run("bench", "infer", "lenet5", "--input-shape", "8x8x1")
 
 
 @pytest.mark.slow
