@@ -467,6 +467,6 @@ COCO = DataSource(
     read=_coco,
     argument="PATH",
     targets=("mask", "boxes", "label"),
-    licence="COCO's annotations: CC BY 4.0, its pictures: Flickr's terms; your own: yours",
+    licence="of COCO: CC BY 4.0, pictures Flickr's terms; of your own: yours",
     help="Pictures and JSON annotations as of COCO: masks, boxes and labels.",
 )

@@ -323,6 +323,6 @@ VOC = DataSource(
     read=_voc,
     argument="PATH",
     targets=("mask", "boxes", "label"),
-    licence="PASCAL VOC's: the Flickr terms of use; your own pictures: yours",
+    licence="of PASCAL VOC: Flickr's terms; of your own: yours",
     help="Folders as of PASCAL VOC: masks (palette PNGs), boxes (XML), and labels.",
 )

@@ -76,3 +76,9 @@ def test_no_number_is_refused():
     (found,) = read('{"a": [{"b": NaN}]}')
     with pytest.raises(ValueError, match="Received: NaN"):
         found.parsed()
+
+
+def test_a_number_of_thousands_of_digits_is_refused():
+    (found,) = read('{"a": [[' + "9" * 5000 + "]]}")
+    with pytest.raises(ValueError, match="a number has thousands of digits"):
+        found.parsed()

@@ -265,9 +265,11 @@ class _Reader:
         coloured = bool(self.classes and self.classes.coloured)
         found = read_mask(place, inside=self.root, reading=self.options.reading, colours=coloured)
         if found.ndim > 2 and not coloured:
+            named = self.classes is not None and self.classes.source == TABLE
             raise DataError(
-                f"{printable(place)}: the mask has colours, and nothing says what they mean. Write "
-                f"{os.path.join(self.root, TABLE)} with the columns name,red,green,blue."
+                f"{printable(place)}: the mask has colours, and "
+                f"{f'{TABLE} names numbers' if named else 'nothing says what they mean'}. Name "
+                f"them in {os.path.join(self.root, TABLE)}: name,red,green,blue."
             )
         return found
 

@@ -147,7 +147,9 @@ class TestBadMasks:
         with pytest.raises(DataError, match=r"b.png: a mask must be as large as its image, 12×16"):
             load(f"masks:{root}")
         save(path, np.zeros(SHAPE))
-        with pytest.raises(DataError, match=r"b.png: the mask has colours, .*classes.csv"):
+        with pytest.raises(
+            DataError, match=r"b.png: the mask has colours, .*classes.csv: name,red"
+        ):
             load(f"masks:{root}")
         path.write_bytes(b"no image")
         with pytest.raises(DataError, match=r"b.png can't be read as an image"):
