@@ -11,8 +11,8 @@ reach, and of each answer only what has seen no border of its tile is kept.
 - A network with padding answers for every pixel. Its tiles lie inside the image and those at the
   border end there, so that its own padding is where it is in one pass: the same as one pass, too,
   as long as the network treats an image's size and that size less a multiple of the stride alike.
-  FCN and `unet_same` do. One that resizes its answer to the size of the image does so where the
-  stride divides that size.
+  `unet_same` does, and FCN in its authors' form. What resizes its answer to the size of the image,
+  as FCN on other classifiers and torchvision's, does where the stride divides that size.
 
 "The same" is in exact arithmetic: libraries may add up in another order for another size of tile.
 """
@@ -31,6 +31,7 @@ import tensorflow as tf
 from kerascnn import any_size, profile
 from kerascnn.errors import ArgumentError
 from kerascnn.preprocessing import preprocess
+from kerascnn.tasks import Sight
 
 LARGEST = 512
 """The side of tiles in pixels, unless the network was trained on larger images or sees further."""
@@ -162,7 +163,7 @@ class Tiled:
     def __init__(
         self,
         model: keras.Model,
-        sight: Any,
+        sight: Sight,
         *,
         batch_size: int = 1,
         largest: int | None = None,
@@ -173,8 +174,7 @@ class Tiled:
         Args:
             model: from images to scores `[batch, rows, columns, classes]`; of several outputs the
                 first one counts.
-            sight: how it was trained: a run's config, or what has its `input_shape` and its
-                `preprocessing`.
+            sight: how it sees images; its `input_shape` and its `preprocessing` count.
             batch_size: images of the trained size that may be looked at in one step.
             largest: side of the tiles; None: as `batch_size` allows, up to `LARGEST`.
             margin: of a network with padding, how far an answer is taken to look; None: as far as
@@ -259,7 +259,7 @@ class Tiled:
         return max(0, -(-missing // self.stride) * self.stride)
 
 
-def _indices(model: keras.Model, sight: Any, channels: int) -> Answer:
+def _indices(model: keras.Model, sight: Sight, channels: int) -> Answer:
     """From uint8 tiles of any size to the likeliest class of each pixel, one graph for all."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, channels], tf.uint8)])

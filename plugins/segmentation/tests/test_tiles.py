@@ -125,6 +125,28 @@ def test_scores_with_padding_are_those_of_one_pass_over_the_image(size, upsampli
     np.testing.assert_allclose(found, scores(model)(image[None])[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "width"),
+    [
+        ({"backbone_arguments": "widths=2,2,2,2,2", "head_widths": (4, 4)}, 1150),
+        ({"backbone": "resnet18", "backbone_arguments": "widths=2,2,2,2 stem_width=2"}, 1152),
+    ],
+)
+def test_fcn_is_tiled_at_multiples_of_its_stride_of_32(arguments, width):
+    """On other classifiers than the authors' its scores are resized, to a multiple of 32 here."""
+    keras.utils.set_random_seed(0)
+    model = kerascnn.create(
+        "fcn8s", input_shape=(64, 64, 1), classes=3, classifier_activation=None, **arguments
+    )
+    tiled, image = Tiled(model, sight(model), largest=128), photo(64, width)
+    assert (tiled.stride, tiled.lost) == (32, (0, 0))
+    assert 202 <= tiled.margin < 300  # the scores' field is 404; interpolation sees further
+    mask = tiled.mask(image)
+    expected = scores(model)(image[None])[0].argmax(-1)
+    assert (mask == expected).mean() > 0.9999
+
+
 def test_a_smaller_margin_is_no_longer_the_same(same):
     image = photo(64, 200)
     pieces = [overlapping(side, tile=64, margin=0, stride=4) for side in image.shape[:2]]
