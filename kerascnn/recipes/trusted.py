@@ -2,14 +2,15 @@
 
 Importing a module runs it, so a loss is imported only where somebody trains and has said it: in a
 recipe of theirs, or again when a run goes on. What a run's config.json names is text, unless an
-installed architecture or recipe has the same loss.
+installed architecture, recipe or task has the same loss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from kerascnn import catalogue
+from kerascnn import catalogue, registry
 from kerascnn.errors import ArgumentError, KerascnnError, RunError
 from kerascnn.files import shortened
 from kerascnn.recipes import book as recipe_book
@@ -32,7 +33,7 @@ def own(recipe: Recipe, say: Callable[[str], None]) -> Loss | None:
 
 
 def known(text: str, architecture: str | None) -> Loss | None:
-    """The class behind a text, if an installed architecture or recipe has this loss.
+    """The class behind a text, if an installed architecture, recipe or task has this loss.
 
     Args:
         text: as config.json holds it.
@@ -45,7 +46,7 @@ def known(text: str, architecture: str | None) -> Loss | None:
 
 
 def _installed(architecture: str | None) -> Iterator[Loss | str | None]:
-    """Of the architecture, then of all installed recipes; broken plugins have none."""
+    """Of the architecture, then of all installed recipes and tasks; broken plugins have none."""
     if architecture in catalogue.list_architectures():
         recipe = catalogue.get(str(architecture)).recipe
         yield recipe.loss if recipe else None
@@ -54,6 +55,12 @@ def _installed(architecture: str | None) -> Iterator[Loss | str | None]:
             yield recipe_book.get(name).loss
         except KerascnnError:
             continue
+    for name in registry.names(registry.TASKS):
+        try:
+            task: Any = registry.load(registry.TASKS, name, object)
+        except KerascnnError:
+            continue
+        yield from task.losses
 
 
 def again(

@@ -77,6 +77,9 @@ class Task:
         measures: what is logged beside the loss, as `Objective.figures` gives it. The first one
             decides: which epoch is best, when a schedule's plateau is reached, what a search
             looks for, how runs are sorted.
+        losses: places of losses of its own that a recipe may name, "package.module:Name". A run's
+            files may come from a stranger: what they name is imported only if somebody installed
+            says so, too.
         batch: images in one step of an evaluation, unless told otherwise.
         asked: what an evaluation may be asked for beside data and split, and what a prediction.
     """
@@ -85,6 +88,7 @@ class Task:
     help: ClassVar[str] = ""
     targets: ClassVar[type[Targets]]
     measures: ClassVar[tuple[Measure, ...]]
+    losses: ClassVar[tuple[str, ...]] = ()
     batch: ClassVar[int] = 256
     asked: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {"evaluate": (), "predict": ()}

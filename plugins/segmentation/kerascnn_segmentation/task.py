@@ -44,6 +44,10 @@ class Segmentation(Task):
         Measure(name="mean_accuracy", title="Mean accuracy", better="higher"),
         Measure(name="frequency_weighted_iou", title="Frequency-weighted IoU", better="higher"),
     )
+    losses: ClassVar[tuple[str, ...]] = tuple(
+        f"kerascnn_segmentation.losses:{name}"
+        for name in ("CrossEntropy", "BorderCrossEntropy", "Dice", "DiceCrossEntropy")
+    )
     batch: ClassVar[int] = 8
     asked: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "evaluate": ("size",),

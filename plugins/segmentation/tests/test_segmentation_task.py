@@ -11,6 +11,8 @@ from kerascnn_segmentation.task import SEGMENTATION
 from kerascnn import Recipe
 from kerascnn.data import VOID, Masks
 from kerascnn.errors import ArgumentError, DataError
+from kerascnn.recipes import trusted
+from kerascnn.recipes.losses import path_of
 
 NAMES = ("background", "cat", "dog")
 
@@ -102,6 +104,13 @@ def test_a_loss_of_another_package_is_taken_but_can_weigh_no_classes(batch):
         objective(loss=Foreign, class_weight=(1.0, 1.0, 1.0))
     with pytest.raises(ArgumentError, match="needs logits"):
         objective(loss=losses.Dice, from_logits=False)
+
+
+def test_a_run_may_name_the_losses_of_the_task_and_no_others():
+    for loss in losses.LOSSES:
+        assert trusted.known(path_of(loss), "unet_same") is loss
+    assert set(map(path_of, losses.LOSSES)) == set(SEGMENTATION.losses)
+    assert trusted.known("kerascnn_segmentation.losses:PixelLoss", "unet_same") is None
 
 
 def test_networks_that_answer_with_no_map_of_the_classes_are_refused():
