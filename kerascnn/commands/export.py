@@ -45,7 +45,7 @@ def export(
         chosen = parse_network(model, set_, input_shape=input_shape, classes=classes)
         source = chosen.require(weights) if weights else None
         preprocessing = (source or catalogue.get(model).card).preprocessing
-        network, task = chosen.model(weights=weights), tasks.find(chosen.architecture.task)
+        network, task = chosen.model(weights=weights), tasks.find(chosen.task)
     size = network.inputs[0].shape[1:3]
     if format in exporting.SERVED:
         network = task.served(network)

@@ -116,13 +116,14 @@ def overlaps(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
         class_names: of the classes.
     """
     found = measures.iou(matrix)
-    shown = np.arange(len(found))
+    shown = list(range(len(found)))
     if len(found) > MOST_BARS:
-        shown = np.sort(np.argsort(np.nan_to_num(found, nan=2), kind="stable")[:MOST_BARS])
+        worst = np.argsort(np.nan_to_num(found, nan=2), kind="stable")[:MOST_BARS]
+        shown = sorted(worst.tolist())
     names = [without_middle(class_names[place], LONGEST) for place in shown]
     figure = _figure(6.4, 0.9 + 0.22 * len(shown))
     axes = figure.add_subplot()
-    places = np.arange(len(shown))
+    places = range(len(shown))
     axes.barh(places, np.nan_to_num(found[shown]), height=0.7, color=TRAIN)
     for place, value in zip(places, found[shown]):
         text = "not there" if np.isnan(value) else f"{value:.1%}"
