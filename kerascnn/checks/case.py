@@ -9,7 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kerascnn.architecture import Architecture
-from kerascnn.errors import KerascnnError, StrategyError
+from kerascnn.errors import InputStepError, KerascnnError, StrategyError
+from kerascnn.network import Network
+from kerascnn.recipes.recipe import Recipe
+from kerascnn.tasks.objective import Objective
+from kerascnn.tasks.task import find
 
 if TYPE_CHECKING:
     import keras
@@ -25,11 +29,12 @@ class Case:
 
     def __init__(self, architecture: Architecture) -> None:
         self.architecture = architecture
+        self.task = find(architecture.task)
         self.channels = architecture.card.input_shape[2]
         self.network = architecture.network(classes=CLASSES)
         self.smallest = self.network.smallest_input()
         # Large enough for maps of more than one pixel, odd so that rounding shows.
-        self.side = max(self.smallest * 3 // 2, 24) | 1
+        self.side = legal_side(self.network, max(self.smallest * 3 // 2, 24) | 1)
         self._models: dict[str, keras.Model] = {}
         two_replicas()  # TensorFlow must learn of the second device before it starts
 
@@ -59,24 +64,58 @@ class Case:
         return self.feature_shape((self.side, self.side, self.channels))[-1]
 
     @property
+    def is_map(self) -> bool:
+        """Whether the main output answers for places of the image, `[batch, h, w, classes]`."""
+        return len(self.outline.outputs[0].shape) == 4
+
+    @property
+    def trunk(self) -> Network:
+        """The network without its classifier."""
+        return replace(self.network, classes=None)
+
+    @property
     def smallest_features(self) -> int:
         """The smallest side of an input without the classifier."""
-        return replace(self.network, classes=None).smallest_input()
+        return self.trunk.smallest_input()
 
     def feature_shape(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
         """Shape of the feature map, as `cost` reckons it."""
+        return self._shapes(self.trunk, shape)[0]
+
+    def output_shapes(self, shape: tuple[int, int, int]) -> list[tuple[int, ...]]:
+        """Shapes of the outputs, as `cost` reckons them."""
+        return self._shapes(self.network, shape)
+
+    def _shapes(self, network: Network, shape: tuple[int, int, int]) -> list[tuple[int, ...]]:
         from kerascnn.keras_internals import without_values
         from kerascnn.sketch import Ledger, Sketch
 
         try:
             with without_values():
-                sketch = Sketch((None, *shape), Ledger())
-                return self.network.features(sketch).shape[1:]
+                outputs = as_list(network.outputs(Sketch((None, *shape), Ledger())))
         except KerascnnError:
             raise
         except Exception:  # a builder of keras.layers, which take no sketch
-            model = self.build(values=False, include_top=False, input_shape=shape)
-            return model.output_shape[1:]
+            top = network.classes is not None
+            outputs = self.build(values=False, include_top=top, input_shape=shape).outputs
+        return [tuple(output.shape[1:]) for output in outputs]
+
+    def objective(self) -> Objective:
+        """What a training of this network, with the recipe it has, minimises and counts."""
+        scores, from_logits = self.task.scores(self.outline)
+        return self.task.objective(
+            self.architecture.recipe or Recipe(),
+            classes=CLASSES,
+            outputs=len(scores.outputs),
+            from_logits=from_logits,
+        )
+
+    def targets(self) -> np.ndarray:
+        """Random ones of the task's for `images`, `[batch, ...]`, the same each time."""
+        import numpy as np
+
+        shapes = [tuple(output.shape[1:]) for output in self.outline.outputs]
+        return self.task.random_targets(np.random.default_rng(0), shapes, BATCH)
 
     def build(self, *, values: bool = True, fresh: bool = False, **arguments: Any) -> keras.Model:
         """A model, the same one for the same arguments.
@@ -118,6 +157,21 @@ class Case:
         height = height or self.side
         shape = (BATCH, height, width or height, channels or self.channels)
         return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def legal_side(network: Network, least: int) -> int:
+    """The smallest side of a square input from `least` on that a network takes."""
+    sides = [least]
+    while sides:
+        side = sides.pop(0)
+        shape = (side, side, network.input_shape[2])
+        try:
+            replace(network, input_shape=shape).check_input()
+        except InputStepError as error:
+            sides = [nearest for nearest in error.nearest if nearest > side]
+        else:
+            return side
+    raise AssertionError(f"no legal input from {least} pixels on is named")
 
 
 def settle(model: keras.Model, images: np.ndarray) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kerascnn.architecture import Architecture
-from kerascnn.checks.case import CLASSES, Case, finite_logits, same
+from kerascnn.checks.case import CLASSES, Case, finite_logits, legal_side, same
 from kerascnn.checks.suite import DEEP, SkipCheck, check, quick_up_to
 from kerascnn.errors import ArgumentError
 
@@ -149,8 +148,7 @@ def _counted(case: Case, point: Mapping[str, Any]) -> int | None:
     """A side at which this point of the space can be built; None if a rule forbids the point."""
     try:
         network = case.architecture.network(point, classes=CLASSES)
-        side = max(case.side, network.smallest_input())
-        replace(network, input_shape=(side, side, case.channels)).cost()
+        side = legal_side(network, max(case.side, network.smallest_input()))
     except ArgumentError:  # by a rule, or because no input is large enough
         return None
     return side

@@ -14,6 +14,7 @@ from kerascnn.checks.case import (
     close,
     finite_logits,
     layer_names,
+    same,
     settle,
     two_replicas,
 )
@@ -46,6 +47,32 @@ def check_float32(case: Case) -> None:
 
 
 @check
+@quick_up_to(VERY_DEEP)
+def check_objective(case: Case) -> None:
+    """The task's loss is finite, its sums add up, and what fills up a batch counts nothing."""
+    import numpy as np
+    import tensorflow as tf
+
+    objective, targets = case.objective(), case.targets()
+    outputs = as_list(case.model(case.images(), training=False))
+    loss = objective.loss(targets, outputs)
+    same("the shape of the loss", tuple(loss.shape), (BATCH,))
+    assert bool(tf.reduce_all(tf.math.is_finite(loss))), f"the loss is not finite: {loss}"
+    first = np.arange(BATCH) < BATCH // 2
+    one, other, whole, none = (
+        np.asarray(objective.sums(targets, outputs, tf.constant(real)))
+        for real in (first, ~first, first | True, first & False)
+    )
+    same("the shape of the sums", whole.shape, (objective.size,))
+    assert not none.any(), f"images that are not real have sums: {none}"
+    np.testing.assert_allclose(one + other, whole, rtol=1e-6, err_msg="the sums of two halves")
+    found = dict(objective.figures(whole, float(BATCH)))
+    if objective.answers and objective.judged:
+        found |= objective.judged(np.asarray(objective.answers(targets, outputs)))
+    same("the measures", sorted(found), sorted(one.name for one in case.task.measures))
+
+
+@check
 @quick_up_to(DEEP)
 def check_mixed_float16(case: Case) -> None:
     """mixed_float16: the layers compute in float16, the logits are finite and float32."""
@@ -73,7 +100,7 @@ def check_explain(case: Case) -> None:
     pixels = tf.constant(images)
     with tf.GradientTape() as tape:
         tape.watch(pixels)
-        score = as_list(case.model(pixels, training=False))[0][:, 0]
+        score = _explained(as_list(case.model(pixels, training=False))[0])
     gradient = tape.gradient(score, pixels)
     close("saliency", explain.saliency(case.model, images, 0, signed=True), gradient)
     refusal = ""
@@ -86,6 +113,20 @@ def check_explain(case: Case) -> None:
         assert named, f"deconvnet names no layer: {refusal}"
     else:
         assert np.isfinite(projection).all(), "deconvnet is not finite"
+
+
+def _explained(answer: Any) -> Any:
+    """What is explained of class 0, `[batch]`: its score.
+
+    Of a map, the sum of its scores where it is the answer; where it is that nowhere, its highest.
+    """
+    import tensorflow as tf
+
+    if len(answer.shape) == 2:
+        return answer[:, 0]
+    scores, there = answer[..., 0], tf.argmax(answer, axis=-1) == 0
+    sums = tf.reduce_sum(tf.where(there, scores, 0), axis=(1, 2))
+    return tf.where(tf.reduce_any(there, axis=(1, 2)), sums, tf.reduce_max(scores, axis=(1, 2)))
 
 
 @check
@@ -137,6 +178,7 @@ def check_saved_model(case: Case) -> None:
 @quick_up_to(DEEP)
 def check_mirrored_strategy(case: Case) -> None:
     """A training step on two replicas changes the weights, and to the same on both."""
+    import numpy as np
     import tensorflow as tf
 
     strategy = two_replicas()
@@ -146,21 +188,25 @@ def check_mirrored_strategy(case: Case) -> None:
         model = case.build(fresh=True)
         variables = [v.value for v in model.trainable_variables]
     before = [v.numpy() for v in model.trainable_variables]
+    objective = case.objective()
 
-    def step(images: Any) -> None:
+    def step(images: Any, targets: Any) -> None:
         with tf.GradientTape() as tape:
-            outputs = as_list(model(images, training=True))
-            loss = tf.add_n([tf.reduce_mean(tf.square(output)) for output in outputs])
+            loss = tf.reduce_mean(objective.loss(targets, as_list(model(images, training=True))))
         gradients = tape.gradient(loss, variables)
         context = tf.distribute.get_replica_context()
         for variable, gradient in zip(variables, context.all_reduce("mean", gradients)):
             variable.assign_sub(0.01 * gradient / (1e-9 + tf.norm(gradient)))
 
-    halves = [case.images()[: BATCH // 2], case.images()[BATCH // 2 :]]
-    batch = strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant(halves[context.replica_id_in_sync_group])
-    )
-    strategy.run(step, args=(batch,))
+    shares = [
+        strategy.experimental_distribute_values_from_function(
+            lambda context, all_=all_: tf.constant(
+                np.array_split(all_, 2)[context.replica_id_in_sync_group]
+            )
+        )
+        for all_ in (case.images(), case.targets())
+    ]
+    strategy.run(step, args=tuple(shares))
     changed = False
     for variable, old in zip(variables, before):
         one, two = (replica.numpy() for replica in strategy.experimental_local_results(variable))

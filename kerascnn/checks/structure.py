@@ -10,9 +10,11 @@ from kerascnn.checks.case import (
     before_pooling,
     close,
     layer_names,
+    legal_side,
     same,
 )
 from kerascnn.checks.suite import VERY_DEEP, SkipCheck, check, quick_up_to
+from kerascnn.network import Network
 
 
 @check
@@ -29,12 +31,44 @@ def check_channels(case: Case) -> None:
 @quick_up_to(VERY_DEEP)
 def check_odd_sizes(case: Case) -> None:
     """Odd and oblong inputs, 123×123 too, run, and give the size that `cost` reckons with."""
-    least = case.smallest_features
     trunk = before_pooling(case.headless(1, "avg"))
-    for height, width in ((least, least), (least + 1, least + 6), (max(123, least | 1),) * 2):
+    for height, width in _sizes(case.trunk):
         expected = case.feature_shape((height, width, 1))
         found = trunk(case.images(height, width, 1)[:1]).shape[1:]
         same(f"the feature map of a {height}×{width} input", found, expected)
+
+
+@check
+@quick_up_to(VERY_DEEP)
+def check_any_size(case: Case) -> None:
+    """Answering with a map, it takes any legal size, as a network does that is built for that size.
+
+    The answer's size is the one that `cost` reckons with.
+    """
+    from kerascnn.features import any_size
+
+    if not case.is_map:
+        raise SkipCheck("its answer is no map")
+    model = any_size(case.model)
+    for height, width in _sizes(case.network):
+        images = case.images(height, width)[:1]
+        found = as_list(model(images, training=False))
+        shapes = [tuple(output.shape[1:]) for output in found]
+        expected = case.output_shapes((height, width, case.channels))
+        same(f"the answer to a {height}×{width} input", shapes, expected)
+    own = case.build(fresh=True, input_shape=images.shape[1:])
+    own.set_weights(case.model.get_weights())
+    close(f"a {height}×{width} input", found, own(images, training=False))
+
+
+def _sizes(network: Network) -> list[tuple[int, int]]:
+    """The smallest legal size, one that is oblong, and a larger one; odd where that is legal."""
+    least = network.smallest_input()
+    sides = [
+        legal_side(network, side) for side in (least, least + 1, least + 6, max(123, least | 1))
+    ]
+    smallest, height, width, larger = sides
+    return [(smallest, smallest), (height, width), (larger, larger)]
 
 
 @check
@@ -81,7 +115,6 @@ def check_classifier_activation(case: Case) -> None:
 
     So `model.layers[-1].activation = None` leaves the logits, and training finds them.
     """
-    from kerascnn.heads import scores_of
     from kerascnn.keras_internals import maker
 
     softmax = case.build(values=False, classifier_activation="softmax")
@@ -89,10 +122,11 @@ def check_classifier_activation(case: Case) -> None:
         layer = maker(output)
         same(f"activation of {layer.name}", layer.activation.__name__, "softmax")
         same(f"dtype of {layer.name}", layer.compute_dtype, "float32")
-    same("whether the logits are found behind it", scores_of(softmax)[1], True)
+    same("whether the logits are found behind it", case.task.scores(softmax)[1], True)
     for model in (softmax, case.outline):
+        case.task.check_model(model, CLASSES)
         for output in model.outputs:
-            same("the output", output.shape, (None, CLASSES))
+            same("the classes of the output", output.shape[-1], CLASSES)
 
 
 @check
@@ -134,7 +168,7 @@ def check_endpoints(case: Case) -> None:
         raise SkipCheck("no map is halved, so there is no endpoint")
     maps = keras.Model(trunk.input, [trunk.get_layer(p.layer).output for p in points.values()])
     largest = max(point.stride for point in points.values())
-    side = max(case.smallest_features, 2 * largest)
+    side = legal_side(case.trunk, max(case.smallest_features, 2 * largest))
     small = as_list(maps(case.images(side, side, 1)[:1]))
     large = as_list(maps(case.images(side + largest, side, 1)[:1]))
     for (name, point), one, other in zip(points.items(), small, large, strict=True):
