@@ -24,7 +24,7 @@ from kerascnn.console import Console
 from kerascnn.data.files import Found
 from kerascnn.data.targets import Targets
 from kerascnn.errors import ArgumentError
-from kerascnn.recipes.recipe import Recipe
+from kerascnn.recipes.recipe import MEASURES, Recipe
 from kerascnn.tasks.measure import Measure
 from kerascnn.tasks.objective import Objective
 from kerascnn.tasks.prediction import BATCH, Prediction, Writers
@@ -121,7 +121,9 @@ class Task:
         if colon and direction in ("min", "max"):
             return asked
         if asked in known:
-            return asked if known[asked] > 0 else f"max:{asked}"
+            if asked in MEASURES and known[asked] > 0:
+                return asked
+            return f"{'min' if known[asked] > 0 else 'max'}:{asked}"
         raise ArgumentError(
             f"monitor must be one of {', '.join(known)} for {self.name}, or say which way is "
             f"better of what a callback logs, as in max:val_f1 or min:NAME. Received: {asked!r}."
