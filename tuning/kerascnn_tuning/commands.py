@@ -12,8 +12,9 @@ import typer
 
 from kerascnn.commands import Group
 from kerascnn.errors import ArgumentError, KerascnnError
+from kerascnn_tuning.objectives import COSTS, MAIN
 from kerascnn_tuning.options import given, said
-from kerascnn_tuning.plan import METRICS, PRUNINGS, TUNERS, Plan
+from kerascnn_tuning.plan import PRUNINGS, TUNERS, Plan
 
 
 class _SearchByDefault(Group):
@@ -64,9 +65,11 @@ def search(
     ),
     tuner: str = typer.Option("random", help=f"One of {', '.join(TUNERS)}."),
     objective: str = typer.Option(
-        "val_error",
-        help=f"To minimize, one or several with commas: {', '.join(METRICS)}. The first guides "
-        "the search (with optuna all do); all span the Pareto front.",
+        MAIN,
+        help="One or several with commas: a measure of the network's task such as val_error, "
+        f"val_loss, error, loss, {', '.join(COSTS)}; or {MAIN}, the task's main measure on the "
+        "validation images. The first guides the search (with optuna all do); all span the Pareto "
+        "front.",
     ),
     max_trials: int | None = typer.Option(
         None, help="Default: 20; hyperband and grid: all.", rich_help_panel=BUDGET

@@ -12,7 +12,7 @@ from rich.text import Text
 from kerascnn.console import Console
 from kerascnn.words import counted
 from kerascnn_tuning.figures import figure
-from kerascnn_tuning.plan import Plan
+from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.study.files import PRUNED_AT
 
 BEST = 5
@@ -24,13 +24,13 @@ class Display:
     It is an oracle's listener: `on_trial_begin` and `on_trial_end` get KerasTuner's trials.
 
     Args:
-        plan: the plan.
+        problem: what is searched.
         console: where to write.
     """
 
-    def __init__(self, plan: Plan, console: Console) -> None:
+    def __init__(self, problem: Problem, console: Console) -> None:
         self.console = console
-        self._plan = plan
+        self._problem, self._plan = problem, problem.plan
         self._running: dict[str, tuple[float, dict[str, Any]]] = {}
         self._ended: list[tuple[list[float], str, dict[str, Any]]] = []
         self._count = self._before = 0
@@ -49,8 +49,7 @@ class Display:
 
     def remember(self, rows: list[Any]) -> None:
         """Count trials that an earlier session completed, rows of a study."""
-        names = self._plan.objectives
-        self._ended += [([row.metrics[n] for n in names], row.id, row.values) for row in rows]
+        self._ended += [(self._problem.worth(row.metrics), row.id, row.values) for row in rows]
         self._before = len(rows)
 
     def on_trial_begin(self, trial: Any) -> None:
@@ -66,12 +65,13 @@ class Display:
             text = f"pruned after {_epochs(int(trial.metrics.get_best_value(PRUNED_AT)))}{took}"
         elif trial.status == "COMPLETED":
             names = self._plan.objectives
-            scores = [trial.metrics.get_best_value(name) for name in names]
-            self._ended.append((scores, trial.trial_id, values))
+            metrics = {name: trial.metrics.get_best_value(name) for name in names}
+            worth = self._problem.worth(metrics)
+            self._ended.append((worth, trial.trial_id, values))
             self._count += 1
             best = min(self._ended)
-            found = "  ".join(f"{n} {figure(n, s)}" for n, s in zip(names, scores))
-            text = f"{found}{took}  best {figure(names[0], best[0][0])} ({best[1]})"
+            found = "  ".join(f"{n} {shown}" for n, shown in zip(names, self._shown(worth)))
+            text = f"{found}{took}  best {self._shown(best[0])[0]} ({best[1]})"
         else:
             again = "will be tried again" if trial.status == "INVALID" else "failed"
             self._count += trial.status == "FAILED"
@@ -79,6 +79,11 @@ class Display:
         epochs = trial.hyperparameters.values.get("tuner/epochs")  # with Hyperband they differ
         label = f"trial {trial.trial_id}{f' ({_epochs(epochs)})' if epochs else ''}"
         self.console.print(Text(f"{label}  {text}"), soft_wrap=True)
+
+    def _shown(self, worth: list[float]) -> list[str]:
+        """The objectives as people read them."""
+        measures = [self._problem.measures[name] for name in self._plan.objectives]
+        return [figure(one, one.sign * value) for one, value in zip(measures, worth)]
 
     def _left(self) -> str:
         limit, count = self._plan.max_trials, self._count
@@ -95,9 +100,8 @@ class Display:
         blank = [""] * (len(self._plan.objectives) - 1)
         for trial_id, (started, values) in list(self._running.items()):
             table.add_row(trial_id, f"{time.monotonic() - started:.0f} s", *blank, _values(values))
-        for scores, trial_id, values in sorted(self._ended)[:BEST]:
-            shown = [figure(n, s) for n, s in zip(self._plan.objectives, scores)]
-            table.add_row(trial_id, *shown, _values(values), style="bold")
+        for worth, trial_id, values in sorted(self._ended)[:BEST]:
+            table.add_row(trial_id, *self._shown(worth), _values(values), style="bold")
         return table
 
 

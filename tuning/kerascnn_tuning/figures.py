@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from kerascnn.tasks import Measure
+
 COUNTS = ("params", "macs")
 
 
-def figure(name: str, value: float, spread: float | None = None) -> str:
-    """A metric of this name: `4.60%`, `61,706` or `0.1234`; with a spread, `4.60 ± 0.21%`."""
-    percent = name.endswith("error")
-    if percent:
+def figure(measure: Measure, value: float, spread: float | None = None) -> str:
+    """A value of a measure: `4.60%`, `61,706` or `0.1234`; with a spread, `4.60 ± 0.21%`."""
+    if measure.share:
         text = f"{value:.2%}"
     else:
-        text = f"{value:,.0f}" if name in COUNTS else f"{value:.4g}"
+        text = f"{value:,.0f}" if measure.name in COUNTS else f"{value:.4g}"
     if spread is None:
         return text
-    return f"{text.removesuffix('%')} ± {spread:.2%}" if percent else f"{text} ± {spread:.2g}"
+    if measure.share:
+        return f"{text.removesuffix('%')} ± {spread:.2%}"
+    return f"{text} ± {spread:.2g}"

@@ -13,7 +13,9 @@ import kerascnn
 from kerascnn import PRECISIONS, Recipe, check_strategy
 from kerascnn.errors import ArgumentError, StrategyError, UnknownNameError
 from kerascnn.files import read_toml
+from kerascnn.tasks import Task
 from kerascnn.words import did_you_mean
+from kerascnn_tuning.objectives import MAIN, chosen, task_of
 from kerascnn_tuning.values import (
     is_number,
     parse_count,
@@ -25,17 +27,6 @@ from kerascnn_tuning.values import (
 
 PRUNINGS = ("none", "median")
 TUNERS = ("random", "bayesian", "hyperband", "grid", "optuna")
-# What a trial reports; a larger value is better for none of them.
-METRICS = (
-    "val_error",
-    "val_loss",
-    "error",
-    "loss",
-    "params",
-    "macs",
-    "latency",
-    "seconds",
-)
 _COUNTS = {  # field → its least value
     **dict.fromkeys(("max_trials", "max_params", "max_macs", "max_memory", "epochs"), 1),
     **dict.fromkeys(("failure_limit", "keep", "repeats", "prune_after"), 1),
@@ -58,7 +49,9 @@ class Plan:
         data: a source as `kerascnn.data.load` takes it.
         input_shape: `(height, width, channels)`; None: the architecture's.
         tuner: one of `TUNERS`.
-        objectives: metrics of `METRICS` to minimize. The first one guides the search (Optuna
+        objectives: what is looked for: measures of the network's task such as "val_error",
+            "val_loss", "params", "latency" (`kerascnn_tuning.objectives.reported`). "main" is the
+            task's main measure on the validation images. The first one guides the search (Optuna
             follows all of them); all of them span the Pareto front.
         max_trials: None: 20; with hyperband and grid, as many as they have.
         max_minutes: after it no new trial begins.
@@ -87,7 +80,7 @@ class Plan:
     data: str = "mnist5k"
     input_shape: tuple[int, int, int] | None = None
     tuner: str = "random"
-    objectives: tuple[str, ...] = ("val_error",)
+    objectives: tuple[str, ...] = (MAIN,)
     max_trials: int | None = None
     max_minutes: float | None = None
     max_params: int | None = None
@@ -119,11 +112,16 @@ class Plan:
         require_text(self.strategy, "strategy")
         check_strategy(self.strategy)
         _require_numbers(self)
-        _require_objectives(self.objectives)
+        object.__setattr__(self, "objectives", chosen(self.objectives, self.task))
         _require_shape(self.input_shape)
         _require_consistent(self)
         if self.max_trials is None and self.tuner not in ("hyperband", "grid"):
             object.__setattr__(self, "max_trials", 20)
+
+    @property
+    def task(self) -> Task:
+        """What the network is trained for."""
+        return task_of(self.architecture)
 
     def changed(self, changes: Mapping[str, Any]) -> Plan:
         """This plan with other values; what is said of a parameter replaces what was said of it.
@@ -238,16 +236,6 @@ def _require_numbers(plan: Plan) -> None:
             "max_minutes must be a positive number; leave it out for no limit. "
             f"Received: {plan.max_minutes!r}."
         )
-
-
-def _require_objectives(names: tuple[str, ...]) -> None:
-    unknown = [str(name) for name in names if name not in METRICS]
-    if unknown or not names:
-        raise ArgumentError(
-            f"An objective must be one of {', '.join(METRICS)}; all are minimized. "
-            f"Received: {', '.join(unknown) or 'none'}."
-        )
-    refuse_doubles(names, "objectives")
 
 
 def _require_shape(shape: object) -> None:

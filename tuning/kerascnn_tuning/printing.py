@@ -15,6 +15,7 @@ from kerascnn.words import counted
 from kerascnn_tuning.figures import figure
 from kerascnn_tuning.finals.contestants import DEFAULT
 from kerascnn_tuning.finals.verdict import TOGETHER, TRAIN, Finals, shown
+from kerascnn_tuning.objectives import HELD, TEST
 from kerascnn_tuning.problem import COUNTABLE, Problem
 from kerascnn_tuning.space import is_searched
 from kerascnn_tuning.study.importance import FEWEST, importance_note
@@ -94,13 +95,16 @@ def print_study(study: Study, console: Console) -> None:
     """The first rows of the leaderboard as a table, and where the rest is."""
     rows, plan = study.leaderboard, study.plan
     front = {row.id for row in study.pareto}
-    metrics = list(dict.fromkeys([*plan.objectives, "val_error", "test_error", "params"]))
+    main, measures = plan.task.main.name, study.problem.measures
+    metrics = list(dict.fromkeys([*plan.objectives, HELD + main, TEST + main, "params"]))
     table = Table(box=None)
     for column in ("trial", "epochs", *metrics, "pareto", "hyperparameters"):
         table.add_column(column)
     for row in rows[:ROWS]:
         figures = [
-            figure(name, row.metrics[name], row.spread.get(name)) if name in row.metrics else ""
+            figure(measures[name], row.metrics[name], row.spread.get(name))
+            if name in row.metrics
+            else ""
             for name in metrics
         ]
         values = " ".join(f"{k}={v}" for k, v in row.values.items() if not k.startswith("tuner/"))
@@ -119,6 +123,8 @@ def print_study(study: Study, console: Console) -> None:
 
 def print_finals(finals: Finals, console: Console) -> None:
     """A table of at most 80 columns, the verdict, and where the runs are."""
+    held, test = HELD + finals.main.name, TEST + finals.main.name
+    objective = finals.measures[finals.objective]
     table = Table(box=None, pad_edge=False)
     for column in ("", "params", "search", "validation", "test", "test, together"):
         table.add_column(column, justify="left" if not column else "right", no_wrap=True)
@@ -126,10 +132,10 @@ def print_finals(finals: Finals, console: Console) -> None:
         table.add_row(
             one.name if one.name == DEFAULT else f"trial {one.name}",
             f"{one.params:,}",
-            "" if one.searched is None else figure(finals.objective, one.searched),
-            shown(finals.values(one.name, TRAIN, "val_error"), 1),
-            shown(finals.values(one.name, TRAIN, "test_error"), 1),
-            shown(finals.values(one.name, TOGETHER, "test_error"), 1),
+            "" if one.searched is None else figure(objective, one.searched),
+            shown(finals.main, finals.values(one.name, TRAIN, held), 1),
+            shown(finals.main, finals.values(one.name, TRAIN, test), 1),
+            shown(finals.main, finals.values(one.name, TOGETHER, test), 1),
         )
     console.print(table)
     verdict = finals.verdict[0].upper() + finals.verdict[1:]

@@ -7,11 +7,14 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import kerascnn
 from kerascnn import Architecture, Recipe, Space
 from kerascnn.errors import ArgumentError, KerascnnError
+from kerascnn.tasks import Measure
+from kerascnn_tuning.objectives import reported
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.rates import settled, with_own_rates
 from kerascnn_tuning.space import joint_space, narrowed, register, tidy
@@ -54,6 +57,15 @@ class Problem:
     space: Space
     input_shape: tuple[int, int, int]
     classes: int
+
+    @cached_property
+    def measures(self) -> dict[str, Measure]:
+        """Name → measure of all that its trials report."""
+        return reported(self.plan.task)
+
+    def worth(self, metrics: Mapping[str, float]) -> list[float]:
+        """A trial's objectives, those of which more is better with a minus: less is better."""
+        return [self.measures[name].sign * metrics[name] for name in self.plan.objectives]
 
     @classmethod
     def of(cls, plan: Plan, classes: int | None = None) -> Problem:

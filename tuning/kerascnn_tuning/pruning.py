@@ -23,13 +23,12 @@ from kerascnn import Run
 from kerascnn.errors import ArgumentError
 from kerascnn.writing import write_json
 from kerascnn_tuning.internals import TrialStatus
+from kerascnn_tuning.objectives import COSTS, TEST
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.study.files import PRUNED_AT, PRUNED_FILE, read_json, trial_files, usable
 
 FEWEST = 4
 """With fewer earlier trials a median says nothing."""
-FOLLOWED = ("val_error", "val_loss", "error", "loss")
-"""Objectives that are known after each epoch."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,11 @@ def check(problem: Problem) -> None:
     plan, epochs = problem.plan, problem.recipe.epochs
     if plan.prune == "none":
         return
-    if plan.objectives[0] not in FOLLOWED:
+    if plan.objectives[0] in COSTS:
+        followed = [x for x in problem.measures if x not in COSTS and not x.startswith(TEST)]
         raise ArgumentError(
             f"Pruning compares the first objective after each epoch: expected one of "
-            f"{', '.join(FOLLOWED)}. Received: {plan.objectives[0]}."
+            f"{', '.join(followed)}. Received: {plan.objectives[0]}."
         )
     if warm_up(problem) >= epochs:
         raise ArgumentError(
@@ -91,10 +91,11 @@ class Record:
     Args:
         study: its directory.
         metric: the objective.
+        sign: 1 if less of it is better, -1 if more is.
     """
 
-    def __init__(self, study: Path, metric: str) -> None:
-        self._study, self._metric = study, metric
+    def __init__(self, study: Path, metric: str, sign: int = 1) -> None:
+        self._study, self._metric, self._sign = study, metric, sign
         self._ended: dict[str, tuple[list[float], bool]] = {}  # trial → values, whether pruned
 
     def verdict(self, epoch: int, value: float) -> Verdict | None:
@@ -104,14 +105,16 @@ class Record:
         if len(others) < FEWEST:
             return None
         median = statistics.median(others.values())
-        if not value > median:
+        if not self._sign * value > median:
             return None
-        return Verdict(self._metric, epoch, value, median, tuple(sorted(others)))
+        return Verdict(self._metric, epoch, value, self._sign * median, tuple(sorted(others)))
 
     def _after(self, epoch: int, values: list[float], pruned: bool) -> float:
+        """Of which less is better."""
         if epoch > len(values) and pruned:
             return math.inf
-        return values[min(epoch, len(values)) - 1]  # one that stopped by itself keeps its last
+        # One that stopped by itself keeps its last.
+        return self._sign * values[min(epoch, len(values)) - 1]
 
     def _read(self) -> None:
         for file in trial_files(self._study / "oracle"):

@@ -83,7 +83,7 @@ def search_on(
     known = warm_start.gather(plan, path, dataset, sayer(console))
     study = Study.begin(plan, path, dataset)
     warm_start.write(path, known)
-    with study.locked("searching"), Display(plan, console) as display:
+    with study.locked("searching"), Display(study.problem, console) as display:
         runner = Runner(study.problem, dataset, study.path / "trials")
         oracle = make_oracle(study.problem, study.path / "oracle", Keeper(study, display))
         oracle.take_over(WORKER)
@@ -138,7 +138,11 @@ def load_data(plan: Plan, console: Console) -> Dataset:
     """The plan's data, for the plan's input shape."""
     problem = Problem.of(plan)
     found = load(
-        plan.data, input_shape=problem.input_shape, seed=plan.seed, echo=lambda s: console.print(s)
+        plan.data,
+        input_shape=problem.input_shape,
+        seed=plan.seed,
+        target=plan.task.targets.kind,
+        echo=lambda s: console.print(s),
     )
     if tuple(found.image_shape) != tuple(problem.input_shape):
         raise ArgumentError(

@@ -20,6 +20,7 @@ from kerascnn.console import Console
 from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError
 from kerascnn_tuning import pruning
+from kerascnn_tuning.objectives import HELD
 from kerascnn_tuning.problem import Configuration, Problem
 from kerascnn_tuning.study.files import PRUNED_AT
 from kerascnn_tuning.study.rows import averaged, numbers
@@ -37,13 +38,15 @@ class Runner:
     def __init__(self, problem: Problem, dataset: Dataset, directory: Path) -> None:
         check_objectives(problem, dataset)
         self.problem, self.dataset, self.directory = problem, dataset, directory
-        self._record = pruning.Record(directory.parent, problem.plan.objectives[0])
+        first = problem.plan.objectives[0]
+        sign = problem.measures[first].sign
+        self._record = pruning.Record(directory.parent, first, sign)
 
     def __call__(self, trial_id: str, values: dict[str, Any]) -> dict[str, float]:
         """Train one trial, from as many seeds as the plan says, and leave a run directory.
 
         Returns:
-            The means of `kerascnn_tuning.plan.METRICS`, `latency` if it is an objective.
+            The means of what `Problem.measures` names, `latency` if it is an objective.
 
         Raises:
             KerascnnError: the trial failed, and would fail again.
@@ -149,11 +152,11 @@ def check_objectives(problem: Problem, dataset: Dataset) -> None:
     Raises:
         ArgumentError: the data has no validation images.
     """
-    wanted = [name for name in problem.plan.objectives if name.startswith("val_")]
+    wanted = [name for name in problem.plan.objectives if name.startswith(HELD)]
     if wanted and not dataset.validation.size:
         raise ArgumentError(
             f"{wanted[0]} needs validation images, and {dataset.name} has none. "
-            "Choose another objective, such as --objective error."
+            f"Choose another objective, such as --objective {wanted[0].removeprefix(HELD)}."
         )
 
 

@@ -28,6 +28,7 @@ from kerascnn.errors import ArgumentError
 from kerascnn_tuning.errors import StudyError
 from kerascnn_tuning.finals.contestants import Contestant, contestants
 from kerascnn_tuning.finals.verdict import TOGETHER, TRAIN, Final, Finals, write
+from kerascnn_tuning.objectives import HELD, TEST
 from kerascnn_tuning.problem import Configuration, Problem
 from kerascnn_tuning.searching import load_data
 from kerascnn_tuning.study.study import Study
@@ -98,6 +99,7 @@ def run_finals(
             contestants=tuple(found),
             runs=runs,
             objective=problem.plan.objectives[0],
+            task=problem.plan.task,
             epochs=recipe.epochs,
             test_images=dataset.test.size,
             directory=directory,
@@ -141,8 +143,11 @@ def _run(
             problem, contestant.configuration, dataset, recipe=recipe, seed=seed, path=path
         )
     metrics = run.metrics
+    main = problem.plan.task.main
     numbers = "  ".join(
-        f"{name} {metrics[name]:.2%}" for name in ("val_error", "test_error") if name in metrics
+        f"{part}{main.name} {main.written(metrics[part + main.name])}"
+        for part in (HELD, TEST)
+        if part + main.name in metrics
     )
     how = "done before" if kept else f"{metrics['train_seconds']:.1f} s"
     sayer(console)(f"{label}  {numbers}  {how}")

@@ -55,7 +55,7 @@ class BayesianOracle(Guarded, GaussianProcess):
             point = self.hyperparameters.copy()
             point.values = values
             trial = Trial(hyperparameters=point, status=TrialStatus.COMPLETED)
-            trial.score = scores[self.objective.name]
+            trial.score = self.problem.worth(scores)[0]
             found.append(trial)
         return found
 

@@ -102,7 +102,7 @@ class Guarded(Proposing):
         return super().get_trial(trial_id)
 
     def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Trial:
-        """Note a trial's metrics; all are minimized."""
+        """Note a trial's metrics."""
         with self._alone():
             trial = self.trials[trial_id]
             for name, value in metrics.items():
@@ -112,6 +112,11 @@ class Guarded(Proposing):
                 trial.metrics.update(name, value, step=step)
             self.save_trial(trial)
             return trial
+
+    def score_trial(self, trial: Trial) -> None:
+        """Its score is its worth: every oracle minimizes."""
+        super().score_trial(trial)
+        trial.score *= self.problem.measures[self.objective.name].sign
 
     def end_trial(self, trial: Trial) -> None:
         """Take a trial back; a late one, of a worker that was given up, is dropped."""

@@ -32,6 +32,7 @@ except ImportError as error:
 
 ASKS = 30
 """After so many refused proposals a random one is taken: TPE learns from that one too."""
+DIRECTIONS = {"lower": "minimize", "higher": "maximize"}
 REMEMBERED = 300
 """Of so many refused proposals, the latest ones, TPE is told."""
 
@@ -85,10 +86,11 @@ class OptunaOracle(Guarded):
             if trial.metrics.exists(PRUNED_AT):
                 known.append(as_optuna(space, trial.hyperparameters.values, None, states.PRUNED))
             elif trial.status == TrialStatus.COMPLETED:
-                scores = [trial.metrics.get_best_value(name) for name in objectives]
+                found = {name: trial.metrics.get_best_value(name) for name in objectives}
+                scores = self.problem.worth(found)
                 known.append(as_optuna(space, trial.hyperparameters.values, scores))
         for values, known_scores in self.remembered():
-            known.append(as_optuna(space, values, [known_scores[name] for name in objectives]))
+            known.append(as_optuna(space, values, self.problem.worth(known_scores)))
         rng = random.Random(f"{self.seed}/{number}")
         study = optuna.create_study(
             sampler=optuna.samplers.TPESampler(seed=rng.randrange(2**32)),
@@ -160,7 +162,7 @@ def export(study: Study, path: Path) -> None:
     exported = optuna.create_study(
         storage=f"sqlite:///{path}",
         study_name=study.path.resolve().name,
-        directions=["minimize"] * len(objectives),
+        directions=[DIRECTIONS[study.problem.measures[name].better] for name in objectives],
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -57,7 +57,7 @@ def run_chief(
     known = warm_start.gather(plan, directory, dataset, sayer(console))
     study = Study.begin(plan, directory, dataset)
     warm_start.write(directory, known)
-    with study.locked("chief"), Display(plan, console) as display:
+    with study.locked("chief"), Display(study.problem, console) as display:
         oracle = make_oracle(study.problem, study.path / "oracle", Keeper(study, display))
         chief = Chief(
             oracle,

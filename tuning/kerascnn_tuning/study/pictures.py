@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerascnn.writing import replacing
 from kerascnn_tuning.study.importance import importance, importance_note, places, varied
-from kerascnn_tuning.study.rows import Row, front
+from kerascnn_tuning.study.rows import Row
 from kerascnn_tuning.study.study import Study
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def pareto_picture(study: Study, rows: list[Row]) -> Figure:
     from matplotlib.ticker import EngFormatter
 
     y, x = study.axes[:2]
-    best = front(rows, (y, x))
+    best = study.front(rows, (y, x))
     figure, axes = _figure()
     axes.scatter([r.metrics[x] for r in rows], [r.metrics[y] for r in rows], color="0.7", s=18)
     line = sorted((row.metrics[x], row.metrics[y]) for row in best)

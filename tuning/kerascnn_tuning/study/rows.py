@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascnn import Run
+from kerascnn.tasks import Measure
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.space import tidy
 from kerascnn_tuning.study.files import PRUNED_AT, PRUNED_FILE, read_json, usable
@@ -93,9 +94,9 @@ def read_row(file: Path, problem: Problem, trials: Path) -> Row:
         )
 
 
-def front(rows: list[Row], names: tuple[str, ...]) -> list[Row]:
-    """The rows that are not dominated, by the first metric; all metrics are minimized."""
-    points = {row.id: [row.metrics[name] for name in names] for row in rows}
+def front(rows: list[Row], names: tuple[str, ...], measures: Mapping[str, Measure]) -> list[Row]:
+    """The rows that are not dominated, by the first metric, the best first."""
+    points = {row.id: [measures[name].sign * row.metrics[name] for name in names] for row in rows}
 
     def dominated(row: Row) -> bool:
         mine = points[row.id]

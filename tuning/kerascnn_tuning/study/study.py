@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from kerascnn import Run
 from kerascnn.writing import LockedError, locked, write_json
 from kerascnn_tuning.errors import StudyError
+from kerascnn_tuning.objectives import HELD
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.study.files import RESTORE, read_json, trial_files
@@ -199,9 +200,8 @@ class Study:
     @property
     def leaderboard(self) -> list[Row]:
         """Completed trials by the first objective, the best first; then by the others."""
-        names = self.plan.objectives
         done = [row for row in self.trials if row.completed]
-        return sorted(done, key=lambda row: [row.metrics[name] for name in names])
+        return sorted(done, key=lambda row: self.problem.worth(row.metrics))
 
     @property
     def pareto(self) -> list[Row]:
@@ -209,7 +209,11 @@ class Study:
 
         With a single objective the number of parameters is the second.
         """
-        return front(self.leaderboard, self.axes)
+        return self.front(self.leaderboard, self.axes)
+
+    def front(self, rows: list[Row], names: tuple[str, ...]) -> list[Row]:
+        """Those of the rows that no other is as good as in all of these metrics."""
+        return front(rows, names, self.problem.measures)
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -217,7 +221,7 @@ class Study:
         names = self.plan.objectives
         if len(names) > 1:
             return names
-        return (*names, "params" if names[0] != "params" else "val_error")
+        return (*names, "params" if names[0] != "params" else HELD + self.plan.task.main.name)
 
     def best_model(self) -> keras.Model:
         """The trained model of the best trial.
@@ -241,7 +245,7 @@ class Study:
     def discard_models(self) -> None:
         """Remove the models of trials that are neither among the best nor on the Pareto front."""
         rows = self.leaderboard
-        kept = {row.id for row in [*rows[: self.plan.keep], *front(rows, self.axes)]}
+        kept = {row.id for row in [*rows[: self.plan.keep], *self.front(rows, self.axes)]}
         for row in self.trials:
             model = row.path / "model.keras"
             if row.ended and row.id not in kept and model.is_file():

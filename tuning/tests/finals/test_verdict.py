@@ -7,6 +7,8 @@ from kerascnn_tuning.finals.contestants import DEFAULT, Contestant
 from kerascnn_tuning.finals.verdict import TRAIN, Final, Finals, by_chance
 from kerascnn_tuning.problem import Configuration
 
+from kerascnn.tasks import find
+
 
 def test_chance_is_that_of_the_seeds_and_of_the_images():
     """Student's t for 4 degrees of freedom is 2.776, the normal distribution's bound 1.96."""
@@ -29,6 +31,7 @@ def _finals(trials, default, seeds=3, images=1000):
             for seed in range(seeds)
         ),
         objective="val_error",
+        task=find("classification"),
         epochs=1,
         test_images=images,
         directory=None,
