@@ -13,6 +13,9 @@ there, as they are of VOC2007. Boxes are stored as the first and the last pixel,
 here they are edges: x1 is xmin - 1, and x2 is xmax. An image's label is the class of its objects,
 if they are all of one.
 
+One's own classes, which many programs write in this form, are named behind the path, in the order
+of the numbers of the palette: `voc:PATH?classes=scratch,dent`.
+
 What the files say of paths is not heeded: the folder's own files are read, and no others.
 """
 
@@ -50,16 +53,21 @@ KINDS = {"label": "Main", "boxes": "Main", "mask": "Segmentation"}
 
 LARGEST = 2**20  # bytes of an annotation; those of VOC2012 have 6,000 at most
 DEEPEST = 16
+MOST_CLASSES = 250  # a mask has room for as many
 MANY = 5000  # annotations that take longer than a moment to read
 LARGEST_SIDE = 2**20
 
 
-def annotation(text: str) -> tuple[tuple[int, int], np.ndarray]:
+def annotation(text: str, classes: Sequence[str] = CLASSES) -> tuple[tuple[int, int], np.ndarray]:
     """Size and boxes of the image that an XML file is about.
 
+    Args:
+        text: the XML.
+        classes: that objects may be of.
+
     Returns:
-        `(height, width)`, and float32 `[k, 6]`: x1, y1, x2, y2, the class in `CLASSES`, and 1 where
-        it is difficult.
+        `(height, width)`, and float32 `[k, 6]`: x1, y1, x2, y2, the class, and 1 where it is
+        difficult.
 
     Raises:
         ValueError: what is wrong.
@@ -73,10 +81,10 @@ def annotation(text: str) -> tuple[tuple[int, int], np.ndarray]:
     boxes = []
     for found in root.findall("object"):
         name = (found.findtext("name") or "").strip()
-        if name not in CLASSES:
+        if name not in classes:
             raise ValueError(
-                f"expected an object of one of VOC's {len(CLASSES)} classes, "
-                f"{', '.join(CLASSES)}. Received: {shortened(name)}"
+                f"expected an object of one of the classes {', '.join(classes)}. "
+                f"Received: {shortened(name)}; name one's own as in voc:PATH?classes=NAME,NAME"
             )
         x1, y1, x2, y2 = (
             _number(found, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")
@@ -87,7 +95,7 @@ def annotation(text: str) -> tuple[tuple[int, int], np.ndarray]:
                 f"Received: {x1:g}, {y1:g}, {x2:g}, {y2:g}"
             )
         difficult = (found.findtext("difficult") or "0").strip() not in ("0", "false", "False")
-        boxes.append((x1 - 1, y1 - 1, x2, y2, CLASSES.index(name), difficult))
+        boxes.append((x1 - 1, y1 - 1, x2, y2, classes.index(name), difficult))
     return (int(height), int(width)), np.array(boxes, "float32").reshape(-1, 6)
 
 
@@ -127,7 +135,9 @@ def _number(element: ElementTree.Element, path: str) -> float:
     return number
 
 
-def read_annotation(path: str, home: str) -> tuple[tuple[int, int], np.ndarray]:
+def read_annotation(
+    path: str, home: str, classes: Sequence[str] = CLASSES
+) -> tuple[tuple[int, int], np.ndarray]:
     """The same of a file in a year's folder.
 
     Raises:
@@ -135,7 +145,7 @@ def read_annotation(path: str, home: str) -> tuple[tuple[int, int], np.ndarray]:
     """
     text = read_text(path, error=DataError, limit=LARGEST, inside=Path(home))
     try:
-        return annotation(text)
+        return annotation(text, classes)
     except ValueError as error:
         raise DataError(f"{path}: {error}.") from None
 
@@ -226,7 +236,7 @@ def _answer(home: str, target: str, name: str) -> str:
     return os.path.join(home, ANNOTATIONS, f"{name}.xml")
 
 
-def _masks(home: str, names: Sequence[str], options: Options) -> Masks:
+def _masks(home: str, names: Sequence[str], classes: int, options: Options) -> Masks:
     paths = Names.of(os.fsencode(f"{MASKS}/{name}.png") for name in names)
     sizes = np.full(len(names), -1, "int64")
     places = [os.path.join(home, os.fsdecode(path)) for path in paths]
@@ -249,7 +259,7 @@ def _masks(home: str, names: Sequence[str], options: Options) -> Masks:
             )
         return found
 
-    return Masks(read=read, names=paths, sizes=sizes, classes=1 + len(CLASSES), root=home)
+    return Masks(read=read, names=paths, sizes=sizes, classes=1 + classes, root=home)
 
 
 def _missing(mask: str) -> DataError:
@@ -259,8 +269,8 @@ def _missing(mask: str) -> DataError:
     )
 
 
-def _boxes(home: str, names: Sequence[str]) -> Boxes:
-    found = [read_annotation(_answer(home, "boxes", name), home) for name in names]
+def _boxes(home: str, names: Sequence[str], classes: Sequence[str]) -> Boxes:
+    found = [read_annotation(_answer(home, "boxes", name), home, classes) for name in names]
     return Boxes.of(
         [boxes for _, boxes in found],
         [size for size, _ in found],
@@ -279,8 +289,25 @@ def _images(home: str) -> dict[str, tuple[bytes, int]]:
     }
 
 
+def _classes(given: str | None) -> tuple[str, ...]:
+    """The names behind the path, or VOC's own.
+
+    Raises:
+        DataError: one is empty, or there twice.
+    """
+    names = CLASSES if given is None else tuple(name.strip() for name in given.split(","))
+    legal = all(name and name.isprintable() for name in names)
+    if not legal or len(set(names)) < len(names) or len(names) > MOST_CLASSES:
+        raise DataError(
+            f"classes must be names such as scratch,dent, each once, {MOST_CLASSES} at most. "
+            f"Received: {shortened(given)}."
+        )
+    return names
+
+
 def _voc(argument: str, options: Options) -> Contents:
-    path, _ = parsed(argument)
+    path, given = parsed(argument, "classes")
+    classes = _classes(given.get("classes"))
     home = home_of(path)
     target = options.target
     lists = _lists(home, target)
@@ -298,9 +325,9 @@ def _voc(argument: str, options: Options) -> Contents:
                 )
         targets: Targets
         if target == "mask":
-            targets = _masks(home, names, options)
+            targets = _masks(home, names, len(classes), options)
         else:
-            targets = boxes = _boxes(home, names)
+            targets = boxes = _boxes(home, names, classes)
             if target == "label":
                 labels = objects.one_class(boxes.boxes[:, 4].astype("int32"), boxes.starts)
                 kept = np.flatnonzero(labels != objects.SEVERAL)
@@ -315,7 +342,7 @@ def _voc(argument: str, options: Options) -> Contents:
             (0, 0, 0),
             closed=True,
         )
-    class_names = (BACKGROUND, *CLASSES) if target == "mask" else CLASSES
+    class_names = (BACKGROUND, *classes) if target == "mask" else classes
     return contents(home, class_names, splits, options, notes=notes, every_class=False)
 
 

@@ -35,7 +35,7 @@ class TestAnnotations:
     @pytest.mark.parametrize(
         ("old", "new", "message"),
         [
-            ("cat", "unicorn", "expected an object of one of VOC's 20 classes"),
+            ("cat", "unicorn", "expected an object of one of the classes aeroplane"),
             ("<xmin>5", "<xmin>99", "must have xmin ≤ xmax"),
             ("<xmin>5", "<xmin>five", "bndbox/xmin must be a number. Received: 'five'"),
             ("<xmin>5", "<xmin>nan", "bndbox/xmin must be a number. Received: 'nan'"),
@@ -122,7 +122,7 @@ class TestBoxesAndLabels:
     def test_a_wrong_annotation_is_refused_by_its_name(self, home):
         path = home / "Annotations" / f"{FIRST}.xml"
         path.write_text(path.read_text().replace("cat", "lion"))
-        with pytest.raises(DataError, match=f"{FIRST}.xml: expected an object of one of VOC's"):
+        with pytest.raises(DataError, match=f"{FIRST}.xml: expected an object of one of the"):
             load(f"voc:{home}", target="boxes")
         path.write_text(annotated.annotation((30, 20)))
         with pytest.raises(DataError, match=f"{FIRST}.*drawn in an image of 30×20"):
@@ -130,6 +130,20 @@ class TestBoxesAndLabels:
         path.write_bytes(b"x" * (voc.LARGEST + 1))
         with pytest.raises(DataError, match=f"{FIRST}.xml can't be read: it is larger than 1 MiB"):
             load(f"voc:{home}", target="boxes")
+
+    def test_ones_own_classes_are_named_behind_the_path(self, home):
+        path = home / "Annotations" / f"{FIRST}.xml"
+        path.write_text(path.read_text().replace(">cat<", ">dent<"))
+        with pytest.raises(DataError, match=r"\.xml: .*voc:PATH\?classes=NAME,NAME"):
+            load(f"voc:{home}", target="boxes")
+        source = f"voc:{home}?classes=dent,dog,person,aeroplane"
+        found = load(source, target="boxes")
+        assert found.class_names == ("dent", "dog", "person", "aeroplane")
+        assert found.train.targets.boxes[:, 4].tolist() == [0, 0, 1, 2]
+        assert load(source, target="mask").class_names[:2] == ("background", "dent")
+        for wrong in ("", "dent,", "dent,dent"):
+            with pytest.raises(DataError, match="classes must be names such as scratch,dent"):
+                load(f"voc:{home}?classes={wrong}", target="boxes")
 
 
 class TestFolders:
