@@ -14,7 +14,8 @@ import keras
 
 from kerascnn.commands.explain_asked import Asked
 from kerascnn.commands.progress import reading
-from kerascnn.data import Split, load
+from kerascnn.data import Labels, Split, load
+from kerascnn.data.loading import best_target
 from kerascnn.errors import ArgumentError
 from kerascnn.explain.arguments import evenly, map_count
 from kerascnn.explain.evolving import Evolution, evolution, require_kept, training_images
@@ -136,7 +137,10 @@ def _images(asked: Asked, data: str, split: str) -> tuple[Split, str]:
     """What --data and --split mean, and the data's fingerprint."""
     subject = asked.subject
     seed = subject.run.config.seed if subject.run else 0
-    dataset = load(data, input_shape=subject.shape, seed=seed, split=split, echo=asked.say)
+    # The images alone are looked at; but which there are may depend on what they are labelled with.
+    target = best_target(data, subject.run.task.targets.kind if subject.run else Labels.kind)
+    shape, say = subject.shape, asked.say
+    dataset = load(data, target=target, input_shape=shape, seed=seed, split=split, echo=say)
     images = dataset.test if split == "all" else dataset.splits[split]
     return images, str(dataset.fingerprint)
 

@@ -235,13 +235,14 @@ def find_source(source: str) -> tuple[DataSource, str]:
     return found, argument
 
 
-def best_target(source: str) -> str:
-    """The kind of targets that a source has, the best of several.
+def best_target(source: str, wanted: str | None = None) -> str:
+    """The kind of targets that is wanted, if a source has it; else the best of what it has.
 
     Raises:
         DataError, UnknownNameError, DuplicateNameError, BrokenPluginError: see `load`.
     """
-    return find_source(source)[0].targets[0]
+    targets = find_source(source)[0].targets
+    return wanted if wanted in targets else targets[0]
 
 
 def _check_arguments(

@@ -143,7 +143,8 @@ def training_images(run: Run) -> Split:
     Raises:
         DataError: they can't be read, or none is.
     """
-    return choose(run.path, run.config, None, "train", lambda line: None).images
+    kind = run.task.targets.kind
+    return choose(run.path, run.config, None, "train", lambda line: None, target=kind).images
 
 
 def require_kept(run: Run) -> tuple[int, ...]:

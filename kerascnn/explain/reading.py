@@ -107,7 +107,7 @@ class _SplitImages:
 
     def digest(self) -> bytes:
         found = hashlib.sha256(f"{self.split.size} {self.split.image_shape}".encode())
-        found.update(self.split.labels.tobytes())
+        self.split.targets.digest(found.update)
         found.update(self.split.ids.tobytes())
         return found.digest()
 
