@@ -574,9 +574,12 @@ class MultiplePadding(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Add the zeros."""
         _, height, width, _ = ops.shape(inputs)
-        return ops.pad(
-            inputs, ((0, 0), (0, -height % self.multiple), (0, -width % self.multiple), (0, 0))
-        )
+        most = self.multiple - 1
+        # Cut to size: numbers of zeros that aren't known yet would hide the number of channels.
+        padded = ops.pad(inputs, ((0, 0), (0, most), (0, most), (0, 0)))
+        # No remainder of a negative number, which ONNX has otherwise.
+        rows, columns = ((size + most) // self.multiple * self.multiple for size in (height, width))
+        return padded[:, :rows, :columns]
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """`[batch, height, width, channels]` of the output."""
