@@ -12,8 +12,9 @@ SMALL = {"depth": 2, "width": 4}
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["savedmodel", "onnx", "litert"])
 def test_a_file_takes_sizes_that_the_pooling_cannot_halve(format, tmp_path):
-    from kerascnn import exporting
     from kerascnn_segmentation.task import SEGMENTATION
+
+    from kerascnn import exporting
 
     model = kerascnn.create("unet_same", input_shape=(32, 32, 3), classes=5, **SMALL)
     served = SEGMENTATION.served(model)
