@@ -26,7 +26,7 @@ from PIL import Image
 from kerascnn.data import objects
 from kerascnn.data.arguments import parsed
 from kerascnn.data.examples import Contents, DataSource, Encoded, Options
-from kerascnn.data.fitting import Shape
+from kerascnn.data.fitting import Shape, fit
 from kerascnn.data.images import AS_THEY_ARE, Reading
 from kerascnn.data.names import Names
 from kerascnn.data.sources import DIGITS, MNIST_LICENCE, mnist5k
@@ -325,12 +325,13 @@ def _digit_scenes(argument: str, options: Options) -> Contents:
     if options.target != Masks.kind and sum(getattr(wanted, split) for split in SPLITS) > MANY:
         options.echo("Placing the digits of all scenes …")
     splits: dict[str, Encoded] = {}
-    notes = []
+    shape = options.input_shape or (wanted.height, wanted.width, 3)
+    _, changes = fit(np.zeros((1, wanted.height, wanted.width, 3), "uint8"), shape)
+    notes = [f"{wanted.height}×{wanted.width}×3 images are {change}." for change in changes]
     for split in SPLITS:
         kept, targets = _targets(wanted, split, options.target)
         if (left := getattr(wanted, split) - len(kept)) > 0:
             notes.append(objects.note(left, getattr(wanted, split), split))
-        shape = options.input_shape or (wanted.height, wanted.width, 3)
         splits[split] = Scenes(wanted, split, kept, targets, shape, options.reading)
     return Contents(
         class_names=(BACKGROUND, *DIGITS) if options.target == Masks.kind else DIGITS,

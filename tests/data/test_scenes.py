@@ -115,6 +115,15 @@ def test_loaded_scenes_are_those_of_the_functions():
     assert load("digit_scenes?size=32x48&digits=1&train=9&seed=6").fingerprint != made.fingerprint
 
 
+def test_scenes_of_another_size_than_is_wanted_are_fitted_and_that_is_told():
+    source = "digit_scenes?train=8&validation=1&test=1"
+    found = load(source, target="mask", input_shape=(96, 96, 1))
+    assert found.notes[0] == "64×64×3 images are resized to 96×96."
+    assert found.notes[1] == "64×64×3 images are converted from colour to grey."
+    image, mask = found.train.example(0)
+    assert (image.shape, mask.shape) == ((96, 96, 1), (96, 96))
+
+
 def test_a_label_is_that_of_scenes_with_one_class():
     made = load("digit_scenes?train=40&validation=0&test=0")
     known = {}
