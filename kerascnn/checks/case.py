@@ -175,7 +175,11 @@ def legal_side(network: Network, least: int) -> int:
 
 
 def settle(model: keras.Model, images: np.ndarray) -> None:
-    """Move the statistics of each batch normalization half-way to those of these images.
+    """Bring a network nearer to a trained one: its normalizations, and scores that start at zero.
+
+    A kernel of zeros, such as FCN's scores have at first, gets noise: it lets no gradient through.
+
+    The statistics of each batch normalization move half-way to those of these images.
 
     With the statistics that training starts from, which say that nothing needs normalization, each
     block of a residual network doubles the variance: after 50 of them float16 overflows, after 300
@@ -183,7 +187,13 @@ def settle(model: keras.Model, images: np.ndarray) -> None:
     of it, and its rounding errors with it.
     """
     import keras
+    import numpy as np
 
+    noise = np.random.default_rng(0)
+    for layer in model.layers:
+        kernel = getattr(layer, "kernel", None)
+        if kernel is not None and not np.any(kernel):
+            kernel.assign(noise.normal(0, 0.1, kernel.shape))
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
