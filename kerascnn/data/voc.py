@@ -9,7 +9,8 @@
     ImageSets/Main/train.txt                which have boxes, the same
 
 `val` is the validation set. There is a test set if `test.txt` names images whose annotations are
-there, as they are of VOC2007. Boxes are stored as the first and the last pixel, counted from 1;
+there, as they are of VOC2007. Without `ImageSets`, as labelling programs write it, all images with
+an answer are for training. Boxes are stored as the first and the last pixel, counted from 1;
 here they are edges: x1 is xmin - 1, and x2 is xmax. An image's label is the class of its objects,
 if they are all of one.
 
@@ -94,7 +95,7 @@ def annotation(text: str, classes: Sequence[str] = CLASSES) -> tuple[tuple[int, 
                 f"the box of a {name} must have xmin ≤ xmax and ymin ≤ ymax. "
                 f"Received: {x1:g}, {y1:g}, {x2:g}, {y2:g}"
             )
-        difficult = (found.findtext("difficult") or "0").strip() not in ("0", "false", "False")
+        difficult = (found.findtext("difficult") or "").strip() not in ("", "0", "false", "False")
         boxes.append((x1 - 1, y1 - 1, x2, y2, classes.index(name), difficult))
     return (int(height), int(width)), np.array(boxes, "float32").reshape(-1, 6)
 
@@ -203,10 +204,17 @@ def listed(path: str, home: str) -> list[str]:
 def _lists(home: str, target: str) -> dict[str, list[str]]:
     """Split → the names of its images.
 
+    Labelling programs write no lists: then all images that have an answer are for training.
+
     Raises:
-        DataError: there is no list.
+        DataError: there is no list, or there are no answers.
     """
     folder = os.path.join(home, SETS, KINDS[target])
+    if not os.path.isdir(os.path.join(home, SETS)):
+        answers, ending = os.path.split(_answer(home, target, ""))
+        there = sorted(os.listdir(answers)) if os.path.isdir(answers) else []
+        if names := [n.removesuffix(ending) for n in there if n.endswith(ending) and n != ending]:
+            return {"train": names}
     found: dict[str, list[str]] = {}
     for split, files in LISTS.items():
         paths = [os.path.join(folder, f"{name}.txt") for name in files]

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shutil
 
 import annotated
 import numpy as np
@@ -145,8 +146,22 @@ class TestBoxesAndLabels:
             with pytest.raises(DataError, match="classes must be names such as scratch,dent"):
                 load(f"voc:{home}?classes={wrong}", target="boxes")
 
+    def test_what_is_not_said_to_be_difficult_is_not(self):
+        text = annotated.annotation((20, 30), ("cat", (1, 1, 9, 9), 0))
+        for none in ("<difficult/>", "<difficult></difficult>", ""):
+            _, boxes = voc.annotation(text.replace("<difficult>0</difficult>", none))
+            assert boxes[0, 5] == 0
+
 
 class TestFolders:
+    @pytest.mark.parametrize("target", ["mask", "boxes"])
+    def test_without_lists_all_images_with_an_answer_are_for_training(self, home, target):
+        shutil.rmtree(home / "ImageSets")
+        (home / "SegmentationClass" / f"{SECOND}.png").unlink()
+        found = load(f"voc:{home}", target=target, split="all")
+        names = [FIRST, THIRD] if target == "mask" else [FIRST, SECOND, THIRD]
+        assert list(found.test.names) == [f"JPEGImages/{name}.jpg".encode() for name in names]
+
     @pytest.mark.parametrize(
         ("line", "message"),
         [
