@@ -22,6 +22,7 @@ READMES = {
     "kerascnn/training/README.md": "",
     "kerascnn/weights/README.md": "",
     "plugins/README.md": "",
+    "plugins/segmentation/README.md": "",
     "plugins/template/README.md": "plugins/template",
     "tuning/README.md": "",
 }
@@ -34,6 +35,7 @@ BRINGS = {
     "tuning": ["kerascnn_tuning", "keras_tuner"],
     "optuna": ["optuna"],
     "template": ["kerascnn_template"],
+    "segmentation": ["kerascnn_segmentation"],
     "xprof": ["xprof"],
 }
 
@@ -81,7 +83,7 @@ def dependencies(tmp_path_factory, checkout):
 def wheels(tmp_path_factory, checkout):
     """What an index would hold once all parts are published."""
     path = tmp_path_factory.mktemp("wheels")
-    parts = [".", "./tuning", "./plugins/template"]
+    parts = [".", "./tuning", "./plugins/template", "./plugins/segmentation"]
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", path]
     run(*build, *parts, cwd=checkout)
     assert len(list(path.glob("*.whl"))) == len(parts)
@@ -118,8 +120,28 @@ def test_an_install_line_works(folder, arguments, environment, checkout, wheels,
     assert "lenet5" in listed
     if "kerascnn_template" in expected:
         assert "allcnn_c" in listed
+    if "kerascnn_segmentation" in expected:
+        assert "fcn8s" in listed
     if "kerascnn_tuning" in expected:
         run(environment, "-m", "kerascnn", "tune", "--help", cwd=tmp_path, environment=cache)
+
+
+@pytest.mark.slow
+def test_the_tests_of_segmentation_pass_beside_an_installed_kerascnn(
+    environment, checkout, wheels, tmp_path
+):
+    """The fast ones, away from the checkout, so that what is installed is tested."""
+    pip = [environment, "-m", "pip", "install", "--quiet", "--find-links", wheels]
+    run(*pip, ".", "./plugins/segmentation", "pytest>=9", cwd=checkout)
+    tests = tmp_path / "tests"
+    shutil.copytree(checkout / "plugins" / "segmentation" / "tests", tests)
+    told = run(
+        *(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow"),
+        *("--import-mode=importlib", tests),
+        cwd=tmp_path,
+        environment={**os.environ, "KERASCNN_CACHE": str(tmp_path / "cache")},
+    )
+    assert " passed" in told.splitlines()[-1]
 
 
 def test_the_readmes_have_install_lines():

@@ -6,6 +6,7 @@ lines for a shell those run that need neither a network nor minutes; the others 
 
 import functools
 import importlib
+import importlib.util
 import re
 import shlex
 import shutil
@@ -30,7 +31,7 @@ ROOMS = [
         f"kerascnn/{room}"
         for room in ("applications", "bench", "data", "explain", "training", "weights")
     ),
-    *("plugins", "tuning"),
+    *("plugins", "plugins/segmentation", "tuning"),
 ]
 READMES = ["README.md", *(f"{room}/README.md" for room in ROOMS), "plugins/template/README.md"]
 EXPERIMENTS = "tests/experiments/README.md"
@@ -123,11 +124,13 @@ def short(monkeypatch):
     monkeypatch.setattr(kerascnn, "train", functools.partial(kerascnn.train, **small))
 
 
-SLOW = {"tuning/README.md"}
+SEGMENTATION = "plugins/segmentation/README.md"
+SLOW = {"tuning/README.md", SEGMENTATION}
+HAS_SEGMENTATION = importlib.util.find_spec("kerascnn_segmentation") is not None
 WITH_PYTHON = [
     pytest.param(page, marks=pytest.mark.slow if page in SLOW else ())
     for page in READMES
-    if blocks(page, "python")
+    if blocks(page, "python") and (HAS_SEGMENTATION or page != SEGMENTATION)
 ]
 
 
@@ -180,6 +183,8 @@ def test_every_option_that_is_mentioned_exists(page):
     assert mentioned <= options()
 
 
+# Of the plugin's: its own tests train a run that outlines, and have images with masks.
+OTHERS = re.compile(r"\b(RUN|STREETS)\b")
 LINES = [
     pytest.param(
         line,
@@ -189,6 +194,7 @@ LINES = [
     for page in READMES
     for line in "".join(blocks(page, "sh")).splitlines()
     if line.startswith(tuple(f"kerascnn {name} " for name in RUN)) and "allcnn" not in line
+    if page != SEGMENTATION or (HAS_SEGMENTATION and not OTHERS.search(line))
 ]
 
 
@@ -214,9 +220,15 @@ def test_every_link_leads_somewhere(page):
 
 SOURCES = [
     path.relative_to(ROOT).as_posix()
-    for folder in ("kerascnn", "tuning/kerascnn_tuning", "plugins/template/kerascnn_template")
+    for folder in (
+        *("kerascnn", "tuning/kerascnn_tuning", "plugins/template/kerascnn_template"),
+        *(["plugins/segmentation/kerascnn_segmentation"] if HAS_SEGMENTATION else []),
+    )
     for path in (ROOT / folder).rglob("*.py")
 ]
+
+
+NAMES = re.compile(r"`(kerascnn(?:_tuning|_segmentation)?(?:\.[a-zA-Z]\w*)+)")
 
 
 def test_every_name_that_is_mentioned_exists():
@@ -225,7 +237,10 @@ def test_every_name_that_is_mentioned_exists():
     mentioned = {
         (name, page)
         for page in [*PAGES, *SOURCES]
-        for name in re.findall(r"`(kerascnn(?:_tuning)?(?:\.[a-zA-Z]\w*)+)", text(page))
+        if HAS_SEGMENTATION or page != SEGMENTATION
+        for name in re.findall(
+            r"`(kerascnn(?:_tuning|_segmentation)?(?:\.[a-zA-Z]\w*)+)", text(page)
+        )
     }
     assert len(mentioned) > 50
     assert [(n, page) for n, page in sorted(mentioned) if n not in groups and not resolves(n)] == []
