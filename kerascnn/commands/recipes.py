@@ -266,7 +266,10 @@ def _evaluation(protocol: Protocol) -> str:
 
 def _extras(recipe: Recipe) -> dict[str, str]:
     """Fields that only some recipes use."""
+    from kerascnn.recipes import losses
+
     return {
+        "Loss": losses.path_of(recipe.loss).rpartition(":")[2] if recipe.loss else "",
         "Label smoothing": f"{recipe.label_smoothing:g}" if recipe.label_smoothing else "",
         "Gradient": f"norm at most {recipe.clip_norm:g}" if recipe.clip_norm else "",
         "Averaging": f"of weights, decay {recipe.ema:g}" if recipe.ema else "",

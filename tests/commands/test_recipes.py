@@ -1,6 +1,7 @@
 """`kerascnn recipes`, and what `train` and `evaluate` make of recipes and protocols."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -81,6 +82,8 @@ def test_one_recipe_is_shown_whole_with_what_is_not_stated_and_the_papers_result
     assert "Published for vgg16" in shown
     assert "24.8/7.5" in shown
     assert "0.0005, added to the gradient, on kernels" in shown
+    assert "Loss" not in shown
+    assert re.search(r"Loss +CompetitiveLoss\b", call("recipes", "lenet5_1998"))
     assert call("recipes", "lenet5_1998").count("Levenberg-Marquardt") == 1
 
 
