@@ -296,7 +296,7 @@ def _title(axes: Axes, place: Place, words: str) -> None:
         axes,
         x,
         y - TITLE + 0.03,
-        without_middle(words, int(width / 0.062)),
+        without_middle(words, int(width / 0.068)),
         size=8.5,
         weight="bold",
     )
@@ -342,7 +342,7 @@ class _Band:
     def draw(self, axes: Axes, photo: np.ndarray, y: float) -> None:
         """From this height downwards."""
         size = 10 if len(self.layer.name) < 10 else 7.5
-        name = without_middle(self.layer.name, 15)
+        name = without_middle(self.layer.name, 13)
         _text(axes, EDGE, y + ABOVE, name, size=size, weight="bold")
         notes = "\n".join(without_middle(note, 18) for note in self.layer.notes)
         _text(axes, EDGE, y + ABOVE + 0.2, notes, size=6.5, color=FAINT, linespacing=1.35)
