@@ -20,6 +20,7 @@ images are also made smaller than the crop.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -27,7 +28,9 @@ from typing import Any
 from kerascnn import (
     Architecture,
     Augmentation,
+    Backbone,
     Card,
+    Network,
     Param,
     Preprocessing,
     Range,
@@ -185,6 +188,12 @@ def published(file: str, digest: str) -> Source:
     )
 
 
+def classifier(trunk: Architecture, arguments: Mapping[str, Any]) -> Network:
+    """The ResNet that a network of these arguments is built upon."""
+    own = {param.name: arguments[param.name] for param in TRUNK}
+    return trunk.network(own, include_top=False)
+
+
 def variant(
     name: str,
     trunk: Architecture,
@@ -205,7 +214,8 @@ def variant(
     )
     card = replace(CARD, params=params, macs=macs, results=(reached,), smallest_input=(5, 5))
     depths = trunk.space.defaults()["depths"]
-    return FAMILY.variant(name, card=card, weights=(weights,), depths=depths)
+    family = replace(FAMILY, backbone=Backbone(network=functools.partial(classifier, trunk)))
+    return family.variant(name, card=card, weights=(weights,), depths=depths)
 
 
 FCNResNet50 = variant(

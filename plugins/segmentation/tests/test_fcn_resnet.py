@@ -96,23 +96,30 @@ def test_every_pixel_of_an_image_of_any_size_gets_its_scores(auxiliary):
             np.testing.assert_allclose(np.sum(output, axis=-1), 1, atol=1e-5)
 
 
-def test_a_trained_classifier_fits_into_the_trunk():
-    """Layers and shapes are those of the ResNet with the same arguments."""
+def test_it_starts_from_a_trained_classifier(tmp_path):
+    """Layers and shapes of the trunk are those of the ResNet; the head is as it was."""
+    fcn, resnet = kerascnn.get("fcn_resnet50"), kerascnn.get("resnet50")
+    shared = {name: value for name, value in SMALL.items() if name in resnet.space}
+    trained = resnet(input_shape=(64, 64, 3), classes=3, stride_in="3x3", **shared)
+    trained.save_weights(tmp_path / "trained.weights.h5")
+    weights = f"backbone:{tmp_path / 'trained.weights.h5'}"
+    model = fcn(input_shape=(64, 64, 3), weights=weights, auxiliary=True, **SMALL)
+    own = {weight.path: weight for weight in model.weights}
+    theirs = [weight for weight in trained.weights if "logits" not in weight.path]
+    assert len(theirs) > 40
+    assert all(np.array_equal(own[weight.path], weight) for weight in theirs)
+    known = fcn.network().require("backbone:imagenet")
+    assert known == resnet.network({"stride_in": "3x3"}).require("imagenet")
+
+
+def test_its_weights_fit_without_the_heads():
     fcn = kerascnn.get("fcn_resnet50")
-    trunk = {k: v for k, v in SMALL.items() if k in kerascnn.get("resnet50").space}
-    own = kerascnn.create("resnet50", include_top=False, stride_in="3x3", **trunk)
-    model = fcn(input_shape=(64, 64, 3), include_top=False, **SMALL)
-    assert model.output_shape == (None, 8, 8, 16)
-    weights.load(model, own)
-    assert all(map(np.array_equal, model.get_weights(), own.get_weights()))
     whole = fcn(input_shape=(64, 64, 3), auxiliary=True, **SMALL)
-    report = weights.load(model, whole, verbose=False)  # and back, without what is for the scores
-    assert {name.split("_")[0] for name in report.unused} == {
-        "head",
-        "logits/kernel",
-        "logits/bias",
-        "aux1",
-    }
+    trunk = fcn(input_shape=(64, 64, 3), include_top=False, **SMALL)
+    assert trunk.output_shape == (None, 8, 8, 16)
+    report = weights.load(trunk, whole, verbose=False)
+    layers = {name.partition("/")[0] for name in report.unused}
+    assert layers == {"head_conv", "head_bn", "logits", "aux1_conv", "aux1_bn", "aux1_logits"}
 
 
 def test_the_auxiliary_head_needs_a_stage_before_the_last():
