@@ -262,8 +262,8 @@ RECIPE = Recipe(
     weight_decay=1e-4,
     class_weight="balanced",
     augmentation=Augmentation(shift=0.05, rotation=10.0, zoom=0.1, elastic=0.01, border="mirror"),
-    source="ours, tried on digit_scenes at a width of 16 (`width=16`); --recipe paper has the "
-    "paper's",
+    source="ours: weights of classes and small motions were tried on digit_scenes, at width=8, "
+    "depth=3, norm=batch and a rate of 0.005",
 )
 
 _DEVIATIONS = (
