@@ -296,7 +296,7 @@ def _title(axes: Axes, place: Place, words: str) -> None:
         axes,
         x,
         y - TITLE + 0.03,
-        without_middle(words, int(width / 0.068)),
+        without_middle(words, int(width / 0.076)),
         size=8.5,
         weight="bold",
     )
