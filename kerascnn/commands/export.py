@@ -40,11 +40,9 @@ def export(
         run = Run.open(path)
         network, preprocessing, task = run.model(), run.config.preprocessing, run.task
     else:
-        from kerascnn import catalogue
-
         chosen = parse_network(model, set_, input_shape=input_shape, classes=classes)
         source = chosen.require(weights) if weights else None
-        preprocessing = (source or catalogue.get(model).card).preprocessing
+        preprocessing = (source or chosen).preprocessing
         network, task = chosen.model(weights=weights), tasks.find(chosen.task)
     size = network.inputs[0].shape[1:3]
     if format in exporting.SERVED:

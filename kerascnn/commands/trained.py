@@ -126,10 +126,7 @@ def _of_run(run: Run) -> Trained:
 
 
 def _of_name(name: str, network: Network, weights: str) -> Trained:
-    from kerascnn import catalogue
-
     published = network.require(weights)
-    card = catalogue.get(name).card
     height, width, channels = network.input_shape
     if not (height and width and network.classes):  # which no option leaves open
         raise AssertionError(network)
@@ -139,7 +136,7 @@ def _of_name(name: str, network: Network, weights: str) -> Trained:
         weights=weights,
         class_names=_class_names(network.classes),
         shape=(height, width, channels),
-        preprocessing=(published or card).preprocessing,
+        preprocessing=(published or network).preprocessing,
         home=Path(),
     )
 
