@@ -140,7 +140,6 @@ def test_stages_are_dilated_as_in_torchvision():
     assert kerascnn.endpoints(eight)["C3"].layer == "conv5_block3_out"
 
 
-@pytest.mark.parametrize("size", [(70, 90), (96, 96)])
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -149,10 +148,10 @@ def test_stages_are_dilated_as_in_torchvision():
         {"block": "bottleneck", "bottleneck_ratio": 2, "stride_in": "3x3", "shortcut": "A"},
     ],
 )
-def test_a_dilated_network_gives_the_papers_outputs_and_those_between(arguments, size):
+def test_a_dilated_network_gives_the_papers_outputs_and_those_between(arguments):
     """The same weights, at every fourth place: borders as well."""
     small = {"depths": (1, 1, 2, 2), "widths": (4, 4, 5, 6), "stem_width": 4, **arguments}
-    shape = (*size, 3)
+    shape = (70, 90, 3)
     image = np.random.default_rng(0).normal(size=(1, *shape)).astype("float32")
     paper = ResNet18(input_shape=shape, include_top=False, **small)
     settle(paper)

@@ -59,6 +59,7 @@ def test_without_the_auxiliary_head_its_parameters_are_missing():
     assert kerascnn.get("fcn_resnet50").card.params == golden["params_without_aux"]
 
 
+@pytest.mark.slow
 def test_outputs_are_torchvisions():
     """Under its parameter names, at a size of which no side is a multiple of 8."""
     golden = described()
