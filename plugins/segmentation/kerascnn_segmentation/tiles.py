@@ -97,7 +97,8 @@ def overlapping(size: int, *, tile: int, margin: int, stride: int) -> list[Piece
             f"A tile must be larger than twice the margin, {margin}, by the network's stride, "
             f"{stride}, at least. Received: {tile}."
         )
-    pieces, done = [], 0
+    pieces: list[Piece] = []
+    done = 0
     while done < size:
         start = min(len(pieces) * step, size - tile)
         end = size if start == size - tile else start + tile - margin
