@@ -34,8 +34,10 @@ def training_batches(
 
     def ready(images: Any, targets: Any, index: Any, epoch: Any) -> tuple[Any, Any]:
         place = tuple(images.shape[1:3])
-        moved = motion(index, epoch, seed=seed, augmentation=augmentation, canvas=place, size=size)
         changed = augment(images, index, epoch, seed=seed, augmentation=augmentation, size=size)
+        if not kind.moves:  # nor is a motion in the graph, beside which pixels round otherwise
+            return prepare(changed), targets
+        moved = motion(index, epoch, seed=seed, augmentation=augmentation, canvas=place, size=size)
         return prepare(changed), targets if moved is None else kind.moved(targets, moved)
 
     return split.batches(
