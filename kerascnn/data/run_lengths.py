@@ -46,12 +46,14 @@ def decoded(counts: Sequence[int], height: int, width: int) -> np.ndarray:
     Raises:
         ValueError: they don't make as many pixels as the mask has.
     """
-    runs = np.asarray(counts, "int64").reshape(-1) if len(counts) <= height * width + 2 else None
-    if runs is None or (runs < 0).any() or (runs > height * width).any():
-        raise ValueError(f"the run lengths must be 0 to {height * width:,}, the mask's pixels")
-    if (total := int(runs.sum())) != height * width:
+    pixels = height * width
+    # Compared as Python's numbers, which may have more than 64 bits.
+    if len(counts) > pixels + 2 or not all(0 <= count <= pixels for count in counts):
+        raise ValueError(f"the run lengths must be 0 to {pixels:,}, the mask's pixels")
+    runs = np.array(counts, "int64")
+    if (total := int(runs.sum())) != pixels:
         raise ValueError(
-            f"the run lengths must add up to {height * width:,} pixels of {height}×{width}. "
+            f"the run lengths must add up to {pixels:,} pixels of {height}×{width}. "
             f"Received: {total:,}"
         )
     inside = np.arange(len(runs)) % 2 == 1

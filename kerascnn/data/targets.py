@@ -531,6 +531,7 @@ class Boxes(Targets):
         corners = boxes[:, :4] * np.tile(place.scale[::-1], 2) + np.tile(place.offset[::-1], 2)
         corners = np.clip(corners, 0, np.tile(shape[1::-1], 2))
         left = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
+        left &= boxes[:, 4] != ABSENT  # of a class that is no more: see `relabelled`
         found = np.zeros((self.most, COLUMNS), "float32")
         found[:, 4] = ABSENT
         found[: left.sum()] = np.concatenate([corners, boxes[:, 4:]], axis=1)[left]
@@ -539,7 +540,8 @@ class Boxes(Targets):
     def relabelled(self, table: np.ndarray) -> Boxes:
         """See `Targets.relabelled`."""
         boxes = self.boxes.copy()
-        boxes[:, 4] = table[boxes[:, 4].astype(int)]
+        labels = boxes[:, 4].astype(int)
+        boxes[:, 4] = np.where(labels == ABSENT, ABSENT, table[labels])
         return replace(self, boxes=boxes)
 
     def counts(self, classes: int) -> np.ndarray:

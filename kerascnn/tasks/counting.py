@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.data import Split, readable_errors
+from kerascnn.errors import RunError
 from kerascnn.tasks.forward import middle_of_targets, preparation
 from kerascnn.tasks.objective import Objective
 from kerascnn.tasks.sight import Sight
@@ -27,6 +29,7 @@ def counted_over(
         batch_size: images in one step.
 
     Raises:
+        RunError: the loss is not a number.
         DataError: an image can't be read.
     """
     prepare, follow = preparation(sight), middle_of_targets(type(images.targets), sight)
@@ -52,6 +55,11 @@ def counted_over(
             sums += counted.numpy()
             answers.append(answered.numpy())
     found: dict[str, Any] = {"loss": sum(losses.values()) / images.size}
+    if math.isnan(found["loss"]):
+        raise RunError(
+            "The loss of the model's answers is not a number (NaN), so they mean nothing: its "
+            "weights are damaged, or training diverged."
+        )
     found |= {f"loss_{name}": losses[name] / images.size for name in objective.parts}
     found |= objective.figures(sums, images.size)
     if objective.details:

@@ -66,7 +66,7 @@ def preparation(sight: Sight) -> Callable[[Any], Any]:
 def forward(
     model: keras.Model, prepare: Callable[[Any], Any], spec: tf.TensorSpec | None
 ) -> Callable[[Any], np.ndarray]:
-    """From a batch of images to the model's first output, `[batch, classes]`.
+    """From a batch of images to the model's first output, `[batch, ...]`.
 
     Args:
         model: with one output, or several of which the first one counts.
@@ -86,7 +86,7 @@ def forward(
 def outputs(
     model: keras.Model, split: Split, prepare: Callable[[Any], Any], batch_size: int
 ) -> Iterator[np.ndarray]:
-    """The model's first output, `[batch, classes]` for one batch of a split after the other."""
+    """The model's first output, `[batch, ...]` for one batch of a split after the other."""
     batches = split.batches(batch_size)
     network = forward(model, prepare, batches.element_spec[0] if split.size > FEW else None)
     for images, _ in batches:

@@ -25,7 +25,7 @@ from kerascnn.data.files import Found
 from kerascnn.data.targets import Targets
 from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import MEASURES, Recipe
-from kerascnn.tasks.measure import Measure
+from kerascnn.tasks.measure import HELD, Measure
 from kerascnn.tasks.objective import Objective
 from kerascnn.tasks.prediction import BATCH, Prediction, Writers
 from kerascnn.tasks.sight import Sight
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from kerascnn.data.splits import Split
 
 LOSS = "loss"
-HELD = "val_"  # before the name of what the validation images give
 
 Say = Callable[[str], None]
 

@@ -269,7 +269,11 @@ def test_class_numbers_become_those_of_another_list_of_names():
     assert Labels([0, 2]).relabelled(table).labels.tolist() == [2, 0]
     mask = masks_of([[0, 1, 2, VOID]], classes=3).relabelled(table)
     assert mask.stored(0).tolist() == [[2, VOID, 0, VOID]]
-    assert three_boxes().relabelled(table).stored(0)[:, 4].tolist() == [ABSENT, 2, 0]
+    boxes = three_boxes().relabelled(table)
+    assert boxes.stored(0)[:, 4].tolist() == [ABSENT, 2, 0]
+    assert boxes.relabelled(table).stored(0)[:, 4].tolist() == [ABSENT, 0, 2]
+    height, width = boxes.sizes[0].tolist()
+    assert boxes.fitted(0, (height, width, 3))[:, 4].tolist() == [2, 0, ABSENT]
 
 
 def test_classes_are_counted():

@@ -39,6 +39,7 @@ def judged(scores: keras.Model, sight: Sight, images: Split, *, batch_size: int)
     """The measures over images in their own size, and the confusion matrix of their pixels.
 
     Raises:
+        RunError: the network's answers are not numbers.
         DataError: an image or its mask can't be read.
     """
     outline = outliner(scores, sight, OWN, batch_size)

@@ -57,8 +57,8 @@ class Classes:
 
     Attributes:
         names: of the classes.
-        values: the number or colour → the class, or VOID.
-        table: uint8, the same for all of 256 numbers or 2²⁴ colours; `UNKNOWN` is none.
+        table: the number or colour → the class, or VOID: uint8 `[256]` or `[2**24]`; `UNKNOWN` is
+            none of these.
         coloured: whether they are colours.
         source: what messages call the table.
     """
@@ -124,7 +124,10 @@ def read_table(path: str, root: str) -> Classes:
         fields = dict(zip(columns, map(str.strip, row)))
         name, numbers = fields["name"], [fields[column] for column in used]
         if not name or not name.isprintable():
-            raise DataError(f"{path}, line {line}: a class must have a name.")
+            received = printable(name)[:100]
+            raise DataError(
+                f"{path}, line {line}: a class must have a name. Received: {received!r}."
+            )
         if not all(text.isdecimal() and len(text) < 4 and int(text) < 256 for text in numbers):
             raise DataError(
                 f"{path}, line {line}: {', '.join(used)} must be 0 to 255. "

@@ -29,7 +29,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn import any_size, profile
-from kerascnn.errors import ArgumentError
+from kerascnn.errors import ArgumentError, RunError
 from kerascnn.preprocessing import preprocess
 from kerascnn.tasks import Sight
 
@@ -209,6 +209,7 @@ class Tiled:
         Raises:
             ArgumentError: the image is too large to be looked at in one piece, and the network
                 sees all of it at every pixel.
+            RunError: the network's answers are not numbers.
         """
         sizes = image.shape[:2]
         if any(self.lost):
@@ -264,9 +265,19 @@ def _indices(model: keras.Model, sight: Sight, channels: int) -> Answer:
     """From uint8 tiles of any size to the likeliest class of each pixel, one graph for all."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, channels], tf.uint8)])
-    def indices(images: Any) -> Any:
+    def indices(images: Any) -> tuple[Any, Any]:
         outputs = model(preprocess(images, sight.preprocessing), training=False)
         first = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
-        return tf.cast(tf.argmax(first, axis=-1, output_type=tf.int32), tf.uint8)
+        likeliest = tf.cast(tf.argmax(first, axis=-1, output_type=tf.int32), tf.uint8)
+        return likeliest, tf.reduce_any(tf.math.is_nan(first))
 
-    return lambda images: indices(images).numpy()
+    def answer(images: np.ndarray) -> np.ndarray:
+        likeliest, damaged = indices(images)
+        if damaged:  # the class of such a pixel would be the first one
+            raise RunError(
+                "The model answers an image with scores that are not numbers (NaN), so its answers "
+                "mean nothing: its weights are damaged, or training diverged."
+            )
+        return likeliest.numpy()
+
+    return answer

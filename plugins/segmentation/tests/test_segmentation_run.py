@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import kerascnn
 from kerascnn.cli import app
 from kerascnn.data import VOID
+from kerascnn.errors import RunError
 from kerascnn.tasks import Seen
 
 MEASURES = [measure.name for measure in SEGMENTATION.measures]
@@ -181,6 +182,22 @@ def test_the_measures_are_the_same_on_one_device_and_on_two(
     found = run.evaluate(outlines, split="validation", echo=None)
     for name in MEASURES:
         assert run.history[-1][f"val_{name}"] == pytest.approx(found[name], abs=2e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"size": "own"}])
+def test_a_damaged_network_is_told_and_not_judged(outlining, outlines, options):
+    model = outlining.model()
+    model.set_weights([np.full_like(one, np.nan) for one in model.get_weights()])
+    with pytest.raises(RunError, match="not .*number"):
+        SEGMENTATION.evaluate(
+            model,
+            outlining.config,
+            outlines.test,
+            recipe=kerascnn.Recipe(),
+            options=options,
+            batch_size=4,
+            say=print,
+        )
 
 
 def answers_of(path, format, images):
