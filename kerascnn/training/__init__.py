@@ -6,9 +6,9 @@ trainer       `train` makes a `Network` of what the user gives (`subject.checked
               `resume` takes the config from a run; `repeat` calls `train` with it.
 assembly      `Assembly.carry_out` builds the model under the strategy, has `starting.start` put its
               first weights in place (`initialization`: as papers state them), makes optimizer,
-              the task's `Objective` and engine, then the run directory. It has `State.restore` put the last checkpoint in
-              place, makes the callbacks that watch (terminal, TensorBoard, profiler), and calls
-              `Loop.run`.
+              the task's `Objective` and the engine, then the run directory. It has `State.restore`
+              put the last checkpoint in place, makes the callbacks that watch (terminal,
+              TensorBoard, profiler), and calls `Loop.run`.
 loop          `Loop.run` goes through the epochs that are left. In each it calls `Engine.update` for
               the updates, the `Evaluator` for validation, the callbacks, and `State.complete`; in
               the end `Ending.complete`, or `Ending.cut_short` when a signal asks for it.
@@ -16,7 +16,8 @@ freezing      `Freezing.during` an epoch lets the last layers learn alone.
 pace          Before each call of the engine, all workers agree in `Pace.agree` of how many steps it
               is, and whether the training ends here.
 engine        `Engine.update` takes batches from a pipeline and changes the weights;
-              `Engine.evaluate` counts what the objective says. Nothing else knows replicas and gradients.
+              `Engine.evaluate` counts what the objective says. Nothing else knows replicas and
+              gradients.
 optimizers    `make_optimizer` gives the engine's; `follow_history` sets its rate before an epoch.
 batches       `training_batches` and `evaluation_batches` are these pipelines.
 evaluator     `Evaluator` calls `Engine.evaluate` over a whole split of the data.

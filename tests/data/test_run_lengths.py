@@ -38,7 +38,9 @@ def test_a_damaged_text_is_refused(text, message):
         counts_of(text)
 
 
-@pytest.mark.parametrize("counts", [[3], [1, 2, 4], [], [-1, 7], [2**61, 2**61], [2**64], [-(2**70)], [0] * 99])
+@pytest.mark.parametrize(
+    "counts", [[3], [1, 2, 4], [], [-1, 7], [2**61, 2**61], [2**64], [-(2**70)], [0] * 99]
+)
 def test_counts_that_make_another_number_of_pixels_are_refused(counts):
     with pytest.raises(ValueError, match="run lengths must"):
         decoded(counts, 2, 3)
