@@ -373,10 +373,10 @@ def _randaugment(images: Any, draw: _Draw, stream: int, strength: float) -> Any:
     return tf.ensure_shape(tf.dynamic_stitch(positions, parts), images.shape)
 
 
-def _uniform(index: Any, epoch: Any, seed: int, stream: int, part: Any = 0) -> Any:
+def _uniform(index: Any, epoch: Any, seed: int, stream: int, part: Any = None) -> Any:
     """Numbers in [-1, 1) for each index: a hash, as tf.random has no generator for each example.
 
-    Where a stream gives several numbers for each index, `part` counts them.
+    Where a stream gives several numbers for each index, `part` counts them; None: one.
 
     The mixing is that of SplitMix64 (Steele, Lea, Flood, 2014), on wrapping 64-bit integers.
     """
@@ -384,7 +384,8 @@ def _uniform(index: Any, epoch: Any, seed: int, stream: int, part: Any = 0) -> A
         tf.cast(index, tf.int64) * 0x2545F4914F6CDD1D
         + tf.cast(epoch, tf.int64) * 0x1D8E4E27C47D124F
     )
-    state += tf.cast(part, tf.int64) * 0x5851F42D4C957F2D
+    if part is not None:  # to add 0 would make TensorFlow round what follows otherwise
+        state += tf.cast(part, tf.int64) * 0x5851F42D4C957F2D
     state += seed * 64 + stream
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         state = tf.bitwise.bitwise_xor(state, _shifted(state, shift))
