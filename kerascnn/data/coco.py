@@ -48,6 +48,7 @@ MOST = 20_000_000  # annotations, and images
 MOST_CLASSES = 250  # a mask has room for as many
 LARGEST_SIDE = 2**20
 LARGEST_COORDINATE = 1e6
+MOST_PAINTED = 2**33  # pixels around all objects of an image, which take a minute or two
 SLOW = 2**26  # bytes that take longer than a moment to go through
 
 
@@ -264,21 +265,21 @@ def _numbers(value: Any) -> list[float] | None:
     return value if all(abs(one) <= LARGEST_COORDINATE for one in value) else None
 
 
-def shape_of(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    """The pixels of an object.
+Piece = tuple[tuple[slice, slice], np.ndarray]
+"""Rows and columns of an image, and which of their pixels are an object's: bool of that size."""
+
+
+def pieces_of(segmentation: Any, size: tuple[int, int]) -> Iterator[Piece]:
+    """The pixels of an object, piece by piece: an image may have thousands of small ones.
 
     Args:
         segmentation: as annotations have it: polygons, or a run-length code.
         size: `(height, width)` of the image.
 
-    Returns:
-        bool `[height, width]`.
-
     Raises:
         ValueError: it is none of these.
     """
     if isinstance(segmentation, list):
-        inside = np.zeros(size, bool)
         for polygon in segmentation:
             numbers = _numbers(polygon)
             if numbers is None or len(numbers) < 6 or len(numbers) % 2:
@@ -286,8 +287,8 @@ def shape_of(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
                     "a polygon must be [x1, y1, x2, y2, x3, y3 ...], in pixels. "
                     f"Received: {shortened(polygon)}"
                 )
-            inside |= polygons.filled(np.array(numbers, "float64").reshape(-1, 2), *size)
-        return inside
+            yield polygons.part(np.array(numbers, "float64").reshape(-1, 2), *size)
+        return
     if not isinstance(segmentation, dict) or segmentation.get("size") != list(size):
         received = segmentation.get("size") if isinstance(segmentation, dict) else segmentation
         raise ValueError(
@@ -299,7 +300,7 @@ def shape_of(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         counts = run_lengths.counts_of(counts)
     elif not isinstance(counts, list) or not all(type(n) is int and n < 2**62 for n in counts):
         raise ValueError(f"counts must be whole numbers, or a text. Received: {shortened(counts)}")
-    return run_lengths.decoded(counts, *size)
+    yield (slice(None), slice(None)), run_lengths.decoded(counts, *size)
 
 
 def mask(instances: Instances, position: int, home: str, pixels: int) -> np.ndarray:
@@ -328,13 +329,20 @@ def mask(instances: Instances, position: int, home: str, pixels: int) -> np.ndar
     order = np.lexsort((-areas, ~instances.crowd[own]))  # crowds first, then the largest
     if not len(order):
         return found
+    left = MOST_PAINTED
     try:
         with open_regular(instances.path, inside=Path(home)) as file:
             for one in own[order].tolist():
                 file.seek(instances.place[one])
                 value = parse(file.read(int(instances.length[one])))
-                inside = shape_of(value.get("segmentation"), (height, width))
-                found[inside] = VOID if instances.crowd[one] else 1 + instances.labels[one]
+                number = VOID if instances.crowd[one] else 1 + instances.labels[one]
+                for part, inside in pieces_of(value.get("segmentation"), (height, width)):
+                    found[part][inside] = number
+                    if (left := left - inside.size) < 0:
+                        raise ValueError(
+                            f"its objects, one after the other, have more than {MOST_PAINTED:,} "
+                            "pixels"
+                        )
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise DataError(f"{place}: {reason}.") from None

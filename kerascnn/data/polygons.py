@@ -14,7 +14,18 @@ AT_ONCE = 2**22  # pixels that are worked on together, and crossings of edges an
 
 
 def filled(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The inside of a polygon, by the even-odd rule.
+    """The inside of a polygon, by the even-odd rule: bool `[height, width]`.
+
+    Arguments and errors as those of `part`.
+    """
+    found = np.zeros((height, width), bool)
+    place, inside = part(points, height, width)
+    found[place] = inside
+    return found
+
+
+def part(points: np.ndarray, height: int, width: int) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The inside of a polygon, in the part of an image that is around it.
 
     Args:
         points: float `[n, 2]`, x and y of the corners in pixels; the left upper corner of the image
@@ -22,22 +33,20 @@ def filled(points: np.ndarray, height: int, width: int) -> np.ndarray:
         height, width: of the image; what is beyond is cut off.
 
     Returns:
-        bool `[height, width]`.
+        The part's rows and columns, and bool of their size.
 
     Raises:
         ValueError: it has so many corners that no hand or program draws them.
     """
-    found = np.zeros((height, width), bool)
-    low = np.clip(np.floor(points.min(axis=0)), 0, (width, height)).astype(int)
-    high = np.clip(np.ceil(points.max(axis=0)), 0, (width, height)).astype(int)
-    if (low < high).all():
-        left, right = low[0], high[0]
-        rows = max(1, AT_ONCE // (right - left + 1))
-        for top in range(low[1], high[1], rows):
-            bottom = min(top + rows, high[1])
-            moved = points - (left, top)
-            found[top:bottom, left:right] = _inside(moved, bottom - top, right - left)
-    return found
+    left, up = np.clip(np.floor(points.min(axis=0)), 0, (width, height)).astype(int).tolist()
+    right, down = np.clip(np.ceil(points.max(axis=0)), 0, (width, height)).astype(int).tolist()
+    found = np.zeros((down - up, right - left), bool)
+    rows = max(1, AT_ONCE // (right - left + 1))
+    for top in range(up, down, rows) if right > left else ():
+        bottom = min(top + rows, down)
+        moved = points - (left, top)
+        found[top - up : bottom - up] = _inside(moved, bottom - top, right - left)
+    return (slice(up, down), slice(left, right)), found
 
 
 def _inside(points: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -83,6 +83,15 @@ class TestMasks:
         with pytest.raises(DataError, match=f"annotations.json, the image a.png: {message}"):
             load(f"coco:{home}", target="mask")
 
+    def test_objects_without_an_end_are_refused(self, home, monkeypatch):
+        """Ten thousand objects as large as a large image would take hours."""
+        found = load(f"coco:{home}", target="mask").test.targets
+        monkeypatch.setattr(coco, "MOST_PAINTED", 104)  # of b.png: 10×10 and 2×2
+        assert found.stored(0).any()
+        monkeypatch.setattr(coco, "MOST_PAINTED", 103)
+        with pytest.raises(DataError, match=r"b\.png: its objects, .* more than 103 pixels"):
+            found.stored(0)
+
     def test_a_file_that_has_changed_is_not_misread(self, home):
         found = load(f"coco:{home}", target="mask")
         write(home, changed("info", "year", to="another year, so that all is moved"))
