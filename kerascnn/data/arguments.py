@@ -8,11 +8,13 @@ from dataclasses import replace
 
 from kerascnn.data.images import AS_THEY_ARE, Reading
 from kerascnn.errors import DataError
+from kerascnn.files import shortened
 
 # Only a whole list of options at the end, so that a pattern such as train-?????-of-00010 is none.
 _OPTIONS = re.compile(r"\?((?:[a-z_]+=[^?&]*)(?:&[a-z_]+=[^?&]*)*)$")
 
 
+MOST_CLASSES = 250  # that can be named: a mask has room for a few more
 COMMON = ("range", "max_pixels")  # options that every source with an argument takes
 
 
@@ -61,3 +63,19 @@ def parsed(argument: str, *allowed: str) -> tuple[str, dict[str, str]]:
             f"Received: {argument!r}."
         )
     return argument[: found.start()], options
+
+
+def named_classes(text: str) -> tuple[str, ...]:
+    """The classes of masks or boxes that an option names: `scratch,dent`.
+
+    Raises:
+        DataError: one is empty, or there twice, or there are too many.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    legal = all(name and name.isprintable() for name in names)
+    if not legal or len(set(names)) < len(names) or len(names) > MOST_CLASSES:
+        raise DataError(
+            f"classes must be names such as scratch,dent, each once, {MOST_CLASSES} at most. "
+            f"Received: {shortened(text)}."
+        )
+    return names

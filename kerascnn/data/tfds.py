@@ -28,7 +28,7 @@ from urllib.request import getproxies, proxy_bypass
 import numpy as np
 
 from kerascnn.data import encoded
-from kerascnn.data.arguments import parsed
+from kerascnn.data.arguments import named_classes, parsed
 from kerascnn.data.examples import Contents, DataSource, Encoded, Options
 from kerascnn.data.mask_files import decoded_mask
 from kerascnn.data.names import Names
@@ -200,7 +200,7 @@ def _meaning(name: str, builder: Any, given: dict[str, str], image: str) -> Mean
     if not re.fullmatch(r"\d{1,3}", offset) or int(offset) >= VOID:
         raise DataError(f"offset must be the number of the first class. Received: {offset[:80]!r}.")
     if "classes" in given:
-        return Meaning(key, tuple(given["classes"].split(",")), int(offset))
+        return Meaning(key, named_classes(given["classes"]), int(offset))
     if isinstance(features[key], kinds.LabeledImage):
         return Meaning(key, tuple(features[key].names), 0)
     if known and known.feature == key:

@@ -31,7 +31,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from kerascnn.data import objects
-from kerascnn.data.arguments import parsed
+from kerascnn.data.arguments import named_classes, parsed
 from kerascnn.data.encoded import contents
 from kerascnn.data.examples import Contents, DataSource, Encoded, Files, Options
 from kerascnn.data.index import index
@@ -54,7 +54,6 @@ KINDS = {"label": "Main", "boxes": "Main", "mask": "Segmentation"}
 
 LARGEST = 2**20  # bytes of an annotation; those of VOC2012 have 6,000 at most
 DEEPEST = 16
-MOST_CLASSES = 250  # a mask has room for as many
 MANY = 5000  # annotations that take longer than a moment to read
 LARGEST_SIDE = 2**20
 
@@ -228,6 +227,9 @@ def _lists(home: str, target: str) -> dict[str, list[str]]:
         ):
             continue
         found[split] = names
+    if "train" in found:  # trainval.txt has the images of val.txt, too
+        held = set(found.get("validation", ()))
+        found["train"] = [name for name in found["train"] if name not in held]
     if not any(found.values()):
         raise DataError(
             f"{os.path.join(folder, 'train.txt')} must list the images "
@@ -297,25 +299,9 @@ def _images(home: str) -> dict[str, tuple[bytes, int]]:
     }
 
 
-def _classes(given: str | None) -> tuple[str, ...]:
-    """The names behind the path, or VOC's own.
-
-    Raises:
-        DataError: one is empty, or there twice.
-    """
-    names = CLASSES if given is None else tuple(name.strip() for name in given.split(","))
-    legal = all(name and name.isprintable() for name in names)
-    if not legal or len(set(names)) < len(names) or len(names) > MOST_CLASSES:
-        raise DataError(
-            f"classes must be names such as scratch,dent, each once, {MOST_CLASSES} at most. "
-            f"Received: {shortened(given)}."
-        )
-    return names
-
-
 def _voc(argument: str, options: Options) -> Contents:
     path, given = parsed(argument, "classes")
-    classes = _classes(given.get("classes"))
+    classes = named_classes(given["classes"]) if "classes" in given else CLASSES
     home = home_of(path)
     target = options.target
     lists = _lists(home, target)

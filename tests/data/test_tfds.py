@@ -129,6 +129,8 @@ class TestMasks:
             ("&mask=label", "Received: label of image, label, species, trimap, named"),
             ("&mask=trimap", "doesn't say what the numbers in trimap mean. Name the classes"),
             ("&mask=trimap&classes=a,b&offset=x", "offset must be the number of the first class"),
+            ("&mask=trimap&classes=a,,b&offset=1", "classes must be names .* Received: .*a,,b"),
+            ("&mask=trimap&classes=a,b,a&offset=1", "classes must be names .*each once"),
             ("&mask=trimap&classes=a&offset=1", "a mask's pixels must be 0 to 0"),
         ],
     )

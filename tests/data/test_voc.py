@@ -86,6 +86,15 @@ class TestMasks:
         found = load(f"voc:{home}", target="mask")
         assert found.test.size == 1
 
+    def test_images_for_validation_are_not_for_training(self, home):
+        """`trainval.txt` names both, and stands in for a `train.txt` that isn't there."""
+        lists = home / "ImageSets/Segmentation"
+        (lists / "train.txt").unlink()
+        (lists / "trainval.txt").write_text(f"{FIRST}\n{SECOND}\n{THIRD}\n")
+        found = load(f"voc:{home}", target="mask")
+        assert [found.train.size, found.validation.size] == [2, 1]
+        assert not set(found.train.names) & set(found.validation.names)
+
     def test_a_mask_that_is_no_mask_is_refused_by_its_name(self, home):
         path = home / "SegmentationClass" / f"{SECOND}.png"
         Image.fromarray(annotated.noise(1, (24, 24))).save(path)
