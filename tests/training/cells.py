@@ -62,7 +62,10 @@ def engine_for(strategy, recipe, precision="float64"):
     return Engine(
         model,
         strategy=strategy,
-        objective=counted(make_loss(recipe, 5, from_logits=True), factors=(1.0, 0.3)),
+        objective=replace(
+            counted(make_loss(recipe, 5, from_logits=True), factors=(1.0, 0.3)),
+            answers=lambda labels, outputs: outputs[0][:, 0],
+        ),
         optimizer=optimizer,
         clip_norm=recipe.clip_norm,
         accumulation=recipe.accumulation,
@@ -114,13 +117,15 @@ def weights(engine):
 
 
 def evaluation(engine):
-    """Loss, correct and images over all 67 images, with the averaged weights if there are."""
+    """Loss, correct, images and answers over all 67 images, with averaged weights if there are."""
     with engine.averaged():
         workers = Workers(engine.strategy)
         data = SPLIT.batches(16, epochs=None, share=(workers.index, workers.count))
         data = filled(data.map(scaled), 16 // workers.count)
         found = engine.evaluate(iter(engine.distribute(data)), SPLIT.steps(16))
-    return {"evaluated": np.array([found.loss, *found.sums, found.images])}
+        _, answers = engine.judge(iter(engine.distribute(data)), SPLIT.steps(16))
+    evaluated = np.array([found.loss, *found.sums, found.images])
+    return {"evaluated": evaluated, "answers": np.sort(answers)}
 
 
 def exact(strategy, name):

@@ -1,6 +1,7 @@
 """The engine gives the same weights on one device and on two, whatever Keras does by itself."""
 
 import time
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -103,6 +104,33 @@ def test_evaluation_counts_every_example_once(two_devices, count):
         assert found.images == count
         assert found.sums[0] == np.sum(np.argmax(main, -1) == labels)
         assert found.loss == pytest.approx(float(np.sum(expected)), rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [67, 1])
+def test_answers_to_all_images_are_gathered_from_all_replicas_each_once(two_devices, count):
+    """For measures that need all answers at once; what fills up a batch gets none."""
+    for strategy in (tf.distribute.get_strategy(), two_devices):
+        engine = engine_for(strategy)
+        engine.objective = replace(
+            engine.objective,
+            answers=lambda labels, outputs: tf.cast(labels, tf.float32)[:, None] + outputs[0],
+        )
+        totals, found = engine.judge(batches(engine, count), -(-count // 16))
+        main, _ = engine.model(IMAGES[:count].astype("float32"), training=False)
+        expected = LABELS[:count, None] + main.numpy()
+        assert totals.images == count
+        np.testing.assert_allclose(np.sort(found, axis=0), np.sort(expected, axis=0), rtol=1e-5)
+
+
+def test_parts_of_the_loss_are_logged_under_their_names():
+    engine = engine_for(tf.distribute.get_strategy())
+    whole = engine.figures(engine.evaluate(batches(engine), 5))
+    engine = engine_for(tf.distribute.get_strategy())
+    engine.objective = replace(engine.objective, parts=("output1",))
+    found = engine.figures(engine.evaluate(batches(engine), 5))
+    _, aux = engine.model(IMAGES.astype("float32"), training=False)
+    assert found["loss_output1"] == pytest.approx(float(np.mean(0.3 * cross_entropy(LABELS, aux))))
+    assert {name: found[name] for name in whole} == pytest.approx(whole)
 
 
 def test_replicas_draw_different_dropout_masks(two_devices):
