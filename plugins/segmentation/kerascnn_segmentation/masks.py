@@ -97,10 +97,11 @@ class Classes:
             y, x = np.argwhere(unknown)[0].tolist()
             what = "colour" if self.coloured else "number"
             value = ",".join(map(str, np.atleast_1d(stored[y, x]).tolist()))
+            void = not self.coloured and self.table[VOID] == VOID  # a table may name it otherwise
             raise DataError(
                 f"{path}: {np.count_nonzero(unknown):,} pixels are of no class, such as {x},{y} "
                 f"with the {what} {value}. Expected those of the {len(self.names)} classes in "
-                f"{self.source}{', or 255, which is void' if not self.coloured else ''}."
+                f"{self.source}{f', or {VOID}, which is void' if void else ''}."
             )
         return found
 

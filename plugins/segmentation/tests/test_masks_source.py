@@ -165,6 +165,9 @@ class TestBadMasks:
             DataError, match=r"png: 84 pixels are of no class, such as 9,0 with the "
         ):
             load(f"masks:{root}")
+        (root / "classes.csv").write_text("name,index\nsky,1\nroad,255\n")
+        with pytest.raises(DataError, match=r"those of the 2 classes in classes\.csv\."):
+            load(f"masks:{root}")
         (root / "classes.csv").write_text("name,r,g,b\nsky,0,0,0\nroad,1,1,1\n")
         with pytest.raises(
             DataError, match=r"such as 3,0 with the colour 2,2,2. Expected those of"
