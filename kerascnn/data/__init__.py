@@ -15,6 +15,9 @@ The way of an image, module by module:
 - `augmentation` changes it, with the operations of `randaugment`; what it is labelled with follows
   its `motion`.
 
+Photos that are nobody's examples are found by `files` and read by `reading`; `checking` reads all
+of a source once, and says what is wrong in it.
+
 Importing this package loads neither Keras nor TensorFlow: names are resolved when first used.
 """
 

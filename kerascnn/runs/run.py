@@ -250,7 +250,8 @@ class Run:
                 default), as training has seen them.
 
         Returns:
-            A dictionary that JSON can hold:
+            A dictionary that JSON can hold. The first two points are the same for all tasks; the
+            others are a classifier's, in place of which other tasks have their own measures:
 
             - "data", "split", "images", "protocol": what was evaluated, and how;
             - "trained_on": how many of the images the run was trained on, as far as they have the
