@@ -32,7 +32,10 @@ except ImportError as error:
 
 ASKS = 30
 """After so many refused proposals a random one is taken: TPE learns from that one too."""
-DIRECTIONS = {"lower": "minimize", "higher": "maximize"}
+DIRECTIONS = {
+    "lower": optuna.study.StudyDirection.MINIMIZE,
+    "higher": optuna.study.StudyDirection.MAXIMIZE,
+}
 REMEMBERED = 300
 """Of so many refused proposals, the latest ones, TPE is told."""
 
