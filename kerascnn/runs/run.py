@@ -178,16 +178,12 @@ class Run:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """The task's, the main one first; none where the task isn't installed, or is broken.
+        """The task's, the main one first; none where it isn't known, isn't installed or is broken.
 
         So figures can be read where nothing else can be done with the run.
-
-        Raises:
-            RunError: config.json is damaged.
         """
-        task = self.config.task
         try:
-            return find(task).measures
+            return find(self.config.task).measures
         except KerascnnError:
             return ()
 

@@ -17,7 +17,7 @@ from kerascnn.data.reading import read_files
 from kerascnn.data.targets import Targets
 from kerascnn.errors import ArgumentError, RunError
 from kerascnn.preprocessing import float_of_pixels, preprocess
-from kerascnn.tasks.prediction import Prediction
+from kerascnn.tasks.prediction import BATCH, Prediction
 from kerascnn.tasks.sight import Sight
 
 # So many images are done before a graph would be ready: ResNet-50 takes 1 s for one, its graph 3.
@@ -101,7 +101,7 @@ def require_numbers(answers: np.ndarray) -> None:
     Raises:
         RunError: there is one.
     """
-    bad = int(np.isnan(answers).reshape(len(answers), -1).any(axis=1).sum())
+    bad = int(np.isnan(answers).any(axis=tuple(range(1, answers.ndim))).sum())
     if bad:
         raise RunError(
             f"The model answers {bad} of {len(answers)} images with scores that are not numbers "
@@ -135,7 +135,7 @@ def predicted(
 
 
 def predicted_files(
-    model: keras.Model, sight: Sight, files: Iterable[Found], *, batch_size: int
+    model: keras.Model, sight: Sight, files: Iterable[Found], *, batch_size: int = BATCH
 ) -> Iterator[Prediction]:
     """The model's first output for one file after the other, in their order.
 

@@ -16,6 +16,7 @@ import pytest
 
 from kerascnn.commands.board import serve
 from kerascnn.errors import ArgumentError, RunError
+from kerascnn.tasks.classification.task import CLASSIFICATION
 from kerascnn.watching.board import LAYOUT, TensorBoardLogs
 from kerascnn.watching.statistics import Probe
 
@@ -29,20 +30,17 @@ def runs(tmp_path_factory):
     )
     logs = TensorBoardLogs(
         directory=root / "run" / "tensorboard",
-        class_names=["a", "b"],
-        images=np.zeros([1, 4, 4, 1]),
         inputs=np.zeros([1, 4, 4, 1], "float32"),
-        labels=np.zeros(1, int),
+        measures=CLASSIFICATION.measures,
         name="run",
         hparams={},
         epochs=1,
         probe=Probe(
             model,
             inputs=np.ones([2, 4, 4, 1], "float32"),
-            labels=np.zeros(2, int),
+            targets=np.zeros(2, int),
             loss=lambda labels, outputs: keras.ops.sum(outputs[0], axis=-1),
         ),
-        logits=True,
     )
     logs.set_model(model)
     logs.on_train_begin()
@@ -86,7 +84,9 @@ def test_the_command_serves_the_layout_and_every_chart_has_values(runs):
             part["title"]: {c["title"]: c["multiline"]["tag"][0] for c in part["chart"]}
             for part in layout["category"]
         }
-        assert charts == LAYOUT
+        learning = charts["Learning"]
+        assert learning == LAYOUT["Learning"] | {"Top-1 error": "^error$"}
+        assert {**charts, "Learning": LAYOUT["Learning"]} == LAYOUT
         assert list(charts) == ["Learning", "Health", "Layers", "Speed"]
         run = "run/tensorboard"
         for tag in (tag for part in charts.values() for tag in part.values()):

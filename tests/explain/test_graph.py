@@ -88,16 +88,6 @@ def test_the_score_of_a_sigmoid_is_before_it():
     close(found, toys.gradient(model, logit))
 
 
-def test_of_scores_at_every_place_the_strongest_is_explained():
-    """As of a network that slides over a larger image."""
-    inputs = keras.Input((None, None, 2))
-    model = keras.Model(inputs, layers.Conv2D(3, 3, activation="softmax", name="logits")(inputs))
-    twin = keras.Model(inputs, layers.Conv2D(3, 3)(inputs))
-    twin.set_weights(toys.settled(model).get_weights())
-    strongest = toys.gradient(twin, lambda scores: tf.reduce_max(scores[..., 1], axis=(1, 2)))
-    close(explain.saliency(model, toys.IMAGES, 1, signed=True), strongest)
-
-
 METHODS = (explain.saliency, explain.deconvnet, explain.guided_backprop)
 OTHERS = (
     explain.grad_cam,

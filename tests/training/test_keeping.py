@@ -19,6 +19,7 @@ from kerascnn.data import ArraySplit, load
 from kerascnn.errors import ArgumentError, DataError
 from kerascnn.recipes.recipe import Recipe, monitored
 from kerascnn.runs.run import Run
+from kerascnn.tasks.classification.task import CLASSIFICATION
 from kerascnn.training import trainer
 from kerascnn.training.keeping import best_epoch, out_of_patience
 
@@ -203,13 +204,17 @@ def test_which_way_is_better_is_known_or_said():
         "min:val_f1": 3,
     }.items():
         assert best_epoch(rows, Recipe(monitor=monitor)) == epoch, monitor
-    assert best_epoch([{"val_error": float("nan")}], Recipe()) == 0
-    patient = Recipe(early_stopping=2)
+    assert best_epoch([{"val_error": float("nan")}], Recipe(monitor="val_error")) == 0
+    patient = Recipe(early_stopping=2, monitor="val_error")
     assert [out_of_patience(rows[:n], patient) for n in range(5)] == [False] * 4 + [True]
     assert monitored("val_loss") == ("val_loss", 1)
-    for wrong in ("val_f1", "best", "", "max:", "up:val_f1"):
-        with pytest.raises(ArgumentError, match="say which way is better"):
+    for wrong in ("", "max:", "up:val_f1"):
+        with pytest.raises(ArgumentError, match="monitor must be the name of a measure"):
             Recipe(monitor=wrong)
+    assert CLASSIFICATION.monitor(None) == CLASSIFICATION.monitor("val_error") == "val_error"
+    for unknown in ("val_f1", "best"):
+        with pytest.raises(ArgumentError, match=r"one of .*val_error.* say which way is better"):
+            CLASSIFICATION.monitor(unknown)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +222,7 @@ def test_which_way_is_better_is_known_or_said():
     [
         ({"keep": "first"}, "keep must be .*best:val_loss"),
         ({"keep": "last:val_loss"}, "keep must be"),
-        ({"keep": "best:val_f1"}, "monitor must be one of val_error"),
+        ({"keep": "best:val f1"}, "monitor must be the name of a measure"),
         ({"early_stopping": 0}, r"early_stopping \(--patience\) must be positive"),
     ],
 )

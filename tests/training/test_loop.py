@@ -45,7 +45,7 @@ class Counting:
         return Totals(float(size), (0.0,), float(size), 0.0, bad[0] if bad else -1)
 
     def figures(self, totals):
-        return {"loss": totals.mean_loss, "error": 1 - totals.sums[0] / totals.images}
+        return {"loss": totals.mean_loss, "error": 1 - totals.sums[0] / max(1, totals.images)}
 
 
 def looped(tmp_path, *, epochs=1, position=None, engine=None, sum_=lambda own: own, **given):

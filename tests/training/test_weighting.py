@@ -15,7 +15,7 @@ from kerascnn.recipes.recipe import Recipe
 from kerascnn.tasks.classification.counting import counted
 from kerascnn.tasks.classification.task import CLASSIFICATION
 from kerascnn.training import trainer
-from kerascnn.training.engine import Engine
+from kerascnn.training.engine import Engine, filled
 
 LABELS = np.repeat([0, 1, 3], [60, 10, 5])  # nothing of class 2
 SPLIT = ArraySplit(np.arange(75, dtype="uint8").reshape(75, 1, 1, 1), LABELS)
@@ -134,7 +134,7 @@ def test_weights_change_the_gradient_alone(replicas, two_devices):
         ),
     )
     data = tf.data.Dataset.from_tensors((x, labels)).unbatch().batch(6, drop_remainder=True)
-    evaluated = engine.evaluate(iter(engine.distribute(data.repeat())), 1)
+    evaluated = engine.evaluate(iter(engine.distribute(filled(data.repeat(), 6))), 1)
     reported = engine.update(iter(engine.distribute(data.repeat())), 1)
     scores = x @ before
     chances = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import kerascnn
+from kerascnn import tasks
 from kerascnn.errors import ArgumentError
-from kerascnn.tasks import Measure, Task, find
 from kerascnn_tuning.values import refuse_doubles
+
+if TYPE_CHECKING:  # to list commands must not load what tasks need
+    from kerascnn.tasks import Measure, Task
 
 MAIN = "main"
 """Stands for the main measure of the network's task, on the validation images."""
@@ -20,13 +25,13 @@ def task_of(architecture: str) -> Task:
     Raises:
         UnknownNameError: there is no such architecture.
     """
-    return find(kerascnn.get(architecture).task)
+    return tasks.find(kerascnn.get(architecture).task)
 
 
 def reported(task: Task) -> dict[str, Measure]:
     """Name → measure of all that trials and finals report, what guides a search best first."""
-    found = [*task.measures, Measure(name="loss", title="Loss", share=False)]
-    costs = {name: Measure(name=name, title=name, share=False) for name in COSTS}
+    found = [*task.measures, tasks.Measure(name="loss", title="Loss", share=False)]
+    costs = {name: tasks.Measure(name=name, title=name, share=False) for name in COSTS}
     parts = {part + one.name: one for part in (HELD, "", TEST) for one in found}
     return parts | costs
 

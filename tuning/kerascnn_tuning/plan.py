@@ -7,13 +7,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import kerascnn
 from kerascnn import PRECISIONS, Recipe, check_strategy
 from kerascnn.errors import ArgumentError, StrategyError, UnknownNameError
 from kerascnn.files import read_toml
-from kerascnn.tasks import Task
 from kerascnn.words import did_you_mean
 from kerascnn_tuning.objectives import MAIN, chosen, task_of
 from kerascnn_tuning.values import (
@@ -24,6 +23,9 @@ from kerascnn_tuning.values import (
     require_text,
     require_whole,
 )
+
+if TYPE_CHECKING:
+    from kerascnn.tasks import Task
 
 PRUNINGS = ("none", "median")
 TUNERS = ("random", "bayesian", "hyperband", "grid", "optuna")

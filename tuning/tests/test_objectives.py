@@ -1,7 +1,7 @@
 """What a search looks for is the task's: its names, its default, and which way is better."""
 
 import pytest
-from kerascnn_tuning import objectives, pruning
+from kerascnn_tuning import pruning
 from kerascnn_tuning.display import Display
 from kerascnn_tuning.figures import figure
 from kerascnn_tuning.finals.contestants import DEFAULT, Contestant
@@ -12,7 +12,7 @@ from kerascnn_tuning.problem import Configuration, Problem
 from kerascnn_tuning.study.study import Study
 from rich.console import Console
 
-from kerascnn import Task
+from kerascnn import Task, tasks
 from kerascnn.errors import ArgumentError
 from kerascnn.tasks import Measure, find
 
@@ -30,7 +30,7 @@ class Outlining(Task):
 
 @pytest.fixture
 def outlining(monkeypatch):
-    monkeypatch.setattr(objectives, "find", lambda name: Outlining())
+    monkeypatch.setattr(tasks, "find", lambda name: Outlining(), raising=False)
 
 
 SCORES = (0.2, 0.7, 0.4, 0.6)
