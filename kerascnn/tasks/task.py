@@ -300,8 +300,14 @@ class Task:
         Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
     def as_json(self, found: Mapping[str, Any]) -> str:
-        """What `kerascnn.Run.evaluate` returned, as text."""
-        return json.dumps(found, indent=2)
+        """What `kerascnn.Run.evaluate` returned, indented; of tables each row on one line."""
+        tables = {key: rows for key, rows in found.items() if rows and isinstance(rows, list)}
+        rest = {key: value for key, value in found.items() if key not in tables}
+        parts = [json.dumps(rest, indent=2)[:-2]]
+        for key, rows in tables.items():
+            lines = ",\n    ".join(json.dumps(row) for row in rows)
+            parts.append(f'  "{key}": [\n    {lines}\n  ]')
+        return ",\n".join(parts) + "\n}"
 
     def check_save(self, path: Path) -> None:
         """Refuse a file that an evaluation can't be saved to, before anything is computed.

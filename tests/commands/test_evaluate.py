@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError
 from kerascnn.tasks.classification import figures
+from kerascnn.tasks.classification.task import CLASSIFICATION
 
 NAMES = ["across", "down", "plain"]
 
@@ -132,7 +133,7 @@ def test_names_are_no_markup_and_no_placeholders(capsys, monkeypatch, tmp_path):
     shown = "\n".join(lines(told, capsys, monkeypatch))
     for name in ("[red]x[/]", r"a\nb", ":cat:", "<confusion>", r"caf\xe9"):
         assert name in shown
-    assert json.loads(figures.as_json(told)) == json.loads(json.dumps(told))
+    assert json.loads(CLASSIFICATION.as_json(told)) == json.loads(json.dumps(told))
     figures.save(told, tmp_path / "found.csv")
     with open(tmp_path / "found.csv", encoding="utf-8", errors="surrogateescape", newline="") as f:
         assert [row["class"] for row in csv.DictReader(f)] == names
@@ -141,7 +142,7 @@ def test_names_are_no_markup_and_no_placeholders(capsys, monkeypatch, tmp_path):
 
 def test_without_a_matrix_the_figures_are_written_and_a_picture_is_refused(tmp_path):
     told = found(np.diag(range(1, 4)), NAMES, confusion=None)
-    assert json.loads(figures.as_json(told))["confusion"] is None
+    assert json.loads(CLASSIFICATION.as_json(told))["confusion"] is None
     figures.save(told, tmp_path / "found.csv")
     header = (tmp_path / "found.csv").read_text().splitlines()[0]
     assert header == "class,support,predicted,precision,recall,f1"

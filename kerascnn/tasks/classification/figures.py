@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -30,16 +29,6 @@ WORST = 10
 MISTAKES = 5
 DIFFERENT = 1e-6  # relative: between two ways to sum up the same loss
 FORMATS = (".csv", ".png")
-
-
-def as_json(found: Found) -> str:
-    """Indented, with each class and each row of the confusion matrix on one line."""
-    long = [key for key in ("classes", "confusion") if found[key]]
-    parts = [json.dumps({k: v for k, v in found.items() if k not in long}, indent=2)[:-2]]
-    for key in long:
-        rows = ",\n    ".join(json.dumps(row) for row in found[key])
-        parts.append(f'  "{key}": [\n    {rows}\n  ]')
-    return ",\n".join(parts) + "\n}"
 
 
 def show(found: Found, how: str) -> None:

@@ -111,12 +111,6 @@ class Classification(Task):
 
         figures.show(found, figures.described(found["protocol"], min(sight.input_shape[:2])))
 
-    def as_json(self, found: Mapping[str, Any]) -> str:
-        """Indented, with each class and each row of the confusion matrix on one line."""
-        from kerascnn.tasks.classification import figures
-
-        return figures.as_json(found)
-
     def check_save(self, path: Path) -> None:
         """Refuse what is neither a table, NAME.csv, nor a picture of the matrix, NAME.png."""
         from kerascnn.tasks.classification import figures

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,6 @@ FIGURES = ("iou", "accuracy")
 MOST_ROWS = 30  # classes; of more, the worst are shown
 WORST = 10
 MISTAKES = 5
-
-
-def as_json(found: Found) -> str:
-    """Indented, with each class and each row of the confusion matrix on one line."""
-    long = [key for key in ("classes", "confusion") if found[key]]
-    parts = [json.dumps({k: v for k, v in found.items() if k not in long}, indent=2)[:-2]]
-    for key in long:
-        rows = ",\n    ".join(json.dumps(row) for row in found[key])
-        parts.append(f'  "{key}": [\n    {rows}\n  ]')
-    return ",\n".join(parts) + "\n}"
 
 
 def show(found: Found, measures: Sequence[Measure]) -> None:

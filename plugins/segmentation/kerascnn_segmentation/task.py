@@ -163,12 +163,6 @@ class Segmentation(Task):
 
         figures.show(found, self.measures)
 
-    def as_json(self, found: Mapping[str, Any]) -> str:
-        """Indented, with each class and each row of the confusion matrix on one line."""
-        from kerascnn_segmentation import figures
-
-        return figures.as_json(found)
-
     def check_save(self, path: Path) -> None:
         """Refuse what is neither a table, NAME.csv, nor a picture of the classes, NAME.png."""
         from kerascnn.writing import check_save
