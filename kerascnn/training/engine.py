@@ -281,7 +281,9 @@ class Engine:
         images = tf.shape(inputs)[0] * self._replicas * self._accumulation
         with tf.GradientTape() as tape:
             outputs = _listed(self.model(inputs, training=True))
-            minimised = (self.objective.minimised or self.objective.loss)(targets, outputs)
+            parts = self.objective.losses(targets, outputs)
+            instead = self.objective.minimised
+            minimised = instead(targets, outputs) if instead else _whole_loss(parts)
             loss = tf.reduce_sum(minimised) / tf.cast(images, minimised.dtype)
             if self.model.losses:
                 loss += tf.add_n([tf.cast(part, loss.dtype) for part in self.model.losses]) / (
@@ -289,7 +291,7 @@ class Engine:
                 )
             scaled = self.optimizer.scale_loss(loss)
         real = tf.ones(tf.shape(inputs)[:1], tf.bool)
-        return tape.gradient(scaled, self._learning), self._sums(targets, outputs, real)
+        return tape.gradient(scaled, self._learning), self._sums(parts, targets, outputs, real)
 
     def _whole(self, gradients: list[Any]) -> list[Any]:
         """Gradients from which each replica sees what the optimizer's sum over replicas will be.
@@ -314,8 +316,9 @@ class Engine:
 
     @tf.autograph.experimental.do_not_convert
     def _evaluate_replica(self, inputs: Any, targets: Any, real: Any) -> Any:
+        assert self.objective is not None
         outputs = _listed(self.model(inputs, training=False))
-        return self._sums(targets, outputs, real)
+        return self._sums(self.objective.losses(targets, outputs), targets, outputs, real)
 
     @tf.autograph.experimental.do_not_convert
     def _judge_step(self, batches: Any) -> tuple[Any, Any, Any]:
@@ -330,19 +333,19 @@ class Engine:
         assert self.objective is not None
         assert self.objective.answers is not None
         outputs = _listed(self.model(inputs, training=False))
+        sums = self._sums(self.objective.losses(targets, outputs), targets, outputs, real)
         answers = self.objective.answers(targets, outputs)
-        return self._sums(targets, outputs, real), answers, tf.cast(real, tf.float32)
+        return sums, answers, tf.cast(real, tf.float32)
 
     @tf.autograph.experimental.do_not_convert
     def _forward_replica(self, inputs: Any) -> Any:
         return _listed(self.model(inputs, training=False))[0]
 
-    def _sums(self, targets: Any, outputs: list[Any], real: Any) -> Any:
+    def _sums(self, parts: Mapping[str, Any], targets: Any, outputs: list[Any], real: Any) -> Any:
         """Loss, its logged parts, what the objective counts, and images; float64."""
         objective = self.objective
         assert objective is not None
-        parts = objective.losses(targets, outputs)
-        each = [tf.add_n(list(parts.values())), *(parts[name] for name in objective.parts)]
+        each = [_whole_loss(parts), *(parts[name] for name in objective.parts)]
         summed = [tf.reduce_sum(tf.where(real, part, tf.zeros_like(part))) for part in each]
         losses = tf.cast(tf.stack(summed), tf.float64)
         images = tf.reduce_sum(tf.cast(real, tf.float64))
@@ -392,6 +395,10 @@ def _sum_of_gradients(variable: keras.Variable) -> tf.Variable:
         synchronization=tf.VariableSynchronization.ON_READ,
         aggregation=tf.VariableAggregation.SUM,
     )
+
+
+def _whole_loss(parts: Mapping[str, Any]) -> Any:
+    return tf.add_n(list(parts.values()))
 
 
 def _listed(outputs: Any) -> list[Any]:
