@@ -62,7 +62,12 @@ def run(*command, cwd=None, environment=None):
 def checkout(tmp_path_factory):
     """A copy of the files that are the project."""
     path = tmp_path_factory.mktemp("checkout")
-    leave = shutil.ignore_patterns(".venv*", ".git", "__pycache__", "runs", "studies", ".*_cache")
+    everywhere = shutil.ignore_patterns(".venv*", ".git", "__pycache__", ".*_cache")
+    made = shutil.ignore_patterns("runs", "studies")  # beside the package, which has runs of its own
+
+    def leave(folder, names):
+        return everywhere(folder, names) | (made(folder, names) if Path(folder) == ROOT else set())
+
     shutil.copytree(ROOT, path, dirs_exist_ok=True, ignore=leave)
     return path
 
