@@ -63,7 +63,7 @@ def checkout(tmp_path_factory):
     """A copy of the files that are the project."""
     path = tmp_path_factory.mktemp("checkout")
     everywhere = shutil.ignore_patterns(".venv*", ".git", "__pycache__", ".*_cache")
-    made = shutil.ignore_patterns("runs", "studies")  # beside the package, which has runs of its own
+    made = shutil.ignore_patterns("runs", "studies")  # at the top alone: kerascnn.runs is a room
 
     def leave(folder, names):
         return everywhere(folder, names) | (made(folder, names) if Path(folder) == ROOT else set())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import kerascnn
 from kerascnn import PRECISIONS, Recipe, check_strategy
-from kerascnn.errors import ArgumentError, StrategyError, UnknownNameError
+from kerascnn.errors import ArgumentError, KerascnnError
 from kerascnn.files import read_toml
 from kerascnn.words import did_you_mean
 from kerascnn_tuning.objectives import MAIN, chosen, task_of
@@ -182,7 +182,7 @@ class Plan:
             found[name] = {k: _tupled(v) for k, v in table.items()}
         try:
             return cls(**found)
-        except (ArgumentError, StrategyError) as error:
+        except KerascnnError as error:  # of a value, the architecture's name, or its task
             raise type(error)(f"{owner}: {error}") from None
         except TypeError:  # objectives = [["val_error"]] and the like
             raise ArgumentError(f"{owner}: a list where a single value is expected.") from None
@@ -204,7 +204,7 @@ class Plan:
         plan = cls.from_dict(values, owner=owner)
         try:
             plan.check_names()
-        except (ArgumentError, UnknownNameError) as error:
+        except KerascnnError as error:
             raise type(error)(f"{owner}: {error}") from None
         if not changes:
             return plan

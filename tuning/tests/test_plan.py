@@ -3,7 +3,7 @@
 import pytest
 from kerascnn_tuning.plan import Plan
 
-from kerascnn.errors import ArgumentError
+from kerascnn.errors import ArgumentError, KerascnnError
 
 
 def plan(**changes):
@@ -40,6 +40,7 @@ def test_a_study_file_is_read(tmp_path):
     ("text", "message"),
     [
         ("architecture = ", "can't be read"),
+        ('architecture = "lene5"', "There is no architecture 'lene5'. Did you mean lenet5"),
         ('architecture = "lenet5"\nmax_parms = 3', "unknown max_parms. Did you mean max_params"),
         ("epochs = 3", "architecture is missing"),
     ],
@@ -47,5 +48,5 @@ def test_a_study_file_is_read(tmp_path):
 def test_a_bad_study_file_is_refused_by_name(tmp_path, text, message):
     file = tmp_path / "study.toml"
     file.write_text(text)
-    with pytest.raises(ArgumentError, match=f"(?s)study.toml.*{message}"):
+    with pytest.raises(KerascnnError, match=f"(?s)study.toml.*{message}"):
         Plan.read(file)

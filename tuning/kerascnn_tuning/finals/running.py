@@ -137,7 +137,7 @@ def _run(
     path = directory / contestant.name / f"{on}-{seed}"
     run = Run(path)
     label = f"{contestant.name:8} {'training' if on == TRAIN else 'together':8} seed {seed}"
-    kept = _is_done(run, contestant.configuration, recipe, seed, dataset.fingerprint)
+    kept = _is_done(run, problem, contestant.configuration, recipe, seed, dataset.fingerprint)
     if not kept:
         train_configuration(
             problem, contestant.configuration, dataset, recipe=recipe, seed=seed, path=path
@@ -155,15 +155,22 @@ def _run(
 
 
 def _is_done(
-    run: Run, configuration: Configuration, recipe: Recipe, seed: int, fingerprint: str
+    run: Run,
+    problem: Problem,
+    configuration: Configuration,
+    recipe: Recipe,
+    seed: int,
+    fingerprint: str,
 ) -> bool:
     """Whether this very training has come to its end in that directory."""
     if not (run.path / "metrics.json").is_file() or not run.finished:
         return False
     config, asked = run.config, recipe.changed(configuration.training)
     assert config.architecture is not None
-    # Training adds the colours' components, which follow from the images; a loss of its own, which
-    # follows from the architecture, is a name in the file.
+    # Training names what epochs are compared by, where the recipe leaves it to the task, and adds
+    # the colours' components, which follow from the images; a loss of its own, which follows from
+    # the architecture, is a name in the file.
+    asked = dataclasses.replace(asked, monitor=problem.plan.task.monitor(asked.monitor))
     kept = dataclasses.replace(config.recipe, augmentation=asked.augmentation, loss=asked.loss)
     return (
         config.architecture.arguments == configuration.arguments
