@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import json
 import math
 import os
 import stat
 import tempfile
 import time
+import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -48,6 +50,27 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class Names:
+    """Names of files in one folder, none of which is another's on any disk.
+
+    On many disks "A.png" and "a.png" are one file, or the two ways to encode an "é" are.
+    """
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def fresh(self, name: str) -> str:
+        """The name, or with -2, -3, ... behind it the first that is free; it is taken then."""
+        names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
+        chosen = next(one for one in names if _on_any_disk(one) not in self._taken)
+        self._taken.add(_on_any_disk(chosen))
+        return chosen
+
+
+def _on_any_disk(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def remove_partial(directory: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from kerascnn.errors import RunError
 from kerascnn.runs.directory import alive, is_alive
-from kerascnn.writing import LockedError, is_locked, locked, replacing, write_json
+from kerascnn.writing import LockedError, Names, is_locked, locked, replacing, write_json
 
 HOLDER = """
 import sys, time
@@ -120,3 +120,13 @@ def test_what_a_killed_training_left_half_written_is_removed(tmp_path):
     with alive(tmp_path):
         left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
     assert left == [".training", "epoch-1.npz"]
+
+
+def test_names_in_a_folder_differ_on_every_disk():
+    """Disks of macOS and Windows don't tell cases apart, those of macOS no decomposed letters."""
+    names = Names()
+    given = ["photo", "PHOTO", "photo-2", "caf\u00e9", "cafe\u0301", "Stra\u00dfe"]
+    assert [names.fresh(name) for name in given] == [
+        *("photo", "PHOTO-2", "photo-2-2"),
+        *("caf\u00e9", "cafe\u0301-2", "Stra\u00dfe"),
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from kerascnn.console import Console, sayer
 from kerascnn.errors import ArgumentError
 from kerascnn.tasks.writing import json_objects
 from kerascnn.words import printable
-from kerascnn.writing import PICTURES, check_save, write_figure
+from kerascnn.writing import PICTURES, Names, check_save, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,12 +27,12 @@ class Place:
     Attributes:
         path: a folder, or the file of the only picture.
         is_file: which of them.
-        taken: names of pictures in the folder, so that photos of one name don't overwrite another.
+        names: of pictures in the folder, so that photos of one name don't overwrite another.
     """
 
     path: Path
     is_file: bool = False
-    taken: set[str] = field(default_factory=set)
+    names: Names = field(default_factory=Names)
 
     @classmethod
     def of(cls, save: Path | None) -> Place | None:
@@ -71,10 +70,7 @@ class Place:
         """The file for a picture called so; its folder is made."""
         if self.is_file:
             return self.path
-        names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
-        chosen = next(one for one in names if one not in self.taken)
-        self.taken.add(chosen)
-        return self.folder() / f"{chosen}.png"
+        return self.folder() / f"{self.names.fresh(name)}.png"
 
     def folder(self) -> Path:
         """Where the pictures are; it is made."""

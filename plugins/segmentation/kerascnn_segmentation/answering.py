@@ -31,7 +31,7 @@ def predicted(
         changes = photo.changes
         if size == OWN and photo.pixels.shape != sight.canvas:
             height, width = sight.canvas[:2]
-            changes += (f"looked at in its own size, not {height}×{width} (--size trained)",)
+            changes += (f"looked at unscaled, not as {height}×{width} (--size trained)",)
         yield Prediction(photo.path, Outlined(outline(photo.pixels), photo.pixels), changes)
 
 

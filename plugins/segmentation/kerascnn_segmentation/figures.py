@@ -15,6 +15,7 @@ from kerascnn import tables
 from kerascnn.console import Console
 from kerascnn.tasks import Measure
 from kerascnn.words import printable
+from kerascnn.writing import write_figure
 
 Found = Mapping[str, Any]
 """What `kerascnn.Run.evaluate` returns."""
@@ -92,7 +93,7 @@ def save(found: Found, path: Path) -> None:
     from kerascnn_segmentation import pictures
 
     names = [printable(one["name"]) for one in found["classes"]]
-    pictures.overlaps(np.array(found["confusion"]), names).savefig(path)
+    write_figure(pictures.overlaps(np.array(found["confusion"]), names), path)
 
 
 def _save_csv(found: Found, path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +20,13 @@ from kerascnn.errors import ArgumentError
 from kerascnn.overlays import BACKGROUND, coloured, palette, whole_palette
 from kerascnn.tasks import Prediction, Writers, json_lines, json_list
 from kerascnn.words import printable
-from kerascnn.writing import check_save, replacing
-from kerascnn_segmentation import pictures
+from kerascnn.writing import Names, check_save, replacing, write_figure
 
 BAR = 24  # characters of a bar that means the whole image
 TOP = 10  # classes of each image on the terminal, unless told otherwise
 LINES = ".jsonl"
 LONGEST = 200  # bytes of a file's name
-MASKS, COLOURS, OVERLAYS = "masks", "colours", "overlays"
+PARTS = MASKS, COLOURS, OVERLAYS = "masks", "colours", "overlays"
 """The folders in the one that is written to."""
 
 
@@ -151,7 +149,8 @@ def check_folder(path: Path) -> None:
     """Refuse a folder that masks can't be written to, before anything is computed.
 
     Raises:
-        ArgumentError: it looks like a file, or can't be made.
+        ArgumentError: it looks like a file, can't be made, or has masks already: those of an
+            earlier prediction, or those that somebody drew, as a source `masks:PATH` has them.
     """
     if path.exists() and not path.is_dir():
         raise ArgumentError(
@@ -166,6 +165,13 @@ def check_folder(path: Path) -> None:
     home = path if path.exists() else path.parent
     if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
         raise ArgumentError(f"--save must be where you can write. Received: {path}.")
+    for part in (path / name for name in PARTS):
+        empty = part.is_dir() and not any(part.iterdir())
+        if os.path.lexists(part) and not empty:
+            raise ArgumentError(
+                "--save must be a folder without masks, as none is replaced. Choose another, or "
+                f"remove what is there. Received: {path}, in which there is {part.name}."
+            )
 
 
 class Folder:
@@ -173,8 +179,8 @@ class Folder:
 
     In `masks` are PNG files whose pixels are the numbers of classes, with a palette, so that
     programs show them in the classes' colours; `colours` has these as RGB, and `overlays` the
-    photos under them, with a legend. A file is called after its photo; of photos of one name the
-    second ends in -2, and so on.
+    photos under them, with a legend. A file is called after its photo; of photos of one name, in
+    whatever case, the second ends in -2, and so on.
 
     Args:
         path: of the folder.
@@ -184,13 +190,16 @@ class Folder:
     def __init__(self, path: Path, class_names: Sequence[str]) -> None:
         self._path, self._class_names = path, class_names
         self._colours = palette(class_names)
-        self._names: set[str] = set()
-        for part in (MASKS, COLOURS, OVERLAYS):
+        self._names = Names()
+        for part in PARTS:
             (path / part).mkdir(parents=True, exist_ok=True)
 
     def write(self, path: str, answer: Outlined) -> None:
         """Write the three files of an image, each as a whole or not at all."""
-        name = f"{self._name(path)}.png"
+        from kerascnn_segmentation import pictures  # TensorFlow, after the cheap refusals
+
+        stem = os.path.splitext(os.path.basename(path))[0]
+        name = f"{self._names.fresh(os.fsdecode(os.fsencode(stem)[:LONGEST]))}.png"
         indices = Image.fromarray(answer.mask)
         indices.putpalette(whole_palette(self._colours).tobytes())
         with replacing(self._path / MASKS / name) as partial:
@@ -199,16 +208,4 @@ class Folder:
             Image.fromarray(coloured(answer.mask, self._colours)).save(partial)
         title = printable(os.path.basename(path))
         figure = pictures.found_in(answer.photo, answer.mask, self._class_names, title)
-        with replacing(self._path / OVERLAYS / name) as partial, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph ")  # an empty box stands for it
-            figure.savefig(partial)
-
-    def _name(self, path: str) -> str:
-        """What no other image of this folder is called."""
-        stem = os.fsdecode(os.fsencode(os.path.splitext(os.path.basename(path))[0])[:LONGEST])
-        name, number = stem, 1
-        while name in self._names:
-            number += 1
-            name = f"{stem}-{number}"
-        self._names.add(name)
-        return name
+        write_figure(figure, self._path / OVERLAYS / name)

@@ -79,13 +79,13 @@ def test_the_terminal_shows_the_largest_areas_and_counts_the_others(answer):
 
 def test_a_folder_gets_masks_colours_and_overlays_and_no_photo_overwrites_another(answer, tmp_path):
     folder = Folder(tmp_path / "found", NAMES)
-    for path in ("one/a.jpg", "two/a.png", "a-2.jpg"):
+    for path in ("one/a.jpg", "two/A.png", "a-2.jpg"):
         folder.write(path, answer)
     written = sorted(path.relative_to(tmp_path / "found") for path in tmp_path.rglob("*.png"))
     assert [str(path) for path in written] == [
         f"{part}/{name}.png"
         for part in ("colours", "masks", "overlays")
-        for name in ("a-2-2", "a-2", "a")
+        for name in ("A-2", "a-2-2", "a")
     ]
     with Image.open(tmp_path / "found" / "masks" / "a.png") as image:
         assert image.mode == "P"
@@ -103,3 +103,13 @@ def test_a_folder_that_cant_be_written_to_is_refused(tmp_path):
             writing.check_folder(path)
     writing.check_folder(tmp_path / "new")
     writing.check_folder(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["masks", "colours", "overlays"])
+def test_a_folder_that_has_masks_is_refused(tmp_path, part):
+    """It may be the user's own: a source `masks:PATH` has such a folder, too."""
+    (tmp_path / part).mkdir()
+    writing.check_folder(tmp_path)
+    (tmp_path / part / "street.png").touch()
+    with pytest.raises(ArgumentError, match=rf"none is replaced.*in which there is {part}\."):
+        writing.check_folder(tmp_path)

@@ -97,6 +97,8 @@ def test_predict_writes_masks_of_photos_of_any_size(outlining, outlines, photos,
     with Image.open(tmp_path / "found" / "masks" / "wide.png") as image:
         assert image.size == (48, 13)
     assert len(list((tmp_path / "found" / "overlays").iterdir())) == 4
+    again = ["predict", str(outlining.path), str(photos), "--save", str(tmp_path / "found")]
+    assert "in which there is masks" in str(CliRunner().invoke(app, again).exception)
 
 
 def test_predict_says_areas_by_class_and_that_a_size_is_not_the_trained_one(outlining, photos):
@@ -104,7 +106,7 @@ def test_predict_says_areas_by_class_and_that_a_size_is_not_the_trained_one(outl
     found = json.loads(result.stdout)
     assert [one["width"] for one in found] == [16, 16, 16, 48]
     assert all(sum(c["share"] for c in one["classes"]) == pytest.approx(1) for one in found)
-    assert "looked at in its own size, not 16×16" in result.stderr
+    assert "looked at unscaled, not as 16×16" in result.stderr
     shown = invoke("predict", outlining.path, photos / "0.png").stdout
     assert "background" in shown
 
