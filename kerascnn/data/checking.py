@@ -68,8 +68,8 @@ class Report:
         modes: Pillow's mode → images; for arrays "L", "RGB" or "n channels".
         formats: "JPEG", "PNG" ... or "array" → images.
         changes: what reading changes, such as "converted from CMYK to RGB" → images.
-        corrupt: "file: reason" for each image or mask that can't be read, and for each target that
-            doesn't fit its image or has classes that there aren't.
+        corrupt: "file: reason" for each image, mask or annotation that can't be read, and for each
+            target that doesn't fit its image or has classes that there aren't.
         left_out: "file: reason" for each file that is no image.
         duplicates: groups of examples whose pixels are the same.
         hints: what the source has to say, and what is to be feared of the images as a whole.
@@ -136,7 +136,7 @@ def check(
     parts = {name: contents.splits[name] for name in SPLITS if name in contents.splits}
     total = sum(len(examples.labels) for examples in parts.values())
     seen: dict[str, Counter[str]] = defaultdict(Counter)
-    corrupt: list[str] = []
+    corrupt = list(contents.wrong)
     digests = np.zeros((total, 2), "uint64")  # 16 bytes each: a dictionary would take 300
     readable = np.ones(total, bool)
     tallies = {name: _TALLIES.get(target, _Tally)(len(names)) for name in parts}

@@ -48,7 +48,9 @@ MOST = 20_000_000  # annotations, and images
 MOST_CLASSES = 250  # a mask has room for as many
 LARGEST_SIDE = 2**20
 LARGEST_COORDINATE = 1e6
+MOST_WRONG = 10_000  # annotations that are told, where all are
 MOST_PAINTED = 2**33  # pixels around all objects of an image, which take a minute or two
+NOWHERE = -1  # of an id that nothing has
 SLOW = 2**26  # bytes that take longer than a moment to go through
 
 
@@ -67,6 +69,8 @@ class Instances:
         crowd: bool `[m]`.
         place: int64 `[m]`, where it begins in the file.
         length: int64 `[m]`, in bytes.
+        wrong: position of an image → what is wrong with its annotations; those are not among the m.
+        astray: what is wrong with annotations that belong to no image.
     """
 
     path: str
@@ -79,14 +83,26 @@ class Instances:
     crowd: np.ndarray
     place: np.ndarray
     length: np.ndarray
+    wrong: Mapping[int, str]
+    astray: tuple[str, ...]
+
+    def called(self, position: int) -> str:
+        """How messages call an image."""
+        return f"{self.path}, the image {printable(os.fsdecode(self.names[position]))}"
+
+    def said(self, position: int) -> str:
+        """What is wrong with its annotations, as a message; "": nothing that is known."""
+        reason = self.wrong.get(position)
+        return f"{self.called(position)}: {reason}." if reason else ""
 
 
-def read_instances(path: str, home: str) -> Instances:
+def read_instances(path: str, home: str, *, forbearing: bool = False) -> Instances:
     """Go through a JSON file.
 
     Args:
         path: the file.
         home: a folder that it must lie in when all links are followed.
+        forbearing: tell what is wrong with annotations in the answer, instead of raising.
 
     Raises:
         DataError: it can't be read, or something in it is wrong; the message names the file, and
@@ -98,7 +114,7 @@ def read_instances(path: str, home: str) -> Instances:
                 raise ValueError(
                     f"it has {size:,} bytes, more than the {LARGEST:,} that are read; divide it"
                 )
-            return _gone_through(path, elements(file))
+            return _gone_through(path, elements(file), _File(forbearing))
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
     except (OSError, ValueError) as error:
@@ -106,8 +122,7 @@ def read_instances(path: str, home: str) -> Instances:
         raise DataError(f"{path} can't be read as annotations of COCO: {reason}.") from None
 
 
-def _gone_through(path: str, found: Iterator[Element]) -> Instances:
-    file = _File()
+def _gone_through(path: str, found: Iterator[Element], file: _File) -> Instances:
     readers: dict[str, Callable[[Mapping[str, Any], Element], None]] = {
         "categories": file.category,
         "images": file.image,
@@ -116,20 +131,28 @@ def _gone_through(path: str, found: Iterator[Element]) -> Instances:
     for element in found:
         if (read := readers.get(element.key)) is None:
             continue
+        if len(file.numbers) > MOST or len(file.boxes) > 4 * MOST:
+            raise ValueError(f"there are more than {MOST:,} images, or annotations")
+        value = None
         try:
             value = element.parsed()
             if not isinstance(value, dict):
                 raise ValueError(f"expected an object. Received: {shortened(value)}")
             read(value, element)
         except ValueError as error:
-            raise ValueError(f"{element.key}, at byte {element.start:,}: {error}") from None
+            if element.key != "annotations":
+                raise ValueError(f"{element.key}, at byte {element.start:,}: {error}") from None
+            image = value.get("image_id") if isinstance(value, dict) else None
+            file.refuse(image, f"the annotation at byte {element.start:,}: {error}")
     return file.complete(path)
 
 
 class _File:
     """What was found so far: numbers in few bytes each, as there may be millions."""
 
-    def __init__(self) -> None:
+    def __init__(self, forbearing: bool) -> None:
+        self.forbearing = forbearing
+        self.wrong: list[tuple[Any, str]] = []  # of an annotation: the image's id, what is wrong
         self.categories: dict[int, str] = {}  # id → name
         self.numbers: dict[int, int] = {}  # of an image: id → position
         self.names, self.lengths = bytearray(), array("I")
@@ -154,8 +177,6 @@ class _File:
             raise ValueError(f"height and width must be sizes in pixels. Received: {size}")
         if number in self.numbers:
             raise ValueError(f"the image {number} is there twice")
-        if len(self.numbers) == MOST:
-            raise ValueError(f"there are more than {MOST:,} images")
         self.numbers[number] = len(self.numbers)
         self.names += name
         self.lengths.append(len(name))
@@ -168,75 +189,85 @@ class _File:
             raise ValueError(
                 f"bbox must be [x, y, width, height], in pixels. Received: {shortened(box)}"
             )
-        if len(self.boxes) == 4 * MOST:
-            raise ValueError(f"there are more than {MOST:,} annotations")
         image, category = _whole(found, "image_id"), _whole(found, "category_id")
         crowd = "iscrowd" in found and _whole(found, "iscrowd") > 0
         x, y, width, height = numbers
         self.rows.extend((image, category, crowd, element.start, len(element.text)))
         self.boxes.extend((x, y, x + width, y + height))
 
+    def refuse(self, image: Any, reason: str) -> None:
+        """An annotation can't be used: that is raised, or kept for its image.
+
+        Args:
+            image: the id that the annotation has for it, if that is one.
+            reason: what is wrong, and where.
+
+        Raises:
+            ValueError: `forbearing` is off, or there are too many of them.
+        """
+        if not self.forbearing:
+            raise ValueError(reason)
+        if len(self.wrong) == MOST_WRONG:
+            first = self.wrong[0][1]
+            raise ValueError(f"more than {MOST_WRONG:,} annotations are wrong, such as: {first}")
+        self.wrong.append((image, reason))
+
     def complete(self, path: str) -> Instances:
-        return _in_order(
-            path,
-            dict(sorted(self.categories.items())),
-            self.numbers,
-            Names.packed(np.frombuffer(self.names, "uint8"), np.array(self.lengths, "uint32")),
-            np.array(self.sizes, "int32").reshape(-1, 2),
-            np.array(self.rows, "int64").reshape(-1, 5),
-            np.array(self.boxes, "float32").reshape(-1, 4),
+        """The annotations in the order of their images, which may come after them in a file."""
+        categories = dict(sorted(self.categories.items()))
+        if not (categories and self.numbers):
+            what = "images" if categories else "categories"
+            raise ValueError(
+                f"it has no {what}; expected lists of images, annotations and categories"
+            )
+        rows = np.array(self.rows, "int64").reshape(-1, 5)
+        image = _looked_up(rows[:, 0], list(self.numbers))
+        labels = _looked_up(rows[:, 1], list(categories))
+        for found, column, what in ((image, 0, "image"), (labels, 1, "category")):
+            for row in np.flatnonzero(found == NOWHERE).tolist():
+                said = f"the annotation at byte {rows[row, 3]:,} is of the {what}"
+                self.refuse(int(rows[row, 0]), f"{said} {rows[row, column]}, which isn't there")
+        good = np.flatnonzero((image != NOWHERE) & (labels != NOWHERE))
+        order = good[np.argsort(image[good], kind="stable")]
+        starts = np.searchsorted(image[order], np.arange(len(self.numbers) + 1))
+        wrong, astray = self._by_image()
+        return Instances(
+            path=path,
+            categories=categories,
+            names=Names.packed(
+                np.frombuffer(self.names, "uint8"), np.array(self.lengths, "uint32")
+            ),
+            sizes=np.array(self.sizes, "int32").reshape(-1, 2),
+            starts=starts.astype("int64"),
+            labels=labels[order].astype("int32"),
+            boxes=np.array(self.boxes, "float32").reshape(-1, 4)[order],
+            crowd=rows[order, 2] > 0,
+            place=rows[order, 3],
+            length=rows[order, 4],
+            wrong=wrong,
+            astray=tuple(f"{path}: {reason}." for reason in astray),
         )
 
-
-def _in_order(
-    path: str,
-    categories: Mapping[int, str],
-    numbers: Mapping[int, int],
-    names: Names,
-    sizes: np.ndarray,
-    rows: np.ndarray,
-    boxes: np.ndarray,
-) -> Instances:
-    """The annotations in the order of their images, which may come after them in a file."""
-    if not (categories and numbers):
-        what = "images" if categories else "categories"
-        raise ValueError(f"it has no {what}; expected lists of images, annotations and categories")
-    image = _looked_up(rows[:, 0], list(numbers), "image", rows)
-    labels = _looked_up(rows[:, 1], list(categories), "category", rows)
-    order = np.argsort(image, kind="stable")
-    starts = np.searchsorted(image[order], np.arange(len(numbers) + 1))
-    return Instances(
-        path=path,
-        categories=categories,
-        names=names,
-        sizes=sizes,
-        starts=starts.astype("int64"),
-        labels=labels[order].astype("int32"),
-        boxes=boxes[order],
-        crowd=rows[order, 2] > 0,
-        place=rows[order, 3],
-        length=rows[order, 4],
-    )
+    def _by_image(self) -> tuple[dict[int, str], list[str]]:
+        """What is wrong with the annotations of each image, and with those that belong to none."""
+        wrong: dict[int, list[str]] = {}
+        astray = []
+        for image, reason in self.wrong:
+            position = self.numbers.get(image) if type(image) is int else None
+            if position is None:
+                astray.append(reason)
+            else:
+                wrong.setdefault(position, []).append(reason)
+        return {place: objects.all_wrong(reasons) for place, reasons in wrong.items()}, astray
 
 
-def _looked_up(ids: np.ndarray, known: list[int], what: str, rows: np.ndarray) -> np.ndarray:
-    """The places of ids in a list of all.
-
-    Raises:
-        ValueError: one isn't there.
-    """
+def _looked_up(ids: np.ndarray, known: list[int]) -> np.ndarray:
+    """The places of ids in a list of all; `NOWHERE`: they aren't there."""
     every = np.array(known, "int64")
     order = np.argsort(every)
     place = np.searchsorted(every[order], ids)
     found = order[np.minimum(place, len(every) - 1)]
-    wrong = np.flatnonzero(every[found] != ids)
-    if len(wrong):
-        first = wrong[0]
-        raise ValueError(
-            f"the annotation at byte {rows[first, 3]:,} is of the {what} {ids[first]}, which isn't "
-            "there"
-        )
-    return found
+    return np.where(every[found] == ids, found, NOWHERE)
 
 
 def _file_name(found: Mapping[str, Any]) -> bytes:
@@ -313,11 +344,13 @@ def mask(instances: Instances, position: int, home: str, pixels: int) -> np.ndar
         pixels: the most that an image may have.
 
     Raises:
-        DataError: the file has changed, or an object's outline is wrong; the message names it.
+        DataError: an annotation is wrong, or the file has changed; the message names it.
     """
+    if said := instances.said(position):
+        raise DataError(said)
     height, width = instances.sizes[position].tolist()
     own = np.arange(instances.starts[position], instances.starts[position + 1])
-    place = f"{instances.path}, the image {printable(os.fsdecode(instances.names[position]))}"
+    place = instances.called(position)
     if height * width > pixels:
         raise DataError(
             f"{place}: it has {height}×{width} pixels, more than {pixels:,}; allow more with "
@@ -389,8 +422,8 @@ def _files(root: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _paths(root: str, folder: str, found: Instances) -> tuple[Names, np.ndarray]:
-    """The images' paths below the root, and their sizes in bytes.
+def _paths(root: str, folder: str, found: Instances, options: Options) -> tuple[Names, np.ndarray]:
+    """The images' paths below the root, and their sizes in bytes; -1: unknown.
 
     Raises:
         DataError: there is no such image.
@@ -399,7 +432,7 @@ def _paths(root: str, folder: str, found: Instances) -> tuple[Names, np.ndarray]
     sizes = dict(zip(there.names, there.sizes.tolist()))
     start = os.fsencode(os.path.join(folder, ""))
     paths = Names.of(start + name for name in found.names)
-    known = [sizes.get(path, -2) for path in paths]
+    known = [sizes.get(path, -1 if options.forbearing else -2) for path in paths]
     if -2 in known:
         missing = printable(os.fsdecode(paths[known.index(-2)]))
         raise DataError(
@@ -428,11 +461,13 @@ def _masks(found: Instances, root: str, options: Options) -> Masks:
 def _boxes(found: Instances) -> Boxes:
     columns = (found.boxes, found.labels[:, None], found.crowd[:, None])
     start = os.fsencode(found.path)
+    reasons = (os.fsencode(found.said(position)) for position in range(len(found.names)))
     return Boxes(
         boxes=np.concatenate(columns, axis=1, dtype="float32"),
         starts=found.starts,
         sizes=found.sizes,
         names=Names.of(start + b"[" + name + b"]" for name in found.names),
+        wrong=Names.of(reasons) if found.wrong else None,
     )
 
 
@@ -442,33 +477,34 @@ def _coco(argument: str, options: Options) -> Contents:
     files = _files(root)
     splits: dict[str, Encoded] = {}
     notes: list[str] = []
+    wrong: list[str] = []
     classes: Mapping[int, str] = {}
     for split, (path, folder) in files.items():
         if os.path.exists(path) and os.path.getsize(path) > SLOW:
             options.echo(f"Going through {path} …")
-        found = read_instances(path, root)
+        found = read_instances(path, root, forbearing=options.forbearing)
+        wrong += found.astray
         if classes and dict(found.categories) != dict(classes):
             raise DataError(
                 f"{path}: the categories differ from those of {next(iter(files.values()))[0]}."
             )
         classes = found.categories
-        paths, sizes = _paths(root, folder, found)
+        paths, sizes = _paths(root, folder, found, options)
         targets: Targets
         if target == "mask":
             targets = _masks(found, root, options)
         elif target == "boxes":
             targets = _boxes(found)
         else:
-            labels = objects.one_class(found.labels, found.starts)
-            kept = np.flatnonzero(labels != objects.SEVERAL)
-            if len(kept) < len(labels):
-                notes.append(objects.note(len(labels) - len(kept), len(labels), split))
-            paths, sizes, targets = paths.take(kept), sizes[kept], Labels(labels[kept])
+            named = objects.labelled(_boxes(found), split)
+            paths, sizes, targets = paths.take(named.kept), sizes[named.kept], named.labels
+            notes += named.notes
+            wrong += named.wrong
         stored = targets.labels if isinstance(targets, Labels) else targets
         splits[split] = Files(root, paths, sizes, stored, (0, 0, 0), closed=True)
     names = tuple(classes.values())
     names = (BACKGROUND, *names) if target == "mask" else names
-    return contents(root, names, splits, options, notes=notes, every_class=False)
+    return contents(root, names, splits, options, notes=notes, wrong=wrong, every_class=False)
 
 
 COCO = DataSource(

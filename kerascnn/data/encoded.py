@@ -30,6 +30,7 @@ def contents(
     strays: Mapping[str, Sequence[str]] | None = None,
     notes: Sequence[str] = (),
     every_class: bool = True,
+    wrong: Sequence[str] = (),
 ) -> Contents:
     """What a source of encoded images found, read as far as the options and the limits say.
 
@@ -42,6 +43,7 @@ def contents(
         notes: what the source has to say itself.
         every_class: refuse a class without an image to train on; without, it is noted, as where a
             list of classes is the same for all data.
+        wrong: see `Contents`; there are some only where the options are forbearing.
 
     Raises:
         DataError: the images have no common size and none is asked for, one is unreadable, or a
@@ -52,7 +54,11 @@ def contents(
     left_out = [f"{file}: {why}" for why, files in (strays or {}).items() for file in files]
     if options.unread:
         return Contents(
-            class_names=names, splits=found, left_out=tuple(left_out), notes=tuple(notes)
+            class_names=names,
+            splits=found,
+            left_out=tuple(left_out),
+            notes=tuple(notes),
+            wrong=tuple(wrong),
         )
     shape = options.input_shape or _common_shape(root, next(iter(found.values())))
     found = {split: part.delivering(shape, options.reading) for split, part in found.items()}
@@ -74,6 +80,9 @@ def contents(
         ]
     else:
         notes.append(_rule(shape))
+    if wrong:
+        what = counted(len(wrong), "wrong annotation", "wrong annotations")
+        notes.append(listing(f"Left out {what}", wrong))
     if hint := _dark(next(iter(found.values())), options):
         notes.append(hint)
     if unreadable:
@@ -86,7 +95,7 @@ def contents(
         class_names=names,
         splits=found,
         notes=tuple(notes),
-        left_out=(*unreadable, *left_out),
+        left_out=(*unreadable, *wrong, *left_out),
     )
 
 

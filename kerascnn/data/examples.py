@@ -233,6 +233,8 @@ class Contents:
         licence: under which the data may be used, as far as known.
         notes: what the user should know, in whole sentences.
         left_out: "file: reason" for each file that was left out.
+        wrong: "file: reason" for each annotation that can't be used and belongs to no image of
+            `splits`, so that no target says it; only where `Options.unread` asks for all.
     """
 
     class_names: tuple[str, ...]
@@ -241,6 +243,7 @@ class Contents:
     licence: str = "not stated"
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,6 +266,11 @@ class Options:
     unread: bool = False
     reading: pixels.Reading = pixels.AS_THEY_ARE
     echo: Callable[[str], None] = field(default=lambda line: None)
+
+    @property
+    def forbearing(self) -> bool:
+        """Whether what is wrong with one image stops nothing: the image is left out, or listed."""
+        return self.unread or self.skip_corrupt
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -426,6 +426,8 @@ class Boxes(Targets):
         sizes: int32 `[n, 2]`, `(height, width)` of the images.
         most: objects in an image at most, which a batch has room for; default: as there are.
         names: `[n]`, what messages call the annotations; None: a number.
+        wrong: `[n]`, why the boxes of an image can't be used, with the file's name, for whoever
+            asks for them; an empty text: they can. None: all can.
         image_size: see `beside`.
     """
 
@@ -436,6 +438,7 @@ class Boxes(Targets):
     sizes: np.ndarray
     most: int = 0
     names: Names | None = None
+    wrong: Names | None = None
     image_size: Callable[[int], Size] | None = None
 
     def __post_init__(self) -> None:
@@ -444,7 +447,13 @@ class Boxes(Targets):
             object.__setattr__(self, "most", max(1, most))  # a batch has one row at least
 
     @classmethod
-    def of(cls, boxes: Sequence[np.ndarray], sizes: Any, names: Names | None = None) -> Boxes:
+    def of(
+        cls,
+        boxes: Sequence[np.ndarray],
+        sizes: Any,
+        names: Names | None = None,
+        wrong: Names | None = None,
+    ) -> Boxes:
         """From an array `[k, 6]` for each image, and the images' `(height, width)`."""
         rows = [np.asarray(one, "float32").reshape(-1, COLUMNS) for one in boxes]
         return cls(
@@ -452,6 +461,7 @@ class Boxes(Targets):
             starts=np.cumsum([0, *map(len, rows)], dtype="int64"),
             sizes=np.asarray(sizes, "int32").reshape(-1, 2),
             names=names,
+            wrong=wrong,
         )
 
     def __len__(self) -> int:
@@ -474,7 +484,8 @@ class Boxes(Targets):
             boxes=self.boxes[rows],
             starts=starts,
             sizes=self.sizes[index],
-            names=None if self.names is None else self.names.take(index),
+            names=self.names and self.names.take(index),
+            wrong=self.wrong and self.wrong.take(index),
             image_size=self.image_size and _at(self.image_size, index),
         )
 
@@ -491,6 +502,7 @@ class Boxes(Targets):
             sizes=np.concatenate([part.sizes for part in parts]),
             most=max(part.most for part in parts),
             names=Names.of(name for names in named for name in names) if whole else None,
+            wrong=_joined_reasons(parts),
             image_size=_size_in_parts(parts, [part.image_size for part in parts]),
         )
 
@@ -507,17 +519,20 @@ class Boxes(Targets):
 
     def stored(self, position: int) -> np.ndarray:
         """float32 `[k, 6]`."""
+        if self.wrong is not None and (reason := self.wrong[position]):
+            raise DataError(os.fsdecode(reason))
         return self.boxes[self.starts[position] : self.starts[position + 1]]
 
     def checked(self, position: int) -> np.ndarray:
         """See `Targets.checked`."""
+        boxes = self.stored(position)
         height, width = self.sizes[position].tolist()
         if self.image_size and (height, width) != (size := self.image_size(position)):
             raise DataError(
                 f"{self.place(position)}: the boxes were drawn in an image of {height}×{width} "
                 f"(height×width). Received: one of {size[0]}×{size[1]}, upright."
             )
-        return self.stored(position)
+        return boxes
 
     def element(self, size: Size) -> tuple[tuple[int, ...], str]:
         """float32 `[most, 6]`."""
@@ -577,6 +592,13 @@ class Boxes(Targets):
         low, high = tf.reduce_min(found, axis=2), tf.reduce_max(found, axis=2)
         x1, y1, x2, y2 = low[..., 0], low[..., 1], high[..., 0], high[..., 1]
         return _clipped(x1, y1, x2, y2, batch[..., 4:], motion.size)
+
+
+def _joined_reasons(parts: Sequence[Boxes]) -> Names | None:
+    """What is wrong with the boxes of each image in the whole; None: nothing."""
+    if all(part.wrong is None for part in parts):
+        return None
+    return Names.of(text for part in parts for text in (part.wrong or [b""] * len(part)))
 
 
 def _clipped(x1: Any, y1: Any, x2: Any, y2: Any, rest: Any, size: Size) -> Any:

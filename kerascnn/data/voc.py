@@ -40,6 +40,7 @@ from kerascnn.data.names import Names
 from kerascnn.data.targets import Boxes, Labels, Masks, Targets
 from kerascnn.errors import DataError
 from kerascnn.files import read_text, shortened
+from kerascnn.words import printable
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -70,7 +71,7 @@ def annotation(text: str, classes: Sequence[str] = CLASSES) -> tuple[tuple[int, 
         difficult.
 
     Raises:
-        ValueError: what is wrong.
+        ValueError: what is wrong, with all objects that are.
     """
     root = _tree(text)
     height, width = (_number(root, f"size/{name}") for name in ("height", "width"))
@@ -78,25 +79,37 @@ def annotation(text: str, classes: Sequence[str] = CLASSES) -> tuple[tuple[int, 
         if not (0 < side <= LARGEST_SIDE and side == int(side)):
             received = f"{width:g}×{height:g}"
             raise ValueError(f"size must be whole numbers of pixels. Received: {received}")
-    boxes = []
-    for found in root.findall("object"):
-        name = (found.findtext("name") or "").strip()
-        if name not in classes:
-            raise ValueError(
-                f"expected an object of one of the classes {', '.join(classes)}. "
-                f"Received: {shortened(name)}; name one's own as in voc:PATH?classes=NAME,NAME"
-            )
-        x1, y1, x2, y2 = (
-            _number(found, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")
-        )
-        if not (x1 - 1 < x2 and y1 - 1 < y2):
-            raise ValueError(
-                f"the box of a {name} must have xmin ≤ xmax and ymin ≤ ymax. "
-                f"Received: {x1:g}, {y1:g}, {x2:g}, {y2:g}"
-            )
-        difficult = (found.findtext("difficult") or "").strip() not in ("", "0", "false", "False")
-        boxes.append((x1 - 1, y1 - 1, x2, y2, classes.index(name), difficult))
+    boxes, wrong = [], []
+    for number, found in enumerate(root.findall("object"), start=1):
+        try:
+            boxes.append(_box(found, classes))
+        except ValueError as error:
+            wrong.append(f"object {number}: {error}")
+    if wrong:
+        raise ValueError(objects.all_wrong(wrong))
     return (int(height), int(width)), np.array(boxes, "float32").reshape(-1, 6)
+
+
+def _box(found: ElementTree.Element, classes: Sequence[str]) -> tuple[float, ...]:
+    """x1, y1, x2, y2, the class and whether it is difficult, of an object.
+
+    Raises:
+        ValueError: what is wrong.
+    """
+    name = (found.findtext("name") or "").strip()
+    if name not in classes:
+        raise ValueError(
+            f"expected an object of one of the classes {', '.join(classes)}. "
+            f"Received: {shortened(name)}; name one's own as in voc:PATH?classes=NAME,NAME"
+        )
+    x1, y1, x2, y2 = (_number(found, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
+    if not (x1 - 1 < x2 and y1 - 1 < y2):
+        raise ValueError(
+            f"the box of a {name} must have xmin ≤ xmax and ymin ≤ ymax. "
+            f"Received: {x1:g}, {y1:g}, {x2:g}, {y2:g}"
+        )
+    difficult = (found.findtext("difficult") or "").strip() not in ("", "0", "false", "False")
+    return x1 - 1, y1 - 1, x2, y2, classes.index(name), difficult
 
 
 class _Shallow(ElementTree.TreeBuilder):
@@ -254,7 +267,7 @@ def _masks(home: str, names: Sequence[str], classes: int, options: Options) -> M
         try:
             sizes[position] = os.lstat(place).st_size
         except OSError:
-            if not (options.unread or options.skip_corrupt):  # then each is met when it is read
+            if not options.forbearing:  # then each is met when it is read
                 raise _missing(place) from None
 
     def read(position: int) -> np.ndarray:
@@ -279,24 +292,57 @@ def _missing(mask: str) -> DataError:
     )
 
 
-def _boxes(home: str, names: Sequence[str], classes: Sequence[str]) -> Boxes:
-    found = [read_annotation(_answer(home, "boxes", name), home, classes) for name in names]
-    return Boxes.of(
-        [boxes for _, boxes in found],
-        [size for size, _ in found],
-        Names.of(os.fsencode(_answer(home, "boxes", name)) for name in names),
-    )
+def _boxes(home: str, names: Sequence[str], classes: Sequence[str], options: Options) -> Boxes:
+    paths = [_answer(home, "boxes", name) for name in names]
+    sizes, rows, wrong = [], [], {}
+    for position, path in enumerate(paths):
+        try:
+            size, boxes = read_annotation(path, home, classes)
+        except DataError as error:
+            if not options.forbearing:  # then it is met when the boxes are asked for
+                raise
+            size, boxes, wrong[position] = (0, 0), np.zeros((0, 6), "float32"), str(error)
+        sizes.append(size)
+        rows.append(boxes)
+    reasons = (os.fsencode(wrong.get(position, "")) for position in range(len(paths)))
+    called = Names.of(map(os.fsencode, paths))
+    return Boxes.of(rows, sizes, called, Names.of(reasons) if wrong else None)
 
 
-def _images(home: str) -> dict[str, tuple[bytes, int]]:
-    """Name without its ending → path below home, and size in bytes."""
+def _images(home: str) -> dict[str, list[tuple[bytes, int]]]:
+    """Name without its ending → path below home, and size in bytes, of each file of that name."""
     found = index(home, [IMAGES])
     stem = re.compile(rb"\.[^./]*$")
     start = len(IMAGES) + 1
-    return {
-        os.fsdecode(stem.sub(b"", path[start:])): (path, size)
-        for path, size in zip(found.names, found.sizes.tolist())
-    }
+    files: dict[str, list[tuple[bytes, int]]] = {}
+    for path, size in zip(found.names, found.sizes.tolist()):
+        files.setdefault(os.fsdecode(stem.sub(b"", path[start:])), []).append((path, size))
+    return files
+
+
+def _image(
+    home: str, files: dict[str, list[tuple[bytes, int]]], name: str, target: str, options: Options
+) -> tuple[bytes, int]:
+    """Path below home and size in bytes of the image that a list calls so; -1: it isn't there.
+
+    Raises:
+        DataError: it isn't there, or there are two of that name.
+    """
+    found = files.get(name, [])
+    if len(found) > 1:
+        two = " and ".join(printable(os.fsdecode(path)) for path, _ in found[:2])
+        raise DataError(
+            f"{home}: {two} have one name, so that it isn't plain which of them "
+            f"{os.path.basename(_answer(home, target, name))} is for. Move one away."
+        )
+    if found:
+        return found[0]
+    if options.forbearing:  # then it is met when it is read
+        return os.fsencode(f"{IMAGES}/{name}.jpg"), -1
+    raise DataError(
+        f"There is no image {name} in {os.path.join(home, IMAGES)}, which "
+        f"{SETS}/{KINDS[target]} lists. Add it, or take the name out of the list."
+    )
 
 
 def _voc(argument: str, options: Options) -> Contents:
@@ -310,34 +356,29 @@ def _voc(argument: str, options: Options) -> Contents:
         options.echo("Reading the annotations …")
     splits: dict[str, Encoded] = {}
     notes: list[str] = []
+    wrong: list[str] = []
     for split, names in lists.items():
-        for name in names:
-            if name not in files:
-                raise DataError(
-                    f"There is no image {name} in {os.path.join(home, IMAGES)}, which "
-                    f"{SETS}/{KINDS[target]} lists. Add it, or take the name out of the list."
-                )
+        images = [_image(home, files, name, target, options) for name in names]
         targets: Targets
         if target == "mask":
             targets = _masks(home, names, len(classes), options)
         else:
-            targets = boxes = _boxes(home, names, classes)
+            targets = boxes = _boxes(home, names, classes, options)
             if target == "label":
-                labels = objects.one_class(boxes.boxes[:, 4].astype("int32"), boxes.starts)
-                kept = np.flatnonzero(labels != objects.SEVERAL)
-                if len(kept) < len(names):
-                    notes.append(objects.note(len(names) - len(kept), len(names), split))
-                names, targets = [names[n] for n in kept], Labels(labels[kept])
+                named = objects.labelled(boxes, split)
+                images, targets = [images[n] for n in named.kept], named.labels
+                notes += named.notes
+                wrong += named.wrong
         splits[split] = Files(
             home,
-            Names.of(files[name][0] for name in names),
-            np.array([files[name][1] for name in names], "int64"),
+            Names.of(path for path, _ in images),
+            np.array([size for _, size in images], "int64"),
             targets.labels if isinstance(targets, Labels) else targets,
             (0, 0, 0),
             closed=True,
         )
     class_names = (BACKGROUND, *classes) if target == "mask" else classes
-    return contents(home, class_names, splits, options, notes=notes, every_class=False)
+    return contents(home, class_names, splits, options, notes=notes, wrong=wrong, every_class=False)
 
 
 VOC = DataSource(

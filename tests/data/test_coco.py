@@ -3,6 +3,7 @@
 import copy
 import functools
 import json
+import re
 import shutil
 
 import annotated
@@ -119,6 +120,60 @@ class TestBoxesAndLabels:
         assert load(f"coco:{home}", target="boxes").test.targets.stored(0).shape == (0, 6)
 
 
+class TestAllThatIsWrong:
+    @pytest.fixture
+    def damaged(self, home):
+        """Of a.png both annotations are wrong, of b.png none, and one belongs to no image."""
+        content = copy.deepcopy(annotated.COCO)
+        content["annotations"][0]["bbox"] = [2, 3, -10, 4]
+        content["annotations"][3]["category_id"] = 99
+        content["annotations"].append({**content["annotations"][1], "image_id": 8})
+        write(home, content)
+        return home
+
+    @pytest.mark.parametrize("target", ["mask", "boxes", "label"])
+    def test_a_check_names_every_annotation_with_its_file_and_image(self, damaged, target):
+        report = data.check(f"coco:{damaged}", target=target)
+        text = (damaged / "annotations.json").read_bytes()
+        places = [match.start() for match in re.finditer(rb'{"id": \d+, "image_id"', text)]
+        astray, of_image = report.corrupt
+        assert astray == (
+            f"{damaged}/annotations.json: the annotation at byte {places[4]:,} is of the image 8, "
+            "which isn't there."
+        )
+        assert of_image.startswith(
+            f"{damaged}/annotations.json, the image a.png: the annotation at "
+        )
+        assert f"byte {places[0]:,}: bbox must be" in of_image
+        assert f"byte {places[3]:,} is of the category 99, which isn't there" in of_image
+        assert not report.usable
+
+    def test_what_is_right_is_counted(self, damaged):
+        report = data.check(f"coco:{damaged}", target="boxes")
+        assert (report.images, report.counts["train"]) == (2, {"car": 1, "dog": 1})
+
+    @pytest.mark.parametrize("target", ["mask", "boxes"])
+    def test_images_whose_annotations_are_wrong_can_be_left_out(self, damaged, target):
+        found = load(f"coco:{damaged}", target=target, skip_corrupt=True)
+        assert list(found.test.names) == [b"b.png"]
+        assert len(found.left_out) == 2
+
+    def test_a_file_of_wrong_annotations_alone_is_refused(self, home, monkeypatch):
+        monkeypatch.setattr(coco, "MOST_WRONG", 2)
+        write(home, changed("annotations", to=[7, 8, 9]))
+        with pytest.raises(
+            DataError, match=r"more than 2 annotations are wrong, such as: the annot"
+        ):
+            data.check(f"coco:{home}", target="boxes")
+
+    def test_images_that_are_missing_are_all_named(self, home):
+        for name in ("a.png", "b.png"):
+            (home / name).unlink()
+        report = data.check(f"coco:{home}", target="boxes")
+        missing = [line for line in report.corrupt if "No such file" in line]
+        assert [name in line for name, line in zip(("b.png", "a.png"), missing)] == [True, True]
+
+
 class TestFolders:
     @pytest.mark.parametrize("images", ["", "images/"])
     def test_the_sets_of_the_official_layout_are_found(self, home, tmp_path, images):
@@ -149,9 +204,15 @@ class TestFolders:
             (changed("categories", 0, "id", to=3), "the category 3, 'car', is there twice"),
             (changed("annotations", 0, "category_id", to=4), "is of the category 4, which isn't"),
             (changed("annotations", 0, "image_id", to=4), "is of the image 4, which isn't there"),
-            (changed("annotations", 0, "bbox", to=[1, 2, 3]), "annotations, at byte .*: bbox must"),
-            (changed("annotations", 0, "bbox", to=[1, 2, -3, 4]), "annotations, at byte .*: bbox"),
-            (changed("annotations", 0, to=7), "annotations, at byte .*: expected an object"),
+            (
+                changed("annotations", 0, "bbox", to=[1, 2, 3]),
+                "the annotation at byte .*: bbox must",
+            ),
+            (
+                changed("annotations", 0, "bbox", to=[1, 2, -3, 4]),
+                "the annotation at byte .*: bbox",
+            ),
+            (changed("annotations", 0, to=7), "the annotation at byte .*: expected an object"),
             (changed("categories", to=[]), "it has no categories"),
             ([], "expected { at byte 0"),
         ],

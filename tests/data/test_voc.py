@@ -132,7 +132,7 @@ class TestBoxesAndLabels:
     def test_a_wrong_annotation_is_refused_by_its_name(self, home):
         path = home / "Annotations" / f"{FIRST}.xml"
         path.write_text(path.read_text().replace("cat", "lion"))
-        with pytest.raises(DataError, match=f"{FIRST}.xml: expected an object of one of the"):
+        with pytest.raises(DataError, match=f"{FIRST}.xml: object 1: expected an object of one"):
             load(f"voc:{home}", target="boxes")
         path.write_text(annotated.annotation((30, 20)))
         with pytest.raises(DataError, match=f"{FIRST}.*drawn in an image of 30×20"):
@@ -162,7 +162,65 @@ class TestBoxesAndLabels:
             assert boxes[0, 5] == 0
 
 
+class TestAllThatIsWrong:
+    """A check goes on where a training stops, and what is left out is left out in whole images."""
+
+    @pytest.fixture
+    def damaged(self, home):
+        first, second = (home / "Annotations" / f"{name}.xml" for name in (FIRST, SECOND))
+        objects = [("lion", (1, 1, 9, 9), 0), ("cat", (1, 1, 9, 9), 0), ("dog", (9, 1, 2, 9), 0)]
+        first.write_text(annotated.annotation((20, 30), *objects))
+        second.unlink()
+        return home
+
+    @pytest.mark.parametrize("target", ["boxes", "label"])
+    def test_a_check_names_every_file_and_object(self, damaged, target):
+        report = data.check(f"voc:{damaged}", target=target)
+        first, second = sorted(report.corrupt)
+        assert f"{FIRST}.xml: object 1: expected an object of one of the classes" in first
+        assert "'lion'" in first
+        assert "; object 3: the box of a dog must have xmin ≤ xmax" in first
+        assert "object 2" not in first
+        assert f"{SECOND}.xml" in second
+        assert sum(report.counts["validation"].values()) == 1, "what is right is counted"
+        assert not report.usable
+
+    @pytest.mark.parametrize("target", ["boxes", "label"])
+    def test_images_whose_annotations_are_wrong_can_be_left_out(self, damaged, target):
+        with pytest.raises(DataError, match=f"{FIRST}.xml: object 1"):
+            load(f"voc:{damaged}", target=target)
+        found = load(f"voc:{damaged}", target=target, skip_corrupt=True, split="all")
+        assert [name.decode() for name in found.test.names] == [f"JPEGImages/{THIRD}.jpg"]
+        assert len(found.left_out) == 2
+
+    def test_of_many_wrong_objects_a_message_shows_some(self):
+        objects = [("lion", (1, 1, 9, 9), 0)] * 1000
+        with pytest.raises(ValueError, match=r"object 3: .*; and 997 more$") as error:
+            voc.annotation(annotated.annotation((20, 30), *objects))
+        assert "object 4" not in str(error.value)
+
+    @pytest.mark.parametrize("target", ["mask", "boxes"])
+    def test_images_that_are_missing_are_all_named(self, home, target):
+        for name in (FIRST, THIRD):
+            (home / "JPEGImages" / f"{name}.jpg").unlink()
+        report = data.check(f"voc:{home}", target=target)
+        assert report.images == 3
+        for name in (FIRST, THIRD):
+            (line,) = [line for line in report.corrupt if f"JPEGImages/{name}.jpg" in line]
+            assert "No such file" in line
+
+
 class TestFolders:
+    @pytest.mark.parametrize("target", ["mask", "boxes", "label"])
+    def test_two_images_of_one_name_are_refused_with_both(self, home, target):
+        annotated.palette_png(home / "JPEGImages" / f"{FIRST}.png", np.zeros((20, 30), "uint8"))
+        both = f"JPEGImages/{FIRST}.jpg and JPEGImages/{FIRST}.png have one name"
+        with pytest.raises(DataError, match=both):
+            load(f"voc:{home}", target=target)
+        os.rename(home / "JPEGImages" / f"{FIRST}.png", home / "JPEGImages/unlisted.png")
+        (home / "JPEGImages/unlisted.jpg").touch()
+        assert load(f"voc:{home}", target=target).train.size, "of images in no list it is no matter"
+
     @pytest.mark.parametrize("target", ["mask", "boxes"])
     def test_without_lists_all_images_with_an_answer_are_for_training(self, home, target):
         shutil.rmtree(home / "ImageSets")

@@ -300,7 +300,7 @@ def _found_classes(root: str, parts: Mapping[str, Pairs], options: Options) -> C
                 try:
                     return np.bincount(reader(position).ravel(), minlength=256) > 0
                 except DataError:
-                    if options.unread or options.skip_corrupt:
+                    if options.forbearing:
                         return np.zeros(256, bool)
                     raise
 
