@@ -95,7 +95,7 @@ def train(
     ),
     class_weight: str | None = typer.Option(
         None,
-        metavar="balanced|W,W,...",
+        metavar="balanced|rooted|W,W,...",
         help="Factors on the loss of each class in training; measures are never weighted.",
     ),
     balance: bool = typer.Option(

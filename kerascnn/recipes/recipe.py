@@ -18,7 +18,8 @@ DECAYED = ("kernels", "all")
 BORDERS = ("zero", "mirror")
 VIEWS = ("single", "10-crop", "50-crop", "144-crop", "dense")
 KEEP_LAST, KEEP_BEST = "last", "best"
-BALANCED = "balanced"
+RARITY = {"balanced": 1.0, "rooted": 0.5}
+"""What weighs classes by their rarity, and the power of it that is their weight."""
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 # What is logged in each epoch and compared, and the sign with which less of it is better. An
 # accuracy is what an error leaves of 1.
@@ -280,7 +281,9 @@ class Recipe:
         early_stopping: end when `monitor` has not improved for so many epochs; None: never.
         class_weight: factors on the loss of each class's training images, in the order of the
             classes; or "balanced": images / (classes * images of the class), so that all classes
-            weigh alike. What is reported, the training loss too, is never weighted. None: all 1.
+            weigh alike; or "rooted": the square root of that, for classes of very different sizes,
+            such as few pixels of a thing on a large background. What is reported, the training
+            loss too, is never weighted. None: all 1.
         balance: draw the images of an epoch from all classes equally often; those of rare classes
             come several times, those of frequent ones not all in each epoch.
         freeze_epochs: epochs in which only the classifier learns, before everything does.
@@ -395,15 +398,17 @@ class Recipe:
     def _check_class_weight(self) -> None:
         weights = self.class_weight
         if isinstance(weights, str):
-            legal = weights == BALANCED
+            legal = weights in RARITY
         else:
             legal = weights is None or (
                 all(0 <= weight < float("inf") for weight in weights) and sum(weights) > 0
             )
-        what = '"balanced", or factors of 0 or more, one for each class'
+        what = '"balanced", "rooted", or factors of 0 or more, one for each class'
         require(legal, "class_weight", what, weights)
-        twice = self.balance and weights == BALANCED
-        what = 'given without balance, or by numbers: "balanced" weighs what is drawn evenly again'
+        twice = self.balance and isinstance(weights, str)
+        what = (
+            f'given without balance, or by numbers: "{weights}" weighs what is drawn evenly again'
+        )
         require(not twice, "class_weight", what, weights)
 
     def space(self) -> Space:

@@ -24,7 +24,7 @@ from kerascnn.console import Console
 from kerascnn.data.files import Found
 from kerascnn.data.targets import Targets
 from kerascnn.errors import ArgumentError
-from kerascnn.recipes.recipe import MEASURES, Recipe
+from kerascnn.recipes.recipe import MEASURES, RARITY, Recipe
 from kerascnn.tasks.measure import HELD, Measure
 from kerascnn.tasks.objective import Objective
 from kerascnn.tasks.prediction import BATCH, Prediction, Writers
@@ -182,8 +182,8 @@ class Task:
     ) -> tuple[float, ...] | None:
         """The factor of each class in what is minimised, as the recipe's `class_weight` says.
 
-        "balanced" is mean count / count of the class, of the classes that are there: the mean over
-        all that was counted is 1.
+        "balanced" is mean count / count of the class, of the classes that are there, and "rooted"
+        its square root; in both the mean over all that was counted is 1.
 
         Args:
             recipe: its `class_weight`.
@@ -201,8 +201,11 @@ class Task:
             return None
         if isinstance(given, str):
             counts = targets.counts(classes)
-            alike = counts.sum() / np.count_nonzero(counts)
-            return tuple(alike / count if count else 0.0 for count in counts.tolist())
+            weights = np.zeros(classes)
+            there = counts > 0
+            weights[there] = counts[there] ** -RARITY[given]
+            weights[there] *= counts.sum() / (weights @ counts)
+            return tuple(weights.tolist())
         if len(given) != classes:
             names = ", ".join(class_names[:20])
             more = ", ..." if classes > 20 else ""

@@ -102,6 +102,9 @@ def test_balanced_weights_are_images_by_classes_and_a_list_is_one_for_each():
     found = class_weights(Recipe(class_weight="balanced"))
     assert found == pytest.approx((75 / 180, 75 / 30, 0.0, 75 / 15))
     assert np.mean([found[label] for label in LABELS]) == pytest.approx(1)
+    rooted = class_weights(Recipe(class_weight="rooted"))
+    assert np.square(rooted) / rooted[0] ** 2 == pytest.approx(np.array(found) / found[0])
+    assert np.mean([rooted[label] for label in LABELS]) == pytest.approx(1)
     assert class_weights(Recipe(class_weight=(1, 2, 0, 4))) == (1.0, 2.0, 0.0, 4.0)
     with pytest.raises(ArgumentError, match=r"each of the 4 classes, .*: ant, bee, cat, dog\. Rec"):
         class_weights(Recipe(class_weight=(1, 2)))
@@ -178,4 +181,6 @@ def test_balancing_twice_is_refused():
     """Drawn evenly and weighed by rarity, rare classes would count more than the others."""
     with pytest.raises(ArgumentError, match=r"class_weight must be given without balance"):
         Recipe(class_weight="balanced", balance=True)
+    with pytest.raises(ArgumentError, match=r"by numbers: \"rooted\" weighs"):
+        Recipe(class_weight="rooted", balance=True)
     Recipe(class_weight=(1.0, 2.0), balance=True)

@@ -344,7 +344,7 @@ RECIPE = Recipe(
     epochs=30,
     warmup_epochs=1.0,
     weight_decay=1e-4,
-    class_weight="balanced",
+    class_weight="rooted",
     augmentation=Augmentation(shift=0.05, zoom=0.1),
     source="ours, for small networks such as `backbone=resnet20_cifar, skips=1`, tried on "
     "digit_scenes; --recipe paper has the authors', for VGG-16",

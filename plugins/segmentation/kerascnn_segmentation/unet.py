@@ -260,7 +260,7 @@ RECIPE = Recipe(
     epochs=30,
     warmup_epochs=1.0,
     weight_decay=1e-4,
-    class_weight="balanced",
+    class_weight="rooted",
     augmentation=Augmentation(shift=0.05, rotation=10.0, zoom=0.1, elastic=0.01, border="mirror"),
     source="ours: weights of classes and small motions were tried on digit_scenes, at width=8, "
     "depth=3, norm=batch and a rate of 0.005",
