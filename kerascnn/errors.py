@@ -57,10 +57,11 @@ class InputStepError(InputSizeError):
     """The input is large enough, but not one of the sizes that the network can take.
 
     Attributes:
-        nearest: legal sides next to the one that was received, in rising order.
+        nearest: legal sides next to the one that was received, in rising order; none where Keras
+            has made it anew, of its message alone, as a layer refused what it was called with.
     """
 
-    def __init__(self, message: str, *, nearest: tuple[int, ...]) -> None:
+    def __init__(self, message: str, *, nearest: tuple[int, ...] = ()) -> None:
         super().__init__(message)
         self.nearest = nearest
 

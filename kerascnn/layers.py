@@ -529,6 +529,7 @@ class Cropping(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Cut it out."""
         x, like = inputs
+        self.compute_output_shape((x.shape, like.shape))  # refuses sizes that it knows only now
         _, height, width, _ = ops.shape(x)
         _, rows, columns, _ = ops.shape(like)
         top, left = self.start(height, rows), self.start(width, columns)

@@ -358,6 +358,10 @@ def test_a_part_of_a_map_has_the_size_of_another(offset, top, left):
 def test_a_part_must_lie_in_its_map(offset, size):
     with pytest.raises(ArgumentError, match=rf"crop: a part of {size[0]}×4 .*Received: 4×4"):
         Cropping(offset, name="crop")([keras.Input((4, 4, 1)), keras.Input((*size, 1))])
+    open_ = [keras.Input((None, None, 1)) for _ in range(2)]
+    model = keras.Model(open_, Cropping(offset, name="crop")(open_))
+    with pytest.raises(ArgumentError, match=rf"crop: a part of {size[0]}×4 .*Received: 4×4"):
+        model([np.zeros((1, 4, 4, 1)), np.zeros((1, *size, 1))])
 
 
 def trained_norm(kind, x, dtype, training, **arguments):

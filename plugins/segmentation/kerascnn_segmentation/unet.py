@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from keras import initializers, layers
+from keras import initializers, layers, saving
 
 from kerascnn import (
     Architecture,
@@ -61,7 +61,8 @@ def build(
     if same:
         x = blocks.pad_to_multiple(x, 2**depth, name="pad")
     else:
-        require_size(x.shape[1:3], depth=depth, kernel=kernel, upsampling=upsampling)
+        check = SizeCheck(depth=depth, kernel=kernel, upsampling=upsampling, name="size_check")
+        x = blocks.apply(x, check)
     skips = []
     for level in range(1, depth + 1):
         x = pair(x, width * 2 ** (level - 1), name=f"down{level}")
@@ -179,7 +180,10 @@ def require_size(
     known = [side for side in shape if side is not None]
     for side in known:
         if answer(side)[0] < 1:
-            raise InputSizeError("Without padding there would be no pixel left to answer for.")
+            raise InputSizeError(
+                f"Without padding a side of {side} leaves no pixel to answer for; with padding "
+                "(unet_same) every size is legal."
+            )
     step = 2**depth
     for side in known:
         if answer(side)[1]:
@@ -192,6 +196,43 @@ def require_size(
             f"Received: {side}. With padding (unet_same) every size is legal.",
             nearest=nearest,
         )
+
+
+@saving.register_keras_serializable("kerascnn_segmentation")
+class SizeCheck(layers.Identity):
+    """An image as it is, if the form without padding can answer for it: see `require_size`.
+
+    Sizes may be unknown until it is called. Of others the maps would not lie on each other, and
+    the answers be wrong by some pixels. Where a compiled graph leaves them open, as in an exported
+    file, nothing is checked.
+
+    Args:
+        depth: steps down.
+        kernel: side of the convolutions.
+        upsampling: as the network's.
+    """
+
+    def __init__(self, *, depth: int, kernel: int, upsampling: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._of = {"depth": depth, "kernel": kernel, "upsampling": upsampling}
+
+    def call(self, inputs: Any) -> Any:
+        """The image."""
+        self.compute_output_shape(inputs.shape)
+        return inputs
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """That of the input, `[batch, height, width, channels]`."""
+        require_size(tuple(input_shape)[1:3], **self._of)
+        return input_shape
+
+    def as_keras(self, inputs: Any) -> Any:
+        """Nothing, in a network of layers of Keras alone."""
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), **self._of}
 
 
 SPACE = Space(

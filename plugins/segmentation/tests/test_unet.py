@@ -112,6 +112,21 @@ def test_a_size_that_leaves_no_answer_is_too_small(side):
         UNet(input_shape=(side, side, 1))
 
 
+@pytest.mark.parametrize("side", [None, 60])
+def test_sizes_that_are_known_only_when_it_is_called_are_refused_as_well(side, tmp_path):
+    """Of 61 pixels the answers would lie beside what they are for, and nothing would say so."""
+    model = kerascnn.any_size(UNet(input_shape=(side, side, 1), **SMALL))
+    model.save(tmp_path / "unet.keras")
+    for one in (model, kerascnn.load_model(tmp_path / "unet.keras")):
+        assert one(np.zeros((1, 64, 60, 1))).shape == (1, 24, 20, 2)
+        with pytest.raises(InputStepError, match=r"Nearest legal: 60 and 64\. Received: 61\."):
+            one(np.zeros((1, 64, 61, 1)))
+        with pytest.raises(InputSizeError, match=r"a side of 36 leaves no pixel .*unet_same"):
+            one(np.zeros((1, 36, 60, 1)))
+    with pytest.raises(InputStepError, match="Received: 62"):
+        model.predict(np.zeros((1, 62, 60, 1)), verbose=0)
+
+
 @pytest.mark.parametrize(
     ("depth", "kernel", "upsampling"),
     [(1, 2, "bilinear"), (1, 5, "transposed"), (2, 3, "bilinear"), (3, 3, "nearest")],
