@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Patch, Rectangle
 
 from kerascnn import pictures
-from kerascnn.data import ABSENT, VOID
+from kerascnn.data.sentinels import ABSENT, VOID
 from kerascnn.style import GRID, INK, PAPER
 from kerascnn.words import without_middle
 
@@ -112,7 +113,13 @@ def overlay(photo: np.ndarray, mask: np.ndarray, class_names: Sequence[str]) -> 
     Returns:
         uint8 `[height, width, 3]`.
     """
-    colours = palette(class_names)
+    over = _strength(mask, class_names)[..., None]
+    mixed = (1 - over) * photo + over * coloured(mask, palette(class_names))
+    return np.clip(np.round(mixed), 0, 255).astype("uint8")
+
+
+def _strength(mask: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+    """How much of a class's colour is seen over a photo, float32 in [0, 1] `[height, width]`."""
     strength = np.full(256, STRENGTH, "float32")
     strength[[n for n, name in enumerate(class_names) if name == BACKGROUND]] = 0
     over = strength[mask]
@@ -125,9 +132,7 @@ def overlay(photo: np.ndarray, mask: np.ndarray, class_names: Sequence[str]) -> 
         (edges[:-1], down),
     ):
         side |= differs
-    over = np.where(edges & (over > 0), 1, over)[..., None]
-    mixed = (1 - over) * photo + over * coloured(mask, colours)
-    return np.clip(np.round(mixed), 0, 255).astype("uint8")
+    return np.where(edges & (over > 0), 1, over)
 
 
 def legend(
@@ -163,6 +168,32 @@ def legend(
     return -(-len(patches) // across)
 
 
+def mask_on(
+    axes: Axes,
+    mask: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    left: float = 0.0,
+    top: float = 0.0,
+    pixel: float = 1.0,
+) -> None:
+    """Draw a mask over an image, as `overlay` does.
+
+    Args:
+        axes: that the image is drawn on.
+        mask: uint8 `[height, width]`.
+        class_names: of the classes.
+        left, top: where the image begins.
+        pixel: its width there.
+    """
+    height, width = mask.shape
+    extent = (left, left + width * pixel, top + height * pixel, top)
+    colours = coloured(mask, palette(class_names)) / 255
+    shown = AxesImage(axes, extent=extent, interpolation="nearest")
+    shown.set_data(np.dstack([colours, _strength(mask, class_names)]))
+    axes.add_image(shown)  # `axes.imshow` would change the limits of the axes
+
+
 def boxes_on(
     axes: Axes,
     boxes: np.ndarray,
@@ -195,12 +226,28 @@ def boxes_on(
         axes.text(*corner, name, color=INK, fontsize=6, va="bottom", ha="left", bbox=ground)
 
 
+class Draw(Protocol):
+    """What draws a target over its image: `kerascnn.data.Targets.draw`."""
+
+    def __call__(
+        self,
+        axes: Axes,
+        target: np.ndarray,
+        class_names: Sequence[str],
+        *,
+        left: float,
+        top: float,
+        pixel: float,
+    ) -> Sequence[int]:
+        """See there."""
+
+
 def augmented(
     originals: np.ndarray,
     changed: Sequence[np.ndarray],
     names: Sequence[str],
     *,
-    kind: str,
+    draw: Draw,
     targets: Sequence[np.ndarray],
     class_names: Sequence[str],
 ) -> Figure:
@@ -208,32 +255,20 @@ def augmented(
 
     Args:
         originals, changed, names: as there.
-        kind: "mask" or "boxes"; of others the images alone are drawn.
-        targets: of the originals, then of each draw: uint8 `[n, height, width]`, or float32
-            `[n, most, 6]`.
+        draw: of the kind of the targets.
+        targets: of the originals, then of each draw: `[n, ...]`.
         class_names: of the classes.
     """
-    if kind == "mask":
-        images = [
-            np.stack([overlay(_rgb(image), mask, class_names) for image, mask in zip(one, masks)])
-            for one, masks in zip((originals, *changed), targets)
-        ]
-        figure = pictures.augmented(images[0], images[1:], names, cell=CELL)
-        there = np.unique(np.concatenate([masks.ravel() for masks in targets]))
+    rows = np.stack(targets, axis=1).reshape(-1, *targets[0].shape[1:])
+    pixel = 1 / originals.shape[2]
+    explained: set[int] = set()
+
+    def over(axes: Axes, number: int, left: float, top: float) -> None:
+        explained.update(draw(axes, rows[number], class_names, left=left, top=top, pixel=pixel))
+
+    figure = pictures.augmented(originals, changed, names, cell=CELL, over=over)
+    if explained:
         across = max(1, int(figure.get_figwidth() // 1.6))
-        rows = legend(figure, there, class_names, across=across)
-        figure.set_figheight(figure.get_figheight() + 0.25 * rows)
-        return figure
-    over: Callable[..., None] | None = None
-    if kind == "boxes":
-        rows_of = np.stack(targets, axis=1).reshape(-1, *targets[0].shape[1:])
-        pixel = 1 / originals.shape[2]
-
-        def over(axes: Axes, number: int, left: float, top: float) -> None:
-            boxes_on(axes, rows_of[number], class_names, left=left, top=top, pixel=pixel)
-
-    return pictures.augmented(originals, changed, names, cell=CELL, over=over)
-
-
-def _rgb(image: np.ndarray) -> np.ndarray:
-    return np.rint(255 * pictures.rgb(image)).astype("uint8")
+        lines = legend(figure, sorted(explained), class_names, across=across)
+        figure.set_figheight(figure.get_figheight() + 0.25 * lines)
+    return figure

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerascnn import overlays, pictures
-from kerascnn.data import ABSENT, VOID
+from kerascnn.data import ABSENT, VOID, Boxes, Masks
 
 NAMES = ("background", "cat", "dog")
 PHOTO = np.full((20, 30, 3), 100, "uint8")
@@ -53,15 +53,19 @@ def test_masks_are_drawn_over_images_and_their_draws_with_a_legend():
         PHOTO[None],
         [PHOTO[None]],
         ["a.jpg"],
-        kind="mask",
+        draw=Masks.draw,
         targets=[masks, shifted],
         class_names=NAMES,
     )
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [*NAMES, "unknown"]
-    shown = [image.get_array() for image in figure.axes[0].images]
-    expected = [overlays.overlay(PHOTO, mask[0], NAMES) / 255 for mask in (masks, shifted)]
-    np.testing.assert_allclose(shown, expected, atol=1 / 255)
+    *photos, first, second = figure.axes[0].images
+    places = [[*image.get_extent()] for image in (*photos, first, second)]
+    assert places[:2] == places[2:]
+    for image, mask in ((first, masks[0]), (second, shifted[0])):
+        colour, over = np.split(image.get_array(), [3], axis=2)
+        shown = over * colour + (1 - over) * PHOTO / 255
+        np.testing.assert_allclose(shown, overlays.overlay(PHOTO, mask, NAMES) / 255, atol=1 / 255)
 
 
 def test_boxes_are_drawn_where_they_are_with_names():
@@ -70,7 +74,7 @@ def test_boxes_are_drawn_where_they_are_with_names():
         PHOTO[None],
         [PHOTO[None]],
         ["a.jpg"],
-        kind="boxes",
+        draw=Boxes.draw,
         targets=[boxes, boxes + 0.0],
         class_names=NAMES,
     )

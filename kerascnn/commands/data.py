@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 SHOWN = 10  # lines of a kind
 FEW_CLASSES = 24  # are all shown
 LABEL = "label"
-UNITS = {"mask": "pixels", "boxes": "objects"}  # of what a class is counted in
 CHANGED = 3  # augmented pictures beside each original
 TARGET: Any = typer.Option(
     None, help="What the images are labelled with: label, mask, boxes; default: the source's best."
@@ -117,10 +116,11 @@ def _print_report(console: Console, report: Report) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
     images = "1 image" if report.images == 1 else f"{report.images:,} images"
-    unit = UNITS.get(report.target, "images")
+    unit = report.unit
     what = "" if report.target == LABEL else f" with {many(report.target)}"
     say(f"[bold]{escape(report.source)}[/]: {images}{what}; licence: {escape(report.licence)}")
-    _print_classes(console, report, unit)
+    if unit:
+        _print_classes(console, report, unit)
     say(f"height×width: {_counts(report.sizes)}")
     say(f"modes: {_counts(report.modes)}; formats: {_counts(report.formats)}")
     for change, count in report.changes.items():
@@ -199,7 +199,7 @@ def _print_classes(console: Console, report: Report, unit: str) -> None:
         console.print(f"{nowhere:,} pixels ({share:.1%}) are of no class", highlight=False)
     elif nowhere:
         which = "image has" if nowhere == 1 else "images have"
-        console.print(f"{nowhere:,} {which} no object", highlight=False)
+        console.print(f"{nowhere:,} {which} no {unit}", highlight=False)
 
 
 def _counts(counts: Mapping[str, int]) -> str:
@@ -334,16 +334,19 @@ def _previewed(
         drawn.append(np.clip(np.rint(pixels), 0, 255).astype("uint8"))
         way = motion(index, epochs, canvas=canvases.shape[1:3], **draw)
         moved.append(targets if way is None else np.asarray(kind.moved(targets, way)))
-    if not kind.moves:
-        names = [dataset.class_names[label] for label in targets.tolist()]
-        return pictures.augmented(originals, drawn, names)
     files = split.files
-    names = [os.path.basename(files.name(p)) if files else f"image {p}" for p in positions]
+    names = [
+        split.targets.named(p, dataset.class_names)
+        or (os.path.basename(files.name(p)) if files else f"image {p}")
+        for p in positions
+    ]
+    if not kind.moves:  # what is nowhere in an image can't be drawn there
+        return pictures.augmented(originals, drawn, names)
     return overlays.augmented(
         originals,
         drawn,
         names,
-        kind=dataset.target,
+        draw=kind.draw,
         targets=moved,
         class_names=dataset.class_names,
     )

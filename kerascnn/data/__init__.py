@@ -6,8 +6,8 @@ The way of an image, module by module:
   `table`, `tfrecord` (`record_index`, `record_files`), `tfds`, `voc` (`mask_files`), `coco`
   (`json_stream`, `polygons`, `run_lengths`), some with `objects`; what follows its name is read
   by `arguments`; `encoded` reads the files once, as far as is asked;
-- it is one of the `examples` that the source hands over, with one of the `targets`, and has a
-  name: `names`;
+- it is one of the `examples` that the source hands over, with one of the `targets`, which are
+  `labels`, `masks`, `boxes` (with `sentinels` for what is not there), and has a name: `names`;
 - `loading` puts all together: `shares` takes validation and test images where there are none,
   `delivery` makes `splits` of the examples, in the network's size, and a `dataset` of the splits;
 - an epoch's `order` says when it comes; then it is read, by `images` and `fitting` or, in training,
@@ -28,19 +28,23 @@ from typing import TYPE_CHECKING
 from kerascnn.imports import lazy
 
 if TYPE_CHECKING:
+    from kerascnn.data.boxes import Boxes
     from kerascnn.data.checking import check
     from kerascnn.data.dataset import Dataset
     from kerascnn.data.encoded import contents
     from kerascnn.data.examples import Arrays, Contents, DataSource, Encoded, Files, Options
     from kerascnn.data.fitting import PAD_LIMIT, fit, uncut
     from kerascnn.data.index import scan
+    from kerascnn.data.labels import Labels
     from kerascnn.data.loading import load, load_for
     from kerascnn.data.mask_files import read_mask
+    from kerascnn.data.masks import Masks
     from kerascnn.data.names import Names
     from kerascnn.data.reading import Photo, read_whole
+    from kerascnn.data.sentinels import ABSENT, VOID
     from kerascnn.data.split_names import SPLIT_WORDS, SPLITS
     from kerascnn.data.splits import ArraySplit, ReadSplit, Split, joined, readable_errors
-    from kerascnn.data.targets import ABSENT, VOID, Boxes, Labels, Masks, Targets
+    from kerascnn.data.targets import Targets
 
 _PUBLIC = {
     "load": "loading",
@@ -59,11 +63,11 @@ _PUBLIC = {
     "Files": "examples",
     "contents": "encoded",
     "Targets": "targets",
-    "Labels": "targets",
-    "Masks": "targets",
-    "Boxes": "targets",
-    "VOID": "targets",
-    "ABSENT": "targets",
+    "Labels": "labels",
+    "Masks": "masks",
+    "Boxes": "boxes",
+    "VOID": "sentinels",
+    "ABSENT": "sentinels",
     "Names": "names",
     "PAD_LIMIT": "fitting",
     "fit": "fitting",

@@ -12,9 +12,9 @@ import numpy as np
 from kerascnn.data import images
 from kerascnn.data.examples import Arrays, Examples, Options
 from kerascnn.data.images import Inspection
+from kerascnn.data.labels import Labels
 from kerascnn.data.loading import best_target, read_source
 from kerascnn.data.split_names import SPLITS
-from kerascnn.data.targets import VOID, Labels
 from kerascnn.data.threads import threads
 from kerascnn.errors import DataError
 
@@ -59,9 +59,10 @@ class Report:
         source: as the user typed it.
         licence: as far as known.
         target: what the images are labelled with: "label", "mask", "boxes".
+        unit: what of it is counted: "images", "pixels", "objects"; "": nothing.
         images: how many were read, the corrupt ones included.
         counts: split → class → images, or pixels of masks, or objects in boxes. Only the source's
-            own splits.
+            own splits; nothing of a kind that counts nothing.
         images_with: split → class → images that have it; of labels the same as `counts`.
         nowhere: split → pixels of no class, or images without an object; of labels nothing.
         sizes: "height×width" → images, the most common first.
@@ -78,6 +79,7 @@ class Report:
     source: str
     licence: str
     target: str
+    unit: str
     images: int
     counts: dict[str, dict[str, int]]
     images_with: dict[str, dict[str, int]]
@@ -102,7 +104,7 @@ class Report:
     @property
     def usable(self) -> bool:
         """Whether a network can be trained or tested on all of it."""
-        return not (self.corrupt or (self.target == Labels.kind and self.empty_classes()))
+        return not (self.corrupt or (self.unit == Labels.unit and self.empty_classes()))
 
     def across_splits(self) -> list[list[Example]]:
         """The duplicates that are in more than one split: the test knows training images."""
@@ -139,7 +141,9 @@ def check(
     corrupt = list(contents.wrong)
     digests = np.zeros((total, 2), "uint64")  # 16 bytes each: a dictionary would take 300
     readable = np.ones(total, bool)
-    tallies = {name: _TALLIES.get(target, _Tally)(len(names)) for name in parts}
+    targets = {name: examples.targets for name, examples in parts.items()}
+    unit = next(iter(targets.values())).unit
+    tallies = {name: _Tally(len(names)) for name in parts}
     labels = np.zeros(total, "uint64")
     place, most = -1, 0
     for name, examples in parts.items():
@@ -149,7 +153,7 @@ def check(
                 progress(place + 1, total)
             corrupt += found.errors
             if found.target is not None:
-                tallies[name].add(found.target)
+                tallies[name].add(*targets[name].count(found.target, len(names)))
                 labels[place] = _print_of(found.target)
             if (image := found.image) is None:
                 readable[place] = False
@@ -166,8 +170,7 @@ def check(
     def example(place: int) -> Example:
         split = [name for name in parts if first[name] <= place][-1]
         part, position = parts[split], place - int(first[split])
-        named = target == Labels.kind
-        label = names[int(labels[place])] if named else f"{labels[place]:016x}"
+        label = targets[split].named(position, names) or f"{labels[place]:016x}"
         if isinstance(part, Arrays):
             return Example(split, label, f"{split}[{position}]")
         return Example(split, label, part.name(position))
@@ -176,12 +179,13 @@ def check(
         return dict(seen[name].most_common())
 
     def by_class(counts: np.ndarray) -> dict[str, int]:
-        return dict(zip(names, counts.tolist()))
+        return dict(zip(names, counts.tolist())) if unit else {}
 
     return Report(
         source=source,
         licence=contents.licence,
         target=target,
+        unit=unit,
         images=total,
         counts={name: by_class(tally.counts) for name, tally in tallies.items()},
         images_with={name: by_class(tally.images) for name, tally in tallies.items()},
@@ -198,7 +202,7 @@ def check(
 
 
 class _Tally:
-    """How often each class is there; of targets that nothing is known of, nothing.
+    """How often each class is there.
 
     Attributes:
         counts, images: see `counts` and `images_with` of `Report`, int64 `[classes]`.
@@ -209,39 +213,15 @@ class _Tally:
         self.counts, self.images = np.zeros(classes, "int64"), np.zeros(classes, "int64")
         self.nowhere = 0
 
-    def add(self, target: np.ndarray) -> None:
-        """Count what an image is labelled with."""
-
-
-class _OfLabels(_Tally):
-    def add(self, target: np.ndarray) -> None:
-        self.counts[int(target)] += 1
-        self.images[int(target)] += 1
-
-
-class _OfMasks(_Tally):
-    def add(self, target: np.ndarray) -> None:
-        pixels = np.bincount(target.ravel(), minlength=VOID + 1)
-        self.counts += pixels[: len(self.counts)]
-        self.images += pixels[: len(self.counts)] > 0
-        self.nowhere += int(pixels[VOID])
-
-
-class _OfBoxes(_Tally):
-    def add(self, target: np.ndarray) -> None:
-        objects = np.bincount(target[:, 4].astype(int), minlength=len(self.counts))
-        self.counts += objects
-        self.images += objects > 0
-        self.nowhere += not len(target)
-
-
-_TALLIES: dict[str, type[_Tally]] = {"label": _OfLabels, "mask": _OfMasks, "boxes": _OfBoxes}
+    def add(self, counts: np.ndarray, nowhere: int) -> None:
+        """Those of an image, as `Targets.count` gives them."""
+        self.counts += counts
+        self.images += counts > 0
+        self.nowhere += nowhere
 
 
 def _print_of(target: np.ndarray) -> int:
-    """A label itself; of others 8 bytes that tell one from another."""
-    if not target.ndim:
-        return int(target)
+    """8 bytes that tell one target from another."""
     head = repr(target.shape).encode()
     found = hashlib.blake2b(target.tobytes(), digest_size=8, key=head)
     return int.from_bytes(found.digest(), "big")

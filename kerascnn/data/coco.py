@@ -30,12 +30,16 @@ import numpy as np
 
 from kerascnn.data import objects, polygons, run_lengths
 from kerascnn.data.arguments import parsed
+from kerascnn.data.boxes import Boxes
 from kerascnn.data.encoded import contents
 from kerascnn.data.examples import Contents, DataSource, Encoded, Files, Options
 from kerascnn.data.index import index
 from kerascnn.data.json_stream import Element, elements, parse
+from kerascnn.data.labels import Labels
+from kerascnn.data.masks import Masks
 from kerascnn.data.names import Names
-from kerascnn.data.targets import VOID, Boxes, Labels, Masks, Targets
+from kerascnn.data.sentinels import VOID
+from kerascnn.data.targets import Targets
 from kerascnn.errors import DataError
 from kerascnn.files import open_regular, shortened
 from kerascnn.words import printable

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kerascnn.data.fitting import Shape
+from kerascnn.data.labels import Labels
 from kerascnn.data.split_names import SPLITS
 from kerascnn.data.splits import Split
-from kerascnn.data.targets import Labels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

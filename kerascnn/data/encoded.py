@@ -10,7 +10,7 @@ import numpy as np
 from kerascnn.data import images
 from kerascnn.data.examples import Contents, Encoded, Options
 from kerascnn.data.fitting import PAD_LIMIT, Shape
-from kerascnn.data.targets import Labels
+from kerascnn.data.labels import Labels
 from kerascnn.data.threads import threads
 from kerascnn.errors import DataError
 from kerascnn.words import counted

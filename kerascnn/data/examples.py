@@ -21,8 +21,9 @@ import numpy as np
 
 from kerascnn.data import images as pixels
 from kerascnn.data.fitting import Shape
+from kerascnn.data.labels import Labels, targets_of
 from kerascnn.data.names import Names, digests
-from kerascnn.data.targets import Labels, Size, Targets, joined, taken, targets_of
+from kerascnn.data.targets import Size, Targets, joined, taken
 from kerascnn.errors import DataError
 from kerascnn.files import require_inside
 from kerascnn.words import printable

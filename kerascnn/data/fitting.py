@@ -6,6 +6,7 @@ The same code adapts what files and what archives hold, so an image is the same 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -177,3 +178,17 @@ def array_of(image: Image.Image) -> np.ndarray:
     """uint8 `[height, width, 1 or 3]`."""
     pixels = np.asarray(image)
     return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def cut_out(batch: Any, top: Any, left: Any, mirrored: Any, size: tuple[int, int]) -> Any:
+    """A part of each image or mask, perhaps mirrored: `[batch, height, width, ...]`.
+
+    Arguments as those of `kerascnn.data.targets.Targets.cut`.
+    """
+    import tensorflow as tf
+
+    height, width = size
+    top, left, mirrored = (part[:, None] for part in (top, left, mirrored))
+    batch = tf.gather(batch, top + tf.range(height), axis=1, batch_dims=1)
+    columns = tf.where(mirrored, width - 1 - tf.range(width), tf.range(width))
+    return tf.gather(batch, left + columns, axis=2, batch_dims=1)

@@ -18,10 +18,11 @@ from kerascnn.data.dataset import Dataset
 from kerascnn.data.delivery import deliver
 from kerascnn.data.examples import Arrays, Contents, DataSource, Examples, Options
 from kerascnn.data.fitting import Shape, eight_bits
+from kerascnn.data.labels import Labels
 from kerascnn.data.shares import with_shares
 from kerascnn.data.split_names import SPLITS
 from kerascnn.data.splits import ArraySplit, Split, joined
-from kerascnn.data.targets import Labels, Targets, many
+from kerascnn.data.targets import Targets, many
 from kerascnn.errors import ArgumentError, DataError, UnknownNameError
 from kerascnn.words import counted, listed, printable
 

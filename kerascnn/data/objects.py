@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kerascnn.data.targets import Boxes, Labels
+from kerascnn.data.boxes import Boxes
+from kerascnn.data.labels import Labels
 
 SEVERAL = -1  # no one class
 SHOWN = 3  # wrong objects of an image that a message names

@@ -25,13 +25,15 @@ from PIL import Image
 
 from kerascnn.data import objects
 from kerascnn.data.arguments import parsed
+from kerascnn.data.boxes import Boxes
 from kerascnn.data.examples import Contents, DataSource, Encoded, Options
 from kerascnn.data.fitting import Shape, fit
 from kerascnn.data.images import AS_THEY_ARE, Reading
+from kerascnn.data.masks import Masks
 from kerascnn.data.names import Names
 from kerascnn.data.sources import DIGITS, MNIST_LICENCE, mnist5k
 from kerascnn.data.split_names import SPLITS
-from kerascnn.data.targets import Boxes, Masks, Size, taken
+from kerascnn.data.targets import Size, taken
 from kerascnn.errors import DataError
 
 VERSION = 1  # goes into the fingerprint: another one means other scenes from the same arguments

@@ -16,9 +16,10 @@ import numpy as np
 from kerascnn.data import images as pixels
 from kerascnn.data import order
 from kerascnn.data.examples import Encoded, Files
-from kerascnn.data.fitting import Shape
+from kerascnn.data.fitting import Shape, cut_out
+from kerascnn.data.labels import Labels, targets_of
 from kerascnn.data.names import Names, digests
-from kerascnn.data.targets import Labels, Targets, cut_out, many, targets_of
+from kerascnn.data.targets import Targets, many
 from kerascnn.data.threads import awaited, in_parallel
 from kerascnn.errors import ArgumentError, DataError
 

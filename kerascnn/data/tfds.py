@@ -30,11 +30,13 @@ import numpy as np
 from kerascnn.data import encoded
 from kerascnn.data.arguments import named_classes, parsed
 from kerascnn.data.examples import Contents, DataSource, Encoded, Options
+from kerascnn.data.labels import Labels
 from kerascnn.data.mask_files import decoded_mask
+from kerascnn.data.masks import Masks
 from kerascnn.data.names import Names
 from kerascnn.data.record_index import indexed
+from kerascnn.data.sentinels import VOID
 from kerascnn.data.split_names import SPLIT_WORDS
-from kerascnn.data.targets import VOID, Labels, Masks
 from kerascnn.data.tfrecord import Records, records
 from kerascnn.errors import DataError
 from kerascnn.words import listed

@@ -32,12 +32,15 @@ import numpy as np
 
 from kerascnn.data import objects
 from kerascnn.data.arguments import named_classes, parsed
+from kerascnn.data.boxes import Boxes
 from kerascnn.data.encoded import contents
 from kerascnn.data.examples import Contents, DataSource, Encoded, Files, Options
 from kerascnn.data.index import index
+from kerascnn.data.labels import Labels
 from kerascnn.data.mask_files import read_mask
+from kerascnn.data.masks import Masks
 from kerascnn.data.names import Names
-from kerascnn.data.targets import Boxes, Labels, Masks, Targets
+from kerascnn.data.targets import Targets
 from kerascnn.errors import DataError
 from kerascnn.files import read_text, shortened
 from kerascnn.words import printable

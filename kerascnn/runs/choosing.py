@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from kerascnn.data import SPLITS, Dataset, Split, joined, load, load_for
-from kerascnn.data.targets import Labels, Targets
+from kerascnn.data.labels import Labels
+from kerascnn.data.targets import Targets
 from kerascnn.errors import ArgumentError, DataError, UnknownNameError
 from kerascnn.runs import sides
 from kerascnn.runs.config import RunConfig

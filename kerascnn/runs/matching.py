@@ -7,7 +7,8 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from kerascnn.data.targets import Labels, Targets, many
+from kerascnn.data.labels import Labels
+from kerascnn.data.targets import Targets, many
 from kerascnn.errors import DataError
 from kerascnn.words import counted, listed
 

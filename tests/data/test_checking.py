@@ -10,11 +10,15 @@ from typer.testing import CliRunner
 
 from kerascnn import data
 from kerascnn.cli import app
+from kerascnn.commands.data import _previewed
 from kerascnn.data import checking, images, loading
+from kerascnn.data.boxes import Boxes
 from kerascnn.data.examples import Arrays, Contents, DataSource, Files
+from kerascnn.data.masks import Masks
 from kerascnn.data.names import Names
-from kerascnn.data.targets import VOID, Boxes, Masks
+from kerascnn.data.sentinels import VOID
 from kerascnn.errors import ArgumentError, DataError
+from kerascnn.recipes.recipe import Augmentation
 
 NAMES = ("background", "cat", "dog")
 COUNT, SIDE = 6, 12
@@ -33,6 +37,16 @@ def mask(number):
     found = np.full((SIDE, SIDE), 0 if number else VOID, "uint8")
     found[2:5, 2:5] = 1
     return found
+
+
+def install(monkeypatch, name, source):
+    """Make it a source of this name, beside all others."""
+    load = loading.registry.load
+
+    def found(group, wanted, kind):
+        return source if wanted == name else load(group, wanted, kind)
+
+    monkeypatch.setattr(loading.registry, "load", found)
 
 
 @pytest.fixture
@@ -61,12 +75,7 @@ def toy(monkeypatch, tmp_path):
         return data.contents("toy", NAMES, {"train": files}, options)
 
     source = DataSource(read=read, targets=("mask", "boxes"))
-    found = loading.registry.load
-    monkeypatch.setattr(
-        loading.registry,
-        "load",
-        lambda group, name, kind: source if name == "toy" else found(group, name, kind),
-    )
+    install(monkeypatch, "toy", source)
     return tmp_path
 
 
@@ -138,7 +147,7 @@ def test_masks_are_drawn_as_epochs_of_training_see_them(toy, monkeypatch):
     monkeypatch.setattr(overlays, "augmented", spied)
     words = ("--for", "resnet20_cifar", "--input-shape", "12x12x3", "--images", 2)
     call("preview", "toy", *words, "--save", toy / "preview.png")
-    assert seen["kind"] == "mask"
+    assert seen["draw"] == Masks.draw
     original, *draws = seen["targets"]
     dataset = data.load("toy", target="mask", input_shape=(12, 12, 3), echo=None)
     np.testing.assert_array_equal(original[0], dataset.train.example(0)[1])
@@ -168,3 +177,85 @@ def test_arrays_with_masks_are_checked_too(monkeypatch):
     monkeypatch.setattr(loading.registry, "load", lambda *names: source)
     (line,) = checking.check("toy").corrupt
     assert line.startswith("mask 3: ")
+
+
+class Points(data.Targets):
+    """A point for each image, as another package may add it: x, y, class."""
+
+    kind = "point"
+
+    def __init__(self, points):
+        self.points = points
+
+    def __len__(self):
+        return len(self.points)
+
+    def take(self, index):
+        return type(self)(self.points[index])
+
+    def digest(self, update):
+        update(np.ascontiguousarray(self.points))
+
+    def stored(self, position):
+        return self.points[position]
+
+    def element(self, size):
+        return (3,), "float32"
+
+    def fitted(self, position, shape):
+        return self.points[position]
+
+
+class CountedPoints(Points):
+    unit = "points"
+
+    @classmethod
+    def count(cls, target, classes):
+        return np.bincount([int(target[2])], minlength=classes), 0
+
+    @classmethod
+    def draw(cls, axes, target, class_names, *, left=0.0, top=0.0, pixel=1.0):
+        axes.plot(left + target[0] * pixel, top + target[1] * pixel, "o", color="#ff00ff")
+        return (int(target[2]),)
+
+
+@pytest.fixture
+def pointed(request, monkeypatch):
+    """`pointed`: grey arrays, each with a point in its middle, of the cat or the dog."""
+    points = np.array([[SIDE / 2, SIDE / 2, 1 + number % 2] for number in range(COUNT)], "float32")
+    pixels = np.stack([np.full((SIDE, SIDE, 1), number, "uint8") for number in range(COUNT)])
+    pixels[1] = pixels[0]
+
+    def read(argument, options):
+        part = Arrays(pixels, request.param(points))
+        return Contents(class_names=NAMES, splits={"train": part, "test": part})
+
+    install(monkeypatch, "pointed", DataSource(read=read, targets=("point",)))
+
+
+@pytest.mark.parametrize("pointed", [CountedPoints], indirect=True)
+def test_other_packages_say_how_their_targets_are_counted_and_drawn(pointed):
+    report = checking.check("pointed")
+    counts = {"background": 0, "cat": 3, "dog": 3}
+    assert report.counts == {"train": counts, "test": counts}
+    (group,) = [group for group in report.contradictory() if group[0].place == "train[0]"]
+    assert len({example.label for example in group}) == 2
+    assert "points of each class" in call("check", "pointed")
+    dataset = data.load("pointed", target="point", echo=None)
+    figure = _previewed(dataset, np.array([0, 3]), Augmentation(), (SIDE, SIDE), 0)
+    (axes,) = figure.axes
+    places = [line.get_xydata().tolist() for line in axes.lines]
+    middles = [np.reshape(image.get_extent(), (2, 2)).mean(axis=1) for image in axes.images]
+    np.testing.assert_allclose(np.concatenate(places), middles)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("pointed", [Points], indirect=True)
+def test_of_targets_that_say_nothing_only_the_images_are_seen(pointed):
+    report = checking.check("pointed")
+    assert (report.counts, report.unit) == ({"train": {}, "test": {}}, "")
+    assert report.usable
+    assert "class" not in call("check", "pointed")
+    dataset = data.load("pointed", target="point", echo=None)
+    figure = _previewed(dataset, np.array([0, 3]), Augmentation(), (SIDE, SIDE), 0)
+    assert (len(figure.axes[0].lines), figure.legends) == (0, [])

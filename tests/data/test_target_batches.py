@@ -16,11 +16,13 @@ from PIL import Image
 from kerascnn import data
 from kerascnn.data import loading
 from kerascnn.data.augmentation import augment, crops, motion
+from kerascnn.data.boxes import Boxes
 from kerascnn.data.delivery import deliver
 from kerascnn.data.examples import Arrays, DataSource, Files
+from kerascnn.data.masks import Masks
 from kerascnn.data.names import Names
 from kerascnn.data.order import positions
-from kerascnn.data.targets import ABSENT, VOID, Boxes, Masks
+from kerascnn.data.sentinels import ABSENT, VOID
 from kerascnn.errors import ArgumentError, DataError
 from kerascnn.recipes.recipe import Augmentation
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerascnn.data.targets import Labels
+from kerascnn.data.labels import Labels
 from kerascnn.errors import ArgumentError, DataError
 from kerascnn.recipes.recipe import Protocol, Recipe
 from kerascnn.tasks.classification import ERROR
