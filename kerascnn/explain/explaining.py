@@ -26,7 +26,7 @@ from kerascnn.features import MAP, encoder, endpoints
 from kerascnn.preprocessing import preprocess
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.style import Drawing
-from kerascnn.tasks.classification.measures import require_numbers
+from kerascnn.tasks.forward import require_numbers
 from kerascnn.words import printable
 
 BACKGROUND = "background"  # as sources of masks call what is no object

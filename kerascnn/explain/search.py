@@ -107,7 +107,7 @@ class Maps:
         """See above; `image` is the first of those to come, as the network takes it."""
         replay = Replay(model)
         name = replay.layer(layer)
-        require_numbers(model)
+        require_finite_weights(model)
         # Played once as it is: what a graph is made of must be there before.
         (maps,) = replay.play(replay.images(image), [name])
         if len(maps.shape) not in (2, 4):
@@ -142,7 +142,7 @@ class Maps:
             )
 
 
-def require_numbers(model: keras.Model) -> None:
+def require_finite_weights(model: keras.Model) -> None:
     """A network that has diverged answers with zeros behind a ReLU, as if no map ever fired."""
     for weight in model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(keras.ops.cast(weight, "float32"))).all():

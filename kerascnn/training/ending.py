@@ -18,7 +18,7 @@ from kerascnn.training.engine import Engine
 from kerascnn.training.evaluator import Evaluator
 from kerascnn.training.keeping import measures_of
 from kerascnn.training.state import State
-from kerascnn.watching.pictures import curves
+from kerascnn.watching.curves import curves
 from kerascnn.words import counted
 from kerascnn.writing import replacing, write_json
 

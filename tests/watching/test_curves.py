@@ -1,4 +1,4 @@
-"""The pictures of a training show its numbers."""
+"""The curves of a training show its numbers."""
 
 import warnings
 
@@ -9,7 +9,7 @@ from matplotlib.image import imread
 
 from kerascnn.tasks.classification import ERROR
 from kerascnn.tasks.measure import Measure
-from kerascnn.watching import pictures
+from kerascnn.watching.curves import curves
 
 DIGITS = [str(digit) for digit in range(10)]
 HISTORY = [
@@ -33,13 +33,8 @@ def drawn(monkeypatch):
     return figures
 
 
-def texts(figure):
-    """All that is written on the first axes."""
-    return [text.get_text() for text in figure.axes[0].texts]
-
-
 def test_curves_draw_the_history_and_mark_the_best_epoch(drawn):
-    pictures.curves(HISTORY, "unused.png", measure=ERROR)
+    curves(HISTORY, "unused.png", measure=ERROR)
     loss, wrong, rate = drawn[0].axes
     for axes, key in ((loss, "loss"), (wrong, "error")):
         train, validation, best = axes.lines
@@ -55,7 +50,7 @@ def test_curves_of_what_is_better_the_higher_mark_the_highest(drawn):
     measure = Measure(name="mean_iou", title="Mean IoU", better="higher")
     values = (0.02, 0.3, 0.6, 0.5)
     rows = [{"epoch": e, "loss": 1.0, "val_mean_iou": v} for e, v in enumerate(values, 1)]
-    pictures.curves(rows, "unused.png", measure=measure)
+    curves(rows, "unused.png", measure=measure)
     axes = drawn[0].axes[1]
     assert axes.lines[-1].get_label() == "best: 60 %, epoch 3"
     assert axes.get_title(loc="left") == "Mean IoU"
@@ -63,7 +58,7 @@ def test_curves_of_what_is_better_the_higher_mark_the_highest(drawn):
 
 
 def test_curves_mark_the_epoch_that_the_saved_model_has(drawn):
-    pictures.curves(HISTORY, "unused.png", held=3, measure=ERROR)
+    curves(HISTORY, "unused.png", held=3, measure=ERROR)
     loss, wrong, _ = drawn[0].axes
     for axes in (loss, wrong):
         assert list(axes.lines[-1].get_xdata()) == [3, 3]
@@ -73,7 +68,7 @@ def test_curves_mark_the_epoch_that_the_saved_model_has(drawn):
 
 def test_curves_of_an_epoch_without_a_validation_loss_are_an_image(tmp_path):
     without = {key: value for key, value in HISTORY[1].items() if not key.startswith("val_")}
-    pictures.curves([HISTORY[0], without], tmp_path / "curves.png", measure=ERROR)
+    curves([HISTORY[0], without], tmp_path / "curves.png", measure=ERROR)
     assert imread(tmp_path / "curves.png").shape == (500, 960, 4)
 
 
@@ -85,5 +80,5 @@ def test_curves_of_an_epoch_without_a_validation_loss_are_an_image(tmp_path):
 def test_curves_of_short_and_odd_histories(history, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pictures.curves(history, tmp_path / "curves.png", measure=ERROR)
+        curves(history, tmp_path / "curves.png", measure=ERROR)
     assert (tmp_path / "curves.png").stat().st_size > 1000
