@@ -2,7 +2,8 @@
 
 - `task`: Task, which says what images are labelled with and what answers are worth; `find` gives
   the one of a name;
-- `measure`: Measure, a figure that says what answers are worth;
+- `measure`: Measure, a figure that says what answers are worth; HELD and TEST stand before the name
+  of one that is of the validation or the test images;
 - `objective`: Objective, what a training minimises and counts; `counting` counts it over a split;
 - `sight`: Sight, how a network sees images; `forward` gets its answers to any number of them;
 - `prediction` and `writing`: what it sees in files, and where that goes;
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from kerascnn.imports import lazy
 
 if TYPE_CHECKING:
-    from kerascnn.tasks.measure import Measure
+    from kerascnn.tasks.measure import HELD, TEST, Measure
     from kerascnn.tasks.objective import Objective
     from kerascnn.tasks.prediction import Prediction, Writers
     from kerascnn.tasks.sight import Sight
@@ -30,6 +31,8 @@ _PUBLIC = {
     "find": "task",
     "Seen": "task",
     "Measure": "measure",
+    "HELD": "measure",
+    "TEST": "measure",
     "Objective": "objective",
     "Prediction": "prediction",
     "Writers": "prediction",
@@ -40,6 +43,8 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "HELD",
+    "TEST",
     "Measure",
     "Objective",
     "Prediction",

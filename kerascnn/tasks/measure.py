@@ -9,7 +9,8 @@ from typing import Any
 from kerascnn.errors import ArgumentError
 
 LOWER, HIGHER = "lower", "higher"
-HELD, TEST = "val_", "test_"  # before the name of what these images give
+HELD, TEST = "val_", "test_"
+"""Before the name of what the images for validation, and those for the test, give."""
 
 
 @dataclass(frozen=True, kw_only=True)

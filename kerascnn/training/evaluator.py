@@ -11,12 +11,13 @@ import numpy as np
 from kerascnn.data import Dataset
 from kerascnn.distribution.workers import Workers
 from kerascnn.runs.position import Totals
+from kerascnn.tasks.measure import HELD, TEST
 from kerascnn.tasks.sight import Sight
 from kerascnn.training.batches import evaluation_batches
 from kerascnn.training.engine import Engine
 from kerascnn.training.pace import Pace, following
 
-PREFIXES = {"validation": "val_", "test": "test_"}
+PREFIXES = {"validation": HELD, "test": TEST}
 
 
 class Evaluator:

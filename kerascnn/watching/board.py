@@ -21,14 +21,12 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
 from kerascnn import pictures
-from kerascnn.tasks.measure import Measure
+from kerascnn.tasks.measure import HELD, TEST, Measure
 from kerascnn.watching.hparams import flat
 from kerascnn.watching.memory import peak_memory
 from kerascnn.watching.statistics import Probe, Statistics, spread_maps
 
-VALIDATION = "val_"  # prefix of logs about the validation images
 DRAWING = 1.0  # seconds that the first drawing takes, matplotlib's import included
-TEST = "test_"  # prefix of final logs about the test images
 MAPS = 3  # layers of which feature maps are drawn
 
 # What the dashboard of custom scalars shows: title → charts, each a title and a pattern of tags.
@@ -198,8 +196,8 @@ class TensorBoardLogs(keras.callbacks.Callback):
         """Write the epoch's scalars, and statistics and pictures when it is time."""
         self._finished, logs = epoch + 1, logs or {}
         for name, value in logs.items():
-            part = "validation" if name.startswith(VALIDATION) else "train"
-            self._scalar(part, name.removeprefix(VALIDATION), value)
+            part = "validation" if name.startswith(HELD) else "train"
+            self._scalar(part, name.removeprefix(HELD), value)
         if "seconds" in logs and self._updates:
             self._scalar("train", "step_milliseconds", 1000 * logs["seconds"] / self._updates)
         for device, size in peak_memory().items():

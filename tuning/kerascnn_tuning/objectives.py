@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import kerascnn
 from kerascnn import tasks
 from kerascnn.errors import ArgumentError
+from kerascnn.tasks import HELD, TEST
 from kerascnn_tuning.values import refuse_doubles
 
 if TYPE_CHECKING:  # to list commands must not load what tasks need
@@ -14,7 +15,6 @@ if TYPE_CHECKING:  # to list commands must not load what tasks need
 
 MAIN = "main"
 """Stands for the main measure of the network's task, on the validation images."""
-HELD, TEST = "val_", "test_"
 COSTS = ("params", "macs", "latency", "seconds")
 """What is known once a trial has ended; the others are known after each epoch."""
 

@@ -11,11 +11,11 @@ from rich.table import Table
 
 from kerascnn import Param
 from kerascnn.console import Console
+from kerascnn.tasks import HELD, TEST
 from kerascnn.words import counted
 from kerascnn_tuning.figures import figure
 from kerascnn_tuning.finals.contestants import DEFAULT
 from kerascnn_tuning.finals.verdict import TOGETHER, TRAIN, Finals, shown
-from kerascnn_tuning.objectives import HELD, TEST
 from kerascnn_tuning.problem import COUNTABLE, Problem
 from kerascnn_tuning.space import is_searched
 from kerascnn_tuning.study.importance import FEWEST, importance_note

@@ -21,9 +21,10 @@ import keras
 
 from kerascnn import Run
 from kerascnn.errors import ArgumentError
+from kerascnn.tasks import TEST
 from kerascnn.writing import write_json
 from kerascnn_tuning.internals import TrialStatus
-from kerascnn_tuning.objectives import COSTS, TEST
+from kerascnn_tuning.objectives import COSTS
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.study.files import PRUNED_AT, PRUNED_FILE, read_json, trial_files, usable
 

@@ -19,8 +19,8 @@ from kerascnn import Recipe, Run
 from kerascnn.console import Console
 from kerascnn.data import Dataset
 from kerascnn.errors import ArgumentError
+from kerascnn.tasks import HELD
 from kerascnn_tuning import pruning
-from kerascnn_tuning.objectives import HELD
 from kerascnn_tuning.problem import Configuration, Problem
 from kerascnn_tuning.study.files import PRUNED_AT
 from kerascnn_tuning.study.rows import averaged, numbers

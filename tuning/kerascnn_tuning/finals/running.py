@@ -25,10 +25,10 @@ from kerascnn import Recipe, Run, resolve_strategy
 from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset, joined
 from kerascnn.errors import ArgumentError
+from kerascnn.tasks import HELD, TEST
 from kerascnn_tuning.errors import StudyError
 from kerascnn_tuning.finals.contestants import Contestant, contestants
 from kerascnn_tuning.finals.verdict import TOGETHER, TRAIN, Final, Finals, write
-from kerascnn_tuning.objectives import HELD, TEST
 from kerascnn_tuning.problem import Configuration, Problem
 from kerascnn_tuning.searching import load_data
 from kerascnn_tuning.study.study import Study

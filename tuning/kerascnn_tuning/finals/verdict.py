@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerascnn.tasks import Measure, Task
+from kerascnn.tasks import HELD, TEST, Measure, Task
 from kerascnn.writing import write_json, write_text
 from kerascnn_tuning.finals.contestants import DEFAULT, Contestant
-from kerascnn_tuning.objectives import HELD, TEST, reported
+from kerascnn_tuning.objectives import reported
 
 TRAIN, TOGETHER = "train", "together"
 

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerascnn import Run
+from kerascnn.tasks import HELD
 from kerascnn.writing import LockedError, locked, write_json
 from kerascnn_tuning.errors import StudyError
-from kerascnn_tuning.objectives import HELD
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.study.files import RESTORE, read_json, trial_files
