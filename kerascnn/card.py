@@ -29,6 +29,7 @@ class Result:
 
     Attributes:
         dataset, protocol, metric: such as "ILSVRC-2012 val", "10 crops", "top-1/top-5 error %".
+            What `kerascnn compare` is to show is in percent, and its metric ends in "%".
         value: the figure, or the figures that `metric` lists.
         source: where it was read.
     """

@@ -248,16 +248,19 @@ def offsets(
 
 
 def backbone_fits(values: Mapping[str, Any]) -> str | None:
-    """It must be a classifier, with as many levels as there are skips, and room for the crops."""
+    """It must have maps to score, as many finer ones as there are skips, and room for the crops."""
     backbone, padding = values["backbone"], values["padding"]
     given = (backbone, values["backbone_arguments"], padding)
     try:
         trunk(*given)
-        if kerascnn.get(backbone).task != "classification":
-            return f"backbone must be a classifier. Received: {backbone!r}."
         found = levels(*given)
     except KerascnnError as error:
         return str(error)
+    if not found:
+        return (
+            "backbone must have maps of strides of 2 and more that are its answer, as a classifier "
+            f"has. Received: {backbone!r}."
+        )
     if values["skips"] >= len(found):
         strides = ", ".join(str(level.stride) for level in found)
         return (

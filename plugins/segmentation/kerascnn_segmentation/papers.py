@@ -95,8 +95,11 @@ UNET = Recipe(
     notes=(
         "The loss is the mean over the pixels of the answer: the paper adds up an energy, but "
         "doesn't state the learning rate that goes with it.",
-        "Weights of classes are computed of the whole training set, those of borders of each mask "
-        "after it was deformed; the paper computes both once for each mask.",
+        "Border weights are on the background alone, as they are for the gaps between objects; "
+        "equation 2 has them at every pixel, within objects too.",
+        "Weights of classes are computed once, of the training set (of 200 masks, if it has more), "
+        "those of borders of each mask after it was deformed; the paper computes both once for "
+        "each mask.",
         "“10 pixels standard deviation” is of the input's 572; of another input it is as large a "
         "share.",
         "Mirroring takes place at the border of the canvas; the outermost pixels come twice.",

@@ -214,7 +214,7 @@ class SizeCheck(layers.Identity):
 
     def __init__(self, *, depth: int, kernel: int, upsampling: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._of = {"depth": depth, "kernel": kernel, "upsampling": upsampling}
+        self.depth, self.kernel, self.upsampling = depth, kernel, upsampling
 
     def call(self, inputs: Any) -> Any:
         """The image."""
@@ -223,7 +223,12 @@ class SizeCheck(layers.Identity):
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """That of the input, `[batch, height, width, channels]`."""
-        require_size(tuple(input_shape)[1:3], **self._of)
+        require_size(
+            tuple(input_shape)[1:3],
+            depth=self.depth,
+            kernel=self.kernel,
+            upsampling=self.upsampling,
+        )
         return input_shape
 
     def as_keras(self, inputs: Any) -> Any:
@@ -232,7 +237,8 @@ class SizeCheck(layers.Identity):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), **self._of}
+        own = {"depth": self.depth, "kernel": self.kernel, "upsampling": self.upsampling}
+        return {**super().get_config(), **own}
 
 
 SPACE = Space(
@@ -344,7 +350,7 @@ def _tracking(dataset: str, value: float) -> Result:
     return Result(
         dataset=f"ISBI cell tracking challenge 2015, {dataset}",
         protocol="the challenge's test",
-        metric="IoU",
+        metric="IoU %",
         value=value,
         source="table 2",
     )
@@ -361,7 +367,7 @@ UNet = Architecture(
         params=31_030_658,
         macs=150_428_424_448,
         least=188,
-        results=(_tracking("PhC-U373", 0.9203), _tracking("DIC-HeLa", 0.7756)),
+        results=(_tracking("PhC-U373", 92.03), _tracking("DIC-HeLa", 77.56)),
     ),
     recipe=RECIPE,
     paper_recipe="unet",

@@ -265,7 +265,7 @@ def test_a_classifier_without_dense_layers_is_scored_as_it_is():
     [
         ({"skips": 5}, "skips must be at most 4 on vgg16, whose maps have strides of 32, 16, 8"),
         ({"backbone": "resnet19"}, "fcn8s: There is no architecture 'resnet19'. Did you mean"),
-        ({"backbone": "fcn32s"}, "backbone must be a classifier. Received: 'fcn32s'"),
+        ({"backbone": "unet_same"}, "backbone must have maps of strides .* Received: 'unet_same'"),
         ({"backbone_arguments": "depth=1"}, "vgg16 has no argument 'depth'. Did you mean depths"),
         ({"backbone_arguments": "depths"}, "backbone_arguments must be argument=value"),
         ({"padding": 60}, "head_kernel=7, 60 zeros leave no room for the crops"),
