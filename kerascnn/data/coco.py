@@ -24,7 +24,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -370,20 +370,35 @@ def mask(instances: Instances, position: int, home: str, pixels: int) -> np.ndar
     try:
         with open_regular(instances.path, inside=Path(home)) as file:
             for one in own[order].tolist():
-                file.seek(instances.place[one])
-                value = parse(file.read(int(instances.length[one])))
                 number = VOID if instances.crowd[one] else 1 + instances.labels[one]
-                for part, inside in pieces_of(value.get("segmentation"), (height, width)):
+                for part, inside in _outline(file, instances, one, (height, width)):
                     found[part][inside] = number
                     if (left := left - inside.size) < 0:
                         raise ValueError(
                             f"its objects, one after the other, have more than {MOST_PAINTED:,} "
                             "pixels"
                         )
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise DataError(f"{place}: {reason}.") from None
     return found
+
+
+def _outline(
+    file: IO[bytes], instances: Instances, annotation: int, size: tuple[int, int]
+) -> Iterator[Piece]:
+    """The pixels of one annotation's object; see `pieces_of`.
+
+    Raises:
+        ValueError: the file has changed, or the outline is wrong; the message has the place.
+    """
+    start = int(instances.place[annotation])
+    file.seek(start)
+    try:
+        value = parse(file.read(int(instances.length[annotation])))
+        yield from pieces_of(value.get("segmentation"), size)
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ValueError(f"the annotation at byte {start:,}: {error}") from None
 
 
 def _files(root: str) -> dict[str, tuple[str, str]]:

@@ -79,9 +79,11 @@ class TestMasks:
             ({"size": [24, 24], "counts": {}}, "counts must be whole numbers, or a text"),
         ],
     )
-    def test_a_damaged_outline_is_refused_by_file_and_image(self, home, segmentation, message):
+    def test_a_damaged_outline_is_refused_by_file_and_place(self, home, segmentation, message):
         write(home, changed("annotations", 0, "segmentation", to=segmentation))
-        with pytest.raises(DataError, match=f"annotations.json, the image a.png: {message}"):
+        start = (home / "annotations.json").read_text().index('{"id": 1, "image_id"')
+        place = f"annotations.json, the image a.png: the annotation at byte {start:,}"
+        with pytest.raises(DataError, match=f"{place}: {message}"):
             load(f"coco:{home}", target="mask")
 
     def test_objects_without_an_end_are_refused(self, home, monkeypatch):
