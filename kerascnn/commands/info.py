@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from kerascnn.architecture import Architecture
+    from kerascnn.card import Preprocessing
     from kerascnn.console import Console
     from kerascnn.profiling import Profile
     from kerascnn.tasks.measure import Measure
@@ -51,14 +52,15 @@ def info(
         refuse_for_run(
             subject, {"--set": assign, "--input-shape": input_shape, "--classes": classes}
         )
-        network, model, run, measures = _open(path)
+        network, model, expected, run, measures = _open(path)
     else:
         network = catalogue.get(subject)
         chosen = parse_network(subject, assign, input_shape=input_shape, classes=classes)
         with without_values():
             model = chosen.model()
+        expected = chosen.preprocessing
     measured = profile(model)
-    report = _report(network, measured, run)
+    report = _report(network, measured, expected, run)
     if json:
         report["layers"] = measured.to_dict()["layers"]
         typer.echo(json_.dumps(report, indent=2))
@@ -73,8 +75,10 @@ def info(
         console.print(f"[dim]{len(measured.layers)} layers: --layers shows them.[/]")
 
 
-def _open(path: Path) -> tuple[Architecture | None, Any, dict[str, Any], tuple[Measure, ...]]:
-    """The architecture, the trained model, what is worth knowing of a run, and its measures."""
+def _open(
+    path: Path,
+) -> tuple[Architecture | None, Any, Preprocessing, dict[str, Any], tuple[Measure, ...]]:
+    """The architecture, the model, the pixels that it expects, facts of the run, its measures."""
     from kerascnn import catalogue
     from kerascnn.runs.config import plain
     from kerascnn.runs.run import Run
@@ -89,11 +93,15 @@ def _open(path: Path) -> tuple[Architecture | None, Any, dict[str, Any], tuple[M
         "arguments": plain(chosen.arguments) if chosen else None,
         "metrics": run.metrics,
     }
-    return (catalogue.get(chosen.name) if chosen else None), model, found, run.measures
+    network = catalogue.get(chosen.name) if chosen else None
+    return network, model, config.preprocessing, found, run.measures
 
 
 def _report(
-    network: Architecture | None, measured: Profile, run: dict[str, Any] | None
+    network: Architecture | None,
+    measured: Profile,
+    preprocessing: Preprocessing,
+    run: dict[str, Any] | None,
 ) -> dict[str, Any]:
     from kerascnn import registry
 
@@ -105,6 +113,7 @@ def _report(
         "params": measured.params,
         "other_params": measured.other_params,
         "macs": measured.macs,
+        "preprocessing": dataclasses.asdict(preprocessing),
         "receptive_field": dataclasses.asdict(field) if field else None,
         "peak_bytes_inference": measured.peak_memory(),
         "peak_bytes_training": measured.peak_memory(training=True),
@@ -181,11 +190,10 @@ def _facts(report: dict[str, Any]) -> Table:
     if field:
         size, stride = field["size"][0], field["stride"][0]
         lines.append(("receptive field", f"{size} pixels, stride {stride} (convolutions)"))
-    if card:
-        if card["smallest_input"]:
-            height, width = card["smallest_input"]
-            lines.append(("smallest input", f"{height}×{width}, without the classifier"))
-        lines.append(("preprocessing", _formula(card["preprocessing"])))
+    if card and card["smallest_input"]:
+        height, width = card["smallest_input"]
+        lines.append(("smallest input", f"{height}×{width}, without the classifier"))
+    lines.append(("preprocessing", _formula(report["preprocessing"])))
     return _grid("", lines)
 
 

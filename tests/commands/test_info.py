@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -131,6 +132,18 @@ def test_a_run_shows_its_model_and_figures(trained):
     assert "mnist5k (train 3,500, validation 500, test 1,000)" in text
     assert f"{shown['run']['metrics']['test_error']:.2%}" in text
     assert "4, 6" in text
+
+
+def test_a_run_shows_the_pixels_that_it_expects_which_may_not_be_its_architectures(
+    trained, tmp_path
+):
+    """Such as those of published weights that it was started from."""
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    config["preprocessing"] = {"scale": 1.0, "mean": [7.0], "std": [1.0], "order": "BGR"}
+    (copy / "config.json").write_text(json.dumps(config))
+    assert "pixel - 7.0, BGR" in run("info", copy)
+    assert json.loads(run("info", copy, "--json"))["preprocessing"] == config["preprocessing"]
 
 
 def test_a_directory_that_is_no_run(tmp_path):

@@ -1,13 +1,17 @@
 """FCN is the authors' network: counts, sizes and crops, on VGG-16 and on other classifiers."""
 
+import dataclasses
+import json
 from importlib import metadata
 
 import keras
 import numpy as np
 import pytest
 from kerascnn_segmentation.fcn import Cells, levels, offsets
+from typer.testing import CliRunner
 
 import kerascnn
+from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, WeightsError
 
 # Worked out from the authors' prototxt files: VGG-16, 21 classes, 500×500. Parameters without the
@@ -324,6 +328,14 @@ def test_another_backbone_gives_its_trunk_and_its_pixels(tmp_path):
                 np.testing.assert_array_equal(ours, theirs)
     assert network.preprocessing == kerascnn.get("resnet20_cifar").card.preprocessing
     assert kerascnn.get("fcn8s").network().preprocessing.order == "BGR"
+
+
+def test_info_shows_the_pixels_that_the_backbone_expects():
+    words = ["info", "fcn8s", "--set", "backbone=resnet20_cifar", "--set", "skips=1", "--json"]
+    shown = json.loads(CliRunner().invoke(app, words).output)
+    expected = dataclasses.asdict(kerascnn.get("resnet20_cifar").card.preprocessing)
+    assert shown["preprocessing"] == json.loads(json.dumps(expected))
+    assert shown["card"]["preprocessing"]["order"] == "BGR", "which is VGG-16's"
 
 
 def test_the_next_finer_network_starts_from_the_coarser_one(tmp_path):
