@@ -135,7 +135,7 @@ class Architecture:
 
         Args:
             name: its name.
-            card: its card; without one, the paper's counts and results are left out.
+            card: its card; without one, the paper's counts, results and peers are left out.
             recipe: its recipe; without one, this architecture's.
             paper_recipe: the name of its paper's; None: this architecture's, unless `card` is of
                 another paper or for another input.
@@ -147,7 +147,9 @@ class Architecture:
             ArgumentError: an argument is unknown or illegal.
         """
         if card is None:
-            card = replace(self.card, params=None, macs=None, smallest_input=None, results=())
+            card = replace(
+                self.card, params=None, macs=None, smallest_input=None, results=(), peers={}
+            )
         same_paper = (card.link, card.input_shape) == (self.card.link, self.card.input_shape)
         if weights is None:
             defaults = self.space.defaults()

@@ -58,6 +58,8 @@ class Card:
         preprocessing: what the network was trained with.
         results: published results.
         deviations: each difference from the paper, and why.
+        peers: package → what it calls the same network there, for `kerascnn bench`: of torchvision
+            the place in `torchvision.models`, such as "segmentation.fcn_resnet50".
     """
 
     title: str
@@ -72,6 +74,7 @@ class Card:
     preprocessing: Preprocessing = Preprocessing()
     results: tuple[Result, ...] = ()
     deviations: tuple[str, ...] = ()
+    peers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

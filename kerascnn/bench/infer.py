@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kerascnn.bench.networks import KERAS, images, torch_images, torch_network
+from kerascnn.bench.networks import images, peer, torch_images, torch_network
 from kerascnn.bench.rounds import Step
 
 
@@ -32,7 +32,9 @@ def keras_applications(
     """`predict_on_batch`, which spares it the new iterator that each `predict` makes."""
     import keras
 
-    model = getattr(keras.applications, KERAS[name])(weights=None, input_shape=tuple(input_shape))
+    model = getattr(keras.applications, peer("keras", name) or name)(
+        weights=None, input_shape=tuple(input_shape)
+    )
     model.compile(jit_compile=jit)
     batch = images(batch_size, input_shape)
 

@@ -38,11 +38,11 @@ TORCHVISION: Mapping[str, str] = {
     **TIMM,
     "alexnet_owt": "alexnet",
     "googlenet_bn": "googlenet",
-    "fcn_resnet50": "segmentation.fcn_resnet50",
-    "fcn_resnet101": "segmentation.fcn_resnet101",
 }
 """Our name → the function in torchvision.models, of which alexnet and googlenet aren't the papers'
-networks. Those of kerascnn-segmentation are here, too."""
+networks."""
+
+_TABLES = {"keras": KERAS, "torchvision": TORCHVISION, "timm": TIMM}
 
 NOTES: Mapping[str, str] = dict.fromkeys(
     ("resnet50", "resnet101", "resnet152"),
@@ -78,6 +78,13 @@ class Row:
 Shape = tuple[int, int, int]
 
 
+def peer(package: str, name: str) -> str | None:
+    """What "keras", "torchvision" or "timm" calls the network, as its card or a table here says."""
+    from kerascnn import catalogue
+
+    return catalogue.get(name).card.peers.get(package) or _TABLES[package].get(name)
+
+
 def contestants(
     module: str, name: str, batch_size: int, against: Sequence[str], input_shape: Shape
 ) -> list[Contestant]:
@@ -96,11 +103,11 @@ def contestants(
         return Contestant(label, f"{module}:{function}", arguments)
 
     found = [entry("kerascnn", "ours")]
-    if "keras" in against and name in KERAS:
+    if "keras" in against and peer("keras", name):
         found.append(entry("keras.applications", "keras_applications", jit="auto"))
         found.append(entry("keras.applications, no XLA", "keras_applications", jit=False))
-    for package, table in (("torchvision", TORCHVISION), ("timm", TIMM)):
-        if package in against and name in table and _installed("torch", package):
+    for package in ("torchvision", "timm"):
+        if package in against and peer(package, name) and _installed("torch", package):
             for layout in ("contiguous_format", "channels_last"):
                 label = package if layout == "contiguous_format" else f"{package}, {layout}"
                 found.append(entry(label, "torch_model", package=package, layout=layout))
@@ -169,10 +176,10 @@ def torch_network(package: str, name: str) -> Any:
     if package == "timm":
         import timm
 
-        return timm.create_model(TIMM[name])
+        return timm.create_model(peer("timm", name))
     import torchvision
 
-    path = TORCHVISION[name]
+    path = peer("torchvision", name) or name
     arguments: dict[str, Any] = {}
     if name == "googlenet_bn":
         arguments = {"aux_logits": False, "init_weights": False}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kerascnn.bench.networks import KERAS, images, torch_images, torch_network, torch_scores
+from kerascnn.bench.networks import images, peer, torch_images, torch_network, torch_scores
 from kerascnn.bench.rounds import Step
 
 RATE, MOMENTUM = 0.001, 0.9
@@ -54,7 +54,7 @@ def keras_applications(
     import keras
     import numpy as np
 
-    model = getattr(keras.applications, KERAS[name])(
+    model = getattr(keras.applications, peer("keras", name) or name)(
         weights=None, input_shape=tuple(input_shape), classifier_activation=None
     )
     model.compile(keras.optimizers.SGD(RATE, MOMENTUM), _cross_entropy, jit_compile=jit)

@@ -1,5 +1,7 @@
 """Which peers are asked, and that they are the same networks."""
 
+from dataclasses import replace
+
 import keras
 import pytest
 
@@ -24,6 +26,17 @@ def test_peers_are_those_installed_that_have_the_network(monkeypatch):
     assert names("alexnet") == ["kerascnn"]  # torchvision's alexnet is another network
     monkeypatch.setattr(networks, "_installed", lambda *packages: "timm" not in packages)
     assert names("resnet18") == ["kerascnn", *torch[:2]]
+
+
+def test_a_network_of_anyones_names_its_peers_on_its_card(monkeypatch):
+    monkeypatch.setattr(networks, "_installed", lambda *packages: True)
+    lenet = kerascnn.get("lenet5")
+    card = replace(lenet.card, peers={"torchvision": "segmentation.someones"})
+    someones = kerascnn.register(lenet.variant("someones", card=card))
+    assert names("someones") == ["kerascnn", "torchvision", "torchvision, channels_last"]
+    assert networks.peer("torchvision", "someones") == "segmentation.someones"
+    kerascnn.register(someones.variant("another", widths=(2, 3)))
+    assert names("another") == ["kerascnn"], "with other arguments it is another network"
 
 
 @pytest.mark.parametrize("name", ["resnet50", "vgg16", "densenet121", "resnet50v2"])

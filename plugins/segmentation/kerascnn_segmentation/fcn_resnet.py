@@ -212,7 +212,14 @@ def variant(
         value=(iou, accuracy),
         source="torchvision COCO_WITH_VOC_LABELS_V1",
     )
-    card = replace(CARD, params=params, macs=macs, results=(reached,), smallest_input=(5, 5))
+    card = replace(
+        CARD,
+        params=params,
+        macs=macs,
+        results=(reached,),
+        smallest_input=(5, 5),
+        peers={"torchvision": f"segmentation.{name}"},
+    )
     depths = trunk.space.defaults()["depths"]
     family = replace(FAMILY, backbone=Backbone(network=functools.partial(classifier, trunk)))
     return family.variant(name, card=card, weights=(weights,), depths=depths)
