@@ -20,13 +20,13 @@ from kerascnn.errors import ArgumentError
 
 
 def middle(masks: Any, size: Sequence[int]) -> Any:
-    """The middle `[batch, rows, columns]` of masks, or of maps of weights, that may be larger.
+    """The middle `[batch, rows, columns, ...]` of masks or other maps, which may be larger.
 
     Where what is cut off is odd, one more pixel goes below and on the right, as `Cropping2D` with
     half of it does.
 
     Args:
-        masks: `[batch, height, width]`.
+        masks: `[batch, height, width, ...]`, of TensorFlow or NumPy.
         size: `(rows, columns)`.
 
     Raises:

@@ -17,6 +17,7 @@ from kerascnn.style import GRID, INK, PAPER, TITLE, TRAIN, WRONG, Drawing
 from kerascnn.tasks import Seen
 from kerascnn.words import without_middle
 from kerascnn_segmentation import measures
+from kerascnn_segmentation.losses import middle
 
 LONGEST = 18  # characters of a class's name
 MOST_BARS = 60  # classes; of more, the worst are drawn
@@ -37,7 +38,7 @@ def drawn(seen: Seen) -> dict[str, Figure]:
     count = 0
     for images, masks, outputs in seen.more():
         answers = decoded(outputs)
-        masks = _middle(masks, answers.shape[1:])
+        masks = middle(masks, answers.shape[1:])
         matrix += measures.confusion_of(masks, answers, classes)
         known = masks != VOID
         wrong = ((masks != answers) & known).sum((1, 2)) / np.maximum(1, known.sum((1, 2)))
@@ -79,7 +80,7 @@ def samples(
         title: default: the mean IoU of these images.
     """
     size = answers.shape[1:]
-    photos, masks = _middle(rgb(images), size), _middle(masks, size)
+    photos, masks = middle(rgb(images), size), middle(masks, size)
     colours, classes = palette(class_names), len(class_names)
     matrix = measures.confusion_of(masks, answers, classes)
     rows, columns = math.ceil(len(images) / COLUMNS), min(COLUMNS, len(images))
@@ -178,11 +179,6 @@ def rgb(images: np.ndarray) -> np.ndarray:
     if images.shape[-1] != 3:
         images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
     return np.clip(images, 0, 1)
-
-
-def _middle(maps: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    top, left = ((whole - part) // 2 for whole, part in zip(maps.shape[1:3], size))
-    return maps[:, top : top + size[0], left : left + size[1]]
 
 
 def _with_legend(
