@@ -196,7 +196,14 @@ def test_the_verdicts_are_remembered_until_something_changes(python, plugins):
     assert "throwaway_broken" in python.imports()[len(settled) :]
 
 
-@pytest.mark.parametrize("content", ["", "[1, 2]", '{"installed": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        pytest.param("[1, 2]", marks=pytest.mark.slow),
+        pytest.param('{"installed": 1}', marks=pytest.mark.slow),
+    ],
+)
 def test_a_damaged_cache_is_asked_for_anew(python, content):
     python.list()
     (file,) = python.cache.iterdir()

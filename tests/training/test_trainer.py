@@ -312,6 +312,7 @@ def test_fewer_images_than_replicas_leave_no_run_behind(tmp_path, quiet, two_dev
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_two_replicas_resume_bit_for_bit(two_devices, tmp_path, quiet):
     """Each replica's dropout goes on where it was."""
     whole = small_run(tmp_path / "whole", quiet, strategy="mirrored:2")

@@ -103,6 +103,7 @@ def study(tmp_path_factory, data):
     return found
 
 
+@pytest.mark.slow
 def test_pruned_trials_end_early_and_are_neither_failed_nor_the_best(study):
     status = {row.values["learning_rate"]: row.status for row in study.trials}
     assert status[1e-7] == status[2e-7] == "PRUNED"
@@ -119,6 +120,7 @@ def test_pruned_trials_end_early_and_are_neither_failed_nor_the_best(study):
     assert len(study.leaderboard) == 4
 
 
+@pytest.mark.slow
 def test_the_table_says_why_and_the_record_allows_to_check_it(study):
     with open(study.path / "leaderboard.csv", newline="") as file:
         lines = {line["trial"]: line for line in csv.DictReader(file)}
@@ -135,6 +137,7 @@ def test_the_table_says_why_and_the_record_allows_to_check_it(study):
         assert verdict["trials"] == [f"{i:04d}" for i in range(int(row.id))]
 
 
+@pytest.mark.slow
 def test_a_pruned_study_is_gone_on_with_as_it_is(study, data):
     before = [(row.id, row.status) for row in study.trials]
     again = search(study.plan, directory=study.path, dataset=data, console=QUIET)
