@@ -1,0 +1,10 @@
+"""What networks that find things are made of, for kerascnn: from R-CNN to YOLO.
+
+One idea, one file; all of it public:
+
+- `boxes`: the format, IoU, codes, clipping; `matching`: which anchor learns which object;
+  `sampling`: which of them a step learns from; `nms`: which boxes stay;
+- `anchors` and `proposals`: where a region proposal network begins, and what it ends with;
+- `regions`: pooling and alignment, layers that make a small map of each box; `cells`: YOLO's grid;
+- `losses`: what is minimised; `average_precision`: what answers are worth.
+"""

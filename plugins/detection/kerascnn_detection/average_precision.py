@@ -1,0 +1,200 @@
+"""Average precision: VOC's two ways in NumPy, COCO's by faster-coco-eval.
+
+Detections and objects are what a batch has of them, one after the other: rows of six, padded, with
+the label `ABSENT` where there is none. All detections must be there at once, since they are sorted
+over all images. Measures are computed on the host, at the end of an epoch.
+
+Boxes are edges, so that VOC's widths + 1 are differences here, and its overlap is the same number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kerascnn.data import ABSENT
+from kerascnn.errors import ArgumentError
+
+ELEVEN = tuple(np.linspace(0, 1, 11))
+"""The recalls at which VOC measured precision until 2009."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Recall and precision of a class after each of its detections, the best first.
+
+    Attributes:
+        recall, precision: float64 `[detections]`.
+        objects: how many there are that count; without any, nothing is defined.
+    """
+
+    recall: np.ndarray
+    precision: np.ndarray
+    objects: int
+
+    def area(self) -> float:
+        """The area under the curve, its precision made to fall: VOC since 2010."""
+        recall = np.concatenate([[0.0], self.recall, [1.0]])
+        precision = np.concatenate([[0.0], self.precision, [0.0]])
+        precision = np.maximum.accumulate(precision[::-1])[::-1]
+        steps = np.flatnonzero(recall[1:] != recall[:-1])
+        return float(np.sum((recall[steps + 1] - recall[steps]) * precision[steps + 1]))
+
+    def eleven_points(self) -> float:
+        """The mean of the best precision at or beyond each of eleven recalls: VOC until 2009."""
+        at = [self.precision[self.recall >= point].max(initial=0.0) for point in ELEVEN]
+        return float(np.mean(at))
+
+
+def curve(detections: np.ndarray, objects: np.ndarray, label: int, overlap: float = 0.5) -> Curve:
+    """VOC's curve of one class.
+
+    A detection's object is the one that it overlaps with most, whether that is taken or not; a
+    second detection of it is wrong. Difficult objects are neither asked for nor counted against a
+    detection. Equal scores keep their order.
+
+    Args:
+        detections: float32 `[images, n, 6]`: x1, y1, x2, y2, label, score.
+        objects: float32 `[images, most, 6]`: x1, y1, x2, y2, label, difficult.
+        label: of the class.
+        overlap: the IoU that a detection must exceed.
+    """
+    image, place = np.nonzero(detections[..., 4] == label)
+    rows = detections[image, place].astype("float64")
+    order = np.argsort(-rows[:, 5], kind="stable")
+    asked = (objects[..., 4] == label) & (objects[..., 5] == 0)
+    taken = np.zeros(asked.shape, bool)
+    right, wrong = np.zeros(len(rows)), np.zeros(len(rows))
+    for number, one in enumerate(order):
+        here = image[one]
+        of_class = np.flatnonzero(objects[here, :, 4] == label)
+        overlaps = _iou(rows[one, :4], objects[here, of_class, :4].astype("float64"))
+        if not overlaps.size or overlaps.max() <= overlap:
+            wrong[number] = 1
+            continue
+        nearest = of_class[overlaps.argmax()]
+        if not asked[here, nearest]:
+            continue
+        (wrong if taken[here, nearest] else right)[number] = 1
+        taken[here, nearest] = True
+    right, wrong = right.cumsum(), wrong.cumsum()
+    count = int(asked.sum())
+    return Curve(
+        recall=right / max(count, 1),
+        precision=right / np.maximum(right + wrong, np.finfo("float64").eps),
+        objects=count,
+    )
+
+
+def _iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """IoU of a box `[4]` with each of others `[n, 4]`, `[n]`."""
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    common = np.maximum(sides, 0).prod(axis=1)
+    whole = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - common
+    return np.divide(common, whole, out=np.zeros(len(others)), where=whole > 0)
+
+
+def voc(
+    detections: np.ndarray,
+    objects: np.ndarray,
+    classes: int,
+    *,
+    overlap: float = 0.5,
+    eleven_points: bool = False,
+) -> np.ndarray:
+    """VOC's average precision of each class, float64 `[classes]`; NaN of one without objects.
+
+    Args:
+        detections, objects, overlap: see `curve`.
+        classes: how many.
+        eleven_points: as VOC measured until 2009, VOC 2007 among it.
+
+    M. Everingham, L. Van Gool, C. K. I. Williams, J. Winn, A. Zisserman, "The Pascal Visual Object
+    Classes (VOC) Challenge", IJCV 2010, section 4.2.
+    """
+    found = np.full(classes, np.nan)
+    for label in range(classes):
+        one = curve(detections, objects, label, overlap)
+        if one.objects:
+            found[label] = one.eleven_points() if eleven_points else one.area()
+    return found
+
+
+PRECISIONS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+"""COCO's average precision: the mean over IoUs of .5, .55, ... .95; at .5, at .75; by area."""
+RECALLS = ("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large")
+"""The best recall with 1, 10 and 100 detections of an image, and by area."""
+
+
+def coco(detections: np.ndarray, objects: np.ndarray, classes: int) -> dict[str, float]:
+    """COCO's twelve figures, by faster-coco-eval: `pip install "kerascnn-detection[coco]"`.
+
+    A difficult object, which of COCO's are its crowds, is one here: any number of detections may
+    lie in it, and none need to. An object's area is its box's. A figure without any object that it
+    could be of is NaN.
+
+    Args:
+        detections, objects: see `curve`; at most 100 detections of an image are looked at.
+        classes: how many.
+
+    Returns:
+        The names of `PRECISIONS` and `RECALLS`.
+
+    Raises:
+        ArgumentError: faster-coco-eval isn't installed.
+    """
+    try:
+        import faster_coco_eval
+    except ImportError as error:
+        raise ArgumentError(
+            "COCO's average precision needs faster-coco-eval. Received: an environment without "
+            'it. Install it with: pip install "kerascnn-detection[coco]". VOC\'s needs nothing.'
+        ) from error
+    annotations = [
+        {**one, "id": number, "iscrowd": int(crowd), "area": one["bbox"][2] * one["bbox"][3]}
+        for number, (one, crowd) in enumerate(_rows(objects), start=1)
+    ]
+    truth = faster_coco_eval.COCO(
+        {
+            "images": [{"id": image} for image in range(len(objects))],
+            "categories": [{"id": label, "name": str(label)} for label in range(classes)],
+            "annotations": annotations,
+        }
+    )
+    results = [{**one, "score": score} for one, score in _rows(detections)]
+    names = PRECISIONS + RECALLS
+    if not results:
+        return dict.fromkeys(names, 0.0 if annotations else float("nan"))
+    judge = faster_coco_eval.COCOeval_faster(
+        truth, truth.loadRes(results), "bbox", print_function=_silent
+    )
+    judge.run()
+    return {
+        name: float(value) if value >= 0 else float("nan")
+        for name, value in zip(names, judge.stats[: len(names)])
+    }
+
+
+def _rows(padded: np.ndarray) -> list[tuple[dict[str, Any], float]]:
+    """Each row that is one as COCO writes it, and its last column."""
+    image, place = np.nonzero(padded[..., 4] != ABSENT)
+    found = []
+    for here, row in zip(image.tolist(), padded[image, place].astype("float64").tolist()):
+        x1, y1, x2, y2, label, last = row
+        box = [x1, y1, x2 - x1, y2 - y1]
+        found.append(({"image_id": here, "category_id": int(label), "bbox": box}, last))
+    return found
+
+
+def _silent(*words: Any) -> None:
+    """The library's progress is nobody's business here."""
+
+
+def mean(values: Sequence[float] | np.ndarray) -> float:
+    """Of those that are defined; 0 where none is."""
+    known = np.asarray(values, "float64")
+    known = known[~np.isnan(known)]
+    return float(known.mean()) if known.size else 0.0

@@ -1,0 +1,95 @@
+"""Suppression against torchvision's, without and with classes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from kerascnn_detection import boxes as boxes_of
+from kerascnn_detection.nms import detections, suppress
+
+from kerascnn.data import ABSENT
+
+ALIKE = ("distinct", "many", "ties", "duplicates", "exact_half_and_empty")
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_what_stays_is_torchvisions(golden, name):
+    facts, arrays = golden("torchvision-nms")
+    boxes, scores = arrays[f"{name}_boxes"], arrays[f"{name}_scores"]
+    cases = [c["iou_threshold"] for c in facts["cases"] if c["name"] == name]
+    assert cases
+    for overlap in cases:
+        kept = arrays[f"{name}_keep_{overlap}"]
+        kept = kept[boxes_of.area(boxes[kept]) > 0]  # of ours those without area never stay
+        places, there = suppress(
+            tf.constant(boxes), scores, np.ones(len(boxes), bool), overlap=overlap, most=len(boxes)
+        )
+        np.testing.assert_array_equal(places[there], kept)
+
+
+@pytest.mark.parametrize("name", ["by_class", "by_class_negative_coordinates"])
+def test_classes_dont_suppress_each_other(golden, name):
+    """torchvision's own trick, boxes shifted by their class, fails at negative coordinates."""
+    facts, arrays = golden("torchvision-nms")
+    boxes, scores = arrays[f"{name}_boxes"], arrays[f"{name}_scores"]
+    boxes = boxes - np.minimum(boxes.min(), 0)  # clipped images have none
+    of_class = arrays[f"{name}_classes"][:, None] == np.arange(arrays[f"{name}_classes"].max() + 1)
+    for overlap in [c["iou_threshold"] for c in facts["cases"] if c["name"] == name]:
+        kept = arrays[f"{name}_keep_{overlap}"]
+        found = detections(
+            boxes[None, :, None],
+            np.where(of_class, scores[:, None], -1.0)[None],
+            overlap=overlap,
+            most=len(boxes),
+            least_score=-0.5,
+            least_side=0.0,
+        )[0].numpy()
+        assert (found[len(kept) :, 4] == ABSENT).all()
+        np.testing.assert_array_equal(found[: len(kept), :4], boxes[kept])
+        np.testing.assert_array_equal(found[: len(kept), 5], scores[kept])
+        np.testing.assert_array_equal(found[: len(kept), 4], arrays[f"{name}_classes"][kept])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_images_dont_suppress_each_other_and_padding_never_stays(compiled):
+    box = [10.0, 10, 30, 30]
+    far = [50.0, 50, 60, 60]
+    boxes = tf.constant([[box, box, far], [far, box, far]])
+    valid = tf.constant([[True, True, False], [False, False, False]])
+    function = tf.function(lambda *of: suppress(*of, overlap=0.5, most=5), jit_compile=compiled)
+    places, there = function(boxes, tf.constant([[0.1, 0.9, 2.0], [0.5, 0.6, 0.7]]), valid)
+    assert places[0, 0] == 1
+    np.testing.assert_array_equal(there, [[True] + [False] * 4, [False] * 5])
+    assert places.shape == (2, 5)
+
+
+def test_scores_below_zero_are_scores_too():
+    boxes = tf.constant([[0.0, 0, 4, 4], [9, 9, 12, 12]])
+    places, there = suppress(boxes, [-5.0, -3.0], [True, True], overlap=0.5, most=2)
+    np.testing.assert_array_equal(places, [1, 0])
+    assert there.numpy().all()
+
+
+def test_a_faster_r_cnns_detections_are_torchvisions(golden):
+    """From its scores and codes: softmax, each class's boxes, clipped, thinned out."""
+    facts, arrays = golden("torchvision-fasterrcnn")
+    settings = facts["settings"]
+    scores = tf.nn.softmax(arrays["class_logits"])[None, :, 1:]
+    codes = arrays["box_regression"].reshape(1, -1, settings["classes"], 4)[:, :, 1:]
+    found = boxes_of.decode(codes, arrays["proposals"][:, None], settings["box_weights"])
+    rows = detections(
+        boxes_of.clip(found, (256, 320)),
+        scores,
+        overlap=settings["box_nms_thresh"],
+        most=settings["detections_per_img"],
+        least_score=settings["box_score_thresh"],
+    )[0].numpy()
+    np.testing.assert_allclose(rows[:, :4], arrays["detections_boxes"], atol=1e-3, rtol=1e-5)
+    np.testing.assert_array_equal(rows[:, 4] + 1, arrays["detections_labels"])
+    np.testing.assert_allclose(rows[:, 5], arrays["detections_scores"], atol=1e-5)
+
+
+def test_an_image_in_which_nothing_is_found_has_no_box():
+    rows = detections(
+        tf.ones([2, 7, 1, 4]), tf.ones([2, 7, 3]), overlap=0.5, most=4, valid=np.zeros((2, 7), bool)
+    ).numpy()
+    np.testing.assert_array_equal(rows, np.broadcast_to([0, 0, 0, 0, ABSENT, 0], (2, 4, 6)))
