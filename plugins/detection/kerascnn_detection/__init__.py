@@ -6,5 +6,6 @@ One idea, one file; all of it public:
   `sampling`: which of them a step learns from; `nms`: which boxes stay;
 - `anchors` and `proposals`: where a region proposal network begins, and what it ends with;
 - `regions`: pooling and alignment, layers that make a small map of each box; `cells`: YOLO's grid;
+- `rounding`: cells and parts, the same however a graph is compiled;
 - `losses`: what is minimised; `average_precision`: what answers are worth.
 """

@@ -16,6 +16,7 @@ from typing import Any
 from keras import ops
 
 from kerascnn_detection import boxes as _boxes
+from kerascnn_detection.rounding import floored
 
 PER_BOX = 5  # x, y, √w, √h, confidence
 
@@ -90,17 +91,11 @@ class Truth:
             classes: how many.
         """
         (height, width), (rows, columns) = size, grid
-        corners = _boxes.corners(objects) / ops.convert_to_tensor(
-            [width, height, width, height], "float32"
-        )
-        sides = corners[..., 2:] - corners[..., :2]
-        middle = (corners[..., 2:] + corners[..., :2]) / 2
-        middle = middle * ops.convert_to_tensor([columns, rows], "float32")
-        # A centre on the right or lower border belongs to the last cell.
-        last = ops.convert_to_tensor([columns - 1, rows - 1], "float32")
-        cell = ops.clip(ops.floor(middle), 0, last)
-        boxes = ops.concatenate([middle - cell, sides], axis=-1)
-        number = ops.cast(cell[..., 1] * columns + cell[..., 0], "int32")
+        x1, y1, x2, y2 = (objects[..., edge] for edge in range(4))
+        column, x = _placed((x1 + x2) / 2, columns, width)
+        row, y = _placed((y1 + y2) / 2, rows, height)
+        boxes = ops.stack([x, y, (x2 - x1) / width, (y2 - y1) / height], axis=-1)
+        number = ops.cast(row * columns + column, "int32")
         number = ops.where(_boxes.present(objects), number, -1)
         here = number[..., None] == ops.arange(rows * columns, dtype="int32")
         present = ops.any(here, axis=1)
@@ -113,6 +108,15 @@ class Truth:
             boxes=ops.reshape(known * _boxes.taken(boxes, first), (-1, rows, columns, 4)),
             classes=ops.reshape(known * names, (-1, rows, columns, classes)),
         )
+
+
+def _placed(middle: Any, cells: int, side: float) -> tuple[Any, Any]:
+    """The number of the cell that a middle lies in, float32, and its place as a share of the cell.
+
+    A middle on the image's right or lower border belongs to the last cell.
+    """
+    cell = ops.clip(floored(middle * cells, side), 0, cells - 1)
+    return cell, (middle * cells - cell * side) / side
 
 
 def _count(boxes: Any) -> int:

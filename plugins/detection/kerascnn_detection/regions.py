@@ -18,6 +18,7 @@ import keras
 from keras import ops
 
 from kerascnn.errors import ArgumentError
+from kerascnn_detection.rounding import ceiled, floored
 
 Size = tuple[int, int]
 
@@ -120,7 +121,8 @@ class RoIPool(_Largest):
     Corners are rounded to cells of the map, and the cell of the last corner belongs to the box. A
     part reaches from the floor of its beginning to the ceiling of its end, so that neighbours
     overlap, and one that is empty, because it lies outside of the map, is 0: as the authors'
-    `roi_pooling_layer.cpp` and `torchvision.ops.roi_pool`.
+    `roi_pooling_layer.cpp` and `torchvision.ops.roi_pool`. Those divide in float32, and err by a
+    cell where that rounds a whole number up; of seven parts, first in a box of 57 cells.
 
     Input: the map `[batch, height, width, channels]`, its size known, and boxes `[batch, n, 4]`;
     output `[batch, n, *size, channels]`.
@@ -142,7 +144,7 @@ class RoIPool(_Largest):
     def call(self, inputs: Any) -> Any:
         """Pool each box."""
         maps, boxes = self._read(inputs)
-        cells = _rounded(boxes * (1 / self.stride))
+        cells = _rounded(boxes, self.stride)
         rows = _parts(cells[..., 1], cells[..., 3], self.size[0], maps.shape[1])
         columns = _parts(cells[..., 0], cells[..., 2], self.size[1], maps.shape[2])
         return self._largest(maps, rows, columns)
@@ -157,9 +159,9 @@ class RoIPool(_Largest):
         return {**super().get_config(), "size": self.size}
 
 
-def _rounded(x: Any) -> Any:
-    """To the next whole number, halves away from zero, as C does."""
-    return ops.sign(x) * ops.floor(ops.abs(x) + 0.5)
+def _rounded(x: Any, by: float) -> Any:
+    """x / by as the next whole number, halves away from zero, as C does."""
+    return ops.sign(x) * floored(ops.abs(x) + by / 2, by)
 
 
 def _parts(first: Any, last: Any, parts: int, size: int) -> tuple[Any, Any]:
@@ -170,10 +172,10 @@ def _parts(first: Any, last: Any, parts: int, size: int) -> tuple[Any, Any]:
         parts: how many.
         size: cells of the map.
     """
-    each = ops.maximum(last - first + 1, 1) / parts
+    length = ops.maximum(last - first + 1, 1)[..., None]
     number = ops.arange(parts, dtype="float32")
-    begin = ops.floor(number * each[..., None]) + first[..., None]
-    end = ops.ceil((number + 1) * each[..., None]) + first[..., None]
+    begin = floored(number * length, parts) + first[..., None]
+    end = ceiled((number + 1) * length, parts) + first[..., None]
     return _cells(begin, size), _cells(end, size)
 
 
@@ -241,8 +243,9 @@ class SpatialPyramidPooling(_Largest):
 
     def _span(self, x1: Any, x2: Any, size: int) -> tuple[Any, Any]:
         """The first and the last cell of each box, float32."""
-        first = ops.floor((x1 + 1 - self.offset0 + self.offset) / self.stride + 0.5)
-        last = ops.ceil((x2 - self.offset0 - self.offset) / self.stride - 0.5)
+        half = self.stride / 2
+        first = floored(x1 + 1 - self.offset0 + self.offset + half, self.stride)
+        last = ceiled(x2 - self.offset0 - self.offset - half, self.stride)
         middle = ops.floor((first + last) / 2)
         crossed = first > last
         first, last = (ops.where(crossed, middle, cell) for cell in (first, last))
@@ -316,7 +319,8 @@ class RoIAlign(Regions):
         begin = first[..., None, None] + part * ops.arange(parts, dtype="float32")[:, None]
         cells = ops.arange(size, dtype="int32")
         cells = ops.cast(cells, "float32")
-        count = ops.ceil(part) if self.samples == 0 else ops.full_like(part, self.samples)
+        count = ceiled(length, parts)[..., None, None] if self.samples == 0 else self.samples
+        count = count + ops.zeros_like(part)
         count = ops.maximum(count, 0)
         step = part / ops.maximum(count, 1)
         border = ops.cast(size, "float32")

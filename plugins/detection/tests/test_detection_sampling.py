@@ -75,14 +75,12 @@ def test_what_is_chosen_has_a_fixed_shape():
     assert chosen(marked, 9)[0].shape == (2, 5)
 
 
-def test_two_replicas_draw_what_one_device_draws():
-    devices = tf.config.list_logical_devices("CPU")
-    strategy = tf.distribute.MirroredStrategy([device.name for device in devices[:2]])
-    count = strategy.num_replicas_in_sync
-    parts = strategy.experimental_distribute_values_from_function(
-        lambda context: IMAGES[context.replica_id_in_sync_group :: count]
+def test_two_replicas_draw_what_one_device_draws(two_devices):
+    parts = two_devices.experimental_distribute_values_from_function(
+        lambda context: IMAGES[context.replica_id_in_sync_group :: 2]
     )
-    found = strategy.run(tf.function(lambda part: draws(1, 7, part, 30)), args=(parts,))
+    found = two_devices.run(tf.function(lambda part: draws(1, 7, part, 30)), args=(parts,))
     alone = draws(1, 7, IMAGES, 30).numpy()
-    for number, part in enumerate(strategy.experimental_local_results(found)):
-        np.testing.assert_array_equal(part, alone[number::count])
+    first, second = two_devices.experimental_local_results(found)
+    np.testing.assert_array_equal(first, alone[0::2])
+    np.testing.assert_array_equal(second, alone[1::2])
