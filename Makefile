@@ -17,10 +17,10 @@ OLDEST_TESTS := test_architecture.py test_cli.py test_features.py test_keras_int
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-oldest test-slow lint docs bench clean
 
-$(READY): pyproject.toml $(wildcard tuning/pyproject.toml plugins/segmentation/pyproject.toml)
+$(READY): pyproject.toml $(wildcard tuning/pyproject.toml plugins/*/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable . --editable ./tuning --editable ./plugins/segmentation --group test --group lint
+	$(BIN)/python -m pip install --quiet --editable . --editable ./tuning --editable ./plugins/segmentation --editable ./plugins/detection --group test --group lint
 	touch $@
 
 help:  ## this list

@@ -22,6 +22,7 @@ READMES = {
     "kerascnn/training/README.md": "",
     "kerascnn/weights/README.md": "",
     "plugins/README.md": "",
+    "plugins/detection/README.md": "",
     "plugins/segmentation/README.md": "",
     "plugins/template/README.md": "plugins/template",
     "tuning/README.md": "",
@@ -36,6 +37,8 @@ BRINGS = {
     "optuna": ["optuna"],
     "template": ["kerascnn_template"],
     "segmentation": ["kerascnn_segmentation"],
+    "detection": ["kerascnn_detection"],
+    "coco": ["faster_coco_eval"],
     "xprof": ["xprof"],
 }
 
@@ -88,7 +91,8 @@ def dependencies(tmp_path_factory, checkout):
 def wheels(tmp_path_factory, checkout):
     """What an index would hold once all parts are published."""
     path = tmp_path_factory.mktemp("wheels")
-    parts = [".", "./tuning", "./plugins/template", "./plugins/segmentation"]
+    plugins = ("template", "segmentation", "detection")
+    parts = [".", "./tuning", *(f"./plugins/{name}" for name in plugins)]
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", path]
     run(*build, *parts, cwd=checkout)
     assert len(list(path.glob("*.whl"))) == len(parts)
@@ -132,14 +136,15 @@ def test_an_install_line_works(folder, arguments, environment, checkout, wheels,
 
 
 @pytest.mark.slow
-def test_the_tests_of_segmentation_pass_beside_an_installed_kerascnn(
-    environment, checkout, wheels, tmp_path
+@pytest.mark.parametrize("plugin", ["segmentation", "detection"])
+def test_the_tests_of_a_plugin_pass_beside_an_installed_kerascnn(
+    plugin, environment, checkout, wheels, tmp_path
 ):
     """The fast ones, away from the checkout, so that what is installed is tested."""
     pip = [environment, "-m", "pip", "install", "--quiet", "--find-links", wheels]
-    run(*pip, ".", "./plugins/segmentation", "pytest>=9", cwd=checkout)
+    run(*pip, ".", f"./plugins/{plugin}", "pytest>=9", cwd=checkout)
     tests = tmp_path / "tests"
-    shutil.copytree(checkout / "plugins" / "segmentation" / "tests", tests)
+    shutil.copytree(checkout / "plugins" / plugin / "tests", tests)
     told = run(
         *(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow"),
         *("--import-mode=importlib", tests),

@@ -31,7 +31,7 @@ ROOMS = [
         f"kerascnn/{room}"
         for room in ("applications", "bench", "data", "explain", "training", "weights")
     ),
-    *("plugins", "plugins/segmentation", "tuning"),
+    *("plugins", "plugins/detection", "plugins/segmentation", "tuning"),
 ]
 READMES = ["README.md", *(f"{room}/README.md" for room in ROOMS), "plugins/template/README.md"]
 EXPERIMENTS = "tests/experiments/README.md"
@@ -126,11 +126,15 @@ def short(monkeypatch):
 
 SEGMENTATION = "plugins/segmentation/README.md"
 SLOW = {"tuning/README.md", SEGMENTATION}
-HAS_SEGMENTATION = importlib.util.find_spec("kerascnn_segmentation") is not None
+DETECTION = "plugins/detection/README.md"
+HAS = {
+    page: importlib.util.find_spec(f"kerascnn_{Path(page).parent.name}") is not None
+    for page in (SEGMENTATION, DETECTION)
+}
 WITH_PYTHON = [
     pytest.param(page, marks=pytest.mark.slow if page in SLOW else ())
     for page in READMES
-    if blocks(page, "python") and (HAS_SEGMENTATION or page != SEGMENTATION)
+    if blocks(page, "python") and HAS.get(page, True)
 ]
 
 
@@ -194,7 +198,7 @@ LINES = [
     for page in READMES
     for line in "".join(blocks(page, "sh")).splitlines()
     if line.startswith(tuple(f"kerascnn {name} " for name in RUN)) and "allcnn" not in line
-    if page != SEGMENTATION or (HAS_SEGMENTATION and not OTHERS.search(line))
+    if HAS.get(page, True) and (page != SEGMENTATION or not OTHERS.search(line))
 ]
 
 
@@ -222,13 +226,13 @@ SOURCES = [
     path.relative_to(ROOT).as_posix()
     for folder in (
         *("kerascnn", "tuning/kerascnn_tuning", "plugins/template/kerascnn_template"),
-        *(["plugins/segmentation/kerascnn_segmentation"] if HAS_SEGMENTATION else []),
+        *(f"{Path(page).parent}/kerascnn_{Path(page).parent.name}" for page in HAS if HAS[page]),
     )
     for path in (ROOT / folder).rglob("*.py")
 ]
 
 
-NAMES = re.compile(r"`(kerascnn(?:_tuning|_segmentation)?(?:\.[a-zA-Z]\w*)+)")
+NAMES = re.compile(r"`(kerascnn(?:_tuning|_segmentation|_detection)?(?:\.[a-zA-Z]\w*)+)")
 
 
 def test_every_name_that_is_mentioned_exists():
@@ -237,10 +241,8 @@ def test_every_name_that_is_mentioned_exists():
     mentioned = {
         (name, page)
         for page in [*PAGES, *SOURCES]
-        if HAS_SEGMENTATION or page != SEGMENTATION
-        for name in re.findall(
-            r"`(kerascnn(?:_tuning|_segmentation)?(?:\.[a-zA-Z]\w*)+)", text(page)
-        )
+        if HAS.get(page, True)
+        for name in NAMES.findall(text(page))
     }
     assert len(mentioned) > 50
     assert [(n, page) for n, page in sorted(mentioned) if n not in groups and not resolves(n)] == []

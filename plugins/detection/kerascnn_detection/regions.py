@@ -47,14 +47,8 @@ class Regions(keras.layers.Layer):
         return {**super().get_config(), "stride": self.stride}
 
 
-class _Largest(Regions):
-    """The largest of each of some rectangles of cells, of which each box has the same number.
-
-    A rectangle is covered by four squares or oblongs whose sides are powers of two, so that four
-    values are read for it, from maps in which each cell holds the largest of such an oblong. Of a
-    map of 38×50 there are 36. A mask for each rectangle, as is done otherwise, takes 3.5 GB for
-    the 128 boxes of a step of Fast R-CNN.
-    """
+class _OfKnownSize(Regions):
+    """Those that read the largest of cells."""
 
     def build(self, input_shape: Any) -> None:
         """Refuse a map whose size isn't known: it decides how many powers of two there are."""
@@ -65,30 +59,43 @@ class _Largest(Regions):
                 f"Received: a map of shape {tuple(maps)}."
             )
 
-    def _largest(self, maps: Any, rows: tuple[Any, Any], columns: tuple[Any, Any]) -> Any:
+
+class _Oblongs:
+    """The largest of each oblong of cells whose sides are powers of two.
+
+    Any rectangle is covered by four equal ones of them, so that four values are read for it. Of a
+    map of 38×50 there are 36 maps of such. A mask for each rectangle, as is done otherwise, takes
+    3.5 GB for the 128 boxes of a step of Fast R-CNN.
+
+    Args:
+        maps: `[batch, height, width, channels]`.
+    """
+
+    def __init__(self, maps: Any) -> None:
+        batch = ops.shape(maps)[0]
+        _, self.height, self.width, channels = maps.shape
+        tables = [table for line in _doubled(maps, axis=1) for table in _doubled(line, axis=2)]
+        self.flat = ops.reshape(ops.stack(tables, axis=1), (-1, channels))
+        self.image = ops.arange(batch, dtype="int32")[:, None, None, None] * len(tables)
+
+    def largest(self, rows: tuple[Any, Any], columns: tuple[Any, Any]) -> Any:
         """The largest of each rectangle, 0 where it is empty, `[batch, n, h, w, channels]`.
 
         Args:
-            maps: `[batch, height, width, channels]`.
             rows: the first row and the one after the last, int32 `[batch, n, h]` each.
             columns: the same, `[batch, n, w]` each.
         """
-        _, height, width, channels = maps.shape
-        high, tops = _two_powers(rows, height)
-        wide, lefts = _two_powers(columns, width)
-        tables = [table for line in _doubled(maps, axis=1) for table in _doubled(line, axis=2)]
-        across = width.bit_length()
-        flat = ops.reshape(ops.stack(tables, axis=1), (-1, channels))
-        image = ops.arange(ops.shape(maps)[0], dtype="int32")[:, None, None, None] * len(tables)
-        table = image + high[..., :, None] * across + wide[..., None, :]
+        high, tops = _two_powers(rows, self.height)
+        wide, lefts = _two_powers(columns, self.width)
+        table = self.image + high[..., :, None] * self.width.bit_length() + wide[..., None, :]
 
         def at(top: Any, left: Any) -> Any:
-            place = (table * height + top[..., :, None]) * width + left[..., None, :]
-            return ops.take(flat, place, axis=0)
+            place = (table * self.height + top[..., :, None]) * self.width + left[..., None, :]
+            return ops.take(self.flat, place, axis=0)
 
         upper, lower = (ops.maximum(at(top, lefts[0]), at(top, lefts[1])) for top in tops)
-        some = [ops.greater(beyond, first) for first, beyond in (rows, columns)]
-        there = ops.logical_and(some[0][..., :, None], some[1][..., None, :])
+        down, across = (ops.greater(beyond, first) for first, beyond in (rows, columns))
+        there = ops.logical_and(down[..., :, None], across[..., None, :])
         return ops.where(there[..., None], ops.maximum(upper, lower), 0)
 
 
@@ -115,7 +122,7 @@ def _two_powers(span: tuple[Any, Any], size: int) -> tuple[Any, tuple[Any, Any]]
 
 
 @keras.saving.register_keras_serializable("kerascnn_detection")
-class RoIPool(_Largest):
+class RoIPool(_OfKnownSize):
     """The largest of each part of a box, on a grid of fixed size (Fast R-CNN, section 2.1).
 
     Corners are rounded to cells of the map, and the cell of the last corner belongs to the box. A
@@ -147,7 +154,7 @@ class RoIPool(_Largest):
         cells = _rounded(boxes, self.stride)
         rows = _parts(cells[..., 1], cells[..., 3], self.size[0], maps.shape[1])
         columns = _parts(cells[..., 0], cells[..., 2], self.size[1], maps.shape[2])
-        return self._largest(maps, rows, columns)
+        return _Oblongs(maps).largest(rows, columns)
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """`[batch, n, *size, channels]` of the output."""
@@ -185,7 +192,7 @@ def _cells(x: Any, size: int) -> Any:
 
 
 @keras.saving.register_keras_serializable("kerascnn_detection")
-class SpatialPyramidPooling(_Largest):
+class SpatialPyramidPooling(_OfKnownSize):
     """The largest of each part of a box, on grids of several sizes (SPPNet, section 3 and A).
 
     Its windows aren't those of `RoIPool`: a box is taken to the cells whose own windows' middles
@@ -232,11 +239,11 @@ class SpatialPyramidPooling(_Largest):
         maps, boxes = self._read(inputs)
         left, right = self._span(boxes[..., 0], boxes[..., 2], maps.shape[2])
         top, bottom = self._span(boxes[..., 1], boxes[..., 3], maps.shape[1])
-        found = []
+        oblongs, found = _Oblongs(maps), []
         for grid in self.grids:
             rows = _parts(top, bottom, grid, maps.shape[1])
             columns = _parts(left, right, grid, maps.shape[2])
-            pooled = self._largest(maps, rows, columns)
+            pooled = oblongs.largest(rows, columns)
             shape = (*ops.shape(pooled)[:2], grid * grid, maps.shape[-1])
             found.append(ops.reshape(pooled, shape))
         return ops.concatenate(found, axis=2)

@@ -173,6 +173,7 @@ def test_a_saved_model_is_the_same(model, tmp_path):
     np.testing.assert_array_equal(twin(inputs), model(inputs))
 
 
+@pytest.mark.slow
 def test_an_exported_model_is_the_same(model, tmp_path):
     model.export(tmp_path / "exported", verbose=False)
     served = tf.saved_model.load(str(tmp_path / "exported"))
@@ -180,6 +181,7 @@ def test_an_exported_model_is_the_same(model, tmp_path):
     np.testing.assert_allclose(served.serve(inputs), model(inputs), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_step_on_two_replicas_is_that_on_one(model, two_devices):
     """Of the gradients, added up over the replicas; compiled."""
     maps, boxes = some_inputs()
