@@ -7,5 +7,6 @@ One idea, one file; all of it public:
 - `anchors` and `proposals`: where a region proposal network begins, and what it ends with;
 - `regions`: pooling and alignment, layers that make a small map of each box; `cells`: YOLO's grid;
 - `rounding`: cells and parts, the same however a graph is compiled;
+- `yolo`: networks of YOLO's paper;
 - `losses`: what is minimised; `average_precision`: what answers are worth.
 """

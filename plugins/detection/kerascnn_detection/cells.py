@@ -41,8 +41,9 @@ class Answer:
     def of(cls, output: Any, boxes: int) -> Answer:
         """Of a network's output `[batch, rows, columns, boxes * 5 + classes]`, in float32."""
         output = ops.cast(output, "float32")
+        _, rows, columns, _ = ops.shape(output)
         each = output[..., : boxes * PER_BOX]
-        each = ops.reshape(each, (-1, *output.shape[1:3], boxes, PER_BOX))
+        each = ops.reshape(each, (-1, rows, columns, boxes, PER_BOX))
         classes = output[..., boxes * PER_BOX :]
         return cls(boxes=each[..., :4], confidence=each[..., 4], classes=classes)
 
@@ -61,8 +62,9 @@ class Answer:
         edges = ops.concatenate([middle - sides / 2, middle + sides / 2], axis=-1)
         edges = edges * ops.convert_to_tensor([width, height, width, height], "float32")
         scores = self.confidence[..., None] * self.classes[..., None, :]
-        edges = ops.reshape(edges, (-1, _count(self.boxes), 1, 4))
-        scores = ops.reshape(scores, (-1, _count(self.boxes), self.classes.shape[-1]))
+        _, rows, columns, boxes, _ = ops.shape(self.boxes)
+        edges = ops.reshape(edges, (-1, rows * columns * boxes, 1, 4))
+        scores = ops.reshape(scores, (-1, rows * columns * boxes, self.classes.shape[-1]))
         return _boxes.clip(edges, size), scores
 
 
@@ -119,17 +121,13 @@ def _placed(middle: Any, cells: int, side: float) -> tuple[Any, Any]:
     return cell, (middle * cells - cell * side) / side
 
 
-def _count(boxes: Any) -> int:
-    _, rows, columns, each, _ = boxes.shape
-    return rows * columns * each
-
-
 def _in_image(boxes: Any) -> tuple[Any, Any]:
     """Middles and sides as shares of the image, of x, y, √w, √h in each cell's."""
-    rows, columns = boxes.shape[1:3]
-    x = ops.arange(columns, dtype="float32")[None, :, None]
-    y = ops.arange(rows, dtype="float32")[:, None, None]
-    middle = [(boxes[..., 0] + x) / columns, (boxes[..., 1] + y) / rows]
+    _, rows, columns, *_ = ops.shape(boxes)
+    x = ops.cast(ops.arange(columns), "float32")[None, :, None]
+    y = ops.cast(ops.arange(rows), "float32")[:, None, None]
+    across, down = (ops.cast(cells, "float32") for cells in (columns, rows))
+    middle = [(boxes[..., 0] + x) / across, (boxes[..., 1] + y) / down]
     return ops.stack(middle, axis=-1), ops.square(boxes[..., 2:])
 
 

@@ -1,0 +1,108 @@
+"""YOLO's networks against the paper's table and the counts that follow from it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from kerascnn_detection.cells import Answer, Truth
+from kerascnn_detection.losses import yolo_loss
+from kerascnn_detection.nms import detections
+from kerascnn_detection.yolo import YOLO, YOLOTiny
+
+SMALL = {"widths": (4, 6, 8, 8), "repeats": (1, 1, 1), "hidden": (12,), "grid": 3}
+SMALL_TINY = {"widths": (4, 4, 8), "tail": (8,), "hidden": (8, 12), "grid": 3}
+
+
+def convolutions(model):
+    """(side, filters, step) of each."""
+    found = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    return [(*layer.kernel_size[:1], layer.filters, *layer.strides[:1]) for layer in found]
+
+
+@pytest.fixture(scope="module")
+def trunk():
+    return YOLO(include_top=False, input_shape=(448, 448, 3))
+
+
+def test_the_convolutions_are_those_of_figure_3(trunk):
+    expected = [(7, 64, 2), (3, 192, 1), (1, 128, 1), (3, 256, 1), (1, 256, 1), (3, 512, 1)]
+    expected += [(1, 256, 1), (3, 512, 1)] * 4 + [(1, 512, 1), (3, 1024, 1)]
+    expected += [(1, 512, 1), (3, 1024, 1)] * 2 + [(3, 1024, 1), (3, 1024, 2)]
+    expected += [(3, 1024, 1)] * 2
+    assert len(expected) == 24
+    assert convolutions(trunk) == expected
+    assert trunk.count_params() == 60_155_968
+    assert trunk.output_shape == (None, 7, 7, 1024)
+    leaky = {la.negative_slope for la in trunk.layers if isinstance(la, keras.layers.LeakyReLU)}
+    assert leaky == {0.1}
+
+
+# Counted from figure 3, and from yolo-tiny.cfg of 2015, with multiply-adds of each layer.
+@pytest.mark.parametrize(
+    ("architecture", "params", "macs"),
+    [(YOLO, 271_703_550, 20_285_153_280), (YOLOTiny, 45_089_374, 2_418_728_960)],
+    ids=["yolo", "yolo_tiny"],
+)
+def test_counts_are_the_papers(architecture, params, macs):
+    cost = architecture.network().cost()
+    assert (cost.params, cost.macs) == (params, macs)
+    assert (architecture.card.params, architecture.card.macs) == (params, macs)
+
+
+def test_with_batch_normalization_there_are_two_numbers_in_place_of_each_bias(trunk):
+    with_bn = YOLO.network({"norm": "batch"}).cost().params
+    biases = sum(filters for _, filters, _ in convolutions(trunk))
+    assert with_bn == 271_703_550 + biases == 271_716_734
+
+
+@pytest.mark.parametrize("architecture", [YOLO, YOLOTiny], ids=["yolo", "yolo_tiny"])
+@pytest.mark.parametrize("head", ["dense", "conv"])
+def test_a_cell_says_five_numbers_of_each_box_and_one_of_each_class(architecture, head):
+    small = SMALL if architecture is YOLO else SMALL_TINY
+    model = architecture(
+        input_shape=(64, 128, 1), classes=7, classifier_activation=None, **small, head=head, boxes=3
+    )
+    step = 64 if architecture is YOLO else 8
+    rows, columns = (3, 3) if head == "dense" else (64 // step, 128 // step)
+    assert model.output_shape == (None, rows, columns, 3 * 5 + 7)
+
+
+@pytest.mark.slow
+def test_a_small_yolo_learns_where_one_object_is():
+    """Loss, gradient, cells and suppression go together: a bright square on a dark ground."""
+    keras.utils.set_random_seed(0)
+    model = YOLOTiny(
+        input_shape=(24, 24, 1),
+        classes=2,
+        classifier_activation=None,
+        **{**SMALL_TINY, "norm": "batch"},
+        head="conv",
+        boxes=1,
+    )
+    rng = np.random.default_rng(0)
+    images = np.zeros((16, 24, 24, 1), "float32")
+    objects = np.zeros((16, 1, 6), "float32")
+    for image, rows in zip(images, objects):
+        x, y = rng.integers(0, 16, 2)
+        image[y : y + 8, x : x + 8] = 1
+        rows[0] = [x, y, x + 8, y + 8, x > 7, 0]
+    truth = Truth.of(tf.constant(objects), (24, 24), (3, 3), 2)
+    optimizer = keras.optimizers.Adam(0.02)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            answer = Answer.of(model(images, training=True), 1)
+            loss = tf.reduce_mean(tf.add_n(list(yolo_loss(answer, truth).values())))
+        slopes = tape.gradient(loss, [v.value for v in model.trainable_variables])
+        optimizer.apply_gradients(zip(slopes, model.trainable_variables))
+        return loss
+
+    first = step()
+    for _ in range(80):
+        last = step()
+    assert last < first / 5
+    boxes, scores = Answer.of(model(images, training=True), 1).found((24, 24))
+    found = detections(boxes, scores, overlap=0.5, most=1)[:, 0].numpy()
+    right = np.abs(found[:, :4] - objects[:, 0, :4]).max(axis=1) < 3
+    assert right.mean() > 0.7
