@@ -6,12 +6,13 @@
 
 Each takes a map `[batch, height, width, channels]` and boxes float32 `[batch, n, 4]` in pixels of
 the network's input, as `kerascnn_detection.boxes` has them, of any number and place: what lies
-outside of the map counts nothing. Boxes keep their float32 under every precision. Gradients go to
-the map, none to the boxes.
+outside of the map counts nothing. Further columns, as rows of proposals have them, aren't read.
+Boxes keep their float32 under every precision. Gradients go to the map, none to the boxes.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -36,10 +37,15 @@ class Regions(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         self.stride = stride
 
+    @property
+    def parts(self) -> int:
+        """How many there are of each box."""
+        raise NotImplementedError
+
     def _read(self, inputs: Any) -> tuple[Any, Any]:
         """The map in the dtype of the layer, and the boxes in cells of the map."""
         maps, boxes = inputs
-        boxes = ops.stop_gradient(ops.cast(boxes, "float32"))
+        boxes = ops.stop_gradient(ops.cast(boxes[..., :4], "float32"))
         return ops.cast(maps, self.compute_dtype), boxes
 
     def get_config(self) -> dict[str, Any]:
@@ -161,6 +167,11 @@ class RoIPool(_OfKnownSize):
         maps, boxes = input_shape
         return (maps[0], boxes[1], *self.size, maps[-1])
 
+    @property
+    def parts(self) -> int:
+        """See `Regions.parts`."""
+        return math.prod(self.size)
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "size": self.size}
@@ -261,7 +272,12 @@ class SpatialPyramidPooling(_OfKnownSize):
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """`[batch, n, parts, channels]` of the output."""
         maps, boxes = input_shape
-        return (maps[0], boxes[1], sum(grid**2 for grid in self.grids), maps[-1])
+        return (maps[0], boxes[1], self.parts, maps[-1])
+
+    @property
+    def parts(self) -> int:
+        """See `Regions.parts`."""
+        return sum(grid**2 for grid in self.grids)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -354,6 +370,11 @@ class RoIAlign(Regions):
         """`[batch, n, *size, channels]` of the output."""
         maps, boxes = input_shape
         return (maps[0], boxes[1], *self.size, maps[-1])
+
+    @property
+    def parts(self) -> int:
+        """See `Regions.parts`."""
+        return math.prod(self.size)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -1,0 +1,144 @@
+"""The two places at which a two-stage detector chooses boxes, as layers of its graph.
+
+So a saved or exported model decodes and suppresses itself. Both answer with rows of six,
+x1, y1, x2, y2, label and score, and the label `ABSENT` where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerascnn.data import ABSENT
+from kerascnn_detection import boxes as _boxes
+from kerascnn_detection.anchors import Anchors
+from kerascnn_detection.losses import BACKGROUND
+from kerascnn_detection.nms import detections
+from kerascnn_detection.proposals import Thinning, proposals
+
+COLUMNS = 6  # of rows
+
+
+@keras.saving.register_keras_serializable("kerascnn_detection")
+class Proposals(keras.layers.Layer):
+    """A region proposal network's numbers made into boxes; see `kerascnn_detection.proposals`.
+
+    Input: logits `[batch, height, width, anchors]`, codes `[batch, height, width, 4 * anchors]`,
+    and the image, of which nothing but its size is read. Output: float32 `[batch, after, 6]`, the
+    label 0 in all rows that are any. In training there may be other numbers of them.
+
+    Args:
+        anchors: of the map.
+        stride: of the map, in pixels.
+        trained, tested: how many boxes, in training and otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        anchors: Anchors,
+        stride: int,
+        trained: Thinning,
+        tested: Thinning,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **{**kwargs, "dtype": "float32"})
+        self.anchors = anchors
+        self.stride = stride
+        self.trained = trained
+        self.tested = tested
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The proposals of each image."""
+        logits, codes, image = inputs
+        _, rows, columns, _ = ops.shape(logits)
+        anchors = self.anchors.over(rows, columns, (self.stride, self.stride))
+        count = rows * columns * len(self.anchors)
+        boxes, scores, there = proposals(
+            [anchors],
+            [ops.reshape(logits, (-1, count))],
+            [ops.reshape(codes, (-1, count, 4))],
+            tuple(ops.shape(image)[1:3]),
+            self.trained if training else self.tested,
+        )
+        labels = ops.where(there, 0.0, float(ABSENT))
+        return ops.concatenate([boxes, labels[..., None], scores[..., None]], axis=-1)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """`[batch, after, 6]`, in training as otherwise unless that differs."""
+        after = self.tested.after if self.tested.after == self.trained.after else None
+        return (input_shape[0][0], after, COLUMNS)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON has them."""
+        return {
+            **super().get_config(),
+            "anchors": [list(box) for box in self.anchors.cell],
+            "stride": self.stride,
+            "trained": asdict(self.trained),
+            "tested": asdict(self.tested),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Proposals:
+        """See `get_config`."""
+        anchors = Anchors(tuple(map(tuple, config["anchors"])))
+        thinning = {key: Thinning(**config[key]) for key in ("trained", "tested")}
+        return cls(**{**config, **thinning, "anchors": anchors})
+
+
+@keras.saving.register_keras_serializable("kerascnn_detection")
+class Detections(keras.layers.Layer):
+    """A head's numbers made into the answer; see `kerascnn_detection.nms.detections`.
+
+    Input: scores `[batch, n, 1 + classes]`, logits of which the first is the background's; codes
+    `[batch, n, 4 * (1 + classes)]`; the proposals, rows `[batch, n, 6]`; and the image, of which
+    nothing but its size is read. Output: float32 `[batch, most, 6]`.
+
+    Args:
+        overlap, most, least_score: see `kerascnn_detection.nms.detections`.
+        weights: of the codes, see `kerascnn_detection.boxes.decode`.
+    """
+
+    def __init__(
+        self,
+        *,
+        overlap: float = 0.3,
+        most: int = 100,
+        least_score: float = 0.05,
+        weights: Sequence[float] = _boxes.PAPERS,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **{**kwargs, "dtype": "float32"})
+        self.overlap = overlap
+        self.most = most
+        self.least_score = least_score
+        self.code_weights = tuple(weights)
+
+    def call(self, inputs: Any) -> Any:
+        """What is found in each image."""
+        scores, codes, rows, image = inputs
+        kinds = scores.shape[-1]
+        codes = ops.reshape(codes, (-1, ops.shape(rows)[1], kinds, 4))[:, :, BACKGROUND + 1 :]
+        boxes = _boxes.decode(codes, rows[:, :, None, :4], self.code_weights)
+        return detections(
+            _boxes.clip(boxes, tuple(ops.shape(image)[1:3])),
+            ops.softmax(ops.cast(scores, "float32"))[..., BACKGROUND + 1 :],
+            overlap=self.overlap,
+            most=self.most,
+            least_score=self.least_score,
+            valid=_boxes.present(rows),
+        )
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """`[batch, most, 6]`."""
+        return (input_shape[0][0], self.most, COLUMNS)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        own = {key: getattr(self, key) for key in ("overlap", "most", "least_score")}
+        return {**super().get_config(), **own, "weights": self.code_weights}

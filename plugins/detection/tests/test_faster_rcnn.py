@@ -1,0 +1,170 @@
+"""Faster R-CNN against torchvision's with the same weights, and against the papers' counts."""
+
+import zlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from kerascnn_detection.anchors import Anchors
+from kerascnn_detection.faster_rcnn import classify, detector, propose
+from kerascnn_detection.proposals import Thinning
+from kerascnn_detection.regions import RoIAlign, RoIPool
+from kerascnn_detection.stages import Detections
+
+import kerascnn
+from kerascnn.data import ABSENT
+
+
+def synthetic(name, shape, kind, fan_in):
+    """A weight from its name and shape alone, as the golden's note says."""
+    found = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+    found = found.astype("float32")
+    return (
+        found * np.float32(np.sqrt(2.0 / fan_in)) if kind == "kernel" else np.float32(0.1) * found
+    )
+
+
+def ours(weight, cells=7):
+    """torch's kernels: of a convolution, of a dense layer behind maps, of any other dense layer."""
+    if weight.ndim == 4:
+        return weight.transpose(2, 3, 1, 0)
+    if weight.ndim == 2 and weight.shape[1] % cells**2 == 0 and weight.shape[1] > 4096:
+        maps = weight.reshape(len(weight), -1, cells, cells)
+        return maps.transpose(2, 3, 1, 0).reshape(-1, len(weight))
+    return weight.T if weight.ndim == 2 else weight
+
+
+@pytest.mark.slow
+def test_every_stage_is_torchvisions(golden):
+    """VGG-16, 256×320 pixels: proposals, scores, codes, and the boxes that are found."""
+    facts, arrays = golden("torchvision-fasterrcnn")
+    settings = facts["settings"]
+    thinning = Thinning(
+        before=settings["pre_nms_top_n"],
+        after=settings["post_nms_top_n"],
+        least_side=settings["rpn_min_size"],
+        small_first=False,
+    )
+    backbone = kerascnn.create("vgg16", include_top=False, input_shape=(256, 320, 3))
+    model = detector(
+        backbone,
+        kerascnn.endpoints(backbone)["C4"].layer,
+        classes=settings["classes"] - 1,
+        anchors=Anchors.torchvision(settings["anchors"][0], settings["ratios"]),
+        answers=Detections(most=settings["detections_per_img"], name="detections"),
+        hidden=(256, 256),
+        two_scores=False,
+        trained=thinning,
+        tested=thinning,
+    )
+    heads = ("rpn_conv", "rpn_cls_score", "rpn_bbox_pred", "fc6", "fc7", "cls_score", "bbox_pred")
+    order = [layer.name for layer in backbone.layers if layer.weights] + list(heads)
+    values = [ours(synthetic(*row)) for row in facts["parameters"]]
+    for name, *weights in zip(order, values[::2], values[1::2], strict=True):
+        model.get_layer(name).set_weights(weights)
+
+    random = np.random.RandomState(facts["input"]["random_state"])
+    coarse, fine = random.standard_normal((1, 8, 10, 3)), random.standard_normal((1, 256, 320, 3))
+    image = (2 * coarse.repeat(32, 1).repeat(32, 2) + 0.5 * fine).astype("float32")
+    assert zlib.crc32(image.tobytes()) == facts["input"]["crc32"]
+    names = ("rpn_cls_score", "rpn_bbox_pred", "proposals", "cls_score", "bbox_pred", "detections")
+    stages = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
+    found = {name: part.numpy()[0] for name, part in stages(image).items()}
+
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    np.testing.assert_allclose(found["rpn_cls_score"], arrays["rpn_objectness_0"][0], **close)
+    np.testing.assert_allclose(found["rpn_bbox_pred"], arrays["rpn_deltas_0"][0], **close)
+    np.testing.assert_allclose(found["proposals"][:, :4], arrays["proposals"], rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(found["cls_score"], arrays["class_logits"], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found["bbox_pred"], arrays["box_regression"], rtol=1e-3, atol=1e-3)
+    rows = found["detections"]
+    np.testing.assert_array_equal(rows[:, 4] + 1, arrays["detections_labels"])
+    np.testing.assert_allclose(rows[:, :4], arrays["detections_boxes"], rtol=1e-4, atol=2e-2)
+    np.testing.assert_allclose(rows[:, 5], arrays["detections_scores"], atol=1e-4)
+
+
+@pytest.mark.parametrize(("two_scores", "params"), [(True, 2_387_510), (False, 2_382_893)])
+def test_a_proposal_network_has_the_papers_parameters(two_scores, params):
+    """On VGG-16 with nine anchors; one logit of each, as torchvision's, saves 9 × 513."""
+    image, maps = keras.Input((64, 64, 3)), keras.Input((4, 4, 512))
+    _, scores, codes = propose(
+        maps, image, stride=16, anchors=Anchors.papers(), two_scores=two_scores
+    )
+    model = keras.Model([image, maps], [scores, codes])
+    assert model.count_params() == params == 2_387_510 - (0 if two_scores else 9 * 513)
+    assert model.output_shape == [(None, 4, 4, 9), (None, 4, 4, 36)]
+
+
+@pytest.mark.slow
+def test_fast_and_faster_r_cnn_have_the_papers_parameters():
+    """134,690,729 and 137,078,239 with VGG-16's convolutions, 14,714,688."""
+    maps, rows = keras.Input((4, 4, 512)), keras.Input((2, 4))
+    head = classify(maps, rows, pool=RoIPool((7, 7), stride=16), classes=20)
+    params = keras.Model([maps, rows], head).count_params()
+    assert params + 14_714_688 == 134_690_729
+    assert params + 14_714_688 + 2_387_510 == 137_078_239
+
+
+SMALL = Thinning(before=50, after=8, least_side=2.0)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Of two convolutions, in mixed precision, where its layers stay in float32."""
+    keras.utils.set_random_seed(1)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        image = keras.Input((32, 48, 3))
+        x = keras.layers.Conv2D(8, 3, 4, "same", activation="relu", name="conv1")(image)
+        x = keras.layers.Conv2D(8, 3, 2, "same", activation="relu", name="conv2")(x)
+        return detector(
+            keras.Model(image, x),
+            "conv2",
+            classes=3,
+            stride=8,
+            anchors=Anchors.papers((1, 2), base=8),
+            pool=RoIAlign((3, 3), stride=8, name="roi_align"),
+            answers=Detections(most=5, least_score=0.01, name="detections"),
+            hidden=(16,),
+            width=8,
+            trained=SMALL,
+            tested=SMALL,
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(0).uniform(size=(2, 32, 48, 3)).astype("float32")
+
+
+def test_a_detector_answers_with_rows_of_six_in_float32(small, image):
+    rows = small(image).numpy()
+    assert rows.shape == (2, 5, 6)
+    assert rows.dtype == np.float32
+    there = rows[..., 4] != ABSENT
+    assert there.any()
+    assert (rows[there][:, 2:4] <= [48, 32]).all()
+    scores = np.where(there, rows[..., 5], -1)
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+def test_a_saved_detector_is_the_same(small, image, tmp_path):
+    small.save(tmp_path / "model.keras")
+    twin = kerascnn.load_model(tmp_path / "model.keras")
+    for name in ("proposals", "detections", "roi_align"):
+        assert twin.get_layer(name).get_config() == small.get_layer(name).get_config()
+    np.testing.assert_array_equal(twin(image), small(image))
+
+
+@pytest.mark.slow
+def test_an_exported_and_a_compiled_detector_are_the_same(small, image, tmp_path):
+    small.export(tmp_path / "exported", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    expected = small(image).numpy()
+    np.testing.assert_allclose(served.serve(image), expected, rtol=1e-2, atol=1e-2)
+    compiled = tf.function(lambda images: small(images), jit_compile=True)
+    np.testing.assert_allclose(compiled(image), expected, rtol=1e-2, atol=1e-2)
