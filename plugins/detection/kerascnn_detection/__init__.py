@@ -7,7 +7,7 @@ One idea, one file; all of it public:
 - `anchors` and `proposals`: where a region proposal network begins, and what it ends with;
 - `regions`: pooling and alignment, layers that make a small map of each box; `cells`: YOLO's grid;
 - `rounding`: cells and parts, the same however a graph is compiled;
-- `stages`: the layers that choose boxes; `faster_rcnn`: Fast and Faster R-CNN in pieces; `yolo`:
-  the networks of YOLO's paper;
+- `stages`: the layers that choose boxes; `faster_rcnn`: Fast and Faster R-CNN in pieces;
+  `pyramid`: maps for objects of all sizes; `yolo`: the networks of YOLO's paper;
 - `losses`: what is minimised; `average_precision`: what answers are worth.
 """

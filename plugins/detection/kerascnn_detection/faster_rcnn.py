@@ -5,12 +5,14 @@ layers on a pooled 7×7 of their map. Faster R-CNN has the same map propose the 
 convolution slides over it and says of nine anchors at each place how likely they show an object,
 and how they should be moved.
 
-`propose` and `classify` are these two on the map of any network; `detector` joins them to a model
-that answers with boxes. Layers have the names of the authors' prototxt files.
+`propose` and `classify` are these two on the maps of any network; `detector` joins them to a model
+that answers with boxes. Layers have the names of the authors' prototxt files. On a pyramid of maps
+(`pyramid.py`) it is torchvision's `fasterrcnn_resnet50_fpn`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -19,7 +21,8 @@ from keras import initializers, layers
 from kerascnn import blocks
 from kerascnn_detection.anchors import Anchors
 from kerascnn_detection.proposals import TESTED, TRAINED, Thinning
-from kerascnn_detection.regions import Regions, RoIPool
+from kerascnn_detection.pyramid import PyramidAlign
+from kerascnn_detection.regions import Regions
 from kerascnn_detection.stages import Detections, Proposals
 
 _SMALL = initializers.RandomNormal(stddev=0.01)
@@ -27,58 +30,55 @@ _SMALLER = initializers.RandomNormal(stddev=0.001)
 
 
 def propose(
-    maps: Any,
+    maps: Sequence[Any],
     image: Any,
     *,
-    stride: int,
-    anchors: Anchors,
+    anchors: Sequence[Anchors],
+    strides: Sequence[int] | None,
     width: int = 512,
     kernel: int = 3,
     two_scores: bool = True,
     trained: Thinning = TRAINED,
     tested: Thinning = TESTED,
-) -> tuple[Any, Any, Any]:
+) -> Any:
     """The region proposal network (Faster R-CNN, section 3.1).
 
+    What losses are made of are the outputs of its layers `rpn_logits` (`rpn_cls_score` with one
+    score) and `rpn_bbox_pred`, `[batch, height, width, anchors]` and four times as many codes; of
+    several maps each call of them is one.
+
     Args:
-        maps: `[batch, height, width, channels]`.
+        maps: `[batch, height, width, channels]`; the same weights look at all of them.
         image: the network's input.
-        stride: of the map, in pixels.
-        anchors: at each place of the map.
+        anchors: at each place, of each map as many.
+        strides: of each map, in pixels; None: see `kerascnn_detection.stages.Proposals`.
         width, kernel: of the convolution that slides over the map.
         two_scores: whether an anchor has a score of background and one of objects, as the
             authors', or one logit, as torchvision's.
         trained, tested: how many proposals there are.
 
     Returns:
-        Rows of proposals `[batch, after, 6]`; the logits `[batch, height, width, anchors]` and the
-        codes `[batch, height, width, 4 * anchors]`, which losses are made of.
+        Rows of proposals `[batch, after, 6]`.
     """
-    count = len(anchors)
-    x = _conv(maps, width, kernel, name="rpn_conv")
-    x = blocks.activation(x, "relu", name="rpn_relu")
-    scores = _conv(x, count * (1 + two_scores), 1, name="rpn_cls_score", dtype=blocks.head_dtype())
-    codes = _conv(x, 4 * count, 1, name="rpn_bbox_pred", dtype=blocks.head_dtype())
+    count = len(anchors[0])
+    slide = _conv(width, kernel, activation="relu", name="rpn_conv")
+    score = _conv(count * (1 + two_scores), 1, dtype=blocks.head_dtype(), name="rpn_cls_score")
+    move = _conv(4 * count, 1, dtype=blocks.head_dtype(), name="rpn_bbox_pred")
+    seen = [slide(x) for x in maps]
+    scores, codes = [score(x) for x in seen], [move(x) for x in seen]
     if two_scores:
-        scores = ObjectLogits(name="rpn_logits")(scores)
-    layer = Proposals(
-        anchors=anchors, stride=stride, trained=trained, tested=tested, name="proposals"
+        subtract = ObjectLogits(name="rpn_logits")
+        scores = [subtract(x) for x in scores]
+    choose = Proposals(
+        anchors=anchors, strides=strides, trained=trained, tested=tested, name="proposals"
     )
-    return layer([scores, codes, image]), scores, codes
+    return choose([*scores, *codes, image])
 
 
-def _conv(x: Any, filters: int, kernel: int, *, name: str, dtype: str | None = None) -> Any:
+def _conv(filters: int, kernel: int, **options: Any) -> layers.Conv2D:
     """A padded convolution that starts from a Gaussian of 0.01: section 3.1.3."""
-    conv = layers.Conv2D(
-        filters,
-        kernel,
-        padding="same",
-        data_format="channels_last",
-        kernel_initializer=_SMALL,
-        dtype=dtype,
-        name=name,
-    )
-    return blocks.apply(x, conv)
+    kind = {"padding": "same", "data_format": "channels_last", "kernel_initializer": _SMALL}
+    return layers.Conv2D(filters, kernel, **kind, **options)
 
 
 @keras.saving.register_keras_serializable("kerascnn_detection")
@@ -103,10 +103,10 @@ class ObjectLogits(keras.layers.Layer):
 
 
 def classify(
-    maps: Any,
+    maps: Sequence[Any],
     rows: Any,
     *,
-    pool: Regions,
+    pool: Regions | PyramidAlign,
     classes: int,
     hidden: tuple[int, ...] = (4096, 4096),
     dropout: float = 0.5,
@@ -114,7 +114,7 @@ def classify(
     """The head of Fast R-CNN on each proposal (section 2).
 
     Args:
-        maps: `[batch, height, width, channels]`.
+        maps: `[batch, height, width, channels]`, as many as `pool` takes.
         rows: proposals, `[batch, n, 4]` or `[batch, n, 6]`.
         pool: what makes a small map of each.
         classes: without the background.
@@ -125,8 +125,8 @@ def classify(
         Scores `[batch, n, 1 + classes]` of which the first is the background's, and codes
         `[batch, n, 4 * (1 + classes)]`.
     """
-    x = pool([maps, rows])
-    channels = maps.shape[-1] * pool.parts
+    x = pool([*maps, rows])
+    channels = maps[0].shape[-1] * pool.parts
     x = layers.Reshape((-1, channels), name="flatten")(x)
     x = blocks.dense_layers(x, hidden, "relu", dropout, first=6)
 
@@ -141,13 +141,14 @@ def classify(
 
 
 def detector(
-    backbone: keras.Model,
-    endpoint: str,
+    image: Any,
+    maps: Sequence[Any],
     *,
     classes: int,
-    stride: int = 16,
-    anchors: Anchors | None = None,
-    pool: Regions | None = None,
+    pool: Regions | PyramidAlign,
+    pooled: int = 1,
+    anchors: Sequence[Anchors] = (Anchors.papers(),),
+    strides: Sequence[int] | None = (16,),
     answers: Detections | None = None,
     hidden: tuple[int, ...] = (4096, 4096),
     dropout: float = 0.5,
@@ -156,36 +157,34 @@ def detector(
     trained: Thinning = TRAINED,
     tested: Thinning = TESTED,
 ) -> keras.Model:
-    """Faster R-CNN on a backbone.
+    """Faster R-CNN on the maps of any network, from images to boxes.
 
     Args:
-        backbone: without its classifier.
-        endpoint: the layer whose map is read: VGG-16's last activation.
+        image: the network's input.
+        maps: that the anchors lie on: VGG-16's last, or those of a pyramid.
         classes: without the background.
-        stride: of the map, in pixels.
-        anchors: default: the authors' nine.
-        pool: default: `RoIPool` of 7×7.
+        pool: the authors' is `RoIPool((7, 7), stride=16)`.
+        pooled: of so many of the maps, the first ones.
+        anchors, strides: of each map.
         answers: default: the authors' suppression above an IoU of 0.3.
         hidden, dropout: see `classify`.
         width, two_scores, trained, tested: see `propose`.
 
     Returns:
-        From images to float32 `[batch, most, 6]`. What losses are made of are the outputs of its
-        layers `rpn_logits` (or `rpn_cls_score`), `rpn_bbox_pred`, `proposals`, `cls_score` and
-        `bbox_pred`.
+        To float32 `[batch, most, 6]`; see `propose` and `classify` for what losses are made of.
     """
-    image, maps = backbone.input, backbone.get_layer(endpoint).output
-    rows, _, _ = propose(
+    rows = propose(
         maps,
         image,
-        stride=stride,
-        anchors=anchors or Anchors.papers(),
+        anchors=anchors,
+        strides=strides,
         width=width,
         two_scores=two_scores,
         trained=trained,
         tested=tested,
     )
-    pool = pool or RoIPool((7, 7), stride=stride, name="roi_pool5")
-    scores, codes = classify(maps, rows, pool=pool, classes=classes, hidden=hidden, dropout=dropout)
+    scores, codes = classify(
+        maps[:pooled], rows, pool=pool, classes=classes, hidden=hidden, dropout=dropout
+    )
     answers = answers or Detections(name="detections")
     return keras.Model(image, answers([scores, codes, rows, image]), name="faster_rcnn")

@@ -27,42 +27,52 @@ COLUMNS = 6  # of rows
 class Proposals(keras.layers.Layer):
     """A region proposal network's numbers made into boxes; see `kerascnn_detection.proposals`.
 
-    Input: logits `[batch, height, width, anchors]`, codes `[batch, height, width, 4 * anchors]`,
-    and the image, of which nothing but its size is read. Output: float32 `[batch, after, 6]`, the
-    label 0 in all rows that are any. In training there may be other numbers of them.
+    Input: of each map the logits `[batch, height, width, anchors]`; then of each map the codes
+    `[batch, height, width, 4 * anchors]`; and the image, of which nothing but its size is read.
+    Output: float32 `[batch, after, 6]`, the label 0 in all rows that are any. In training there may
+    be other numbers of them.
 
     Args:
-        anchors: of the map.
-        stride: of the map, in pixels.
+        anchors: of each map.
+        strides: of each map, in pixels; None: the image's sides by the map's, without remainder, as
+            torchvision has them.
         trained, tested: how many boxes, in training and otherwise.
     """
 
     def __init__(
         self,
         *,
-        anchors: Anchors,
-        stride: int,
+        anchors: Sequence[Anchors],
+        strides: Sequence[int] | None,
         trained: Thinning,
         tested: Thinning,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **{**kwargs, "dtype": "float32"})
-        self.anchors = anchors
-        self.stride = stride
+        self.anchors = tuple(anchors)
+        self.strides = None if strides is None else tuple(strides)
         self.trained = trained
         self.tested = tested
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The proposals of each image."""
-        logits, codes, image = inputs
-        _, rows, columns, _ = ops.shape(logits)
-        anchors = self.anchors.over(rows, columns, (self.stride, self.stride))
-        count = rows * columns * len(self.anchors)
+        maps, image = len(self.anchors), inputs[-1]
+        _, height, width, _ = ops.shape(image)
+        anchors, logits, codes = [], [], []
+        for number, one in enumerate(self.anchors):
+            _, rows, columns, _ = ops.shape(inputs[number])
+            strides = (height // rows, width // columns)
+            if self.strides is not None:
+                strides = (self.strides[number],) * 2
+            count = rows * columns * len(one)
+            anchors.append(one.over(rows, columns, strides))
+            logits.append(ops.reshape(inputs[number], (-1, count)))
+            codes.append(ops.reshape(inputs[maps + number], (-1, count, 4)))
         boxes, scores, there = proposals(
-            [anchors],
-            [ops.reshape(logits, (-1, count))],
-            [ops.reshape(codes, (-1, count, 4))],
-            tuple(ops.shape(image)[1:3]),
+            anchors,
+            logits,
+            codes,
+            (height, width),
             self.trained if training else self.tested,
         )
         labels = ops.where(there, 0.0, float(ABSENT))
@@ -77,8 +87,8 @@ class Proposals(keras.layers.Layer):
         """The constructor's arguments, as JSON has them."""
         return {
             **super().get_config(),
-            "anchors": [list(box) for box in self.anchors.cell],
-            "stride": self.stride,
+            "anchors": [list(map(list, one.cell)) for one in self.anchors],
+            "strides": self.strides,
             "trained": asdict(self.trained),
             "tested": asdict(self.tested),
         }
@@ -86,7 +96,7 @@ class Proposals(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Proposals:
         """See `get_config`."""
-        anchors = Anchors(tuple(map(tuple, config["anchors"])))
+        anchors = [Anchors(tuple(map(tuple, cell))) for cell in config["anchors"]]
         thinning = {key: Thinning(**config[key]) for key in ("trained", "tested")}
         return cls(**{**config, **thinning, "anchors": anchors})
 

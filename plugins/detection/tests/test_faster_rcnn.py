@@ -9,6 +9,7 @@ import tensorflow as tf
 from kerascnn_detection.anchors import Anchors
 from kerascnn_detection.faster_rcnn import classify, detector, propose
 from kerascnn_detection.proposals import Thinning
+from kerascnn_detection.pyramid import PyramidAlign, feature_pyramid
 from kerascnn_detection.regions import RoIAlign, RoIPool
 from kerascnn_detection.stages import Detections
 
@@ -17,12 +18,24 @@ from kerascnn.data import ABSENT
 
 
 def synthetic(name, shape, kind, fan_in):
-    """A weight from its name and shape alone, as the golden's note says."""
+    """A weight from its name and shape alone, as the goldens' were made."""
     found = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
     found = found.astype("float32")
-    return (
-        found * np.float32(np.sqrt(2.0 / fan_in)) if kind == "kernel" else np.float32(0.1) * found
-    )
+    if kind == "kernel":
+        return found * np.float32(np.sqrt(2.0 / fan_in))
+    found = {"gamma": 1, "var": 1}.get(kind, 0) + np.float32(0.1) * found
+    return np.abs(found) if kind == "var" else found
+
+
+def image_of(facts):
+    """The golden's image, float32 `[1, height, width, 3]`."""
+    _, height, width, _ = facts["input"]["shape"]
+    random = np.random.RandomState(facts["input"]["random_state"])
+    coarse = random.standard_normal((1, height // 32, width // 32, 3))
+    fine = random.standard_normal((1, height, width, 3))
+    image = (2 * coarse.repeat(32, 1).repeat(32, 2) + 0.5 * fine).astype("float32")
+    assert zlib.crc32(image.tobytes()) == facts["input"]["crc32"]
+    return image
 
 
 def ours(weight, cells=7):
@@ -47,11 +60,13 @@ def test_every_stage_is_torchvisions(golden):
         small_first=False,
     )
     backbone = kerascnn.create("vgg16", include_top=False, input_shape=(256, 320, 3))
+    maps = kerascnn.feature_extractor(backbone, ["C4"]).outputs
     model = detector(
-        backbone,
-        kerascnn.endpoints(backbone)["C4"].layer,
+        backbone.input,
+        maps,
         classes=settings["classes"] - 1,
-        anchors=Anchors.torchvision(settings["anchors"][0], settings["ratios"]),
+        pool=RoIPool((7, 7), stride=16),
+        anchors=[Anchors.torchvision(settings["anchors"][0], settings["ratios"])],
         answers=Detections(most=settings["detections_per_img"], name="detections"),
         hidden=(256, 256),
         two_scores=False,
@@ -64,13 +79,9 @@ def test_every_stage_is_torchvisions(golden):
     for name, *weights in zip(order, values[::2], values[1::2], strict=True):
         model.get_layer(name).set_weights(weights)
 
-    random = np.random.RandomState(facts["input"]["random_state"])
-    coarse, fine = random.standard_normal((1, 8, 10, 3)), random.standard_normal((1, 256, 320, 3))
-    image = (2 * coarse.repeat(32, 1).repeat(32, 2) + 0.5 * fine).astype("float32")
-    assert zlib.crc32(image.tobytes()) == facts["input"]["crc32"]
     names = ("rpn_cls_score", "rpn_bbox_pred", "proposals", "cls_score", "bbox_pred", "detections")
     stages = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
-    found = {name: part.numpy()[0] for name, part in stages(image).items()}
+    found = {name: part.numpy()[0] for name, part in stages(image_of(facts)).items()}
 
     close = {"rtol": 1e-4, "atol": 1e-4}
     np.testing.assert_allclose(found["rpn_cls_score"], arrays["rpn_objectness_0"][0], **close)
@@ -78,29 +89,101 @@ def test_every_stage_is_torchvisions(golden):
     np.testing.assert_allclose(found["proposals"][:, :4], arrays["proposals"], rtol=1e-4, atol=1e-2)
     np.testing.assert_allclose(found["cls_score"], arrays["class_logits"], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found["bbox_pred"], arrays["box_regression"], rtol=1e-3, atol=1e-3)
-    rows = found["detections"]
-    np.testing.assert_array_equal(rows[:, 4] + 1, arrays["detections_labels"])
-    np.testing.assert_allclose(rows[:, :4], arrays["detections_boxes"], rtol=1e-4, atol=2e-2)
-    np.testing.assert_allclose(rows[:, 5], arrays["detections_scores"], atol=1e-4)
+    agree(found["detections"], arrays)
+
+
+def agree(rows, arrays):
+    """Detections, row by row."""
+    count = len(arrays["detections_labels"])
+    assert (rows[count:, 4] == ABSENT).all()
+    np.testing.assert_array_equal(rows[:count, 4] + 1, arrays["detections_labels"])
+    np.testing.assert_allclose(rows[:count, :4], arrays["detections_boxes"], rtol=1e-4, atol=2e-2)
+    np.testing.assert_allclose(rows[:count, 5], arrays["detections_scores"], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_every_stage_on_a_pyramid_is_torchvisions(golden):
+    """fasterrcnn_resnet50_fpn, 128×160 pixels; P6 has another stride down than across."""
+    facts, arrays = golden("torchvision-fasterrcnn-resnet50_fpn")
+    settings = facts["settings"]
+    thinning = Thinning(
+        before=settings["pre_nms_top_n"],
+        after=settings["post_nms_top_n"],
+        least_side=settings["rpn_min_size"],
+        small_first=False,
+    )
+    backbone = kerascnn.create(
+        "resnet50", include_top=False, input_shape=(128, 160, 3), stride_in="3x3"
+    )
+    maps = kerascnn.feature_extractor(backbone, ["C2", "C3", "C4", "C5"]).outputs
+    model = detector(
+        backbone.input,
+        feature_pyramid(maps),
+        classes=settings["classes"] - 1,
+        pool=PyramidAlign((7, 7), name="roi_align"),
+        pooled=4,
+        anchors=[Anchors.torchvision([size]) for size in (32, 64, 128, 256, 512)],
+        strides=None,
+        answers=Detections(most=settings["detections_per_img"], name="detections"),
+        hidden=(1024, 1024),
+        dropout=0.0,
+        width=256,
+        two_scores=False,
+        trained=thinning,
+        tested=thinning,
+    )
+    state = {row[0]: synthetic(*row) for row in facts["parameters"]}
+    body = {n.removeprefix("backbone.body."): v for n, v in state.items() if ".body." in n}
+    report = kerascnn.weights.load(backbone, body, source="torchvision")
+    assert not [*report.initial, *report.unused, *report.notes]
+    others = {
+        **{f"backbone.fpn.inner_blocks.{n}.0": f"fpn_c{n + 2}" for n in range(4)},
+        **{f"backbone.fpn.layer_blocks.{n}.0": f"fpn_p{n + 2}" for n in range(4)},
+        "rpn.head.conv.0.0": "rpn_conv",
+        "rpn.head.cls_logits": "rpn_cls_score",
+        "rpn.head.bbox_pred": "rpn_bbox_pred",
+        "roi_heads.box_head.fc6": "fc6",
+        "roi_heads.box_head.fc7": "fc7",
+        "roi_heads.box_predictor.cls_score": "cls_score",
+        "roi_heads.box_predictor.bbox_pred": "bbox_pred",
+    }
+    assert len(body) + 2 * len(others) == len(state)
+    for its, name in others.items():
+        pair = [ours(state[f"{its}.{part}"]) for part in ("weight", "bias")]
+        model.get_layer(name).set_weights(pair)
+
+    names = ("fpn_p4", "fpn_p6", "proposals", "roi_align", "cls_score", "bbox_pred", "detections")
+    stages = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
+    found = {name: part.numpy()[0] for name, part in stages(image_of(facts)).items()}
+
+    for name, expected in (("fpn_p4", "features_2"), ("fpn_p6", "features_pool")):
+        limit = 1e-4 * np.abs(arrays[expected]).max()
+        np.testing.assert_allclose(found[name][..., ::8], arrays[expected][0], rtol=0, atol=limit)
+    np.testing.assert_allclose(found["proposals"][:, :4], arrays["proposals"], rtol=1e-4, atol=1e-2)
+    means = found["roi_align"].mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(means, arrays["roi_features_mean"], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found["cls_score"], arrays["class_logits"], rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(found["bbox_pred"], arrays["box_regression"], rtol=1e-3, atol=1e-2)
+    agree(found["detections"], arrays)
 
 
 @pytest.mark.parametrize(("two_scores", "params"), [(True, 2_387_510), (False, 2_382_893)])
 def test_a_proposal_network_has_the_papers_parameters(two_scores, params):
     """On VGG-16 with nine anchors; one logit of each, as torchvision's, saves 9 × 513."""
     image, maps = keras.Input((64, 64, 3)), keras.Input((4, 4, 512))
-    _, scores, codes = propose(
-        maps, image, stride=16, anchors=Anchors.papers(), two_scores=two_scores
-    )
-    model = keras.Model([image, maps], [scores, codes])
+    rows = propose([maps], image, strides=[16], anchors=[Anchors.papers()], two_scores=two_scores)
+    model = keras.Model([image, maps], rows)
     assert model.count_params() == params == 2_387_510 - (0 if two_scores else 9 * 513)
-    assert model.output_shape == [(None, 4, 4, 9), (None, 4, 4, 36)]
+    logits = model.get_layer("rpn_logits" if two_scores else "rpn_cls_score").output
+    assert logits.shape == (None, 4, 4, 9)
+    assert model.get_layer("rpn_bbox_pred").output.shape == (None, 4, 4, 36)
 
 
 @pytest.mark.slow
 def test_fast_and_faster_r_cnn_have_the_papers_parameters():
     """134,690,729 and 137,078,239 with VGG-16's convolutions, 14,714,688."""
     maps, rows = keras.Input((4, 4, 512)), keras.Input((2, 4))
-    head = classify(maps, rows, pool=RoIPool((7, 7), stride=16), classes=20)
+    head = classify([maps], rows, pool=RoIPool((7, 7), stride=16), classes=20)
     params = keras.Model([maps, rows], head).count_params()
     assert params + 14_714_688 == 134_690_729
     assert params + 14_714_688 + 2_387_510 == 137_078_239
@@ -120,11 +203,11 @@ def small():
         x = keras.layers.Conv2D(8, 3, 4, "same", activation="relu", name="conv1")(image)
         x = keras.layers.Conv2D(8, 3, 2, "same", activation="relu", name="conv2")(x)
         return detector(
-            keras.Model(image, x),
-            "conv2",
+            image,
+            [x],
             classes=3,
-            stride=8,
-            anchors=Anchors.papers((1, 2), base=8),
+            strides=[8],
+            anchors=[Anchors.papers((1, 2), base=8)],
             pool=RoIAlign((3, 3), stride=8, name="roi_align"),
             answers=Detections(most=5, least_score=0.01, name="detections"),
             hidden=(16,),
