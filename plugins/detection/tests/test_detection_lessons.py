@@ -57,7 +57,7 @@ def test_a_heads_step_is_torchvisions(torchvisions):
     np.testing.assert_allclose(taught.codes[0][positive], expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_step_has_as_many_as_asked_for_of_which_a_share_is_positive(torchvisions, compiled):
     _, arrays, objects = torchvisions
     rows = np.zeros((1, 80, 6), "float32")

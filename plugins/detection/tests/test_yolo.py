@@ -24,6 +24,7 @@ def trunk():
     return YOLO(include_top=False, input_shape=(448, 448, 3))
 
 
+@pytest.mark.slow
 def test_the_convolutions_are_those_of_figure_3(trunk):
     expected = [(7, 64, 2), (3, 192, 1), (1, 128, 1), (3, 256, 1), (1, 256, 1), (3, 512, 1)]
     expected += [(1, 256, 1), (3, 512, 1)] * 4 + [(1, 512, 1), (3, 1024, 1)]
@@ -49,6 +50,7 @@ def test_counts_are_the_papers(architecture, params, macs):
     assert (architecture.card.params, architecture.card.macs) == (params, macs)
 
 
+@pytest.mark.slow
 def test_with_batch_normalization_there_are_two_numbers_in_place_of_each_bias(trunk):
     with_bn = YOLO.network({"norm": "batch"}).cost().params
     biases = sum(filters for _, filters, _ in convolutions(trunk))
