@@ -112,7 +112,8 @@ def _doubled(maps: Any, axis: int) -> list[Any]:
     """
     found = [maps]
     for power in range(maps.shape[axis].bit_length() - 1):
-        found.append(ops.maximum(found[-1], ops.roll(found[-1], -(2**power), axis=axis)))
+        begin, rest = ops.split(found[-1], [2**power], axis=axis)
+        found.append(ops.maximum(found[-1], ops.concatenate([rest, begin], axis=axis)))
     return found
 
 
@@ -120,10 +121,11 @@ def _two_powers(span: tuple[Any, Any], size: int) -> tuple[Any, tuple[Any, Any]]
     """Two equal powers of two that cover a span of cells: their exponent, and where they begin."""
     first, beyond = span
     length = beyond - first
-    power = ops.zeros_like(length)
+    power, side = ops.zeros_like(length), ops.ones_like(length)
     for larger in range(1, size.bit_length()):
         power = power + ops.cast(length >= 2**larger, "int32")
-    second = beyond - ops.left_shift(ops.ones_like(power), power)
+        side = ops.where(length >= 2**larger, 2**larger, side)
+    second = beyond - side
     return power, (ops.clip(first, 0, size - 1), ops.clip(second, 0, size - 1))
 
 

@@ -251,3 +251,60 @@ def test_an_exported_and_a_compiled_detector_are_the_same(small, image, tmp_path
     np.testing.assert_allclose(served.serve(image), expected, rtol=1e-2, atol=1e-2)
     compiled = tf.function(lambda images: small(images), jit_compile=True)
     np.testing.assert_allclose(compiled(image), expected, rtol=1e-2, atol=1e-2)
+
+
+POOLS = {
+    "roi_pool": lambda: RoIPool((3, 3), stride=8),
+    "roi_align": lambda: RoIAlign((3, 3), stride=8),
+    "pyramid_align": lambda: PyramidAlign((3, 3), strides=(8,)),
+}
+
+
+@pytest.fixture(params=POOLS)
+def of_one_image(request):
+    """A float32 detector of one image, and the same as a graph."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((32, 48, 3), batch_size=1)
+    x = keras.layers.Conv2D(8, 3, 4, "same", activation="relu")(image)
+    model = detector(
+        image,
+        [keras.layers.Conv2D(8, 3, 2, "same", activation="relu")(x)],
+        classes=3,
+        strides=[8],
+        anchors=[Anchors.papers((1, 2), base=8)],
+        pool=POOLS[request.param](),
+        answers=Detections(most=5, least_score=0.01),
+        hidden=(16,),
+        width=8,
+        trained=SMALL,
+        tested=SMALL,
+    )
+    graph = tf.function(lambda x: model(x, training=False))
+    return model, graph, [tf.TensorSpec((1, 32, 48, 3))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of_one_image", ["roi_pool"], indirect=True)  # 20 s each
+def test_a_detector_with_its_suppression_runs_in_onnx_runtime(of_one_image, image):
+    onnx, runtime = pytest.importorskip("tf2onnx"), pytest.importorskip("onnxruntime")
+    model, graph, signature = of_one_image
+    proto, _ = onnx.convert.from_function(graph, input_signature=signature, opset=17)
+    session = runtime.InferenceSession(
+        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    (found,) = session.run(None, {session.get_inputs()[0].name: image[:1]})
+    np.testing.assert_allclose(found, model(image[:1]), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_detector_with_its_suppression_runs_in_litert(of_one_image, image):
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    model, graph, signature = of_one_image
+    concrete = graph.get_concrete_function(*signature)
+    converted = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
+    interpreter = litert.Interpreter(model_content=converted)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[:1])
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(found, model(image[:1]), atol=1e-4)
