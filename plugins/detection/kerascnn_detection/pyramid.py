@@ -15,7 +15,7 @@ from keras import layers, ops
 
 from kerascnn import blocks
 from kerascnn_detection import boxes as _boxes
-from kerascnn_detection.regions import Size
+from kerascnn_detection.regions import Size, read_corners
 
 CANONICAL = 224  # the side of a box, as of ImageNet's images, that is read from level 4
 LEVEL = 4
@@ -122,7 +122,7 @@ class PyramidAlign(layers.Layer):
         """Interpolate and average for each box."""
         *maps, boxes = inputs
         exact = "float64" if self.compute_dtype == "float64" else "float32"
-        boxes = ops.stop_gradient(ops.cast(boxes[..., :4], "float32"))
+        boxes = read_corners(boxes)
         level = self.levels(boxes)
         shapes = [ops.shape(one) for one in maps]
         channels = maps[0].shape[-1]

@@ -21,6 +21,8 @@ from keras import ops
 from kerascnn.errors import ArgumentError
 from kerascnn_detection.rounding import ceiled, floored
 
+FARTHEST = 1e6  # pixels from the image's corner; a box that reaches further ends there
+
 Size = tuple[int, int]
 
 
@@ -43,14 +45,22 @@ class Regions(keras.layers.Layer):
         raise NotImplementedError
 
     def _read(self, inputs: Any) -> tuple[Any, Any]:
-        """The map in the dtype of the layer, and the boxes in cells of the map."""
+        """The map in the dtype of the layer, and the boxes' corners in float32."""
         maps, boxes = inputs
-        boxes = ops.stop_gradient(ops.cast(boxes[..., :4], "float32"))
-        return ops.cast(maps, self.compute_dtype), boxes
+        return ops.cast(maps, self.compute_dtype), read_corners(boxes)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "stride": self.stride}
+
+
+def read_corners(boxes: Any) -> Any:
+    """The corners in float32 and without a gradient, `[..., 4]`, whatever a network has said.
+
+    One that has diverged says NaN, which is no place in a map: kernels would fail on it.
+    """
+    corners = ops.stop_gradient(ops.cast(boxes[..., :4], "float32"))
+    return ops.clip(ops.nan_to_num(corners), -FARTHEST, FARTHEST)
 
 
 class _OfKnownSize(Regions):

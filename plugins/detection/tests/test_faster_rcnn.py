@@ -11,7 +11,7 @@ from kerascnn_detection.faster_rcnn import classify, detector, propose
 from kerascnn_detection.proposals import Thinning
 from kerascnn_detection.pyramid import PyramidAlign, feature_pyramid
 from kerascnn_detection.regions import RoIAlign, RoIPool
-from kerascnn_detection.stages import Detections
+from kerascnn_detection.stages import Detections, Proposals
 
 import kerascnn
 from kerascnn.data import ABSENT
@@ -189,6 +189,11 @@ def test_fast_and_faster_r_cnn_have_the_papers_parameters():
     assert params + 14_714_688 + 2_387_510 == 137_078_239
 
 
+POOLS = {
+    "roi_pool": lambda: RoIPool((3, 3), stride=8),
+    "roi_align": lambda: RoIAlign((3, 3), stride=8),
+    "pyramid_align": lambda: PyramidAlign((3, 3), strides=(8,)),
+}
 SMALL = Thinning(before=50, after=8, least_side=2.0)
 
 
@@ -235,6 +240,18 @@ def test_a_detector_answers_with_rows_of_six_in_float32(small, image):
     assert (np.diff(scores, axis=1) <= 0).all()
 
 
+def test_a_network_that_has_diverged_proposes_nothing_and_reads_no_cell_beyond_its_maps():
+    """Its loss is to be NaN, which a training tells; it must not end in an error of a kernel."""
+    nothing, image = np.full((1, 4, 4, 9), np.nan, "float32"), np.zeros((1, 64, 64, 3), "float32")
+    layer = Proposals(anchors=[Anchors.papers()], strides=[16], trained=SMALL, tested=SMALL)
+    rows = layer([nothing, np.full((1, 4, 4, 36), np.nan, "float32"), image]).numpy()
+    np.testing.assert_array_equal(rows, np.broadcast_to([0, 0, 0, 0, ABSENT, 0], rows.shape))
+    boxes = np.array([[[np.nan, 0, 9, 9], [0, 0, np.inf, 9], [-np.inf, 0, 9, 9]]], "float32")
+    maps = np.ones((1, 4, 4, 2), "float32")
+    for pool in POOLS.values():
+        assert pool()([maps, boxes]).shape == (1, 3, 3, 3, 2)
+
+
 def test_a_saved_detector_is_the_same(small, image, tmp_path):
     small.save(tmp_path / "model.keras")
     twin = kerascnn.load_model(tmp_path / "model.keras")
@@ -251,13 +268,6 @@ def test_an_exported_and_a_compiled_detector_are_the_same(small, image, tmp_path
     np.testing.assert_allclose(served.serve(image), expected, rtol=1e-2, atol=1e-2)
     compiled = tf.function(lambda images: small(images), jit_compile=True)
     np.testing.assert_allclose(compiled(image), expected, rtol=1e-2, atol=1e-2)
-
-
-POOLS = {
-    "roi_pool": lambda: RoIPool((3, 3), stride=8),
-    "roi_align": lambda: RoIAlign((3, 3), stride=8),
-    "pyramid_align": lambda: PyramidAlign((3, 3), strides=(8,)),
-}
 
 
 @pytest.fixture(params=POOLS)
