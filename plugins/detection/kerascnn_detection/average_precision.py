@@ -24,10 +24,10 @@ ELEVEN = tuple(np.linspace(0, 1, 11))
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Recall and precision of a class after each of its detections, the best first.
+    """Recall and precision of a class down to each of its detections' scores, the best first.
 
     Attributes:
-        recall, precision: float64 `[detections]`.
+        recall, precision: float64 `[scores]`.
         objects: how many there are that count; without any, nothing is defined.
     """
 
@@ -54,7 +54,8 @@ def curve(detections: np.ndarray, objects: np.ndarray, label: int, overlap: floa
 
     A detection's object is the one that it overlaps with most, whether that is taken or not; a
     second detection of it is wrong. Difficult objects are neither asked for nor counted against a
-    detection. Equal scores keep their order.
+    detection. Detections of one score come in together, so that nothing depends on the order of
+    images, which is another one on every number of replicas; VOC leaves it open.
 
     Args:
         detections: float32 `[images, n, 6]`: x1, y1, x2, y2, label, score.
@@ -64,37 +65,64 @@ def curve(detections: np.ndarray, objects: np.ndarray, label: int, overlap: floa
     """
     image, place = np.nonzero(detections[..., 4] == label)
     rows = detections[image, place].astype("float64")
+    best, nearest = _nearest(rows, image, objects, label)
     order = np.argsort(-rows[:, 5], kind="stable")
+    scores, best, nearest = rows[order, 5], best[order], nearest[order]
+    hit = best > overlap
+    first = np.zeros(len(rows), bool)
+    first[np.flatnonzero(hit)[np.unique(nearest[hit], return_index=True)[1]]] = True
     asked = (objects[..., 4] == label) & (objects[..., 5] == 0)
-    taken = np.zeros(asked.shape, bool)
-    right, wrong = np.zeros(len(rows)), np.zeros(len(rows))
-    for number, one in enumerate(order):
-        here = image[one]
-        of_class = np.flatnonzero(objects[here, :, 4] == label)
-        overlaps = _iou(rows[one, :4], objects[here, of_class, :4].astype("float64"))
-        if not overlaps.size or overlaps.max() <= overlap:
-            wrong[number] = 1
-            continue
-        nearest = of_class[overlaps.argmax()]
-        if not asked[here, nearest]:
-            continue
-        (wrong if taken[here, nearest] else right)[number] = 1
-        taken[here, nearest] = True
-    right, wrong = right.cumsum(), wrong.cumsum()
-    count = int(asked.sum())
+    counts = asked.reshape(-1)[nearest]
+    right = (hit & counts & first).cumsum()
+    wrong = (~hit | (counts & ~first)).cumsum()
+    last = np.append(scores[1:] != scores[:-1], True)[: len(rows)]  # of those with its score
+    right, wrong, count = right[last], wrong[last], int(asked.sum())
     return Curve(
         recall=right / max(count, 1),
-        precision=right / np.maximum(right + wrong, np.finfo("float64").eps),
+        precision=right / np.maximum(right + wrong, 1),
         objects=count,
     )
 
 
-def _iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """IoU of a box `[4]` with each of others `[n, 4]`, `[n]`."""
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    common = np.maximum(sides, 0).prod(axis=1)
-    whole = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - common
-    return np.divide(common, whole, out=np.zeros(len(others)), where=whole > 0)
+def _nearest(
+    rows: np.ndarray, image: np.ndarray, objects: np.ndarray, label: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The IoU of each detection with the object of its class that is nearest, and which that is.
+
+    Args:
+        rows: `[detections, 6]`.
+        image: that each is in, `[detections]`, in rising order.
+        objects: `[images, most, 6]`.
+        label: of the class.
+
+    Returns:
+        `[detections]` each; the number counts the rows of `objects` of all images, and is 0 where
+        there is no object.
+    """
+    best, nearest = np.zeros(len(rows)), np.zeros(len(rows), int)
+    most = objects.shape[1]
+    for here in np.unique(image).tolist():
+        of_class = np.flatnonzero(objects[here, :, 4] == label)
+        if not of_class.size:
+            continue
+        mine = slice(*np.searchsorted(image, (here, here + 1)))
+        overlaps = iou(rows[mine, :4], objects[here, of_class, :4].astype("float64"))
+        best[mine] = overlaps.max(axis=1)
+        nearest[mine] = here * most + of_class[overlaps.argmax(axis=1)]
+    return best, nearest
+
+
+def iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """IoU of each of boxes `[n, 4]` with each of others `[m, 4]`, `[n, m]`, in NumPy."""
+    boxes, others = boxes[:, None], others[None]
+    low, high = (
+        np.maximum(boxes[..., :2], others[..., :2]),
+        np.minimum(boxes[..., 2:], others[..., 2:]),
+    )
+    common = np.maximum(high - low, 0).prod(axis=-1)
+    areas = [(one[..., 2:] - one[..., :2]).prod(axis=-1) for one in (boxes, others)]
+    whole = areas[0] + areas[1] - common
+    return np.divide(common, whole, out=np.zeros(common.shape), where=whole > 0)
 
 
 def voc(

@@ -130,6 +130,27 @@ def test_the_order_of_images_and_the_room_for_rows_change_nothing(objects):
     np.testing.assert_allclose(average_precision.voc(roomy, objects, CLASSES), turned)
 
 
+def test_detections_of_one_score_count_alike_in_any_order_of_images_and_rows(objects):
+    """Scores of one decimal: nearly all are tied, right ones with wrong ones."""
+    tied = DETECTIONS.copy()
+    tied[..., 5] = tied[..., 5].round(1)
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(4):
+        images = generator.permutation(len(tied))
+        rows = generator.permutation(tied.shape[1])
+        found.append(average_precision.voc(tied[images][:, rows], objects[images], CLASSES))
+    np.testing.assert_array_equal(found, found[:1] * 4)
+
+
+def test_a_wrong_detection_of_the_same_score_lowers_precision_wherever_it_is():
+    objects = np.array([[[0, 0, 9, 9, 0, 0]], [[0, 0, 0, 0, ABSENT, 0]]], "float32")
+    rows = np.array([[[0, 0, 9, 9, 0, 0.5]]] * 2)
+    for order in ([0, 1], [1, 0]):
+        found = average_precision.curve(rows[order], objects[order], 0)
+        np.testing.assert_array_equal([found.recall, found.precision], [[1], [0.5]])
+
+
 def test_a_class_without_objects_has_no_average_precision():
     objects = np.array([[[0, 0, 9, 9, 0, 0], [0, 0, 9, 9, 1, 1]]], "float32")
     found = average_precision.voc(objects, objects, 3)
