@@ -9,6 +9,6 @@ One idea, one file; all of it public:
 - `rounding`: cells and parts, the same however a graph is compiled;
 - `stages`: the layers that choose boxes; `faster_rcnn`: Fast and Faster R-CNN in pieces;
   `pyramid`: maps for objects of all sizes; `yolo`: the networks of YOLO's paper;
-- `lessons`: what a step teaches; `losses`: what is minimised; `average_precision`: what answers
-  are worth.
+- `lessons`: what a step teaches; `losses`: what is minimised; `training`: the graph of a step of a
+  two-stage network, and `two_stage`: its losses; `average_precision`: what answers are worth.
 """

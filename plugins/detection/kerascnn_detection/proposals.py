@@ -50,6 +50,7 @@ def proposals(
     codes: Sequence[Any],
     size: tuple[Any, Any],
     thinning: Thinning,
+    weights: Sequence[float] = _boxes.PLAIN,
 ) -> tuple[Any, Any, Any]:
     """The proposals of each image. No gradient goes through them.
 
@@ -59,12 +60,13 @@ def proposals(
         codes: of each map, `[batch, n, 4]`, see `kerascnn_detection.boxes.decode`.
         size: `(height, width)` of the images, see `kerascnn_detection.boxes.clip`.
         thinning: how many, and which.
+        weights: of the codes, see `kerascnn_detection.boxes.decode`.
 
     Returns:
         float32 `[batch, after, 4]`; their probabilities, float32 `[batch, after]`, the best first;
         and which are any, bool `[batch, after]`. The others are zeros.
     """
-    maps = [_of_map(*one, size, thinning) for one in zip(anchors, logits, codes)]
+    maps = [_of_map(*one, size, thinning, weights) for one in zip(anchors, logits, codes)]
     boxes, scores, there = (ops.concatenate(parts, axis=1) for parts in zip(*maps))
     missing = max(0, thinning.after - scores.shape[1])
     boxes = ops.pad(boxes, ((0, 0), (0, missing), (0, 0)))
@@ -81,11 +83,16 @@ def proposals(
 
 
 def _of_map(
-    anchors: Any, logits: Any, codes: Any, size: tuple[Any, Any], thinning: Thinning
+    anchors: Any,
+    logits: Any,
+    codes: Any,
+    size: tuple[Any, Any],
+    thinning: Thinning,
+    weights: Sequence[float],
 ) -> tuple[Any, Any, Any]:
     """Those of one map, at most `after`: boxes, probabilities, and which are any."""
     logits = ops.cast(logits, "float32")
-    boxes = _boxes.clip(_boxes.decode(codes, anchors), size)
+    boxes = _boxes.clip(_boxes.decode(codes, anchors, weights), size)
     large = _boxes.at_least(boxes, thinning.least_side)
     order = ops.where(large, logits, -np.inf) if thinning.small_first else logits
     _, best = ops.top_k(order, min(thinning.before, logits.shape[1]))

@@ -1,8 +1,8 @@
 """Which of many anchors or proposals a step learns from (Fast R-CNN, section 2.3).
 
-The draw is a pure function of the run's seed, the step and the image's number. So a run that
+The draw is a pure function of the run's seed, the epoch and the image's number. So a run that
 resumes draws what it would have drawn, and an image's sample is the same on any number of replicas;
-those of two images, and of an image in two steps, are different ones.
+those of two images, and of an image in two epochs, are different ones.
 """
 
 from __future__ import annotations
@@ -12,23 +12,21 @@ from typing import Any
 from keras import ops
 
 
-def draws(seed: int, step: Any, images: Any, count: int) -> Any:
+def draws(numbers: Any, count: int) -> Any:
     """Random numbers for each candidate of each image: a hash, as no generator is one of images.
 
     The mixing is the finalizer of MurmurHash3 (A. Appleby, 2011), on wrapping 32-bit integers.
 
     Args:
-        seed: of the run; any integer.
-        step: how many steps came before, an integer `[]`.
-        images: the images' numbers, integers `[batch]`; those that are in a step differ.
+        numbers: int32 `[batch, 3]`: the run's seed, the epoch, and the image's number.
         count: candidates of an image.
 
     Returns:
         int32 `[batch, count]`, evenly from 0 to 2³¹ - 2.
     """
-    seed = (seed ^ seed >> 32) % 2**32
-    state = _mixed(ops.cast(images, "uint32") + _whole(seed))
-    state = _mixed(state + ops.cast(step, "uint32") * _whole(0x9E3779B9))
+    seed, epoch, image = ops.unstack(ops.cast(numbers, "uint32"), 3, axis=1)
+    state = _mixed(image + _mixed(seed))
+    state = _mixed(state + epoch * _whole(0x9E3779B9))
     each = ops.cast(ops.arange(count, dtype="int32"), "uint32") * _whole(0x85157AF5)
     bits = _mixed(_mixed(state[..., None] + each))
     return ops.minimum(ops.cast(ops.right_shift(bits, _whole(1)), "int32"), _LAST)
@@ -60,14 +58,16 @@ def chosen(marked: Any, count: int) -> tuple[Any, Any]:
     """The places of what is marked, in a shape that doesn't depend on how much that is.
 
     Args:
-        marked: bool `[..., n]`, at most `count` of each image.
-        count: room; more than n is as good as n.
+        marked: bool `[..., n]`, at most `count` of each image; n may be unknown.
+        count: room.
 
     Returns:
         int32 `[..., count]`, places in their order, then any; and which are marked, bool.
     """
-    found, places = ops.top_k(ops.cast(marked, "int32"), min(count, marked.shape[-1]))
-    return ops.cast(places, "int32"), found > 0
+    room = [(0, 0)] * (len(marked.shape) - 1) + [(0, count)]
+    found, places = ops.top_k(ops.pad(ops.cast(marked, "int32"), room), count)
+    last = ops.cast(ops.shape(marked)[-1], "int32") - 1
+    return ops.minimum(ops.cast(places, "int32"), last), found > 0
 
 
 def _ranks(draws: Any, among: Any) -> Any:

@@ -1,26 +1,49 @@
 """The two places at which a two-stage detector chooses boxes, as layers of its graph.
 
 So a saved or exported model decodes and suppresses itself. Both answer with rows of six,
-x1, y1, x2, y2, label and score, and the label `ABSENT` where there is none.
+x1, y1, x2, y2, label and score, and the label `ABSENT` where there is none. Each also knows what
+its network learns: so a saved model can be trained on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
 from keras import ops
 
 from kerascnn.data import ABSENT
+from kerascnn.errors import ArgumentError
 from kerascnn_detection import boxes as _boxes
 from kerascnn_detection.anchors import Anchors
+from kerascnn_detection.lessons import ANCHORS, JOINT, Lesson
 from kerascnn_detection.losses import BACKGROUND
 from kerascnn_detection.nms import detections
 from kerascnn_detection.proposals import Thinning, proposals
 
 COLUMNS = 6  # of rows
+
+LOGITS, MARGINS = "logits", "margins"  # what a head's scores are
+SCORES = (LOGITS, MARGINS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """What a region proposal network says.
+
+    Attributes:
+        anchors: of each map, float32 `[n, 4]`.
+        logits: of each map, that an anchor shows an object, `[batch, n]`.
+        codes: of each map, how it is to be moved, `[batch, n, 4]`.
+        size: `(height, width)` of the images.
+    """
+
+    anchors: list[Any]
+    logits: list[Any]
+    codes: list[Any]
+    size: tuple[Any, Any]
 
 
 @keras.saving.register_keras_serializable("kerascnn_detection")
@@ -37,6 +60,7 @@ class Proposals(keras.layers.Layer):
         strides: of each map, in pixels; None: the image's sides by the map's, without remainder, as
             torchvision has them.
         trained, tested: how many boxes, in training and otherwise.
+        lesson: what the network learns; the codes have its weights.
     """
 
     def __init__(
@@ -46,6 +70,7 @@ class Proposals(keras.layers.Layer):
         strides: Sequence[int] | None,
         trained: Thinning,
         tested: Thinning,
+        lesson: Lesson = ANCHORS,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **{**kwargs, "dtype": "float32"})
@@ -53,9 +78,10 @@ class Proposals(keras.layers.Layer):
         self.strides = None if strides is None else tuple(strides)
         self.trained = trained
         self.tested = tested
+        self.lesson = lesson
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The proposals of each image."""
+    def read(self, inputs: Sequence[Any]) -> Read:
+        """What the inputs say, anchor by anchor."""
         maps, image = len(self.anchors), inputs[-1]
         _, height, width, _ = ops.shape(image)
         anchors, logits, codes = [], [], []
@@ -68,12 +94,18 @@ class Proposals(keras.layers.Layer):
             anchors.append(one.over(rows, columns, strides))
             logits.append(ops.reshape(inputs[number], (-1, count)))
             codes.append(ops.reshape(inputs[maps + number], (-1, count, 4)))
+        return Read(anchors=anchors, logits=logits, codes=codes, size=(height, width))
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The proposals of each image."""
+        read = self.read(inputs)
         boxes, scores, there = proposals(
-            anchors,
-            logits,
-            codes,
-            (height, width),
+            read.anchors,
+            read.logits,
+            read.codes,
+            read.size,
             self.trained if training else self.tested,
+            self.lesson.weights,
         )
         labels = ops.where(there, 0.0, float(ABSENT))
         return ops.concatenate([boxes, labels[..., None], scores[..., None]], axis=-1)
@@ -91,6 +123,7 @@ class Proposals(keras.layers.Layer):
             "strides": self.strides,
             "trained": asdict(self.trained),
             "tested": asdict(self.tested),
+            "lesson": asdict(self.lesson),
         }
 
     @classmethod
@@ -98,20 +131,27 @@ class Proposals(keras.layers.Layer):
         """See `get_config`."""
         anchors = [Anchors(tuple(map(tuple, cell))) for cell in config["anchors"]]
         thinning = {key: Thinning(**config[key]) for key in ("trained", "tested")}
-        return cls(**{**config, **thinning, "anchors": anchors})
+        lesson = Lesson.from_config(config["lesson"])
+        return cls(**{**config, **thinning, "anchors": anchors, "lesson": lesson})
 
 
 @keras.saving.register_keras_serializable("kerascnn_detection")
 class Detections(keras.layers.Layer):
     """A head's numbers made into the answer; see `kerascnn_detection.nms.detections`.
 
-    Input: scores `[batch, n, 1 + classes]`, logits of which the first is the background's; codes
+    Input: scores `[batch, n, 1 + classes]`, of which the first is the background's; codes
     `[batch, n, 4 * (1 + classes)]`; the proposals, rows `[batch, n, 6]`; and the image, of which
     nothing but its size is read. Output: float32 `[batch, most, 6]`.
 
     Args:
         overlap, most, least_score: see `kerascnn_detection.nms.detections`.
-        weights: of the codes, see `kerascnn_detection.boxes.decode`.
+        lesson: what the head learns; the codes have its weights.
+        scores: what the head's are. `LOGITS`: a class's score is its softmax, the background
+            among them. `MARGINS`: of linear SVMs, one for each class; its score is the sigmoid, so
+            that 0.5 is what separates, and the background's margin isn't read.
+
+    Raises:
+        ArgumentError: the scores are neither.
     """
 
     def __init__(
@@ -120,24 +160,28 @@ class Detections(keras.layers.Layer):
         overlap: float = 0.3,
         most: int = 100,
         least_score: float = 0.05,
-        weights: Sequence[float] = _boxes.PAPERS,
+        lesson: Lesson = JOINT,
+        scores: str = LOGITS,
         **kwargs: Any,
     ) -> None:
+        if scores not in SCORES:
+            raise ArgumentError(f"scores must be one of {', '.join(SCORES)}. Received: {scores!r}.")
         super().__init__(autocast=False, **{**kwargs, "dtype": "float32"})
         self.overlap = overlap
         self.most = most
         self.least_score = least_score
-        self.code_weights = tuple(weights)
+        self.lesson = lesson
+        self.scores = scores
 
     def call(self, inputs: Any) -> Any:
         """What is found in each image."""
         scores, codes, rows, image = inputs
-        kinds = scores.shape[-1]
-        codes = ops.reshape(codes, (-1, ops.shape(rows)[1], kinds, 4))[:, :, BACKGROUND + 1 :]
-        boxes = _boxes.decode(codes, rows[:, :, None, :4], self.code_weights)
+        codes = of_each_class(codes, scores)[:, :, BACKGROUND + 1 :]
+        boxes = _boxes.decode(codes, rows[:, :, None, :4], self.lesson.weights)
+        chances = ops.softmax if self.scores == LOGITS else ops.sigmoid
         return detections(
             _boxes.clip(boxes, tuple(ops.shape(image)[1:3])),
-            ops.softmax(ops.cast(scores, "float32"))[..., BACKGROUND + 1 :],
+            chances(ops.cast(scores, "float32"))[..., BACKGROUND + 1 :],
             overlap=self.overlap,
             most=self.most,
             least_score=self.least_score,
@@ -149,6 +193,16 @@ class Detections(keras.layers.Layer):
         return (input_shape[0][0], self.most, COLUMNS)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        own = {key: getattr(self, key) for key in ("overlap", "most", "least_score")}
-        return {**super().get_config(), **own, "weights": self.code_weights}
+        """The constructor's arguments, as JSON has them."""
+        own = {key: getattr(self, key) for key in ("overlap", "most", "least_score", "scores")}
+        return {**super().get_config(), **own, "lesson": asdict(self.lesson)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Detections:
+        """See `get_config`."""
+        return cls(**{**config, "lesson": Lesson.from_config(config["lesson"])})
+
+
+def of_each_class(codes: Any, scores: Any) -> Any:
+    """A head's codes, `[batch, n, 1 + classes, 4]`, of `[batch, n, 4 * (1 + classes)]`."""
+    return ops.reshape(codes, (-1, ops.shape(codes)[1], scores.shape[-1], 4))

@@ -1,6 +1,7 @@
 """What a step teaches, against a training step of torchvision's, and by hand at its edges."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def test_a_proposal_networks_step_is_torchvisions(torchvisions):
     facts, arrays, objects = torchvisions
     anchors = tf.constant(arrays["anchors"])
     lesson = replace(lessons.ANCHORS, inside=False, count=EVERY, share=1.0)
-    numbers = draws(0, 0, tf.constant([0]), len(anchors))
+    numbers = draws(tf.zeros([1, 3], tf.int32), len(anchors))
     taught = lessons.of_anchors(objects, anchors, (256, 320), numbers, lesson)
     labels = np.where(taught.positive, 1, np.where(taught.negative, 0, -1))[0]
     np.testing.assert_array_equal(labels, arrays["train_rpn_labels"])
@@ -45,9 +46,10 @@ def test_a_heads_step_is_torchvisions(torchvisions):
     _, arrays, objects = torchvisions
     rows = np.zeros((1, 80, 6), "float32")
     rows[0, :, :4] = arrays["proposals"]
-    numbers = draws(0, 0, tf.constant([0]), 85)
+    numbers = draws(tf.zeros([1, 3], tf.int32), 85)
     lesson = replace(lessons.JOINT, count=85, share=1.0)
-    taught = lessons.of_proposals(objects, tf.constant(rows), numbers, lesson)
+    chosen = lessons.drawn(objects, tf.constant(rows), numbers, lesson)
+    taught = lessons.of_proposals(objects, chosen, lesson)
     drawn = taught.drawn[0].numpy()
     assert drawn.sum() == 83
     np.testing.assert_allclose(taught.boxes[0][drawn], arrays["train_proposals"], rtol=1e-6)
@@ -64,9 +66,10 @@ def test_a_step_has_as_many_as_asked_for_of_which_a_share_is_positive(torchvisio
     rows[0, :, :4] = arrays["proposals"]
     lesson = replace(lessons.JOINT, count=16)
 
-    def step(number):
-        numbers = draws(3, number, tf.constant([7]), 85)
-        return vars(lessons.of_proposals(objects, tf.constant(rows), numbers, lesson))
+    def step(epoch):
+        numbers = draws(tf.stack([3, epoch, 7])[None], 85)
+        chosen = lessons.drawn(objects, tf.constant(rows), numbers, lesson)
+        return vars(lessons.of_proposals(objects, chosen, lesson))
 
     step = tf.function(step, jit_compile=compiled)
     first, second, again = (step(tf.constant(number)) for number in (0, 1, 0))
@@ -81,7 +84,8 @@ def test_a_step_has_as_many_as_asked_for_of_which_a_share_is_positive(torchvisio
 def test_an_image_without_objects_teaches_background_alone():
     objects = tf.constant([[[0.0, 0, 0, 0, ABSENT, 0]]])
     rows = tf.constant([[[0.0, 0, 9, 9, 0, 0.5], [0, 0, 0, 0, ABSENT, 0]]])
-    taught = lessons.of_proposals(objects, rows, tf.zeros([1, 3], tf.int32))
+    chosen = lessons.drawn(objects, rows, tf.zeros([1, 3], tf.int32))
+    taught = lessons.of_proposals(objects, chosen)
     np.testing.assert_array_equal(np.argwhere(taught.drawn), [[0, 0]])
     assert not np.any(taught.positive)
     assert not np.any(taught.labels)
@@ -103,8 +107,21 @@ def test_fast_r_cnns_negatives_overlap_a_little():
     rows = tf.constant([[[0.0, 0, 20, 5, 0, 1], [50, 50, 70, 70, 0, 1]]])
     overlaps = boxes.iou(objects[..., :4], rows[..., :4])
     np.testing.assert_allclose(overlaps, [[[0.25, 0]]], atol=1e-6)
-    numbers = tf.zeros([1, 3], tf.int32)
-    fast = lessons.of_proposals(objects, rows, numbers, lessons.FAST)
+    fast = lessons.of_proposals(objects, rows, lessons.FAST)
     np.testing.assert_allclose(np.array(fast.boxes)[np.array(fast.negative)], [[0, 0, 20, 5]])
-    joint = lessons.of_proposals(objects, rows, numbers)
+    joint = lessons.of_proposals(objects, rows)
     assert np.sum(joint.negative) == 2
+    chosen = lessons.drawn(objects, rows, tf.zeros([1, 3], tf.int32), lessons.FAST)
+    there = chosen[0, :, 4] != ABSENT
+    np.testing.assert_allclose(chosen[0, :, :4][there], [[0, 0, 20, 5], [0, 0, 20, 20]])
+
+
+def test_difficult_objects_and_crowds_arent_learned():
+    objects = tf.constant([[[0.0, 0, 9, 9, 2, 0], [9, 9, 20, 20, 1, 1], [0, 0, 0, 0, ABSENT, 0]]])
+    np.testing.assert_array_equal(lessons.learned(objects)[0, :, 4], [2, ABSENT, ABSENT])
+    np.testing.assert_array_equal(lessons.learned(objects)[..., :4], objects[..., :4])
+
+
+def test_a_lesson_comes_back_from_json():
+    for lesson in (lessons.ANCHORS, lessons.FAST, lessons.JOINT):
+        assert lessons.Lesson.from_config(json.loads(json.dumps(asdict(lesson)))) == lesson

@@ -8,8 +8,14 @@ from kerascnn_detection.sampling import chosen, draws, sample
 IMAGES = tf.constant([3, 11, 12, 40])
 
 
+def numbers_of(images, seed=0, epoch=0):
+    """What `draws` takes, of images in one epoch."""
+    images = tf.convert_to_tensor(images)
+    return tf.stack([tf.fill(images.shape, seed), tf.fill(images.shape, epoch), images], axis=1)
+
+
 def test_draws_are_even_and_independent_of_each_other():
-    found = draws(5, 0, tf.range(40), 500).numpy().astype("float64")
+    found = draws(numbers_of(tf.range(40), 5), 500).numpy().astype("float64")
     assert found.min() >= 0
     shares = found / 2**31
     counts = np.histogram(shares, 20, (0, 1))[0]
@@ -19,19 +25,19 @@ def test_draws_are_even_and_independent_of_each_other():
         assert abs(np.corrcoef(shares.ravel(), other.ravel())[0, 1]) < 0.03
 
 
-def test_draws_depend_on_seed_step_and_image_alone():
-    base = draws(1, 7, IMAGES, 300).numpy()
-    np.testing.assert_array_equal(draws(1, tf.constant(7, tf.int64), IMAGES, 300), base)
-    np.testing.assert_array_equal(draws(1, 7, IMAGES[::-1], 300).numpy()[::-1], base)
-    np.testing.assert_array_equal(draws(1, 7, IMAGES[2:], 300), base[2:])
-    for other in (draws(2, 7, IMAGES, 300), draws(1, 8, IMAGES, 300), draws(2**40, 7, IMAGES, 300)):
-        assert (other.numpy() == base).mean() < 0.01
-    np.testing.assert_array_equal(draws(1, 7, IMAGES, 100), base[:, :100])
+def test_draws_depend_on_seed_epoch_and_image_alone():
+    base = draws(numbers_of(IMAGES, 1, 7), 300).numpy()
+    np.testing.assert_array_equal(draws(numbers_of(IMAGES[::-1], 1, 7), 300).numpy()[::-1], base)
+    np.testing.assert_array_equal(draws(numbers_of(IMAGES[2:], 1, 7), 300), base[2:])
+    for seed, epoch in ((2, 7), (1, 8), (7, 1), (-1, 7), (2**31 - 1, 7)):
+        assert (draws(numbers_of(IMAGES, seed, epoch), 300).numpy() == base).mean() < 0.01
+    np.testing.assert_array_equal(draws(numbers_of(IMAGES, 1, 7), 100), base[:, :100])
 
 
 def test_draws_are_the_same_compiled():
-    compiled = tf.function(lambda step: draws(-3, step, IMAGES, 64), jit_compile=True)
-    np.testing.assert_array_equal(compiled(tf.constant(9)), draws(-3, 9, IMAGES, 64))
+    compiled = tf.function(lambda numbers: draws(numbers, 64), jit_compile=True)
+    numbers = numbers_of(IMAGES, -3, 9)
+    np.testing.assert_array_equal(compiled(numbers), draws(numbers, 64))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +48,7 @@ def test_counts_are_exact(positives, negatives, taken):
     """Up to a quarter is positive; negative ones fill up."""
     kinds = np.repeat([1, -1, 0], [positives, negatives, 10])
     kinds = np.stack([np.random.default_rng(n).permutation(kinds) for n in range(4)])
-    numbers = draws(0, 0, IMAGES, kinds.shape[1])
+    numbers = draws(numbers_of(IMAGES), kinds.shape[1])
     positive, negative = sample(
         numbers, tf.constant(kinds == 1), tf.constant(kinds == -1), count=32, share=0.25
     )
@@ -59,7 +65,7 @@ def test_equal_draws_dont_change_the_counts():
 
 
 def test_each_candidate_is_drawn_as_often_as_the_others():
-    numbers = draws(0, 0, tf.range(2000), 20)
+    numbers = draws(numbers_of(tf.range(2000)), 20)
     everyone = tf.ones([2000, 20], bool)
     positive, _ = sample(numbers, everyone, ~everyone, count=10, share=0.5)
     often = np.sum(positive, axis=0)
@@ -72,15 +78,21 @@ def test_what_is_chosen_has_a_fixed_shape():
     places, there = chosen(marked, 4)
     np.testing.assert_array_equal(places[0, :3], [1, 3, 4])
     np.testing.assert_array_equal(there, [[True, True, True, False], [False] * 4])
-    assert chosen(marked, 9)[0].shape == (2, 5)
+    places, there = tf.function(chosen).get_concrete_function(
+        tf.TensorSpec((None, None), tf.bool), 9
+    )(marked)
+    np.testing.assert_array_equal(places[0, :3], [1, 3, 4])
+    np.testing.assert_array_equal(np.sum(there, axis=1), [3, 0])
+    assert np.max(places) == 4
 
 
 def test_two_replicas_draw_what_one_device_draws(two_devices):
+    numbers = numbers_of(IMAGES, 1, 7)
     parts = two_devices.experimental_distribute_values_from_function(
-        lambda context: IMAGES[context.replica_id_in_sync_group :: 2]
+        lambda context: numbers[context.replica_id_in_sync_group :: 2]
     )
-    found = two_devices.run(tf.function(lambda part: draws(1, 7, part, 30)), args=(parts,))
-    alone = draws(1, 7, IMAGES, 30).numpy()
+    found = two_devices.run(tf.function(lambda part: draws(part, 30)), args=(parts,))
+    alone = draws(numbers, 30).numpy()
     first, second = two_devices.experimental_local_results(found)
     np.testing.assert_array_equal(first, alone[0::2])
     np.testing.assert_array_equal(second, alone[1::2])

@@ -8,13 +8,15 @@ import pytest
 import tensorflow as tf
 from kerascnn_detection.anchors import Anchors
 from kerascnn_detection.faster_rcnn import classify, detector, propose
+from kerascnn_detection.lessons import FAST
 from kerascnn_detection.proposals import Thinning
 from kerascnn_detection.pyramid import PyramidAlign, feature_pyramid
 from kerascnn_detection.regions import RoIAlign, RoIPool
-from kerascnn_detection.stages import Detections, Proposals
+from kerascnn_detection.stages import MARGINS, Detections, Proposals
 
 import kerascnn
 from kerascnn.data import ABSENT
+from kerascnn.errors import ArgumentError
 
 
 def synthetic(name, shape, kind, fan_in):
@@ -214,7 +216,7 @@ def small():
             strides=[8],
             anchors=[Anchors.papers((1, 2), base=8)],
             pool=RoIAlign((3, 3), stride=8, name="roi_align"),
-            answers=Detections(most=5, least_score=0.01, name="detections"),
+            answers=Detections(most=5, least_score=0.01, lesson=FAST, name="detections"),
             hidden=(16,),
             width=8,
             trained=SMALL,
@@ -318,3 +320,16 @@ def test_a_detector_with_its_suppression_runs_in_litert(of_one_image, image):
     interpreter.invoke()
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     np.testing.assert_allclose(found, model(image[:1]), atol=1e-4)
+
+
+def test_margins_of_linear_svms_are_scores_without_a_background():
+    """A sigmoid for each class; what the others and the background have doesn't matter."""
+    image, rows = np.zeros((1, 40, 40, 3)), np.array([[[5, 5, 25, 25, 0, 1]]], "float32")
+    codes = np.zeros((1, 1, 12), "float32")
+    layer = Detections(scores=MARGINS, most=2, least_score=0.5)
+    for background in (-9, 9):
+        found = layer([np.array([[[background, 1, -1]]]), codes, rows, image]).numpy()
+        np.testing.assert_allclose(found[0, 0], [5, 5, 25, 25, 0, 1 / (1 + np.exp(-1))], rtol=1e-6)
+        assert found[0, 1, 4] == ABSENT
+    with pytest.raises(ArgumentError, match="logits, margins"):
+        Detections(scores="votes")
