@@ -112,6 +112,11 @@ def refuse_strays(augmentation: Augmentation, targets: type[Targets]) -> None:
                 f"{way}, and their {many(targets.kind)} can't follow. "
                 f"Leave it out: --with augmentation.{name}=0."
             )
+    if augmentation.border != "zero" and targets.moves and not targets.bends:
+        raise ArgumentError(
+            "A mirrored border shows what is near it a second time, which "
+            f"{many(targets.kind)} don't. Leave it out: --with augmentation.border=zero."
+        )
 
 
 def crops(

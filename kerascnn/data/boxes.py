@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,11 @@ class Boxes(Targets):
 
     The columns are x1, y1, x2, y2, the label, and 1 where an object is marked as difficult, else 0.
     Corners are edges in pixels: a box around a whole image is 0, 0, width, height. A row without an
-    object has the label `ABSENT` and zeros; nothing but that says so. A box is cut at the border,
-    and one of which nothing is left is dropped.
+    object has the label `ABSENT` and zeros; nothing but that says so.
+
+    Where an image is cut or moved, a box stays if its middle stays, and is cut at the border: what
+    SSD keeps of a patch (Liu et al. 2016, section 2.2). So at least a quarter of it is left. One
+    whose middle is outside is dropped: a sliver at the border teaches nothing of the object.
 
     Attributes:
         boxes: float32 `[m, 6]`, those of the first image, then those of the second, and so on.
@@ -41,6 +44,10 @@ class Boxes(Targets):
         names: `[n]`, what messages call the annotations; None: a number.
         wrong: `[n]`, why the boxes of an image can't be used, with the file's name, for whoever
             asks for them; an empty text: they can. None: all can.
+        ids: int64 `[n]`, the annotations' own number of each image, as COCO's have; None: none.
+        class_ids: a label → the annotations' own number of the class; None: none.
+        areas: float32 `[m]`, of the objects themselves in pixels, by which COCO's measures call
+            them small or large; None: none but the boxes' is known.
         image_size: see `beside`.
     """
 
@@ -53,6 +60,9 @@ class Boxes(Targets):
     most: int = 0
     names: Names | None = None
     wrong: Names | None = None
+    ids: np.ndarray | None = None
+    class_ids: Mapping[int, int] | None = None
+    areas: np.ndarray | None = None
     image_size: Callable[[int], Size] | None = None
 
     def __post_init__(self) -> None:
@@ -100,6 +110,8 @@ class Boxes(Targets):
             sizes=self.sizes[index],
             names=self.names and self.names.take(index),
             wrong=self.wrong and self.wrong.take(index),
+            ids=None if self.ids is None else self.ids[index],
+            areas=None if self.areas is None else self.areas[rows],
             image_size=self.image_size and at(self.image_size, index),
         )
 
@@ -117,6 +129,8 @@ class Boxes(Targets):
             most=max(part.most for part in parts),
             names=Names.of(name for names in named for name in names) if whole else None,
             wrong=_joined_reasons(parts),
+            ids=_joined([part.ids for part in parts]),
+            areas=_joined([part.areas for part in parts]),
             image_size=sizes_in_parts(parts, [part.image_size for part in parts]),
         )
 
@@ -158,9 +172,10 @@ class Boxes(Targets):
         height, width = self.sizes[position].tolist()
         place = Placement.of((height, width), shape)
         corners = boxes[:, :4] * np.tile(place.scale[::-1], 2) + np.tile(place.offset[::-1], 2)
-        corners = np.clip(corners, 0, np.tile(shape[1::-1], 2))
-        left = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
+        middle = (corners[:, :2] + corners[:, 2:]) / 2
+        left = ((middle > 0) & (middle < shape[1::-1])).all(axis=1)
         left &= boxes[:, 4] != ABSENT  # of a class that is no more: see `relabelled`
+        corners = np.clip(corners, 0, np.tile(shape[1::-1], 2))
         found = np.zeros((self.most, COLUMNS), "float32")
         found[:, 4] = ABSENT
         found[: left.sum()] = np.concatenate([corners, boxes[:, 4:]], axis=1)[left]
@@ -171,7 +186,12 @@ class Boxes(Targets):
         boxes = self.boxes.copy()
         labels = boxes[:, 4].astype(int)
         boxes[:, 4] = np.where(labels == ABSENT, ABSENT, table[labels])
-        return replace(self, boxes=boxes)
+        numbers = self.class_ids and {
+            int(table[label]): number
+            for label, number in self.class_ids.items()
+            if table[label] != ABSENT
+        }
+        return replace(self, boxes=boxes, class_ids=numbers)
 
     @classmethod
     def count(cls, target: np.ndarray, classes: int) -> tuple[np.ndarray, int]:
@@ -242,13 +262,20 @@ def _joined_reasons(parts: Sequence[Boxes]) -> Names | None:
     return Names.of(text for part in parts for text in (part.wrong or [b""] * len(part)))
 
 
+def _joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """What is known of all parts, one after the other; None: it isn't."""
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None
+
+
 def _clipped(x1: Any, y1: Any, x2: Any, y2: Any, rest: Any, size: Size) -> Any:
-    """Boxes cut at the border of the image, `[batch, most, 6]`; without those that are outside."""
+    """Boxes cut at the border of the image, `[batch, most, 6]`; those whose middle is inside."""
     import tensorflow as tf
 
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    there = (x > 0) & (x < size[1]) & (y > 0) & (y < size[0]) & (rest[..., 0] != ABSENT)
     x1, x2 = (tf.clip_by_value(x, 0.0, float(size[1])) for x in (x1, x2))
     y1, y2 = (tf.clip_by_value(y, 0.0, float(size[0])) for y in (y1, y2))
     found = tf.concat([tf.stack([x1, y1, x2, y2], axis=-1), rest], axis=-1)
-    there = (x2 > x1) & (y2 > y1) & (rest[..., 0] != ABSENT)
     absent = tf.constant([0, 0, 0, 0, ABSENT, 0], tf.float32)
     return tf.where(there[..., None], found, absent)

@@ -12,8 +12,8 @@ Polygons are filled as `kerascnn.data.polygons` says, run-length codes are decod
 is `VOID` in a mask, and difficult in boxes. An image's label is the class of its objects, if they
 are all of one.
 
-The file is gone through once. Of an annotation only its box, its class and its place in the file
-are kept, and a mask is made of the file when it is needed.
+The file is gone through once. Of an annotation only its box, its class, its area and its place in
+the file are kept, and a mask is made of the file when it is needed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from __future__ import annotations
 import os
 import re
 from array import array
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -65,29 +65,34 @@ class Instances:
     Attributes:
         path: of the file.
         categories: id → name, in the order of the ids.
+        ids: int64 `[n]`, of the images.
         names: `[n]`, what the images' files are called.
         sizes: int32 `[n, 2]`, `(height, width)` of the images.
         starts: int64 `[n + 1]`, the first annotation of each image, and m.
         labels: int32 `[m]`, the class of each, from 0.
         boxes: float32 `[m, 4]`, x1, y1, x2, y2.
+        areas: float32 `[m]`, of the objects, in pixels; where the file has none, of their boxes.
         crowd: bool `[m]`.
         place: int64 `[m]`, where it begins in the file.
         length: int64 `[m]`, in bytes.
-        wrong: position of an image → what is wrong with its annotations; those are not among the m.
-        astray: what is wrong with annotations that belong to no image.
+        wrong: position of an image → what is wrong with it and with its annotations, a phrase each;
+            those are not among the m.
+        astray: what is wrong with annotations that belong to no image, and with images.
     """
 
     path: str
     categories: Mapping[int, str]
+    ids: np.ndarray
     names: Names
     sizes: np.ndarray
     starts: np.ndarray
     labels: np.ndarray
     boxes: np.ndarray
+    areas: np.ndarray
     crowd: np.ndarray
     place: np.ndarray
     length: np.ndarray
-    wrong: Mapping[int, str]
+    wrong: Mapping[int, Sequence[str]]
     astray: tuple[str, ...]
 
     def called(self, position: int) -> str:
@@ -96,8 +101,8 @@ class Instances:
 
     def said(self, position: int) -> str:
         """What is wrong with its annotations, as a message; "": nothing that is known."""
-        reason = self.wrong.get(position)
-        return f"{self.called(position)}: {reason}." if reason else ""
+        reasons = self.wrong.get(position)
+        return f"{self.called(position)}: {objects.all_wrong(reasons)}." if reasons else ""
 
 
 def read_instances(path: str, home: str, *, forbearing: bool = False) -> Instances:
@@ -144,10 +149,13 @@ def _gone_through(path: str, found: Iterator[Element], file: _File) -> Instances
                 raise ValueError(f"expected an object. Received: {shortened(value)}")
             read(value, element)
         except ValueError as error:
-            if element.key != "annotations":
-                raise ValueError(f"{element.key}, at byte {element.start:,}: {error}") from None
+            place = f"{element.key}, at byte {element.start:,}"
+            if element.key == "categories":
+                raise ValueError(f"{place}: {error}") from None
+            if element.key == "annotations":
+                place = f"the annotation at byte {element.start:,}"
             image = value.get("image_id") if isinstance(value, dict) else None
-            file.refuse(image, f"the annotation at byte {element.start:,}: {error}")
+            file.refuse(image, f"{place}: {error}")
     return file.complete(path)
 
 
@@ -162,7 +170,7 @@ class _File:
         self.names, self.lengths = bytearray(), array("I")
         self.sizes = array("i")
         self.rows = array("q")  # of annotations: image, category, crowd, place, length
-        self.boxes = array("f")
+        self.boxes, self.areas = array("f"), array("f")
 
     def category(self, found: Mapping[str, Any], element: Element) -> None:
         name, number = found.get("name"), _whole(found, "id")
@@ -198,19 +206,21 @@ class _File:
         x, y, width, height = numbers
         self.rows.extend((image, category, crowd, element.start, len(element.text)))
         self.boxes.extend((x, y, x + width, y + height))
+        (area,) = _numbers([found.get("area")], LARGEST_COORDINATE**2) or (width * height,)
+        self.areas.append(area)
 
     def refuse(self, image: Any, reason: str) -> None:
-        """An annotation can't be used: that is raised, or kept for its image.
+        """An image or annotation can't be used: that is raised, or kept for the image.
 
         Args:
-            image: the id that the annotation has for it, if that is one.
+            image: its id, as the annotation has it, if that is one.
             reason: what is wrong, and where.
 
         Raises:
             ValueError: `forbearing` is off, or there are too many of them.
         """
         if not self.forbearing:
-            raise ValueError(reason)
+            raise ValueError(f"{reason}. {objects.REPAIR}")
         if len(self.wrong) == MOST_WRONG:
             first = self.wrong[0][1]
             raise ValueError(f"more than {MOST_WRONG:,} annotations are wrong, such as: {first}")
@@ -234,17 +244,19 @@ class _File:
         good = np.flatnonzero((image != NOWHERE) & (labels != NOWHERE))
         order = good[np.argsort(image[good], kind="stable")]
         starts = np.searchsorted(image[order], np.arange(len(self.numbers) + 1))
+        names = Names.packed(np.frombuffer(self.names, "uint8"), np.array(self.lengths, "uint32"))
+        self._refuse_second(names)
         wrong, astray = self._by_image()
         return Instances(
             path=path,
             categories=categories,
-            names=Names.packed(
-                np.frombuffer(self.names, "uint8"), np.array(self.lengths, "uint32")
-            ),
+            ids=np.array(list(self.numbers), "int64"),
+            names=names,
             sizes=np.array(self.sizes, "int32").reshape(-1, 2),
             starts=starts.astype("int64"),
             labels=labels[order].astype("int32"),
             boxes=np.array(self.boxes, "float32").reshape(-1, 4)[order],
+            areas=np.array(self.areas, "float32")[order],
             crowd=rows[order, 2] > 0,
             place=rows[order, 3],
             length=rows[order, 4],
@@ -252,8 +264,17 @@ class _File:
             astray=tuple(f"{path}: {reason}." for reason in astray),
         )
 
-    def _by_image(self) -> tuple[dict[int, str], list[str]]:
-        """What is wrong with the annotations of each image, and with those that belong to none."""
+    def _refuse_second(self, names: Names) -> None:
+        """Of two images with one file the second is wrong: each has a part of the objects."""
+        hashes, numbers = names.hashes(), list(self.numbers)
+        _, first, which = np.unique(hashes, return_index=True, return_inverse=True)
+        for position in np.flatnonzero(first[which] != np.arange(len(hashes))).tolist():
+            image, before = numbers[position], numbers[first[which[position]]]
+            name = shortened(os.fsdecode(names[position]))
+            self.refuse(image, f"the images {before} and {image} are both {name}")
+
+    def _by_image(self) -> tuple[dict[int, list[str]], list[str]]:
+        """What is wrong with each image and its annotations, and with those that belong to none."""
         wrong: dict[int, list[str]] = {}
         astray = []
         for image, reason in self.wrong:
@@ -262,7 +283,7 @@ class _File:
                 astray.append(reason)
             else:
                 wrong.setdefault(position, []).append(reason)
-        return {place: objects.all_wrong(reasons) for place, reasons in wrong.items()}, astray
+        return wrong, astray
 
 
 def _looked_up(ids: np.ndarray, known: list[int]) -> np.ndarray:
@@ -293,11 +314,11 @@ def _whole(found: Mapping[str, Any], name: str) -> int:
     return value
 
 
-def _numbers(value: Any) -> list[float] | None:
+def _numbers(value: Any, most: float = LARGEST_COORDINATE) -> list[float] | None:
     """A list of numbers of a size that pixels have; None: it is none."""
     if not isinstance(value, list) or not all(type(one) in (int, float) for one in value):
         return None
-    return value if all(abs(one) <= LARGEST_COORDINATE for one in value) else None
+    return value if all(abs(one) <= most for one in value) else None
 
 
 Piece = tuple[tuple[slice, slice], np.ndarray]
@@ -477,7 +498,13 @@ def _masks(found: Instances, root: str, options: Options) -> Masks:
     )
 
 
-def _boxes(found: Instances) -> Boxes:
+def _boxes(found: Instances, options: Options) -> Boxes:
+    """The boxes of a file.
+
+    Raises:
+        DataError: one has no area or isn't in its image; unless that is kept for the image.
+    """
+    found = _with_faulty(found, options)
     columns = (found.boxes, found.labels[:, None], found.crowd[:, None])
     start = os.fsencode(found.path)
     reasons = (os.fsencode(found.said(position)) for position in range(len(found.names)))
@@ -487,7 +514,28 @@ def _boxes(found: Instances) -> Boxes:
         sizes=found.sizes,
         names=Names.of(start + b"[" + name + b"]" for name in found.names),
         wrong=Names.of(reasons) if found.wrong else None,
+        ids=found.ids,
+        class_ids=dict(enumerate(found.categories)),
+        areas=found.areas,
     )
+
+
+def _with_faulty(found: Instances, options: Options) -> Instances:
+    """The same, and what is wrong with boxes is said of their images: masks need no boxes."""
+    owner = np.repeat(np.arange(len(found.sizes)), np.diff(found.starts))
+    faults = objects.Faults(forbearing=options.forbearing)
+    wrong = {position: list(reasons) for position, reasons in found.wrong.items()}
+    for row in np.flatnonzero(objects.faulty(found.boxes, found.sizes[owner])).tolist():
+        height, width = found.sizes[owner[row]].tolist()
+        (fault,) = objects.faults(found.boxes[row : row + 1], (height, width)).values()
+        x1, y1, x2, y2 = found.boxes[row].tolist()
+        reason = (
+            f"the annotation at byte {found.place[row]:,}: {fault}. "
+            f"Received: {[round(one, 2) for one in (x1, y1, x2 - x1, y2 - y1)]}"
+        )
+        faults.add(f"{found.called(owner[row])}: {reason}.")
+        wrong.setdefault(int(owner[row]), []).append(reason)
+    return replace(found, wrong=wrong)
 
 
 def _coco(argument: str, options: Options) -> Contents:
@@ -513,9 +561,9 @@ def _coco(argument: str, options: Options) -> Contents:
         if target == "mask":
             targets = _masks(found, root, options)
         elif target == "boxes":
-            targets = _boxes(found)
+            targets = _boxes(found, options)
         else:
-            named = objects.labelled(_boxes(found), split)
+            named = objects.labelled(_boxes(found, options), split)
             paths, sizes, targets = paths.take(named.kept), sizes[named.kept], named.labels
             notes += named.notes
             wrong += named.wrong

@@ -1,4 +1,4 @@
-"""Images with several objects, in data sets for tasks that know one label for an image."""
+"""Images with several objects: what a box may be, and which images have one label all the same."""
 
 from __future__ import annotations
 
@@ -10,9 +10,85 @@ import numpy as np
 
 from kerascnn.data.boxes import Boxes
 from kerascnn.data.labels import Labels
+from kerascnn.errors import DataError
 
 SEVERAL = -1  # no one class
 SHOWN = 3  # wrong objects of an image that a message names
+MOST_WRONG = 10_000  # that are told, where all are
+# Pixels that a box may reach out of its image, to be cut there: corners are sums of rounded numbers
+# or rounded shares of a side. Who counts pixels from 1 is out by twice as much.
+ROUNDING = 0.5
+REPAIR = (
+    "`kerascnn data check` lists all that is wrong; repair it, or leave such images out with "
+    "skip_corrupt=True (--skip-corrupt)."
+)
+
+
+class Faults:
+    """What is wrong in a source: the first raises, or all are kept to be told together.
+
+    Attributes:
+        found: the messages that were kept.
+
+    Args:
+        forbearing: keep them; see `kerascnn.data.Options.forbearing`.
+    """
+
+    def __init__(self, *, forbearing: bool) -> None:
+        self.forbearing = forbearing
+        self.found: list[str] = []
+
+    def add(self, message: str) -> None:
+        """One more.
+
+        Raises:
+            DataError: it isn't kept, or there are too many.
+        """
+        if not self.forbearing:
+            raise DataError(f"{message} {REPAIR}")
+        if len(self.found) == MOST_WRONG:
+            raise DataError(f"More than {MOST_WRONG:,} annotations are wrong. {self.found[0]}")
+        self.found.append(message)
+
+
+def faulty(corners: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Which boxes have no area, are swapped, or reach out of their images: bool `[m]`.
+
+    Args:
+        corners: `[m, 4]`, x1, y1, x2, y2 as edges.
+        sizes: `[m, 2]`, `(height, width)` of each box's image.
+    """
+    low, high = corners[:, :2], corners[:, 2:]
+    there = (low < high) & (low >= -ROUNDING) & (high <= sizes[:, ::-1] + ROUNDING)
+    return np.logical_not(there.all(axis=1))
+
+
+def faults(corners: np.ndarray, size: tuple[int, int]) -> dict[int, str]:
+    """The row of each box of an image that is `faulty` → what is wrong with it.
+
+    Args:
+        corners: `[k, 4]`, x1, y1, x2, y2 as edges.
+        size: `(height, width)` of the image.
+    """
+    wrong = np.flatnonzero(faulty(corners, np.array([size])))
+    return {row: _fault(corners[row].tolist(), size) for row in wrong.tolist()}
+
+
+def _fault(corners: Sequence[float], size: tuple[int, int]) -> str:
+    x1, y1, x2, y2 = corners
+    if x2 < x1 or y2 < y1:
+        return "the corners of its box are swapped: it ends before it begins"
+    if not (x1 < x2 and y1 < y2):
+        return "its box has no area"
+    height, width = size
+    before, beyond = max(-x1, -y1), max(x2 - width, y2 - height)
+    one = abs(beyond - 1) <= ROUNDING and beyond > before
+    hint = ", as where pixels are counted from 1" if one else ""
+    far = f"{max(before, beyond):.3g}"
+    return (
+        f"its box reaches {far} {'pixel' if far == '1' else 'pixels'} out of the image, which has "
+        f"{height}×{width} (height×width){hint}"
+    )
 
 
 class Labelled(NamedTuple):

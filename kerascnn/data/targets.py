@@ -42,7 +42,7 @@ class Targets:
     Attributes:
         kind: what sources and tasks call it: "label", "mask", "boxes".
         moves: whether it follows its image; a label doesn't.
-        bends: whether it can follow an elastic deformation, too.
+        bends: whether it can follow an elastic deformation and a mirrored border, too.
         unit: what `count` counts: "images", "pixels", "objects"; "": nothing.
     """
 

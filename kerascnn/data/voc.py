@@ -15,7 +15,8 @@ here they are edges: x1 is xmin - 1, and x2 is xmax. An image's label is the cla
 if they are all of one.
 
 One's own classes, which many programs write in this form, are named behind the path, in the order
-of the numbers of the palette: `voc:PATH?classes=scratch,dent`.
+of the numbers of the palette: `voc:PATH?classes=scratch,dent`. Those that count pixels from 0 write
+corners that are edges, which is to be said: `voc:PATH?first=0`.
 
 What the files say of paths is not heeded: the folder's own files are read, and no others.
 """
@@ -62,12 +63,15 @@ MANY = 5000  # annotations that take longer than a moment to read
 LARGEST_SIDE = 2**20
 
 
-def annotation(text: str, classes: Sequence[str] = CLASSES) -> tuple[tuple[int, int], np.ndarray]:
+def annotation(
+    text: str, classes: Sequence[str] = CLASSES, first: int = 1
+) -> tuple[tuple[int, int], np.ndarray]:
     """Size and boxes of the image that an XML file is about.
 
     Args:
         text: the XML.
         classes: that objects may be of.
+        first: the number of the first pixel: 1, or 0 where corners are edges.
 
     Returns:
         `(height, width)`, and float32 `[k, 6]`: x1, y1, x2, y2, the class, and 1 where it is
@@ -82,18 +86,26 @@ def annotation(text: str, classes: Sequence[str] = CLASSES) -> tuple[tuple[int, 
         if not (0 < side <= LARGEST_SIDE and side == int(side)):
             received = f"{width:g}×{height:g}"
             raise ValueError(f"size must be whole numbers of pixels. Received: {received}")
-    boxes, wrong = [], []
-    for number, found in enumerate(root.findall("object"), start=1):
+    size, found, wrong = (int(height), int(width)), root.findall("object"), {}
+    boxes = np.zeros((len(found), 6), "float32")
+    for row, one in enumerate(found):
         try:
-            boxes.append(_box(found, classes))
+            boxes[row] = _box(one, classes, first)
         except ValueError as error:
-            wrong.append(f"object {number}: {error}")
+            wrong[row], boxes[row, :4] = str(error), (0, 0, 1, 1)
+    for row, fault in objects.faults(boxes[:, :4], size).items():
+        x1, y1, x2, y2 = (boxes[row, :4] + (first, first, 0, 0)).tolist()
+        zero = first and min(x1, y1) == 0
+        hint = "; if pixels are counted from 0, say so: voc:PATH?first=0" if zero else ""
+        wrong[row] = f"{fault}. Received: {x1:g}, {y1:g}, {x2:g}, {y2:g}{hint}"
     if wrong:
-        raise ValueError(objects.all_wrong(wrong))
-    return (int(height), int(width)), np.array(boxes, "float32").reshape(-1, 6)
+        raise ValueError(
+            objects.all_wrong([f"object {row + 1}: {wrong[row]}" for row in sorted(wrong)])
+        )
+    return size, boxes
 
 
-def _box(found: ElementTree.Element, classes: Sequence[str]) -> tuple[float, ...]:
+def _box(found: ElementTree.Element, classes: Sequence[str], first: int) -> tuple[float, ...]:
     """x1, y1, x2, y2, the class and whether it is difficult, of an object.
 
     Raises:
@@ -106,13 +118,8 @@ def _box(found: ElementTree.Element, classes: Sequence[str]) -> tuple[float, ...
             f"Received: {shortened(name)}; name one's own as in voc:PATH?classes=NAME,NAME"
         )
     x1, y1, x2, y2 = (_number(found, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
-    if not (x1 - 1 < x2 and y1 - 1 < y2):
-        raise ValueError(
-            f"the box of a {name} must have xmin ≤ xmax and ymin ≤ ymax. "
-            f"Received: {x1:g}, {y1:g}, {x2:g}, {y2:g}"
-        )
     difficult = (found.findtext("difficult") or "").strip() not in ("", "0", "false", "False")
-    return x1 - 1, y1 - 1, x2, y2, classes.index(name), difficult
+    return x1 - first, y1 - first, x2, y2, classes.index(name), difficult
 
 
 class _Shallow(ElementTree.TreeBuilder):
@@ -152,7 +159,7 @@ def _number(element: ElementTree.Element, path: str) -> float:
 
 
 def read_annotation(
-    path: str, home: str, classes: Sequence[str] = CLASSES
+    path: str, home: str, classes: Sequence[str] = CLASSES, first: int = 1
 ) -> tuple[tuple[int, int], np.ndarray]:
     """The same of a file in a year's folder.
 
@@ -161,7 +168,7 @@ def read_annotation(
     """
     text = read_text(path, error=DataError, limit=LARGEST, inside=Path(home))
     try:
-        return annotation(text, classes)
+        return annotation(text, classes, first)
     except ValueError as error:
         raise DataError(f"{path}: {error}.") from None
 
@@ -190,11 +197,12 @@ def home_of(path: str) -> str:
     )
 
 
-def listed(path: str, home: str) -> list[str]:
+def listed(path: str, home: str, faults: objects.Faults) -> list[str]:
     """The names in a list of images; a number behind a name, as in cat_train.txt, is passed over.
 
     Raises:
-        DataError: it can't be read, or a name is none, or there twice; the message has the line.
+        DataError: it can't be read; or a name is none, or there twice, and `faults` raises: the
+            message has the line.
     """
     names = []
     seen = set()
@@ -205,18 +213,19 @@ def listed(path: str, home: str) -> list[str]:
         if not name:
             continue
         if name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
-            raise DataError(
+            faults.add(
                 f"{path}, line {number}: expected the name of an image in {IMAGES}, without its "
                 f"ending. Received: {shortened(name)}."
             )
-        if name in seen:
-            raise DataError(f"{path}, line {number}: {shortened(name)} is there a second time.")
-        seen.add(name)
-        names.append(name)
+        elif name in seen:
+            faults.add(f"{path}, line {number}: {shortened(name)} is there a second time.")
+        else:
+            seen.add(name)
+            names.append(name)
     return names
 
 
-def _lists(home: str, target: str) -> dict[str, list[str]]:
+def _lists(home: str, target: str, faults: objects.Faults) -> dict[str, list[str]]:
     """Split → the names of its images.
 
     Labelling programs write no lists: then all images that have an answer are for training.
@@ -236,7 +245,7 @@ def _lists(home: str, target: str) -> dict[str, list[str]]:
         path = next(filter(os.path.lexists, paths), None)
         if path is None:
             continue
-        names = listed(path, home)
+        names = listed(path, home, faults)
         # VOC2012's test set has no answers: they are on the server that judges.
         if split == "test" and not all(
             os.path.lexists(_answer(home, target, n)) for n in names[:1]
@@ -295,15 +304,17 @@ def _missing(mask: str) -> DataError:
     )
 
 
-def _boxes(home: str, names: Sequence[str], classes: Sequence[str], options: Options) -> Boxes:
+def _boxes(
+    home: str, names: Sequence[str], classes: Sequence[str], first: int, options: Options
+) -> Boxes:
     paths = [_answer(home, "boxes", name) for name in names]
     sizes, rows, wrong = [], [], {}
     for position, path in enumerate(paths):
         try:
-            size, boxes = read_annotation(path, home, classes)
+            size, boxes = read_annotation(path, home, classes, first)
         except DataError as error:
             if not options.forbearing:  # then it is met when the boxes are asked for
-                raise
+                raise DataError(f"{error} {objects.REPAIR}") from None
             size, boxes, wrong[position] = (0, 0), np.zeros((0, 6), "float32"), str(error)
         sizes.append(size)
         rows.append(boxes)
@@ -349,24 +360,26 @@ def _image(
 
 
 def _voc(argument: str, options: Options) -> Contents:
-    path, given = parsed(argument, "classes")
+    path, given = parsed(argument, "classes", "first")
     classes = named_classes(given["classes"]) if "classes" in given else CLASSES
     home = home_of(path)
     target = options.target
-    lists = _lists(home, target)
+    first = _first(given.get("first", "1"))
+    faults = objects.Faults(forbearing=options.forbearing)
+    lists = _lists(home, target, faults)
     files = _images(home)
     if target != "mask" and sum(map(len, lists.values())) > MANY:
         options.echo("Reading the annotations …")
     splits: dict[str, Encoded] = {}
     notes: list[str] = []
-    wrong: list[str] = []
+    wrong = faults.found
     for split, names in lists.items():
         images = [_image(home, files, name, target, options) for name in names]
         targets: Targets
         if target == "mask":
             targets = _masks(home, names, len(classes), options)
         else:
-            targets = boxes = _boxes(home, names, classes, options)
+            targets = boxes = _boxes(home, names, classes, first, options)
             if target == "label":
                 named = objects.labelled(boxes, split)
                 images, targets = [images[n] for n in named.kept], named.labels
@@ -382,6 +395,14 @@ def _voc(argument: str, options: Options) -> Contents:
         )
     class_names = (BACKGROUND, *classes) if target == "mask" else classes
     return contents(home, class_names, splits, options, notes=notes, wrong=wrong, every_class=False)
+
+
+def _first(text: str) -> int:
+    if text not in ("0", "1"):
+        raise DataError(
+            f"first must be 1, the number of the first pixel in VOC, or 0. Received: {text!r}."
+        )
+    return int(text)
 
 
 VOC = DataSource(

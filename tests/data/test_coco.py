@@ -109,6 +109,23 @@ class TestBoxesAndLabels:
         assert boxes.stored(1).tolist() == [[2, 3, 12, 7, 1, 0], [0, 0, 2, 24, 0, 1]]
         assert boxes.sizes.tolist() == [[20, 30], [24, 24]]
 
+    def test_the_files_own_numbers_and_areas_are_kept(self, home):
+        """What COCO's results are written with, also of parts, unions and other lists of names."""
+        write(home, changed("annotations", 0, "area", to=None))
+        found = load(f"coco:{home}", target="boxes").test
+        assert found.targets.ids.tolist() == [42, 7]
+        assert found.targets.areas.tolist() == [
+            4,
+            100,
+            10 * 4,
+            48,
+        ]  # where there is none: the box's
+        assert dict(found.targets.class_ids) == {0: 3, 1: 18}
+        both = data.joined([found.take(np.array([1])), found]).targets
+        assert (both.ids.tolist(), both.areas.tolist()) == ([7, 42, 7], [40, 48, 4, 100, 40, 48])
+        renamed = found.relabelled(np.array([-1, 5])).targets
+        assert (dict(renamed.class_ids), renamed.ids.tolist()) == ({5: 18}, [42, 7])
+
     def test_a_label_is_that_of_images_with_one_class(self, home):
         write(home, changed("annotations", 1, "category_id", to=18))
         found = load(f"coco:{home}")

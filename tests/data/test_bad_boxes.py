@@ -1,0 +1,174 @@
+"""What may be wrong with boxes, in every source that has them: one message names file and object.
+
+Each source writes the same two images of 20×30: `a` with a dog, `b` with what a test says.
+"""
+
+import json
+import re
+
+import annotated
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerascnn import data
+from kerascnn.errors import DataError
+
+SIZE = (20, 30)
+CLASSES = ("cat", "dog")
+DOG = ("dog", 1, 2, 29, 20)  # x1, y1, x2, y2 as edges
+
+
+def pictures(folder, names=("a", "b")):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        Image.fromarray(annotated.noise(number, SIZE)).save(folder / f"{name}.png")
+
+
+class Voc:
+    """One XML file for each image, and a list of them."""
+
+    file, object = "b.xml", "object {number}: "
+    listing, picture = "ImageSets/Main/train.txt", "JPEGImages/b.png"
+
+    @staticmethod
+    def write(root, objects):
+        pictures(root / "JPEGImages")
+        (root / "Annotations").mkdir()
+        (root / "ImageSets/Main").mkdir(parents=True)
+        (root / "ImageSets/Main/train.txt").write_text("a\nb\n")
+        for name, boxes in (("a", [DOG]), ("b", objects)):
+            corners = [(c, (x1 + 1, y1 + 1, x2, y2), 0) for c, x1, y1, x2, y2 in boxes]
+            (root / f"Annotations/{name}.xml").write_text(annotated.annotation(SIZE, *corners))
+        return f"voc:{root}?classes=cat,dog"
+
+    @staticmethod
+    def list_again(root):
+        with open(root / "ImageSets/Main/train.txt", "a") as file:
+            file.write("b\n")
+
+
+class Coco:
+    """One JSON file for all."""
+
+    file, object = "annotations.json", "the annotation at byte "
+    listing, picture = "annotations.json", "b.png"
+
+    @staticmethod
+    def write(root, objects):
+        pictures(root)
+        images = [
+            {"id": number, "file_name": f"{name}.png", "height": SIZE[0], "width": SIZE[1]}
+            for number, name in ((4, "a"), (3, "b"))
+        ]
+        ids = {"cat": 20, "dog": 10}
+        categories = [{"id": number, "name": name} for name, number in ids.items()]
+        annotations = [
+            {
+                "id": number,
+                "image_id": image,
+                "category_id": ids.get(name, 99),
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+            }
+            for number, (image, (name, x1, y1, x2, y2)) in enumerate(
+                [(4, DOG), *((3, box) for box in objects)]
+            )
+        ]
+        content = {"images": images, "categories": categories, "annotations": annotations}
+        (root / "annotations.json").write_text(json.dumps(content))
+        return f"coco:{root}"
+
+    @staticmethod
+    def list_again(root):
+        path = root / "annotations.json"
+        content = json.loads(path.read_text())
+        content["images"].append({**content["images"][1], "id": 5})
+        path.write_text(json.dumps(content))
+
+
+SOURCES = [Voc, Coco]
+BAD = {
+    "outside": (("cat", 2, -5, 9, 8), "reaches 5 pixels out of the image, which has 20×30"),
+    "without an area": (("cat", 4, 4, 4, 9), "its box has no area"),
+    "swapped": (("cat", 9, 2, 3, 8), "the corners of its box are swapped|bbox must be"),
+    "of no class": (("unicorn", 1, 2, 3, 8), "unicorn|of the category 99, which isn't there"),
+    "counted from another number": (
+        None,
+        "reaches 1 pixels? out of the image.*(counted from 1|counted from 0, say so: .*first=0)",
+    ),
+}
+
+
+def bad_box(source, what):
+    """VOC counts from 1, where a 0 is wrong; to others a right border one beyond is."""
+    if BAD[what][0] is None:
+        return ("cat", -1, 4, 12, 12) if source is Voc else ("cat", 3, 4, 31, 12)
+    return BAD[what][0]
+
+
+def load(source, **options):
+    shape = (*SIZE, 3)
+    return data.load(source, target="boxes", echo=None, split="all", input_shape=shape, **options)
+
+
+@pytest.fixture(params=SOURCES, ids=lambda source: source.__name__.lower())
+def source(request):
+    return request.param
+
+
+def test_what_is_right_is_read_alike(source, tmp_path):
+    found = load(source.write(tmp_path, [("cat", 0, 0, 30, 20), ("dog", 3, 4, 10, 12)]))
+    targets = found.test.targets
+    boxes = [targets.checked(position).tolist() for position in range(2)]
+    cat, dog = (found.class_names.index(name) for name in CLASSES)
+    assert boxes == [
+        [[1, 2, 29, 20, dog, 0]],
+        [[0, 0, 30, 20, cat, 0], [3, 4, 10, 12, dog, 0]],
+    ]
+    assert targets.sizes.tolist() == [list(SIZE)] * 2
+    np.testing.assert_array_equal(found.test.original(1), annotated.noise(1, SIZE))
+
+
+def test_an_image_may_have_no_object(source, tmp_path):
+    assert len(load(source.write(tmp_path, [])).test.targets.checked(1)) == 0
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_box_is_refused_by_its_file_and_object(source, tmp_path, what):
+    typed = source.write(tmp_path, [("cat", 1, 1, 9, 9), bad_box(source, what)])
+    message = f"{re.escape(source.file)}.*{source.object.format(number=2)}.*({BAD[what][1]})"
+    with pytest.raises(DataError, match=message) as error:
+        load(typed)
+    assert "--skip-corrupt" in str(error.value)
+    found = load(typed, skip_corrupt=True)
+    assert [b"a.png" in name for name in found.test.names] == [True]
+
+
+def test_a_check_lists_all_that_is_bad(source, tmp_path):
+    boxes = [bad_box(source, what) for what in BAD]
+    report = data.check(source.write(tmp_path, [*boxes[:3], ("cat", 1, 1, 9, 9)]), target="boxes")
+    (line,) = report.corrupt
+    assert source.file in line
+    assert re.search(r"\bb\b", line.removeprefix(str(tmp_path)))
+    for number in range(3):
+        assert re.search(BAD[list(BAD)[number]][1], line)
+    assert not report.usable
+    assert report.images_with["train"] == {"cat": 0, "dog": 1}
+
+
+def test_a_missing_image_is_named(source, tmp_path):
+    typed = source.write(tmp_path, [])
+    (tmp_path / source.picture).unlink()
+    with pytest.raises(DataError, match=r"[Tt]here is no (image|file) .*\bb\b"):
+        load(typed)
+    (line,) = data.check(typed, target="boxes").corrupt
+    assert re.search(r"\bb\b", line)
+
+
+def test_an_image_that_is_listed_twice_is_named(source, tmp_path):
+    typed = source.write(tmp_path, [])
+    source.list_again(tmp_path)
+    with pytest.raises(DataError, match=rf"{source.listing}.*'b.*a second time|are both 'b"):
+        load(typed)
+    (line,) = data.check(typed, target="boxes").corrupt
+    assert re.search(r"a second time|are both", line)
