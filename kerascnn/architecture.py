@@ -67,6 +67,8 @@ class Architecture:
             is `weights="imagenet"`.
         task: what it is made for, a name of `kerascnn.registry.TASKS`; its distribution may bring
             it, and it is looked up when it is used.
+        scores: whether it answers with a score of each class, which `classifier_activation` stands
+            on; False: with something else, such as boxes, and as it is.
         backbone: the other network that it is built upon, if it is, whose weights it can start
             from. Built upon another one than by default, it takes images as that one does.
     """
@@ -81,6 +83,7 @@ class Architecture:
     paper_recipe: str | None = None
     weights: tuple[Source, ...] = ()
     task: str = "classification"
+    scores: bool = True
     backbone: Backbone | None = None
 
     def __post_init__(self) -> None:
@@ -227,7 +230,8 @@ class Architecture:
                 global average or maximum.
             classes: number of classes; default: the card's.
             classifier_activation: the activation on the logits, of the layer that computes them
-                where that can have one; None returns logits.
+                where that can have one; None returns logits. It has no effect where `scores` is
+                False.
             name: the model's name; default: the architecture's.
             **arguments: the family's own, see `space`.
 
@@ -289,6 +293,7 @@ class Architecture:
             preprocessing=self._preprocessing(values),
             recipe=self.recipe,
             task=self.task,
+            scores=self.scores,
             arguments=values,
             given={name: values[name] for name in self.space.renamed(arguments or {})},
             input_shape=input_shape,

@@ -57,7 +57,7 @@ class Network:
     nobody checks again; with `dataclasses.replace` it gets other classes or another input.
 
     Attributes:
-        name, build, head, space, weights, preprocessing, recipe, task, backbone: the
+        name, build, head, space, weights, preprocessing, recipe, task, scores, backbone: the
             architecture's.
         arguments: all of its own arguments.
         given: those of them that the user gave.
@@ -76,6 +76,7 @@ class Network:
     preprocessing: Preprocessing
     recipe: Recipe | None
     task: str
+    scores: bool
     backbone: Backbone | None
     arguments: Mapping[str, Any]
     given: Mapping[str, Any]
@@ -170,6 +171,11 @@ class Network:
                 f"Received: pooling={pooling!r}, include_top=True."
             )
         _check_activation(classifier_activation, f"{self.name}: classifier_activation")
+        if not self.scores and classifier_activation not in (None, "softmax"):
+            raise ArgumentError(
+                f"{self.name} answers with no scores that a classifier_activation could stand on. "
+                f"Received: {classifier_activation!r}. Leave it out."
+            )
         if weights is not None:
             self.require(weights)
         self.check_input()
@@ -179,7 +185,7 @@ class Network:
             inputs, found = input_tensor, sources(input_tensor)
             ends = found[0] if len(found) == 1 else found
         outputs = self.outputs(inputs)
-        if self.classes is not None:
+        if self.classes is not None and self.scores:
             outputs = activated(outputs, classifier_activation)
         elif pooling:
             pool = getattr(keras.layers, _POOLING[pooling])

@@ -21,24 +21,30 @@ def ours(name: str, batch_size: int, input_shape: Sequence[int]) -> Step:
     from kerascnn.tasks.task import find
     from kerascnn.training.engine import Engine
 
-    model = catalogue.create(name, input_shape=tuple(input_shape), classifier_activation=None)
+    height, width, channels = input_shape
+    network = catalogue.get(name).network(input_shape=(height, width, channels))
+    task = find(network.task)
+    scores, from_logits = task.scores(network.model(classifier_activation=None))
     optimizer = keras.optimizers.SGD(RATE, MOMENTUM)
-    optimizer.build(model.trainable_variables)
-    task = find(catalogue.get(name).task)
-    outputs = [tuple(output.shape[1:]) for output in model.outputs]
-    objective = task.objective(
-        Recipe(), classes=outputs[0][-1], outputs=len(outputs), from_logits=True
-    )
+    optimizer.build(scores.trainable_variables)
+    assert network.classes is not None
     engine = Engine(
-        model,
+        scores,
+        learner=task.training(scores),
         strategy=tf.distribute.get_strategy(),
-        objective=objective,
+        objective=task.objective(
+            Recipe(), scores=scores, classes=network.classes, from_logits=from_logits
+        ),
         optimizer=optimizer,
     )
-    batch = (
+    batch: tuple[np.ndarray, ...] = (
         images(batch_size, input_shape),
-        task.random_targets(np.random.default_rng(0), outputs, batch_size),
+        task.random_targets(
+            np.random.default_rng(0), scores=scores, classes=network.classes, count=batch_size
+        ),
     )
+    if engine.draws:
+        batch += (np.stack([np.array([0, 0, n], "int32") for n in range(batch_size)]),)
     batches = iter(engine.distribute(tf.data.Dataset.from_tensors(batch).repeat()))
 
     def step() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,11 @@ class Case:
     def outline(self) -> keras.Model:
         """The same network without values."""
         return self.build(values=False)
+
+    @functools.cached_property
+    def scores(self) -> tuple[keras.Model, bool]:
+        """What training works on, without values, and whether that gives logits."""
+        return self.task.scores(self.outline)
 
     @functools.cached_property
     def another(self) -> keras.Model:
@@ -102,11 +107,11 @@ class Case:
 
     def objective(self) -> Objective:
         """What a training of this network, with the recipe it has, minimises and counts."""
-        scores, from_logits = self.task.scores(self.outline)
+        scores, from_logits = self.scores
         return self.task.objective(
             self.architecture.recipe or Recipe(),
+            scores=scores,
             classes=CLASSES,
-            outputs=len(scores.outputs),
             from_logits=from_logits,
         )
 
@@ -114,8 +119,26 @@ class Case:
         """Random ones of the task's for `images`, `[batch, ...]`, the same each time."""
         import numpy as np
 
-        shapes = [tuple(output.shape[1:]) for output in self.outline.outputs]
-        return self.task.random_targets(np.random.default_rng(0), shapes, BATCH)
+        generator = np.random.default_rng(0)
+        scores, _ = self.scores
+        return self.task.random_targets(generator, scores=scores, classes=CLASSES, count=BATCH)
+
+    def draws(self) -> np.ndarray:
+        """What a network may draw by, of a seed and an epoch of 0: see `Task.training`."""
+        import numpy as np
+
+        return np.stack([(0, 0, n) for n in range(BATCH)]).astype("int32")
+
+    def taught(self, model: keras.Model) -> Callable[[Any, Any, Any], Any]:
+        """The loss `[batch]` of a training step of a model, from images, targets and draws."""
+        objective = self.objective()
+        learner = self.task.training(self.task.scores(model)[0])
+
+        def loss(images: Any, targets: Any, draws: Any) -> Any:
+            given = [images, targets, draws] if len(learner.inputs) > 1 else images
+            return objective.loss(targets, as_list(learner(given, training=True)))
+
+        return loss
 
     def build(self, *, values: bool = True, fresh: bool = False, **arguments: Any) -> keras.Model:
         """A model, the same one for the same arguments.

@@ -30,8 +30,11 @@ def check_gradients(case: Case) -> None:
 
     model = case.model
     with tf.GradientTape() as tape:
-        outputs = as_list(model(case.images(), training=True))
-        loss = tf.add_n([tf.reduce_mean(tf.square(output)) for output in outputs])
+        if case.network.scores:
+            outputs = as_list(model(case.images(), training=True))
+            loss = tf.add_n([tf.reduce_mean(tf.square(output)) for output in outputs])
+        else:
+            loss = case.taught(model)(case.images(), case.targets(), case.draws())
     gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
     for variable, gradient in zip(model.trainable_variables, gradients):
         assert gradient is not None, f"{variable.path} receives no gradient"
@@ -54,7 +57,8 @@ def check_objective(case: Case) -> None:
     import tensorflow as tf
 
     objective, targets = case.objective(), case.targets()
-    outputs = as_list(case.model(case.images(), training=False))
+    scores, _ = case.task.scores(case.model)
+    outputs = as_list(scores(case.images(), training=False))
     loss = objective.loss(targets, outputs)
     same("the shape of the loss", tuple(loss.shape), (BATCH,))
     assert bool(tf.reduce_all(tf.math.is_finite(loss))), f"the loss is not finite: {loss}"
@@ -188,11 +192,11 @@ def check_mirrored_strategy(case: Case) -> None:
         model = case.build(fresh=True)
         variables = [v.value for v in model.trainable_variables]
     before = [v.numpy() for v in model.trainable_variables]
-    objective = case.objective()
+    taught = case.taught(model)
 
-    def step(images: Any, targets: Any) -> None:
+    def step(*batch: Any) -> None:
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(objective.loss(targets, as_list(model(images, training=True))))
+            loss = tf.reduce_mean(taught(*batch))
         gradients = tape.gradient(loss, variables)
         context = tf.distribute.get_replica_context()
         for variable, gradient in zip(variables, context.all_reduce("mean", gradients)):
@@ -204,7 +208,7 @@ def check_mirrored_strategy(case: Case) -> None:
                 np.array_split(all_, 2)[context.replica_id_in_sync_group]
             )
         )
-        for all_ in (case.images(), case.targets())
+        for all_ in (case.images(), case.targets(), case.draws())
     ]
     strategy.run(step, args=tuple(shares))
     changed = False

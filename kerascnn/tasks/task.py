@@ -143,6 +143,20 @@ class Task:
 
         return scores_of(model)
 
+    def training(self, scores: keras.Model) -> keras.Model:
+        """The graph of a training step: of the same layers, with the same outputs and perhaps more.
+
+        By default it is the scores' own. One that looks at the targets, as a detector does that
+        learns from some of its windows, has three inputs: images, targets, and `[batch, 3]` int32,
+        the run's seed, the epoch and the image's number in the data, of which whatever it draws
+        is to be a pure function. So a run that resumes draws what it would have drawn, and an
+        image's draw is the same on any number of replicas.
+
+        Args:
+            scores: as `scores` gives it.
+        """
+        return scores
+
     def check_model(self, model: keras.Model, classes: int) -> None:
         """Refuse a model that doesn't answer for so many classes.
 
@@ -164,14 +178,15 @@ class Task:
         """
 
     def random_targets(
-        self, generator: np.random.Generator, outputs: Sequence[tuple[int | None, ...]], count: int
+        self, generator: np.random.Generator, *, scores: keras.Model, classes: int, count: int
     ) -> np.ndarray:
-        """Targets that fit a model's outputs, for checks and benchmarks: `[count, ...]`.
+        """Targets that fit a model, for checks and benchmarks: `[count, ...]`.
 
         Args:
             generator: of random numbers.
-            outputs: the outputs' shapes, without the batch.
-            count: how many.
+            scores: as `scores` gives it, for images of a known size.
+            classes: how many.
+            count: how many targets.
         """
         raise NotImplementedError(f"{self.name} has no random_targets.")
 
@@ -220,8 +235,8 @@ class Task:
         self,
         recipe: Recipe,
         *,
+        scores: keras.Model,
         classes: int,
-        outputs: int,
         from_logits: bool,
         class_weight: Sequence[float] | None = None,
     ) -> Objective:
@@ -229,8 +244,9 @@ class Task:
 
         Args:
             recipe: its loss, label smoothing and weight of auxiliary heads.
+            scores: as `scores` gives it; the first output is the main one. Losses are given its
+                outputs, in training those of `training`.
             classes: how many.
-            outputs: how many outputs the model has; the first is the main one.
             from_logits: whether they are logits, not probabilities.
             class_weight: see `class_weight`.
 
@@ -289,7 +305,7 @@ class Task:
 
         scores, from_logits = self.scores(model)
         objective = self.objective(
-            recipe, classes=sight.classes, outputs=len(scores.outputs), from_logits=from_logits
+            recipe, scores=scores, classes=sight.classes, from_logits=from_logits
         )
         return counted_over(objective, scores, sight, images, batch_size=batch_size)
 

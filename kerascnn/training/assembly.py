@@ -143,13 +143,14 @@ class Assembly:
         train = self.dataset.train
         objective = self.task.objective(
             recipe,
+            scores=scores,
             classes=self.dataset.classes,
-            outputs=len(scores.outputs),
             from_logits=is_logits,
             class_weight=self.task.class_weight(recipe, train.targets, self.dataset.class_names),
         )
         engine = Engine(
             scores,
+            learner=self.task.training(scores),
             strategy=strategy,
             objective=objective,
             optimizer=optimizer,
@@ -258,7 +259,14 @@ class Assembly:
             advice=self._advice(workers),
             say=self._say,
         )
-        data = training_batches(self.dataset.train, config, parts.batching, state.position, workers)
+        data = training_batches(
+            self.dataset.train,
+            config,
+            parts.batching,
+            state.position,
+            workers,
+            draws=engine.draws,
+        )
         return Loop(
             recipe=config.recipe,
             main=self.task.main,

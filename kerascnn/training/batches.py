@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from kerascnn.data import Split
@@ -19,10 +20,17 @@ from kerascnn.training.settings import Batching
 
 
 def training_batches(
-    split: Split, config: RunConfig, batching: Batching, start: Position, workers: Workers
+    split: Split,
+    config: RunConfig,
+    batching: Batching,
+    start: Position,
+    workers: Workers,
+    *,
+    draws: bool = False,
 ) -> tf.data.Dataset:
     """Augmented and preprocessed images with targets, from `start` on, without an end.
 
+    With `draws` a third part says what a network may draw by: see `kerascnn.tasks.Task.training`.
     An iterator that has an end costs a collective for each step on several machines.
     """
     seed, recipe = config.seed, config.recipe
@@ -32,13 +40,17 @@ def training_batches(
 
     kind = type(split.targets)
 
-    def ready(images: Any, targets: Any, index: Any, epoch: Any) -> tuple[Any, Any]:
+    def ready(images: Any, targets: Any, index: Any, epoch: Any) -> tuple[Any, ...]:
         place = tuple(images.shape[1:3])
         changed = augment(images, index, epoch, seed=seed, augmentation=augmentation, size=size)
-        if not kind.moves:  # nor is a motion in the graph, beside which pixels round otherwise
+        if kind.moves:  # or else no motion is in the graph, beside which pixels round otherwise
+            moved = motion(
+                index, epoch, seed=seed, augmentation=augmentation, canvas=place, size=size
+            )
+            targets = targets if moved is None else kind.moved(targets, moved)
+        if not draws:
             return prepare(changed), targets
-        moved = motion(index, epoch, seed=seed, augmentation=augmentation, canvas=place, size=size)
-        return prepare(changed), targets if moved is None else kind.moved(targets, moved)
+        return prepare(changed), targets, _drawn_by(seed, epoch, index)
 
     return split.batches(
         batching.size,
@@ -53,6 +65,14 @@ def training_batches(
         crops=cut,
         balance=recipe.balance,
     ).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _drawn_by(seed: int, epoch: Any, index: Any) -> Any:
+    """The run's seed, the epoch and the image's number, int32 `[batch, 3]`."""
+    index = tf.cast(index, tf.int32)
+    seed = int(np.uint32(seed).astype("int32"))  # the same 32 bits
+    parts = [tf.broadcast_to(tf.cast(part, tf.int32), tf.shape(index)) for part in (seed, epoch)]
+    return tf.stack([*parts, index], axis=-1)
 
 
 def evaluation_batch(training_batch: int) -> int:

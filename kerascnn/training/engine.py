@@ -29,6 +29,9 @@ class Engine:
 
     Args:
         model: a keras.Model built under `strategy`; its first output is the one that counts.
+        learner: what an update runs, of the model's layers: see `kerascnn.tasks.Task.training`.
+            With three inputs it is given images, targets and what its draws are made of. Default:
+            the model.
         strategy: as `kerascnn.resolve_strategy` returns it.
         optimizer: built under the strategy; None to evaluate only.
         objective: what is minimised and counted; None: nothing, to get outputs only.
@@ -47,6 +50,7 @@ class Engine:
         model: keras.Model,
         *,
         strategy: tf.distribute.Strategy,
+        learner: keras.Model | None = None,
         objective: Objective | None = None,
         optimizer: keras.optimizers.Optimizer | None = None,
         clip_norm: float | None = None,
@@ -55,6 +59,7 @@ class Engine:
         jit: bool = False,
     ) -> None:
         self.model = model
+        self.learner = model if learner is None else learner
         self.strategy = strategy
         self.optimizer = optimizer
         self.objective = objective
@@ -74,6 +79,11 @@ class Engine:
         self._evaluate = tf.function(self._evaluate_steps, reduce_retracing=True)
         self._judge = tf.function(self._judge_step, reduce_retracing=True)
         self._forward = tf.function(self._forward_replica, reduce_retracing=True)
+
+    @property
+    def draws(self) -> bool:
+        """Whether an update's batches have three parts: see `learner`."""
+        return len(self.learner.inputs) > 1
 
     @property
     def counts(self) -> int:
@@ -159,7 +169,7 @@ class Engine:
             variable.assign(np.asarray(value))
 
     def update(self, batches: Any, updates: int) -> Totals:
-        """Run `updates` updates on an iterator of (inputs, targets)."""
+        """Run `updates` updates on an iterator of (inputs, targets), and what `draws` says."""
         sums, bad = self._train(batches, tf.constant(updates))
         return _totals(sums, int(bad))
 
@@ -250,19 +260,19 @@ class Engine:
         return tf.while_loop(lambda step, _: step < steps, body, start, parallel_iterations=1)[1]
 
     @tf.autograph.experimental.do_not_convert
-    def _add_replica(self, inputs: Any, targets: Any) -> Any:
+    def _add_replica(self, inputs: Any, targets: Any, *draws: Any) -> Any:
         """Keep the gradient of a batch for the update that it belongs to."""
-        gradients, sums = self._gradients(inputs, targets)
+        gradients, sums = self._gradients(inputs, targets, *draws)
         for variable, gradient in zip(self._learning, gradients):
             if gradient is not None:
                 self._kept[id(variable)].assign_add(gradient)
         return sums
 
     @tf.autograph.experimental.do_not_convert
-    def _update_replica(self, inputs: Any, targets: Any) -> Any:
+    def _update_replica(self, inputs: Any, targets: Any, *draws: Any) -> Any:
         """Change the weights, by the gradient of this batch and of those that were kept."""
         assert self.optimizer is not None
-        gradients, sums = self._gradients(inputs, targets)
+        gradients, sums = self._gradients(inputs, targets, *draws)
         reached = [v for v, g in zip(self._learning, gradients) if g is not None]
         gradients = [g for g in gradients if g is not None]
         if self._kept:
@@ -273,20 +283,21 @@ class Engine:
             self._kept[id(variable)].assign(tf.zeros(variable.shape, variable.dtype))
         return sums
 
-    def _gradients(self, inputs: Any, targets: Any) -> tuple[list[Any], Any]:
+    def _gradients(self, inputs: Any, targets: Any, *draws: Any) -> tuple[list[Any], Any]:
         """This replica's part of the update's gradient, and its part of the `Totals`."""
         assert self.optimizer is not None
         assert self.objective is not None
         # Batches are of one size in training, so the update's images are this many.
         images = tf.shape(inputs)[0] * self._replicas * self._accumulation
         with tf.GradientTape() as tape:
-            outputs = _listed(self.model(inputs, training=True))
+            given = [inputs, targets, *draws] if self.draws else inputs
+            outputs = _listed(self.learner(given, training=True))
             parts = self.objective.losses(targets, outputs)
             instead = self.objective.minimised
             minimised = instead(targets, outputs) if instead else _whole_loss(parts)
             loss = tf.reduce_sum(minimised) / tf.cast(images, minimised.dtype)
-            if self.model.losses:
-                loss += tf.add_n([tf.cast(part, loss.dtype) for part in self.model.losses]) / (
+            if penalties := self.learner.losses:
+                loss += tf.add_n([tf.cast(part, loss.dtype) for part in penalties]) / (
                     self._replicas * self._accumulation
                 )
             scaled = self.optimizer.scale_loss(loss)

@@ -180,3 +180,53 @@ def test_the_wait_for_input_is_that_of_the_dataset():
     began = time.perf_counter()
     waited = engine.update(batches(slow), 5).waited
     assert 0.1 <= waited <= time.perf_counter() - began, "a thread never sleeps for less"
+
+
+def guided(scores):
+    """A learner that looks at the targets, and passes on what it may draw by."""
+    image = keras.Input((8, 8, 3))
+    label = keras.Input((), dtype="int32")
+    draws = keras.Input((3,), dtype="int32")
+    main, aux = scores(image)
+    return keras.Model([image, label, draws], [main, aux, layers.Rescaling(1.0)(draws), label])
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_learner_of_three_inputs_sees_images_targets_and_draws(two_devices, accumulation):
+    """Evaluation has neither draws nor targets for the network."""
+    for strategy in (tf.distribute.get_strategy(), two_devices):
+        with strategy.scope():
+            model = two_headed()
+            learner = guided(model)
+            optimizer = keras.optimizers.SGD(0.1)
+            optimizer.build(model.trainable_variables)
+        objective = counted(cross_entropy, factors=(1.0, 0.3))
+
+        def losses(labels, outputs, plain=objective.losses):
+            if len(outputs) == 2:
+                return plain(labels, outputs) | {"seen": tf.zeros(tf.shape(labels))}
+            seen = tf.reduce_sum(outputs[2], axis=-1) + 1000.0 * tf.cast(
+                outputs[3] == labels, "float32"
+            )
+            return plain(labels, outputs[:2]) | {"seen": tf.stop_gradient(seen)}
+
+        engine = Engine(
+            model,
+            learner=learner,
+            strategy=strategy,
+            objective=replace(objective, losses=losses, parts=("seen",)),
+            optimizer=optimizer,
+            accumulation=accumulation,
+        )
+        assert engine.draws
+        images = IMAGES[:64].astype("float32")
+        draws = np.stack([[7, 1, n] for n in range(64)]).astype("int32")
+        data = tf.data.Dataset.from_tensor_slices(
+            (IMAGES[:64].astype("float32"), LABELS[:64], draws)
+        )
+        before = model.get_weights()
+        batches_ = iter(engine.distribute(data.batch(16).repeat()))
+        totals = engine.update(batches_, 4 // accumulation)
+        assert totals.sums[0] == 64 * 1008 + sum(range(64))
+        assert any((a != b).any() for a, b in zip(before, model.get_weights()))
+        assert engine.evaluate(batches(engine, 17), 2).sums[0] == 0

@@ -56,17 +56,17 @@ class Classification(Task):
             )
 
     def random_targets(
-        self, generator: np.random.Generator, outputs: Sequence[tuple[int | None, ...]], count: int
+        self, generator: np.random.Generator, *, scores: keras.Model, classes: int, count: int
     ) -> np.ndarray:
         """Labels, int32 `[count]`."""
-        return generator.integers(0, outputs[0][-1], count).astype("int32")
+        return generator.integers(0, classes, count).astype("int32")
 
     def objective(
         self,
         recipe: Recipe,
         *,
+        scores: keras.Model,
         classes: int,
-        outputs: int,
         from_logits: bool,
         class_weight: Sequence[float] | None = None,
     ) -> Objective:
@@ -76,7 +76,7 @@ class Classification(Task):
 
         return counted(
             make_loss(recipe, classes, from_logits=from_logits),
-            factors=(1.0, *[recipe.auxiliary_weight] * (outputs - 1)),
+            factors=(1.0, *[recipe.auxiliary_weight] * (len(scores.outputs) - 1)),
             class_weight=class_weight,
         )
 

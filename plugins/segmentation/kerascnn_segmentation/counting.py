@@ -23,8 +23,8 @@ Parts = Callable[[Any, Any, Sequence[float] | None], Mapping[str, Any]]
 def counted(
     recipe: Recipe,
     *,
-    classes: int,
     outputs: int,
+    classes: int,
     from_logits: bool,
     class_weight: Sequence[float] | None = None,
 ) -> Objective:

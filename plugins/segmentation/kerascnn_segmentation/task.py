@@ -76,13 +76,10 @@ class Segmentation(Task):
             )
 
     def random_targets(
-        self, generator: np.random.Generator, outputs: Sequence[tuple[int | None, ...]], count: int
+        self, generator: np.random.Generator, *, scores: keras.Model, classes: int, count: int
     ) -> np.ndarray:
         """Masks in patches of 4×4 pixels, some of them unknown: uint8 `[count, height, width]`."""
-        height, width, classes = outputs[0]
-        assert height is not None
-        assert width is not None
-        assert classes is not None
+        height, width = scores.outputs[0].shape[1:3]
         small = generator.integers(0, classes + 1, (count, -(-height // 4), -(-width // 4)))
         masks = np.where(small == classes, VOID, small).astype("uint8")
         return masks.repeat(4, axis=1).repeat(4, axis=2)[:, :height, :width]
@@ -93,8 +90,8 @@ class Segmentation(Task):
         self,
         recipe: Recipe,
         *,
+        scores: keras.Model,
         classes: int,
-        outputs: int,
         from_logits: bool,
         class_weight: Sequence[float] | None = None,
     ) -> Objective:
@@ -108,8 +105,8 @@ class Segmentation(Task):
 
         return counted(
             recipe,
+            outputs=len(scores.outputs),
             classes=classes,
-            outputs=outputs,
             from_logits=from_logits,
             class_weight=class_weight,
         )

@@ -22,7 +22,7 @@ def confusions(path, strategy):
     model = replicas.under(run.model(), strategy)
     scores, are_logits = run.task.scores(model)
     objective = run.task.objective(
-        config.recipe, classes=config.classes, outputs=1, from_logits=are_logits
+        config.recipe, scores=scores, classes=config.classes, from_logits=are_logits
     )
     engine = Engine(scores, strategy=strategy, objective=objective)
     shape = config.input_shape

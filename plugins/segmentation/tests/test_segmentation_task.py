@@ -17,18 +17,23 @@ from kerascnn.recipes.losses import path_of
 NAMES = ("background", "cat", "dog")
 
 
+def scores(outputs=1):
+    image = keras.Input((8, 8, 3))
+    return keras.Model(image, [layers.Identity()(image) for _ in range(outputs)])
+
+
 @pytest.fixture(scope="module")
 def batch():
     rng = np.random.default_rng(7)
-    masks = SEGMENTATION.random_targets(rng, [(8, 8, 3)], 4)
+    masks = SEGMENTATION.random_targets(rng, scores=scores(), classes=3, count=4)
     return masks, rng.normal(size=(4, 8, 8, 3)).astype("float32")
 
 
 def objective(outputs=1, class_weight=None, from_logits=True, **recipe):
     return SEGMENTATION.objective(
         Recipe(**recipe),
+        scores=scores(outputs),
         classes=3,
-        outputs=outputs,
         from_logits=from_logits,
         class_weight=class_weight,
     )

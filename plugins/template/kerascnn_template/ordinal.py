@@ -36,8 +36,8 @@ class Ordinal(Task):
         self,
         recipe: Recipe,
         *,
+        scores: Any,
         classes: int,
-        outputs: int,
         from_logits: bool,
         class_weight: Sequence[float] | None = None,
     ) -> tasks.Objective:
@@ -45,7 +45,7 @@ class Ordinal(Task):
         import keras
         import tensorflow as tf
 
-        if outputs > 1 or class_weight is not None:
+        if len(scores.outputs) > 1 or class_weight is not None:
             raise errors.ArgumentError("ordinal has neither auxiliary outputs nor class weights.")
 
         def distance(labels: Any, outputs: list[Any]) -> Any:
@@ -82,10 +82,10 @@ class Ordinal(Task):
         return f'{number:.1f}, next to "{class_names[round(number)]}"'
 
     def random_targets(
-        self, generator: np.random.Generator, outputs: Sequence[tuple[int | None, ...]], count: int
+        self, generator: np.random.Generator, *, scores: Any, classes: int, count: int
     ) -> np.ndarray:
         """For `kerascnn check`: classes, int32 `[count]`."""
-        return generator.integers(0, outputs[0][-1], count).astype("int32")
+        return generator.integers(0, classes, count).astype("int32")
 
 
 ORDINAL = Ordinal()

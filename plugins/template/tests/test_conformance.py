@@ -1,5 +1,6 @@
 """What a plugin must prove: that it conforms, and what its own paper says."""
 
+import keras
 import numpy as np
 
 import kerascnn
@@ -27,8 +28,9 @@ def test_maps_and_parameters_are_those_of_the_paper():
 
 def test_an_answer_is_worth_its_distance_from_the_class():
     """Three quarters for class 0 and one for class 2 are the answer 0.5."""
+    scores = keras.Sequential([keras.Input((3,)), keras.layers.Softmax()])
     objective = kerascnn.tasks.find("ordinal").objective(
-        kerascnn.Recipe(), classes=3, outputs=1, from_logits=False
+        kerascnn.Recipe(), scores=scores, classes=3, from_logits=False
     )
     labels, outputs = np.array([0, 2]), [np.array([[0.75, 0.0, 0.25]] * 2, "float32")]
     distances = objective.answers(labels, outputs)
