@@ -221,9 +221,7 @@ def test_a_learner_of_three_inputs_sees_images_targets_and_draws(two_devices, ac
         assert engine.draws
         images = IMAGES[:64].astype("float32")
         draws = np.stack([[7, 1, n] for n in range(64)]).astype("int32")
-        data = tf.data.Dataset.from_tensor_slices(
-            (IMAGES[:64].astype("float32"), LABELS[:64], draws)
-        )
+        data = tf.data.Dataset.from_tensor_slices((images, LABELS[:64], draws))
         before = model.get_weights()
         batches_ = iter(engine.distribute(data.batch(16).repeat()))
         totals = engine.update(batches_, 4 // accumulation)
