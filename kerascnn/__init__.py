@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     # `as` exports a name to type checkers that are strict about it.
     from kerascnn import applications as applications
     from kerascnn import blocks as blocks
+    from kerascnn import cache as cache
     from kerascnn import checks as checks
     from kerascnn import commands as commands
     from kerascnn import console as console
@@ -113,9 +114,9 @@ _PUBLIC = {
 
 _MODULES = (
     *("applications", "blocks", "checks", "data", "explain", "preprocessing", "tasks", "weights"),
-    # What other packages' commands are written with.
-    *("commands", "console", "errors", "files", "imports", "overlays", "style", "tables"),
-    *("words", "writing"),
+    # What other packages' commands and caches are written with.
+    *("cache", "commands", "console", "errors", "files", "imports", "overlays", "style"),
+    *("tables", "words", "writing"),
 )
 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]

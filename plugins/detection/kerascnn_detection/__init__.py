@@ -5,6 +5,7 @@ One idea, one file; all of it public:
 - `boxes`: the format, IoU, codes, clipping; `matching`: which anchor learns which object;
   `sampling`: which of them a step learns from; `nms`: which boxes stay;
 - `anchors` and `proposals`: where a region proposal network begins, and what it ends with;
+- `selective_search`: windows from the image alone, without a network;
 - `regions`: pooling and alignment, layers that make a small map of each box; `cells`: YOLO's grid;
 - `rounding`: cells and parts, the same however a graph is compiled;
 - `stages`: the layers that choose boxes; `faster_rcnn`: Fast and Faster R-CNN in pieces;
