@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kerascnn import files as files
     from kerascnn import imports as imports
     from kerascnn import overlays as overlays
+    from kerascnn import pictures as pictures
     from kerascnn import preprocessing as preprocessing
     from kerascnn import style as style
     from kerascnn import tables as tables
@@ -115,8 +116,8 @@ _PUBLIC = {
 _MODULES = (
     *("applications", "blocks", "checks", "data", "explain", "preprocessing", "tasks", "weights"),
     # What other packages' commands and caches are written with.
-    *("cache", "commands", "console", "errors", "files", "imports", "overlays", "style"),
-    *("tables", "words", "writing"),
+    *("cache", "commands", "console", "errors", "files", "imports", "overlays", "pictures"),
+    *("style", "tables", "words", "writing"),
 )
 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]

@@ -202,28 +202,39 @@ def boxes_on(
     left: float = 0.0,
     top: float = 0.0,
     pixel: float = 1.0,
+    scored: bool = False,
+    dashed: bool = False,
+    named: bool = True,
+    fontsize: float = 6.0,
 ) -> None:
-    """Draw boxes over an image, each with its class's name; dashed, where it is difficult.
+    """Draw boxes over an image, each with its class's name; dotted, where it is difficult.
 
     Args:
         axes: that the image is drawn on.
-        boxes: float32 `[n, 6]`, see `kerascnn.data.Boxes`.
+        boxes: float32 `[n, 6]`, see `kerascnn.data.Boxes`; later ones are drawn over earlier ones.
         class_names: of the classes.
         left, top: where the image begins.
         pixel: its width there.
+        scored: the last column is a score, which is written behind the name.
+        dashed: draw dashed lines.
+        named: write names.
+        fontsize: of names, in points.
     """
     colours = palette(class_names) / 255
-    for x1, y1, x2, y2, label, difficult in boxes[boxes[:, 4] != ABSENT].tolist():
+    for x1, y1, x2, y2, label, last in boxes[boxes[:, 4] != ABSENT].tolist():
         color = tuple(colours[int(label)].tolist())
         corner = (left + x1 * pixel, top + y1 * pixel)
-        style = ":" if difficult else "-"
+        style = "--" if dashed else ":" if last and not scored else "-"
         size = ((x2 - x1) * pixel, (y2 - y1) * pixel)
         axes.add_patch(
             Rectangle(corner, *size, fill=False, edgecolor=color, linewidth=1.5, linestyle=style)
         )
-        name = without_middle(class_names[int(label)], LONGEST)
-        ground = {"facecolor": PAPER, "edgecolor": color, "pad": 0.8, "linewidth": 0.8}
-        axes.text(*corner, name, color=INK, fontsize=6, va="bottom", ha="left", bbox=ground)
+        if named:
+            name = without_middle(class_names[int(label)], LONGEST)
+            text = f"{name} {last:.2f}" if scored else name
+            ground = {"facecolor": PAPER, "edgecolor": color, "pad": 0.8, "linewidth": 0.8}
+            look: dict[str, Any] = {"va": "bottom", "ha": "left", "bbox": ground}
+            axes.text(*corner, text, color=INK, fontsize=fontsize, **look)
 
 
 class Draw(Protocol):

@@ -18,13 +18,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from kerascnn.style import GRID, INK, PAPER, RIGHT, TITLE, TRAIN, WRONG
+from kerascnn.style import GRID, INK, PAPER, RIGHT, TITLE, TRAIN, WRONG, Drawing
 from kerascnn.words import without_middle
+
+__all__ = ["bars", "dress", "figure_of", "mosaic", "pixels", "rgb"]  # what plugins draw with
 
 MOST_NAMED = 120  # classes; a larger matrix has numbers instead of names
 MOST_COUNTED = 50  # classes; a larger matrix has no numbers in its cells
 MOST_FILTERS = 256
 LONGEST_NAME, LONGEST_LABEL = 14, 24  # characters; the second of an axis
+MOST_BARS = 60  # classes; of more, the worst are drawn
 
 
 def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
@@ -204,7 +207,41 @@ def pixels(figure: Figure) -> np.ndarray:
 
 def figure_of(width: float, height: float) -> Figure:
     """An empty figure; sizes in inches."""
-    return Figure(figsize=(width, height), dpi=100, layout="constrained", facecolor=PAPER)
+    return Drawing(figsize=(width, height), dpi=100, layout="constrained", facecolor=PAPER)
+
+
+def bars(shares: np.ndarray, names: Sequence[str], title: str, mean: float) -> Figure:
+    """A bar for a share of each class, and a dotted line for their mean.
+
+    Args:
+        shares: in [0, 1], `[classes]`; NaN where it isn't defined.
+        names: of the classes.
+        title: what it is a share of, such as "IoU by class".
+        mean: of the shares.
+    """
+    shown = list(range(len(shares)))
+    if len(shares) > MOST_BARS:
+        worst = np.argsort(np.nan_to_num(shares, nan=2), kind="stable")[:MOST_BARS]
+        shown = sorted(worst.tolist())
+    first = f", the worst {MOST_BARS} of {len(shares)} classes" if len(shown) < len(shares) else ""
+    figure = figure_of(6.4, 0.9 + 0.22 * len(shown))
+    axes = figure.add_subplot()
+    dress(axes, f"{title}, dotted: their mean {mean:.1%}{first}")
+    axes.grid(False, axis="y")
+    places = range(len(shown))
+    axes.barh(places, np.nan_to_num(shares[shown]), height=0.7, color=TRAIN)
+    for place, value in zip(places, shares[shown]):
+        text = "not there" if np.isnan(value) else f"{value:.1%}"
+        look: dict[str, Any] = {"color": INK, "fontsize": 7, "va": "center"}
+        box = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # over the dotted line
+        axes.text(np.nan_to_num(value) + 0.01, place, text, bbox=box, **look)
+    axes.axvline(mean, color=INK, linewidth=1, linestyle=":")
+    labels = [without_middle(names[place], LONGEST_NAME) for place in shown]
+    axes.set_yticks(places, labels, fontsize=8)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlim(0, 1.1)
+    axes.set_xticks(np.linspace(0, 1, 6), [f"{tick:.0%}" for tick in np.linspace(0, 1, 6)])
+    return figure
 
 
 def dress(axes: Axes, title: str, xlabel: str = "", ylabel: str = "") -> None:

@@ -86,3 +86,12 @@ def test_boxes_are_drawn_where_they_are_with_names():
     assert [patch.get_linestyle() for patch in first[:2]] == ["-", ":"]
     assert [text.get_text() for text in axes.texts].count("cat") == 2
     assert pictures.pixels(figure).ndim == 3
+
+
+def test_found_boxes_have_their_scores_and_dashed_ones_no_names():
+    (axes,) = pictures.figure_of(2, 2).subplots(1, 1, squeeze=False)[0]
+    boxes = np.array([[2, 3, 12, 13, 1, 0.25], [0, 0, 0, 0, ABSENT, 0]], "float32")
+    overlays.boxes_on(axes, boxes, NAMES, scored=True)
+    overlays.boxes_on(axes, boxes, NAMES, dashed=True, named=False)
+    assert [text.get_text() for text in axes.texts] == ["cat 0.25"]
+    assert [patch.get_linestyle() for patch in axes.patches] == ["-", "--"]

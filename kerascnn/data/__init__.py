@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kerascnn.data.dataset import Dataset
     from kerascnn.data.encoded import contents
     from kerascnn.data.examples import Arrays, Contents, DataSource, Encoded, Files, Options
-    from kerascnn.data.fitting import PAD_LIMIT, fit, uncut
+    from kerascnn.data.fitting import PAD_LIMIT, Placement, fit, uncut
     from kerascnn.data.index import scan
     from kerascnn.data.labels import Labels
     from kerascnn.data.loading import load, load_for
@@ -71,6 +71,7 @@ _PUBLIC = {
     "Names": "names",
     "PAD_LIMIT": "fitting",
     "fit": "fitting",
+    "Placement": "fitting",
     "uncut": "fitting",
     "Photo": "reading",
     "read_whole": "reading",
@@ -100,6 +101,7 @@ __all__ = [
     "Names",
     "Options",
     "Photo",
+    "Placement",
     "ReadSplit",
     "Split",
     "Targets",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kerascnn.tasks.prediction import Prediction, Writers
     from kerascnn.tasks.sight import Sight
     from kerascnn.tasks.task import Seen, Task, find
-    from kerascnn.tasks.writing import json_lines, json_list, plain_writers
+    from kerascnn.tasks.writing import json_lines, json_list, json_objects, plain_writers, written
 
 _PUBLIC = {
     "Task": "task",
@@ -39,7 +39,9 @@ _PUBLIC = {
     "Sight": "sight",
     "json_list": "writing",
     "json_lines": "writing",
+    "json_objects": "writing",
     "plain_writers": "writing",
+    "written": "writing",
 }
 
 __all__ = [
@@ -55,7 +57,9 @@ __all__ = [
     "find",
     "json_lines",
     "json_list",
+    "json_objects",
     "plain_writers",
+    "written",
 ]
 
 

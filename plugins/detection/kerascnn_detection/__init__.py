@@ -11,5 +11,7 @@ One idea, one file; all of it public:
 - `stages`: the layers that choose boxes; `faster_rcnn`: Fast and Faster R-CNN in pieces;
   `pyramid`: maps for objects of all sizes; `yolo`: the networks of YOLO's paper;
 - `lessons`: what a step teaches; `losses`: what is minimised; `training`: the graph of a step of a
-  two-stage network, and `two_stage`: its losses; `average_precision`: what answers are worth.
+  two-stage network, and `two_stage`: its losses; `average_precision`: what answers are worth;
+- `answering`: boxes in photos of any size; `writing` and `figures`: where these and an evaluation's
+  figures go; `pictures`: how they are drawn.
 """

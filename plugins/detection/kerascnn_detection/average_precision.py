@@ -9,6 +9,8 @@ Boxes are edges, so that VOC's widths + 1 are differences here, and its overlap 
 
 from __future__ import annotations
 
+import importlib.util
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,11 @@ from kerascnn.errors import ArgumentError
 
 ELEVEN = tuple(np.linspace(0, 1, 11))
 """The recalls at which VOC measured precision until 2009."""
+
+HUNDRED = tuple(np.linspace(0, 1, 101))
+"""COCO's, and of curves that are kept."""
+
+AREAS = ("ap50", "ap75", "ap50_11")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +52,11 @@ class Curve:
 
     def eleven_points(self) -> float:
         """The mean of the best precision at or beyond each of eleven recalls: VOC until 2009."""
-        at = [self.precision[self.recall >= point].max(initial=0.0) for point in ELEVEN]
-        return float(np.mean(at))
+        return float(np.mean(self.at(ELEVEN)))
+
+    def at(self, recalls: Sequence[float]) -> list[float]:
+        """The best precision at or beyond each of some recalls; 0 where there is none."""
+        return [float(self.precision[self.recall >= r].max(initial=0.0)) for r in recalls]
 
 
 def curve(detections: np.ndarray, objects: np.ndarray, label: int, overlap: float = 0.5) -> Curve:
@@ -226,3 +236,59 @@ def mean(values: Sequence[float] | np.ndarray) -> float:
     known = np.asarray(values, "float64")
     known = known[~np.isnan(known)]
     return float(known.mean()) if known.size else 0.0
+
+
+def report(
+    detections: np.ndarray, objects: np.ndarray, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """What detections are worth by VOC's and COCO's rules, as JSON has it.
+
+    Args:
+        detections, objects: of all images, in their order; see `curve`.
+        class_names: of the classes.
+
+    Returns:
+        - "ap50", "ap75": the means over the classes of the area under the curves, at an IoU of .5
+          and of .75; "ap50_11": of VOC's eleven points, at .5;
+        - "classes": of each "name", "objects" (difficult ones don't count), "difficult",
+          "detections"; "ap50", "ap75" and "ap50_11", None of a class without objects; "recall" of
+          all detections at .5; "precision": the best one at or beyond each of the recalls
+          0, .01, ..., 1;
+        - "coco": COCO's twelve figures; None without faster-coco-eval.
+    """
+    labels, difficult = objects[..., 4], objects[..., 5] > 0
+    classes: list[dict[str, Any]] = []
+    for label, name in enumerate(class_names):
+        half, tight = (curve(detections, objects, label, overlap) for overlap in (0.5, 0.75))
+        known = half.objects > 0
+        classes.append(
+            {
+                "name": name,
+                "objects": half.objects,
+                "difficult": int((difficult & (labels == label)).sum()),
+                "detections": int((detections[..., 4] == label).sum()),
+                "ap50": half.area() if known else None,
+                "ap75": tight.area() if known else None,
+                "ap50_11": half.eleven_points() if known else None,
+                "recall": float(half.recall.max(initial=0)) if known else None,
+                "precision": [round(p, 4) for p in half.at(HUNDRED)] if known else None,
+            }
+        )
+    return {
+        **{key: mean([_or_nan(one[key]) for one in classes]) for key in AREAS},
+        "classes": classes,
+        "coco": _coco_or_none(detections, objects, len(class_names)),
+    }
+
+
+def _coco_or_none(
+    detections: np.ndarray, objects: np.ndarray, classes: int
+) -> dict[str, float | None] | None:
+    if importlib.util.find_spec("faster_coco_eval") is None:
+        return None
+    found = coco(detections, objects, classes)
+    return {name: None if math.isnan(value) else value for name, value in found.items()}
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

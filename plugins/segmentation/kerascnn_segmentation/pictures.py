@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from kerascnn.data import VOID
 from kerascnn.overlays import UNKNOWN, coloured, legend, overlay, palette
-from kerascnn.style import GRID, INK, PAPER, TITLE, TRAIN, WRONG, Drawing
+from kerascnn.pictures import bars, figure_of, rgb
+from kerascnn.style import TITLE, WRONG
 from kerascnn.tasks import Seen
 from kerascnn.words import without_middle
 from kerascnn_segmentation import measures
 from kerascnn_segmentation.losses import middle
 
-LONGEST = 18  # characters of a class's name
-MOST_BARS = 60  # classes; of more, the worst are drawn
 COLUMNS = 2  # samples side by side, each with four pictures
 LARGEST = 1200  # pixels of a photo's longer side in a figure
 
@@ -87,7 +83,7 @@ def samples(
     tall, gap, cell = size[0] / size[1], 0.06, 1.3
     step, down = 4 + 3 * gap + 0.35, tall + 0.22
     high = 0.5 + rows * down * cell
-    figure = _figure(max(columns * step * cell, 3.2), high)
+    figure = figure_of(max(columns * step * cell, 3.2), high)
     axes = figure.add_subplot()
     axes.set_axis_off()
     for number, (photo, mask, answer) in enumerate(zip(photos, masks, answers)):
@@ -116,31 +112,8 @@ def overlaps(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
         matrix: counts of pixels `[classes, classes]`; rows are labels, columns predictions.
         class_names: of the classes.
     """
-    found = measures.iou(matrix)
-    shown = list(range(len(found)))
-    if len(found) > MOST_BARS:
-        worst = np.argsort(np.nan_to_num(found, nan=2), kind="stable")[:MOST_BARS]
-        shown = sorted(worst.tolist())
-    names = [without_middle(class_names[place], LONGEST) for place in shown]
-    figure = _figure(6.4, 0.9 + 0.22 * len(shown))
-    axes = figure.add_subplot()
-    places = range(len(shown))
-    axes.barh(places, np.nan_to_num(found[shown]), height=0.7, color=TRAIN)
-    for place, value in zip(places, found[shown]):
-        text = "not there" if np.isnan(value) else f"{value:.1%}"
-        look: dict[str, Any] = {"color": INK, "fontsize": 7, "va": "center"}
-        box = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # over the dotted line
-        axes.text(np.nan_to_num(value) + 0.01, place, text, bbox=box, **look)
     mean = measures.figures(matrix)["mean_iou"]
-    axes.axvline(mean, color=INK, linewidth=1, linestyle=":")
-    first = f", the worst {MOST_BARS} of {len(found)} classes" if len(shown) < len(found) else ""
-    axes.set_title(f"IoU by class, dotted: their mean {mean:.1%}{first}", **TITLE)
-    axes.set_yticks(places, names, fontsize=8)
-    axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.set_xlim(0, 1.1)
-    axes.set_xticks(np.linspace(0, 1, 6), [f"{tick:.0%}" for tick in np.linspace(0, 1, 6)])
-    _dress(axes)
-    return figure
+    return bars(measures.iou(matrix), class_names, "IoU by class", mean)
 
 
 def found_in(
@@ -161,7 +134,7 @@ def found_in(
     shares = dict(zip(there.tolist(), pixels / mask.size))
     most = sorted(there.tolist(), key=lambda label: -shares[label])
     height, width = (max(160, side) / 100 for side in labels.shape)  # inches
-    figure = _figure(max(width, 3.2), height + 0.4)
+    figure = figure_of(max(width, 3.2), height + 0.4)
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.imshow(drawn, interpolation="nearest")
@@ -169,16 +142,6 @@ def found_in(
         axes.set_title(without_middle(title, int(12 * max(width, 3.2))), **TITLE)
     _with_legend(figure, most, class_names, shares)
     return figure
-
-
-def rgb(images: np.ndarray) -> np.ndarray:
-    """Images of any number of channels as RGB in [0, 1]: other numbers than 3 by their mean."""
-    images = np.asarray(images)
-    scale = 255 if np.issubdtype(images.dtype, np.integer) else 1
-    images = images.astype("float32") / scale
-    if images.shape[-1] != 3:
-        images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
-    return np.clip(images, 0, 1)
 
 
 def _with_legend(
@@ -191,19 +154,3 @@ def _with_legend(
     across = max(1, int(figure.get_figwidth() // 1.6))
     rows = legend(figure, labels, class_names, across=across, shares=shares)
     figure.set_figheight(figure.get_figheight() + 0.2 * rows)
-
-
-def _figure(width: float, height: float) -> Figure:
-    """An empty figure; sizes in inches."""
-    layout = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.04)
-    return Drawing(figsize=(width, height), dpi=100, layout=layout, facecolor=PAPER)
-
-
-def _dress(axes: Axes) -> None:
-    axes.set_facecolor(PAPER)
-    axes.tick_params(which="both", colors=INK, labelsize=8)
-    axes.grid(True, axis="x", color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(GRID)
