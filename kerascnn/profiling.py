@@ -306,13 +306,16 @@ class _Value:
     """A tensor with known sizes: the call it comes from, and what its units see.
 
     `local` is the field without what comes in through vectors, as in squeeze-and-excitation: it
-    keeps the stride where `field` is None because a unit sees the whole image.
+    keeps the stride where `field` is None because a unit sees the whole image. `images` is how many
+    images of the batch are made of each of the model's own, as where windows are looked at one by
+    one: a layer that makes another number of them has `images(input_shape)`.
     """
 
     tensor: Any
     source: str
     field: ReceptiveField | None
     local: ReceptiveField | None
+    images: int = 1
 
     @property
     def shape(self) -> Shape:
@@ -375,6 +378,9 @@ class _Walk:
         if local and all(value.field for value in inputs):
             seen = union(value.field for value in inputs)
             seen = seen and through_layer(layer, seen, inputs[0].shape, out_shape, window)
+        images = max((value.images for value in inputs), default=1)
+        made = layer.images((None, *shape)) if hasattr(layer, "images") else images
+        macs = _macs(layer, shape, out_shape)
         first = id(layer) not in self.counted
         matrices = _matrices(layer) if first else ()
         self.counted.add(id(layer))
@@ -391,13 +397,13 @@ class _Walk:
                 other_params=_count(layer, "non_trainable_weights") if first else 0,
                 weights=sum(map(math.prod, matrices)),
                 weight_shapes=matrices,
-                macs=_macs(layer, shape, out_shape),
-                activation_bytes=sum(map(_bytes, outputs)),
+                macs=None if macs is None else macs * images,
+                activation_bytes=sum(map(_bytes, outputs)) * made,
                 stride=local.stride if local else None,
                 receptive_field=seen,
             )
         )
-        return [_Value(tensor, name, seen, local) for tensor in outputs]
+        return [_Value(tensor, name, seen, local, made) for tensor in outputs]
 
     def _name(self, name: str) -> str:
         self.calls[name] += 1

@@ -119,6 +119,36 @@ def test_a_layer_of_ones_own_counts_itself_or_is_named_as_uncounted():
     assert (profile.uncounted, profile.macs) == ((), 30)
 
 
+class Pieces(layers.Layer):
+    """Each image as `count` smaller ones in its place in the batch, or back to one."""
+
+    def __init__(self, count, **kwargs):
+        super().__init__(**kwargs)
+        self.count = count
+
+    def call(self, x):
+        return ops.reshape(x, self.compute_output_shape(x.shape))
+
+    def compute_output_shape(self, shape):
+        height = shape[1] // self.count if self.count > 1 else shape[1]
+        return (-1 if shape[0] is not None else None, height, *shape[2:])
+
+    def images(self, shape):
+        return self.count
+
+
+def test_layers_cost_as_often_as_an_image_is_looked_at_in_pieces():
+    inputs = keras.Input((8, 2, 1))
+    pieces = Pieces(4)(inputs)
+    conv = layers.Conv2D(3, 1, use_bias=False, name="conv")(pieces)
+    outputs = layers.Conv2D(3, 1, use_bias=False, name="behind")(Pieces(1)(conv))
+    profile = kerascnn.profile(keras.Model(inputs, outputs))
+    assert profile["conv"].macs == 4 * (2 * 2) * 3  # as on the whole image
+    assert profile["conv"].activation_bytes == 4 * (2 * 2) * 3 * 4
+    assert profile["behind"].macs == (2 * 2) * 3 * 3
+    assert profile["conv"].params == 3
+
+
 # --- Receptive fields ------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ One idea, one file; all of it public:
   `sampling`: which of them a step learns from; `nms`: which boxes stay;
 - `anchors` and `proposals`: where a region proposal network begins, and what it ends with;
 - `selective_search`: windows from the image alone, without a network;
+- `warping`: a picture of each window, and many of them as one batch;
 - `regions`: pooling and alignment, layers that make a small map of each box; `cells`: YOLO's grid;
 - `rounding`: cells and parts, the same however a graph is compiled;
 - `stages`: the layers that choose boxes; `faster_rcnn`: Fast and Faster R-CNN in pieces;

@@ -21,6 +21,7 @@ from keras import ops
 from kerascnn.errors import ArgumentError
 from kerascnn_detection.rounding import ceiled, floored
 
+CLASSIFIERS = 224  # pixels of the sides of the images that a classifier was trained with
 FARTHEST = 1e6  # pixels from the image's corner; a box that reaches further ends there
 
 Size = tuple[int, int]
@@ -68,12 +69,13 @@ class _OfKnownSize(Regions):
 
     def build(self, input_shape: Any) -> None:
         """Refuse a map whose size isn't known: it decides how many powers of two there are."""
-        maps, _ = input_shape
-        if None in maps[1:3]:
-            raise ArgumentError(
-                f"{self.name}: the map's height and width must be known. "
-                f"Received: a map of shape {tuple(maps)}."
-            )
+        *every, _ = input_shape
+        for maps in every:
+            if None in maps[1:3]:
+                raise ArgumentError(
+                    f"{self.name}: the map's height and width must be known. "
+                    f"Received: a map of shape {tuple(maps)}."
+                )
 
 
 class _Oblongs:
@@ -227,14 +229,20 @@ class SpatialPyramidPooling(_OfKnownSize):
     `ceil((x2 - offset0 - offset) / stride - 1/2) + 1`, as in the authors' `spm_pool_caffe_mex.cpp`.
     The offsets that they used are in a file that isn't public; here they are 0 unless given.
 
-    Input: the map `[batch, height, width, channels]`, its size known, and boxes `[batch, n, 4]`;
-    output `[batch, n, parts, channels]`, grid by grid, and each row by row.
+    There may be maps of one image at several scales. Each box is pooled from that at which its area
+    is nearest to that of a classifier's image, 224² (section 4.1).
+
+    Input: a map `[batch, height, width, channels]`, its size known, of each scale, and boxes
+    `[batch, n, 4]`; output `[batch, n, parts, channels]`, grid by grid, and each row by row.
 
     Args:
         grids: parts on each side, one for each grid: 6, 3, 2, 1 are 50 parts.
-        stride: of the map, in pixels.
+        stride: of the maps, in pixels of the scaled image.
         offset0: where the first cell lies, in pixels.
         offset: how much smaller boxes are taken on each side, in pixels.
+        scales: by which the image was scaled for each map.
+        frozen: whether the maps are no more learned, as the authors train the dense layers alone:
+            no gradient goes to them.
 
     Raises:
         ArgumentError: the map's size isn't known.
@@ -250,16 +258,42 @@ class SpatialPyramidPooling(_OfKnownSize):
         stride: float,
         offset0: float = 0.0,
         offset: float = 0.0,
+        scales: tuple[float, ...] = (1.0,),
+        frozen: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(stride=stride, **kwargs)
         self.grids = tuple(grids)
         self.offset0 = offset0
         self.offset = offset
+        self.scales = tuple(scales)
+        self.frozen = frozen
+
+    @property
+    def maps_read(self) -> int:  # type: ignore[override]
+        """See `Regions.maps_read`."""
+        return len(self.scales)
 
     def call(self, inputs: Any) -> Any:
         """Pool each box."""
-        maps, boxes = self._read(inputs)
+        *maps, boxes = inputs
+        corners = read_corners(boxes)
+        pooled = [self._pooled(*one) for one in zip(maps, self.scales, [corners] * len(maps))]
+        if len(pooled) == 1:
+            return pooled[0]
+        sides = corners[..., 2:] - corners[..., :2]
+        areas = (sides[..., 0] * sides[..., 1])[..., None] * ops.square(self._factors())
+        nearest = ops.argmin(ops.abs(areas - CLASSIFIERS**2), axis=-1)[..., None, None]
+        return sum(ops.where(nearest == place, one, 0) for place, one in enumerate(pooled))
+
+    def _factors(self) -> Any:
+        return ops.convert_to_tensor(self.scales, "float32")
+
+    def _pooled(self, maps: Any, scale: float, boxes: Any) -> Any:
+        """The parts of boxes in the image from the maps of one scale."""
+        maps, boxes = ops.cast(maps, self.compute_dtype), boxes * scale
+        if self.frozen:
+            maps = ops.stop_gradient(maps)
         left, right = self._span(boxes[..., 0], boxes[..., 2], maps.shape[2])
         top, bottom = self._span(boxes[..., 1], boxes[..., 3], maps.shape[1])
         oblongs, found = _Oblongs(maps), []
@@ -283,7 +317,7 @@ class SpatialPyramidPooling(_OfKnownSize):
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """`[batch, n, parts, channels]` of the output."""
-        maps, boxes = input_shape
+        maps, boxes = input_shape[0], input_shape[-1]
         return (maps[0], boxes[1], self.parts, maps[-1])
 
     @property
@@ -293,7 +327,7 @@ class SpatialPyramidPooling(_OfKnownSize):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        own = {k: getattr(self, k) for k in ("grids", "offset0", "offset")}
+        own = {k: getattr(self, k) for k in ("grids", "offset0", "offset", "scales", "frozen")}
         return {**super().get_config(), **own}
 
 

@@ -36,7 +36,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerascnn import cache
+from kerascnn import Param, Range, blocks, cache
 from kerascnn.data import ABSENT
 from kerascnn.errors import ArgumentError
 from kerascnn.files import open_regular
@@ -78,7 +78,8 @@ def windows(image: np.ndarray, search: Search = Search()) -> np.ndarray:
     """The windows of an image, the best ranked first.
 
     Args:
-        image: uint8 `[height, width, channels]`, of 1 channel or 3.
+        image: uint8 `[height, width, channels]`, of which the first three channels are looked at,
+            red, green and blue; of fewer the first, as gray.
         search: how.
 
     Returns:
@@ -117,12 +118,13 @@ def _checked(image: np.ndarray) -> np.ndarray:
         ArgumentError: it is none.
     """
     image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
+    if image.dtype != np.uint8 or image.ndim != 3 or not image.size:
         raise ArgumentError(
-            "Selective search reads images uint8 [height, width, channels] of 1 channel or 3. "
+            "Selective search reads images uint8 [height, width, channels]. "
             f"Received: {image.dtype} {list(image.shape)}."
         )
-    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+    colours = image[..., : 3 if image.shape[2] > 2 else 1]
+    return np.ascontiguousarray(np.broadcast_to(colours, (*image.shape[:2], 3)))
 
 
 def _searched(image: np.ndarray, mode: str) -> np.ndarray:
@@ -223,7 +225,7 @@ def _tidy() -> None:
 class SelectiveSearch(keras.layers.Layer):
     """Selective search in the place of a region proposal network; see `windows`.
 
-    Input: images `[batch, height, width, channels]` of 1 channel or 3, as the network takes them.
+    Input: images `[batch, height, width, channels]`, as the network takes them.
     Each is brought to 0..255 by its own smallest and largest value, since preprocessing has moved
     them; one without contrast is black. Output: float32 `[batch, most, 6]`: x1, y1, x2, y2, the
     label 0 and the score 0, as the search gives none, the best ranked first; the label is `ABSENT`
@@ -236,8 +238,8 @@ class SelectiveSearch(keras.layers.Layer):
         mode, least_side, most: see `Search`.
 
     Raises:
-        ArgumentError: OpenCV's contrib build isn't installed; images have 2 channels, or more than
-            3; under XLA, or on another backend of Keras.
+        ArgumentError: OpenCV's contrib build isn't installed; under XLA, or on another backend of
+            Keras.
     """
 
     def __init__(
@@ -250,14 +252,6 @@ class SelectiveSearch(keras.layers.Layer):
     ) -> None:
         super().__init__(autocast=False, **{**kwargs, "dtype": "float32"})
         self.search = Search(mode=mode, least_side=least_side, most=most)
-
-    def build(self, input_shape: Any) -> None:
-        """Refuse images that can't be searched."""
-        if input_shape[-1] not in (1, 3):
-            raise ArgumentError(
-                f"{self.name}: selective search reads images of 1 channel or 3. "
-                f"Received: {input_shape[-1]}."
-            )
 
     def call(self, images: Any) -> Any:
         """Search each image."""
@@ -315,6 +309,41 @@ def _compiled() -> bool:
             context = context.outer_context
         graph = getattr(graph, "outer_graph", None)
     return False
+
+
+# --- In a network ----------------------------------------------------------------------------
+
+ARGUMENTS = (
+    Param(
+        "search",
+        "fast",
+        ("fast", "single"),
+        legal=MODES,
+        help="How thoroughly selective search looks for windows.",
+    ),
+    Param(
+        "least_side",
+        LEAST_SIDE,
+        legal=Range(0.0, 10_000.0),
+        help="Windows are at least so wide and so high, in pixels; 20 is for images of 500×375.",
+    ),
+    Param(
+        "windows",
+        MOST,
+        (64, 128, 256, 512, 1024, 2000),
+        legal=Range(1, 100_000),
+        help="Room for windows of an image, the best ranked; the network looks at all of it.",
+    ),
+)
+"""What a network that is built on it declares."""
+
+
+def search_in(image: Any, *, search: str, least_side: float, windows: int) -> Any:
+    """Rows of windows `[batch, windows, 6]` of a network's input; see `ARGUMENTS`."""
+    layer = SelectiveSearch(
+        mode=search, least_side=least_side, most=windows, name="selective_search"
+    )
+    return blocks.apply(image, layer)
 
 
 def windows_as_input(model: keras.Model) -> keras.Model:

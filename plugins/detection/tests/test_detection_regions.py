@@ -223,3 +223,32 @@ def test_alignment_takes_maps_of_any_size():
     assert model.output_shape == (None, None, 3, 2, 3)
     inputs = some_inputs()
     np.testing.assert_array_equal(model(inputs), layer(inputs))
+
+
+def test_of_several_scales_a_box_is_pooled_from_that_where_it_is_nearest_to_a_classifiers_image():
+    random = np.random.default_rng(3)
+    maps = [random.normal(size=(1, side, side, 2)).astype("float32") for side in (20, 40)]
+    boxes = np.array([[[0, 0, 224, 224], [16, 32, 112, 144], [0, 0, 300, 320]]], "float32")
+    layer = SpatialPyramidPooling((3, 1), stride=16, scales=(1.0, 2.0))
+    found = layer([*maps, boxes]).numpy()
+    alone = SpatialPyramidPooling((3, 1), stride=16)
+    np.testing.assert_array_equal(found[:, [0, 2]], alone([maps[0], boxes[:, [0, 2]]]))
+    np.testing.assert_array_equal(found[:, 1:2], alone([maps[1], 2 * boxes[:, 1:2]]))
+
+
+def test_to_frozen_maps_no_gradient_goes():
+    maps, boxes = tf.ones((1, 4, 4, 1)), tf.constant([[[0.0, 0, 16, 16]]])
+    for frozen in (False, True):
+        layer = SpatialPyramidPooling((1,), stride=4, frozen=frozen)
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            total = tf.reduce_sum(layer([maps, boxes]))
+        assert (tape.gradient(total, maps) is None) == frozen
+
+
+def test_a_layer_of_several_scales_is_in_files(tmp_path):
+    inputs = [keras.Input((8, 8, 2)), keras.Input((16, 16, 2)), keras.Input((3, 4))]
+    layer = SpatialPyramidPooling((2,), stride=4, scales=(1.0, 2.0), frozen=True)
+    keras.Model(inputs, layer(inputs)).save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras").layers[-1]
+    assert (again.scales, again.frozen, again.maps_read) == ((1.0, 2.0), True, 2)
