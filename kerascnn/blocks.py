@@ -52,9 +52,13 @@ def channels_last() -> Iterator[None]:
 
 
 @singledispatch
-def apply(x: Any, layer: Any) -> Any:
-    """Any other Keras layer with one input; `layer.macs(input_shape)` counts its multiply-adds."""
-    return layer(x)
+def apply(x: Any, layer: Any, *others: Any) -> Any:
+    """Any other Keras layer, with `others` on `[x, *others]`.
+
+    Its `compute_output_shape` says what it gives; `layer.macs(input_shape)` counts its
+    multiply-adds, if it has any.
+    """
+    return layer([x, *others] if others else x)
 
 
 @singledispatch
@@ -102,6 +106,31 @@ def conv(
         dtype=dtype,
         name=name,
     )(x)
+
+
+@singledispatch
+def conv_each(
+    x: Any,
+    *others: Any,
+    filters: int,
+    kernel: int,
+    name: str,
+    kind: str | None = None,
+    initializer: Any = "glorot_uniform",
+    dtype: str | None = None,
+) -> list[Any]:
+    """One convolution, "same", that slides over each of several maps; `kind` is its activation."""
+    layer = layers.Conv2D(
+        filters,
+        kernel,
+        padding="same",
+        **FORMAT,
+        activation=kind,
+        kernel_initializer=initializer,
+        dtype=dtype,
+        name=name,
+    )
+    return [layer(one) for one in (x, *others)]
 
 
 @singledispatch
@@ -257,14 +286,17 @@ def flatten(x: Any, *, name: str = "flatten") -> Any:
 
 @singledispatch
 def dense(x: Any, units: int, *, name: str, use_bias: bool = True) -> Any:
-    """A fully connected layer without activation."""
+    """A fully connected layer without activation, of `[batch, units]` or of each of many rows."""
     return layers.Dense(units, use_bias=use_bias, name=name)(x)
 
 
 @singledispatch
-def logits(x: Any, classes: int, *, name: str = "logits") -> Any:
+def logits(
+    x: Any, classes: int, *, name: str = "logits", initializer: Any = "glorot_uniform"
+) -> Any:
     """The classifier's dense layer, in float32 under any mixed precision."""
-    return layers.Dense(classes, dtype=head_dtype(), name=name)(x)
+    kind = {"kernel_initializer": initializer, "dtype": head_dtype()}
+    return layers.Dense(classes, **kind, name=name)(x)
 
 
 def head_dtype() -> str:
@@ -335,6 +367,15 @@ def crop(
 @singledispatch
 def tensor_at(x: Any, name: str) -> Any:
     """The output of the layer `name`, on the way to `x`."""
+    return keras_internals.tensor_at(x, name)
+
+
+@singledispatch
+def cut(x: Any, name: str) -> Any:
+    """The same where the network ends with that layer: those behind it cost nothing, either.
+
+    They must be the last ones that were built.
+    """
     return keras_internals.tensor_at(x, name)
 
 

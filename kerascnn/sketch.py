@@ -32,6 +32,7 @@ class Ledger:
         outputs: of every layer, by its name.
         kernels: each convolution's side, dilation included, and the smaller side of the map it
             reads, by name.
+        marks: what stood in the ledger behind each layer: the three numbers, and how many kernels.
     """
 
     params: int = 0
@@ -39,6 +40,7 @@ class Ledger:
     activations: int = 0
     outputs: dict[str, Sketch] = field(default_factory=dict)
     kernels: dict[str, tuple[int, int]] = field(default_factory=dict)
+    marks: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -50,10 +52,13 @@ class Sketch:
 
     def after(self, name: str, *shape: int, params: int = 0, macs: int = 0) -> Sketch:
         """The sketch of the output of the layer `name`, once its costs are noted."""
-        self.ledger.params += params
-        self.ledger.macs += macs
-        self.ledger.activations += math.prod(shape)
-        output = self.ledger.outputs[name] = Sketch((None, *shape), self.ledger)
+        ledger = self.ledger
+        ledger.params += params
+        ledger.macs += macs
+        ledger.activations += math.prod(shape)
+        output = ledger.outputs[name] = Sketch((None, *shape), ledger)
+        numbers = (ledger.params, ledger.macs, ledger.activations)
+        ledger.marks[name] = (*numbers, len(ledger.kernels))
         return output
 
     def windows(
@@ -81,13 +86,14 @@ class Sketch:
 
 
 @blocks.apply.register
-def _(x: Sketch, layer: Any) -> Sketch:
-    shape = layer.compute_output_shape(x.shape)
+def _(x: Sketch, layer: Any, *others: Sketch) -> Sketch:
+    given = [one.shape for one in (x, *others)] if others else x.shape
+    shape = layer.compute_output_shape(given)
     if any(size is not None and size < 1 for size in shape):
         raise InputSizeError(f"{layer.name}: a map of {x.shape[1]}×{x.shape[2]} is too small.")
-    layer.build(x.shape)
+    layer.build(given)
     params = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
-    macs = layer.macs(x.shape) if hasattr(layer, "macs") else 0
+    macs = layer.macs(given) if hasattr(layer, "macs") else 0
     return x.after(layer.name, *shape[1:], params=params, macs=macs)
 
 
@@ -126,6 +132,25 @@ def _(
         params=kernels + filters * use_bias,
         macs=kernels * height * width,
     )
+
+
+@blocks.conv_each.register
+def _(
+    x: Sketch,
+    *others: Sketch,
+    filters: int,
+    kernel: int,
+    name: str,
+    kind: str | None = None,
+    initializer: Any = "glorot_uniform",
+    dtype: str | None = None,
+) -> list[Sketch]:
+    found = [blocks.conv(x, filters, kernel, name=name)]
+    params = x.ledger.params  # of all: the weights are the same
+    for other in others:
+        found.append(blocks.conv(other, filters, kernel, name=name))
+        x.ledger.params = params
+    return found
 
 
 @blocks.conv_transpose.register
@@ -227,12 +252,16 @@ def _(x: Sketch, *, name: str = "flatten") -> Sketch:
 
 @blocks.dense.register
 def _(x: Sketch, units: int, *, name: str, use_bias: bool = True) -> Sketch:
-    kernels = x.shape[-1] * units
-    return x.after(name, units, params=kernels + units * use_bias, macs=kernels)
+    _, *rows, channels = x.shape
+    kernels = channels * units
+    params = kernels + units * use_bias
+    return x.after(name, *rows, units, params=params, macs=kernels * math.prod(rows))
 
 
 @blocks.logits.register
-def _(x: Sketch, classes: int, *, name: str = "logits") -> Sketch:
+def _(
+    x: Sketch, classes: int, *, name: str = "logits", initializer: Any = "glorot_uniform"
+) -> Sketch:
     return blocks.dense(x, classes, name=name)
 
 
@@ -275,3 +304,11 @@ def _(
 @blocks.tensor_at.register
 def _(x: Sketch, name: str) -> Sketch:
     return x.ledger.outputs[name]
+
+
+@blocks.cut.register
+def _(x: Sketch, name: str) -> Sketch:
+    ledger = x.ledger
+    ledger.params, ledger.macs, ledger.activations, kernels = ledger.marks[name]
+    ledger.kernels = dict(list(ledger.kernels.items())[:kernels])
+    return ledger.outputs[name]

@@ -9,8 +9,9 @@ One idea, one file; all of it public:
 - `warping`: a picture of each window, and many of them as one batch;
 - `regions`: pooling and alignment, layers that make a small map of each box; `cells`: YOLO's grid;
 - `rounding`: cells and parts, the same however a graph is compiled;
-- `stages`: the layers that choose boxes; `faster_rcnn`: Fast and Faster R-CNN in pieces;
-  `pyramid`: maps for objects of all sizes; `yolo`: the networks of YOLO's paper;
+- `stages`: the layers that choose boxes; `faster_rcnn`: Faster R-CNN, and the head of Fast R-CNN;
+  `pyramid`: maps for objects of all sizes, and `faster_rcnn_fpn`: the network on them; `yolo`: the
+  networks of YOLO's paper;
 - `lessons`: what a step teaches; `losses`: what is minimised; `training`: the graph of a step of a
   two-stage network, and `two_stage`: its losses; `average_precision`: what answers are worth;
 - `answering`: boxes in photos of any size; `writing` and `figures`: where these and an evaluation's

@@ -92,10 +92,15 @@ def _of_map(
 ) -> tuple[Any, Any, Any]:
     """Those of one map, at most `after`: boxes, probabilities, and which are any."""
     logits = ops.cast(logits, "float32")
+    if logits.shape[1] is None:  # not known before it is run: room for as many as are wanted
+        room = (0, thinning.before)
+        anchors = ops.pad(anchors, (room, (0, 0)))
+        codes = ops.pad(codes, ((0, 0), room, (0, 0)))
+        logits = ops.pad(logits, ((0, 0), room), constant_values=-np.inf)
     boxes = _boxes.clip(_boxes.decode(codes, anchors, weights), size)
     large = _boxes.at_least(boxes, thinning.least_side)
     order = ops.where(large, logits, -np.inf) if thinning.small_first else logits
-    _, best = ops.top_k(order, min(thinning.before, logits.shape[1]))
+    _, best = ops.top_k(order, min(thinning.before, logits.shape[1] or thinning.before))
     boxes, large = _boxes.taken(boxes, best), ops.take_along_axis(large, best, axis=1)
     scores = ops.sigmoid(ops.take_along_axis(logits, best, axis=1))
     valid = ops.logical_and(large, scores >= thinning.least_score)

@@ -37,7 +37,8 @@ def feature_pyramid(maps: Sequence[Any], *, width: int = 256, first: int = 2) ->
     sides = [_conv(x, width, 1, name=f"fpn_c{n}") for n, x in zip(numbers, maps)]
     whole = [sides[-1]]
     for number, side in zip(reversed(numbers[:-1]), reversed(sides[:-1])):
-        larger = NearestResizing(name=f"fpn_p{number}_resize")([whole[0], side])
+        resize = NearestResizing(name=f"fpn_p{number}_resize")
+        larger = blocks.apply(whole[0], resize, side)
         whole.insert(0, blocks.add(side, larger, name=f"fpn_p{number}_add"))
     found = [_conv(x, width, 3, name=f"fpn_p{n}") for n, x in zip(numbers, whole)]
     return [*found, blocks.max_pool(found[-1], 1, strides=2, name=f"fpn_p{numbers[-1] + 1}")]

@@ -73,7 +73,9 @@ class _OfKnownSize(Regions):
         for maps in every:
             if None in maps[1:3]:
                 raise ArgumentError(
-                    f"{self.name}: the map's height and width must be known. "
+                    f"{self.name}: the map's height and width must be known. Pass "
+                    "input_shape=(height, width, channels), or read points between cells by "
+                    'RoIAlign, as faster_rcnn does with roi="align". '
                     f"Received: a map of shape {tuple(maps)}."
                 )
 

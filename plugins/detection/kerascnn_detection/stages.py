@@ -111,9 +111,8 @@ class Proposals(keras.layers.Layer):
         return ops.concatenate([boxes, labels[..., None], scores[..., None]], axis=-1)
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
-        """`[batch, after, 6]`, in training as otherwise unless that differs."""
-        after = self.tested.after if self.tested.after == self.trained.after else None
-        return (input_shape[0][0], after, COLUMNS)
+        """`[batch, after, 6]`, as tested."""
+        return (input_shape[0][0], self.tested.after, COLUMNS)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON has them."""

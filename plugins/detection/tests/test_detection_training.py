@@ -5,14 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from kerascnn_detection import two_stage
-from kerascnn_detection.anchors import Anchors
-from kerascnn_detection.faster_rcnn import classify, detector
+from kerascnn_detection.faster_rcnn import classify
 from kerascnn_detection.lessons import Lesson
-from kerascnn_detection.proposals import Thinning
 from kerascnn_detection.regions import RoIAlign
 from kerascnn_detection.stages import MARGINS, Detections
 from kerascnn_detection.training import taught
 
+import kerascnn
 from kerascnn.data import ABSENT
 from kerascnn.errors import ArgumentError
 
@@ -39,23 +38,28 @@ def scores_of(model):
 @pytest.fixture(scope="module")
 def faster():
     keras.utils.set_random_seed(3)
-    image, maps = trunk()
-    few = Thinning(before=60, after=20, least_side=1.0)
-    model = detector(
-        image,
-        [maps],
-        classes=2,
-        pool=RoIAlign((2, 2), stride=4, name="roi_align"),
-        strides=[4],
-        anchors=[Anchors.papers((2, 4), base=4)],
-        answers=Detections(lesson=LESSON, name="detections"),
-        hidden=(8,),
-        dropout=0.0,
-        width=8,
-        trained=few,
-        tested=few,
+    return scores_of(
+        kerascnn.create(
+            "faster_rcnn",
+            input_shape=(SIDE, SIDE, 3),
+            classes=2,
+            backbone="resnet20_cifar",
+            backbone_arguments="depths=1,1,1 widths=4,6,8 shortcut=B",
+            stride=4,
+            anchor_sizes=(8.0, 16.0),
+            rpn_width=8,
+            candidates=60,
+            candidates_trained=80,
+            proposals=20,
+            proposals_trained=30,
+            least_side=1.0,
+            roi_size=2,
+            head_widths=(8,),
+            dropout=0.0,
+            samples=LESSON.count,
+            classifier_activation=None,
+        )
     )
-    return scores_of(model)
 
 
 def fast(scores="logits"):
