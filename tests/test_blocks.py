@@ -95,6 +95,36 @@ def test_a_part_that_reaches_out_of_its_map_is_too_small_an_input():
         blocks.crop(large, small, offset=2, name="crop")
 
 
+def test_a_convolution_of_several_maps_has_its_parameters_once():
+    def build(x):
+        maps = [blocks.conv(x, 4, 3, name="conv"), blocks.max_pool(x, 2, name="pool")]
+        maps[1] = blocks.conv(maps[1], 4, 1, name="wider")
+        large, small = blocks.conv_each(*maps, filters=5, kernel=3, name="each")
+        small = blocks.apply(small, keras.layers.UpSampling2D(name="up"))
+        joined = blocks.apply(large, keras.layers.Concatenate(name="joined"), small)
+        rows = blocks.apply(joined, keras.layers.Reshape((-1, 10), name="rows"))
+        return blocks.logits(blocks.dense(rows, 6, name="fc"), 2)
+
+    inputs = keras.Input((8, 6, 3))
+    model, ledger = keras.Model(inputs, build(inputs)), Ledger()
+    assert build(Sketch((None, 8, 6, 3), ledger)).shape == model.output_shape == (None, 48, 2)
+    assert ledger.params == model.count_params() == 112 + 16 + 185 + 66 + 14
+    expected = 48 * 108 + 12 * 12 + 60 * 180 + 48 * (60 + 12)
+    assert ledger.macs == profile(model).macs == expected
+
+
+def test_a_network_that_is_cut_costs_nothing_behind_the_cut():
+    def build(x):
+        x = blocks.conv(x, 4, 3, name="first")
+        return blocks.cut(blocks.conv(x, 8, 9, name="second"), "first")
+
+    inputs = keras.Input((8, 6, 3))
+    model, ledger = keras.Model(inputs, build(inputs)), Ledger()
+    assert build(Sketch((None, 8, 6, 3), ledger)).shape == model.output_shape == (None, 8, 6, 4)
+    assert (ledger.params, ledger.macs) == (model.count_params(), profile(model).macs)
+    assert list(ledger.kernels) == ["first"]
+
+
 @pytest.mark.parametrize("size", [(8, 4), (7, 4), (1, 9)])
 def test_a_map_is_filled_up_with_zeros_to_a_multiple(size):
     maps = np.random.default_rng(0).normal(size=(2, *size, 3)).astype("float32")

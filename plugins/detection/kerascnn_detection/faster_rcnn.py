@@ -415,6 +415,7 @@ RECIPE = Recipe(
 FasterRCNN = Architecture(
     name="faster_rcnn",
     task="detection",
+    scores=False,
     build=build,
     head=head,
     space=SPACE,

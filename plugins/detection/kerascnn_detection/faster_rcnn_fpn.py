@@ -242,6 +242,7 @@ TORCH = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 FasterRCNNResNet50FPN = Architecture(
     name="faster_rcnn_resnet50_fpn",
     task="detection",
+    scores=False,
     build=build,
     head=head,
     space=SPACE,

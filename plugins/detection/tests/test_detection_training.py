@@ -32,7 +32,7 @@ def scores_of(model):
         [layer for layer in model.layers if layer.name == "proposals"],
     )
     rest = [x for layer in proposals for x in layer.input[:-1]]
-    return keras.Model(model.inputs, [model.output, *finder.input, *rest], name=model.name)
+    return keras.Model(model.input, [model.output, *finder.input, *rest], name=model.name)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,6 @@ def faster():
             head_widths=(8,),
             dropout=0.0,
             samples=LESSON.count,
-            classifier_activation=None,
         )
     )
 
