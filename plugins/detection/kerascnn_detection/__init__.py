@@ -9,11 +9,14 @@ One idea, one file; all of it public:
 - `warping`: a picture of each window, and many of them as one batch;
 - `regions`: pooling and alignment, layers that make a small map of each box; `cells`: YOLO's grid;
 - `rounding`: cells and parts, the same however a graph is compiled;
-- `stages`: the layers that choose boxes; `faster_rcnn`: Faster R-CNN, and the head of Fast R-CNN;
-  `pyramid`: maps for objects of all sizes, and `faster_rcnn_fpn`: the network on them; `yolo`: the
-  networks of YOLO's paper;
+- `task`: Detection, what all networks here are trained for; `counting`: what is minimised and
+  counted of any of them;
+- `stages` and `one_stage`: the layers that choose boxes, and what YOLO's cells learn;
+- `faster_rcnn`: Faster R-CNN, and the head of Fast R-CNN; `pyramid`: maps for objects of all sizes,
+  and `faster_rcnn_fpn`: the network on them; `yolo`: the networks of YOLO's paper;
 - `lessons`: what a step teaches; `losses`: what is minimised; `training`: the graph of a step of a
   two-stage network, and `two_stage`: its losses; `average_precision`: what answers are worth;
 - `answering`: boxes in photos of any size; `writing` and `figures`: where these and an evaluation's
-  figures go; `pictures`: how they are drawn.
+  figures go; `pictures`: how they are drawn;
+- `papers`: how the papers trained; `saved`: all layers that a saved model may name.
 """
