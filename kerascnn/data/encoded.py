@@ -208,4 +208,4 @@ def _rule(shape: Shape) -> str:
 def listing(what: str, items: Sequence[str]) -> str:
     """What was left out or found, with the first of the items."""
     more = f"; and {len(items) - LISTED} more" if len(items) > LISTED else ""
-    return f"{what}: {'; '.join(items[:LISTED])}{more}."
+    return f"{what}: {'; '.join(item.rstrip('.') for item in items[:LISTED])}{more}."

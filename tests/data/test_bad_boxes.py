@@ -86,12 +86,42 @@ class Coco:
         path.write_text(json.dumps(content))
 
 
-SOURCES = [Voc, Coco]
+class Yolo:
+    """A text for each image, and a list of the images."""
+
+    file, object = "b.txt", "line {number}: "
+    listing, picture = "train.txt", "images/b.png"
+
+    @staticmethod
+    def write(root, objects):
+        pictures(root / "images")
+        (root / "labels").mkdir()
+        (root / "data.yaml").write_text("train: train.txt\nnames: [cat, dog]\n")
+        (root / "train.txt").write_text("images/a.png\n./images/b.png\n")
+        for name, boxes in (("a", [DOG]), ("b", objects)):
+            lines = [
+                f"{CLASSES.index(c) if c in CLASSES else 99} {(x1 + x2) / 60} {(y1 + y2) / 40} "
+                f"{(x2 - x1) / 30} {(y2 - y1) / 20}"
+                for c, x1, y1, x2, y2 in boxes
+            ]
+            (root / f"labels/{name}.txt").write_text("\n".join(lines))
+        return f"yolo:{root}"
+
+    @staticmethod
+    def list_again(root):
+        with open(root / "train.txt", "a") as file:
+            file.write("images/b.png\n")
+
+
+SOURCES = [Voc, Coco, Yolo]
 BAD = {
     "outside": (("cat", 2, -5, 9, 8), "reaches 5 pixels out of the image, which has 20×30"),
     "without an area": (("cat", 4, 4, 4, 9), "its box has no area"),
     "swapped": (("cat", 9, 2, 3, 8), "the corners of its box are swapped|bbox must be"),
-    "of no class": (("unicorn", 1, 2, 3, 8), "unicorn|of the category 99, which isn't there"),
+    "of no class": (
+        ("unicorn", 1, 2, 3, 8),
+        "unicorn|of the category 99, which isn't|a class from 0 to 1.*99",
+    ),
     "counted from another number": (
         None,
         "reaches 1 pixels? out of the image.*(counted from 1|counted from 0, say so: .*first=0)",
@@ -168,7 +198,7 @@ def test_a_missing_image_is_named(source, tmp_path):
 def test_an_image_that_is_listed_twice_is_named(source, tmp_path):
     typed = source.write(tmp_path, [])
     source.list_again(tmp_path)
-    with pytest.raises(DataError, match=rf"{source.listing}.*'b.*a second time|are both 'b"):
+    with pytest.raises(DataError, match=rf"{source.listing}.*\bb\b.*a second time|are both 'b"):
         load(typed)
     (line,) = data.check(typed, target="boxes").corrupt
     assert re.search(r"a second time|are both", line)

@@ -206,6 +206,26 @@ def coco_read(path):
     load(folder, target="mask", split="all", input_shape=(8, 8, 3), **QUIET)
 
 
+def yolo(path):
+    """A folder with a list of its images; the file that is damaged is one of its texts."""
+    place = path.parent
+    for name in ("images", "labels"):
+        (place / name).mkdir(exist_ok=True)
+    photo("PNG")(place / "images/0.png")
+    (place / "data.yaml").write_text(
+        "path: ../x  # somewhere\ntrain:\n  - train.txt\nnames:\n  0: cat\n  1: 'a dog'\nnc: 2\n"
+    )
+    (place / "train.txt").write_text("./images/0.png\n")
+    (place / "labels/0.txt").write_text("1 0.5 0.5 0.25 0.5\n0 .1 .2 .3 .2 .3 .4 .1 .4\n")
+    if path.name == "0.txt":
+        (place / "labels/0.txt").rename(path)
+        (place / "labels/0.txt").symlink_to("../0.txt")
+
+
+def yolo_read(path):
+    load(f"yolo:{path.parent}", target="boxes", split="all", input_shape=(8, 8, 3), **QUIET)
+
+
 def tfrecord(path):
     write(path, [example(99, label) for label in (0, 1)])
 
@@ -315,6 +335,9 @@ KINDS = {
         lambda p: load(f"tfrecord:{p}", input_shape=(8, 8, 1), split="all", **QUIET)),
     "voc": ("2007_000002.xml", voc_xml, lambda p: voc.read_annotation(str(p), str(p.parent))),
     "coco": ("annotations.json", coco, coco_read),
+    "yolo": ("0.txt", yolo, yolo_read),
+    "yolo, data.yaml": ("data.yaml", yolo, yolo_read),
+    "yolo, train.txt": ("train.txt", yolo, yolo_read),
     "mask": ("mask.png", mask_png, lambda path: read_mask(path, inside=path.parent)),
     "jpeg": ("a.jpg", photo("JPEG"), lambda path: images.read(path, (16, 16, 3))),
     "png": ("a.png", photo("PNG"), lambda path: images.read(path, (16, 16, 3))),
@@ -415,7 +438,7 @@ def handmade(kind, name, whole, trace):
     if zipfile.is_zipfile(io.BytesIO(whole)):
         with zipfile.ZipFile(io.BytesIO(whole)) as archive:
             found["bomb"] = BOMBS.setdefault(archive.namelist()[0], bomb(archive.namelist()[0]))
-    if name.endswith((".json", ".toml", ".csv")):
+    if name.endswith((".json", ".toml", ".csv", ".yaml", ".txt")):
         found |= {
             "deep": b"[" * 10**5,
             "deep key": b"a." * 10**5 + b"b = 1",
