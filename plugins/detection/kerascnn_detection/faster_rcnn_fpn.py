@@ -275,6 +275,7 @@ FasterRCNNResNet50FPN = Architecture(
         peers={"torchvision": "detection.fasterrcnn_resnet50_fpn"},
     ),
     recipe=faster_rcnn.RECIPE,
+    paper_recipe="faster_rcnn_resnet50_fpn",
     weights=(
         Source(
             publisher="torchvision",

@@ -1,22 +1,28 @@
 """Faster R-CNN against torchvision's with the same weights, and against the papers' counts."""
 
 import zlib
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from kerascnn_detection import two_stage
 from kerascnn_detection.anchors import Anchors
 from kerascnn_detection.faster_rcnn import classify, propose
+from kerascnn_detection.lessons import ANCHORS, JOINT
+from kerascnn_detection.losses import SMOOTH_RPN
 from kerascnn_detection.proposals import Thinning
 from kerascnn_detection.pyramid import PyramidAlign
 from kerascnn_detection.regions import RoIAlign, RoIPool
 from kerascnn_detection.stages import MARGINS, Detections, Proposals
+from kerascnn_detection.training import taught
 
 import kerascnn
 from kerascnn.data import ABSENT
 from kerascnn.errors import ArgumentError
 from kerascnn.keras_internals import without_values
+from kerascnn.recipes import book
 from kerascnn.sketch import Ledger, Sketch
 
 
@@ -53,7 +59,10 @@ def ours(weight, cells=7):
 
 @pytest.mark.slow
 def test_every_stage_is_torchvisions(golden):
-    """VGG-16, 256×320 pixels: proposals, scores, codes, and the boxes that are found."""
+    """VGG-16, 256×320 pixels: proposals, scores, codes, the boxes that are found, and the losses.
+
+    In the golden's losses all anchors and proposals are drawn, 83 with the objects.
+    """
     facts, arrays = golden("torchvision-fasterrcnn")
     settings = facts["settings"]
     thinning = Thinning(
@@ -72,11 +81,14 @@ def test_every_stage_is_torchvisions(golden):
         two_scores=False,
         trained=thinning,
         tested=thinning,
+        lesson=replace(ANCHORS, inside=False, count=2880, share=1.0),
     )
     pool = RoIPool((7, 7), stride=16)
     classes = settings["classes"] - 1
-    head = classify(maps, rows, pool=pool, classes=classes, hidden=(256, 256))
-    answers = Detections(most=settings["detections_per_img"], name="detections")
+    head = classify(maps, rows, pool=pool, classes=classes, hidden=(256, 256), dropout=0.0)
+    lesson = replace(JOINT, count=83, share=1.0, beta=SMOOTH_RPN)
+    most = settings["detections_per_img"]
+    answers = Detections(most=most, lesson=lesson, name="detections")
     model = keras.Model(backbone.input, answers([*head, rows, backbone.input]))
     heads = ("rpn_conv", "rpn_cls_score", "rpn_bbox_pred", "fc6", "fc7", "cls_score", "bbox_pred")
     order = [layer.name for layer in backbone.layers if layer.weights] + list(heads)
@@ -95,6 +107,19 @@ def test_every_stage_is_torchvisions(golden):
     np.testing.assert_allclose(found["cls_score"], arrays["class_logits"], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found["bbox_pred"], arrays["box_regression"], rtol=1e-3, atol=1e-3)
     agree(found["detections"], arrays)
+
+    inputs = [x for name in ("detections", "proposals") for x in model.get_layer(name).input]
+    scores = keras.Model(model.input, [model.output, *inputs[:-1]])
+    targets = np.zeros((1, 3, 6), "float32")
+    targets[0, :, :4], targets[0, :, 4] = arrays["target_boxes"], arrays["target_labels"] - 1
+    outputs = taught(scores)([image_of(facts), targets, np.zeros((1, 3), "int32")], training=True)
+    losses = {
+        name: float(loss[0]) for name, loss in two_stage.losses(scores)(targets, outputs).items()
+    }
+    theirs = dict(
+        zip(("classes", "boxes", *two_stage.RPN_PARTS), facts["losses_all_sampled"].values())
+    )
+    assert losses == pytest.approx(theirs, rel=1e-4)
 
 
 def agree(rows, arrays):
@@ -378,3 +403,12 @@ def test_margins_of_linear_svms_are_scores_without_a_background():
         assert found[0, 1, 4] == ABSENT
     with pytest.raises(ArgumentError, match="logits, margins"):
         Detections(scores="votes")
+
+
+def test_the_papers_recipe_has_as_many_iterations_as_the_authors_solver():
+    """Of VOC 2007's 5,011 images: 70,000, with a tenth of the rate from 50,000 on."""
+    for name in ("faster_rcnn", "faster_rcnn_resnet50_fpn"):
+        assert book.get(kerascnn.get(name).paper_recipe).network == name
+    found = book.get("faster_rcnn")
+    assert found.epochs * 5011 / found.batch_size == pytest.approx(70_000, rel=0.01)
+    assert found.steps[0][0] * 5011 / found.batch_size == pytest.approx(50_000, rel=0.01)
