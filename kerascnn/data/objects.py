@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from kerascnn.data.boxes import Boxes
+from kerascnn.data.examples import Encoded, Files, Options
 from kerascnn.data.labels import Labels
+from kerascnn.data.targets import Size
+from kerascnn.data.threads import threads
 from kerascnn.errors import DataError
 
 SEVERAL = -1  # no one class
+MANY = 5000  # images whose sizes take longer than a moment to read
 SHOWN = 3  # wrong objects of an image that a message names
 MOST_WRONG = 10_000  # that are told, where all are
 # Pixels that a box may reach out of its image, to be cut there: corners are sums of rounded numbers
@@ -117,6 +122,44 @@ def labelled(boxes: Boxes, split: str) -> Labelled:
     left = len(found) - len(kept) - len(wrong)
     notes = [note(left, len(found), split)] if left else []
     return Labelled(kept, Labels(found[kept]), notes, list(map(os.fsdecode, wrong)))
+
+
+def sizes(examples: Encoded, options: Options) -> list[Size]:
+    """`(height, width)` of images, upright, from their headers.
+
+    Raises:
+        DataError: one can't be read. Where the options are forbearing its size is 0, 0, and it is
+            told when the image is read.
+    """
+    if len(examples.labels) > MANY:
+        options.echo(f"Reading the sizes of {len(examples.labels):,} images …")
+
+    def size(position: int) -> Size:
+        try:
+            return examples.size(position)
+        except DataError:
+            if not options.forbearing:
+                raise
+            return 0, 0
+
+    return list(threads().map(size, range(len(examples.labels))))
+
+
+def with_targets(
+    files: Files, boxes: Boxes, split: str, options: Options
+) -> tuple[Files, list[str], list[str]]:
+    """Images with their boxes, or those that have one label with it; the notes, and what is wrong.
+
+    Args:
+        files: of a split.
+        boxes: of each.
+        split: its name.
+        options: say what is wanted.
+    """
+    if options.target == Boxes.kind:
+        return replace(files, labels=boxes), [], []
+    found = labelled(boxes, split)
+    return replace(files.take(found.kept), labels=found.labels.labels), found.notes, found.wrong
 
 
 def all_wrong(reasons: Sequence[str]) -> str:

@@ -1,37 +1,33 @@
-"""`csv:FILE`: a table of image files and their classes.
+"""A table of image files and their classes: of `csv:FILE`, and of `folder:PATH?labels=FILE`.
 
     path,label,split
     photos/1.jpg,cat,train
     photos/2.jpg,dog,test
 
 The first line names the columns; others than these are passed over, and `split` may be missing.
-Paths start from the table's folder, or from the folder of `folder:PATH?labels=FILE`. The classes
-are in alphabetical order, or by value if all are whole numbers.
+Paths start from the table's folder, or from the folder that is named. The classes are in
+alphabetical order, or by value if all are whole numbers.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
 import os
 import re
 import stat
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from kerascnn.data.encoded import contents
-from kerascnn.data.examples import Contents, DataSource, Encoded, Files, Options
+from kerascnn.data.examples import Contents, Encoded, Files, Options
 from kerascnn.data.names import Names
-from kerascnn.data.split_names import SPLIT_WORDS, SPLITS
+from kerascnn.data.split_names import SPLITS
+from kerascnn.data.table_rows import rows, split_of
 from kerascnn.errors import DataError
-from kerascnn.files import open_regular
 
 # Of more files none is looked at before it is read: on a network's disk that takes minutes.
 LOOKED_AT = 20_000
-LONGEST_LINE = 2**16  # bytes
 
 
 class Row(NamedTuple):
@@ -72,7 +68,7 @@ def read(file: str, root: str, options: Options) -> Contents:
         lines.append(row.line)
     if not lengths:
         raise DataError(f"{file} has no line below its header.")
-    class_names, order = _ordered(label_numbers)
+    class_names, order = ordered(label_numbers)
     paths = Names.packed(np.frombuffer(bytes(text), "uint8"), np.array(lengths, "uint32"))
     everything = Files(
         root, paths, _sizes(file, root, paths, lines), order[np.array(labels)], (0, 0, 0)
@@ -92,60 +88,22 @@ def _rows(file: str) -> Iterator[Row]:
     Raises:
         DataError: see `read`.
     """
-    try:
-        with open_regular(file) as opened:
-            reader = csv.DictReader(_lines(opened), strict=True)
-            names = list(reader.fieldnames or ())
-            if not {"path", "label"} <= set(names) or len(set(names)) < len(names):
-                raise DataError(
-                    f"{file}, line 1: expected the columns path and label, and perhaps split, each "
-                    f"once. Received: {', '.join(names)[:200] or 'nothing'}."
-                )
-            for row in reader:
-                yield _row(file, reader.line_num, row, "split" in names)
-    except FileNotFoundError:
-        raise DataError(f"There is no file {file}.") from None
-    except (OSError, ValueError, csv.Error) as error:
-        if isinstance(error, DataError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{file} can't be read as a table: {reason}") from error
+
+    def accept(names: list[str]) -> None:
+        if not {"path", "label"} <= set(names):
+            raise DataError(
+                f"{file}, line 1: expected the columns path and label, and perhaps split, each "
+                f"once. Received: {', '.join(names)[:200] or 'nothing'}."
+            )
+
+    for line, row in rows(file, accept):
+        for name in ("path", "label"):
+            if not row[name]:
+                raise DataError(f"{file}, line {line}: the {name} is empty.")
+        yield Row(line, row["path"], row["label"], split_of(file, line, row))
 
 
-def _lines(opened: IO[bytes]) -> Iterator[str]:
-    """The lines of a file, one by one: a table of millions of images is never whole in memory.
-
-    Raises:
-        ValueError: a line is too long, or holds a NUL byte.
-    """
-    text = io.TextIOWrapper(opened, encoding="utf-8-sig", newline="")
-    for number in itertools.count(1):
-        line = text.readline(LONGEST_LINE)
-        if not line:
-            return
-        if len(line) == LONGEST_LINE:
-            raise ValueError(f"line {number} has more than {LONGEST_LINE:,} signs")
-        if "\0" in line:
-            raise ValueError(f"line {number} holds a NUL byte")
-        yield line
-
-
-def _row(file: str, line: int, row: dict[str | None, str | None], has_split: bool) -> Row:
-    place = f"{file}, line {line}"
-    if None in row or None in row.values():
-        count = "more" if None in row else "fewer"
-        raise DataError(f"{place}: it has {count} fields than the header.")
-    path, label = (str(row[name]).strip() for name in ("path", "label"))
-    for name, value in (("path", path), ("label", label)):
-        if not value:
-            raise DataError(f"{place}: the {name} is empty.")
-    split = str(row["split"]).strip() if has_split else "train"
-    if split.lower() not in SPLIT_WORDS:
-        raise DataError(f"{place}: the split must be train, val or test. Received: {split!r}.")
-    return Row(line, path, label, SPLIT_WORDS[split.lower()])
-
-
-def _ordered(found: dict[str, int]) -> tuple[list[str], np.ndarray]:
+def ordered(found: dict[str, int]) -> tuple[list[str], np.ndarray]:
     """The class names in their order, and the label of each in the order in which it was met."""
     whole = all(re.fullmatch("-?[0-9]{1,18}", name) for name in found)
     names = sorted(found, key=lambda name: (int(name), name) if whole else (0, name))
@@ -179,15 +137,3 @@ def _sizes(file: str, root: str, paths: Names, lines: list[int]) -> np.ndarray:
             )
         sizes[position] = found.st_size
     return sizes
-
-
-def _csv(file: str, options: Options) -> Contents:
-    return read(file, os.path.dirname(file), options)
-
-
-CSV = DataSource(
-    read=_csv,
-    argument="FILE",
-    licence="yours",
-    help="A table of image files with the columns path and label, and perhaps split.",
-)

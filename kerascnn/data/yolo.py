@@ -23,7 +23,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +37,6 @@ from kerascnn.data.index import scan
 from kerascnn.data.labels import Labels
 from kerascnn.data.names import Names
 from kerascnn.data.split_names import SPLIT_WORDS
-from kerascnn.data.threads import threads
 from kerascnn.errors import DataError
 from kerascnn.files import read_text, shortened
 from kerascnn.words import printable
@@ -52,7 +50,6 @@ LARGEST = 2**20  # bytes of an image's text
 LARGEST_DATA = 2**18  # of data.yaml, and of a list of classes
 LARGEST_LIST = 2**27  # of a list of images
 MOST_CLASSES = 10_000
-MANY = 5000  # images whose sizes take longer than a moment to read
 _NUMBER = re.compile(r"[+-]?(\d{1,20}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?")
 
 
@@ -351,38 +348,34 @@ def _boxes(files: Files, said: Told, options: Options) -> Boxes:
             f"{files.root}: no image has a text with its boxes. Expected such as "
             f"{printable(os.fsdecode(texts[0]))} for {files.name(0)}."
         )
-    if len(texts) > MANY:
-        options.echo(f"Reading the sizes of {len(texts):,} images, and their boxes …")
-
-    def read(position: int) -> tuple[tuple[int, int], np.ndarray, str]:
-        nothing = np.zeros((0, 6), "float32")
+    sizes = objects.sizes(files, options)
+    rows, reasons = [], []
+    for path, is_there, size in zip(texts, there, sizes):
+        boxes, reason = np.zeros((0, 6), "float32"), ""
         try:
-            size = files.size(position)
-        except DataError:
+            if is_there and size != (0, 0):
+                boxes = _read_annotation(path, said, size, files.root)
+        except DataError as error:
             if not options.forbearing:
-                raise
-            return (0, 0), nothing, ""  # it is told when the image is read
-        if not there[position]:
-            return size, nothing, ""
-        path = printable(os.fsdecode(texts[position]))
-        try:
-            text = read_text(
-                os.fsdecode(texts[position]),
-                error=DataError,
-                limit=LARGEST,
-                inside=Path(files.root),
-            )
-            return size, annotation(text, said, size), ""
-        except (DataError, ValueError) as error:
-            reason = str(error) if isinstance(error, DataError) else f"{path}: {error}."
-            if not options.forbearing:
-                raise DataError(f"{reason} {objects.REPAIR}") from None
-            return size, nothing, reason
+                raise DataError(f"{error} {objects.REPAIR}") from None
+            reason = str(error)
+        rows.append(boxes)
+        reasons.append(os.fsencode(reason))
+    return Boxes.of(rows, sizes, Names.of(texts), Names.of(reasons) if any(reasons) else None)
 
-    found = list(threads().map(read, range(len(texts))))
-    sizes, rows, wrong = zip(*found)
-    reasons = Names.of(map(os.fsencode, wrong)) if any(wrong) else None
-    return Boxes.of(rows, sizes, Names.of(texts), reasons)
+
+def _read_annotation(path: bytes, said: Told, size: tuple[int, int], root: str) -> np.ndarray:
+    """The boxes of an image's text.
+
+    Raises:
+        DataError: it can't be read, or is wrong; the message names it.
+    """
+    place = os.fsdecode(path)
+    text = read_text(place, error=DataError, limit=LARGEST, inside=Path(root))
+    try:
+        return annotation(text, said, size)
+    except ValueError as error:
+        raise DataError(f"{printable(place)}: {error}.") from None
 
 
 def _yolo(argument: str, options: Options) -> Contents:
@@ -407,13 +400,9 @@ def _yolo(argument: str, options: Options) -> Contents:
             closed=True,
         )
         boxes = _boxes(files, said, options)
-        if options.target == Boxes.kind:
-            splits[split] = replace(files, labels=boxes)
-        else:
-            named = objects.labelled(boxes, split)
-            splits[split] = replace(files.take(named.kept), labels=named.labels.labels)
-            notes += named.notes
-            wrong += named.wrong
+        splits[split], said_of, astray = objects.with_targets(files, boxes, split, options)
+        notes += said_of
+        wrong += astray
     return contents(
         root, said.classes, splits, options, notes=notes, wrong=wrong, every_class=False
     )

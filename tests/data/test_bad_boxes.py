@@ -113,7 +113,29 @@ class Yolo:
             file.write("images/b.png\n")
 
 
-SOURCES = [Voc, Coco, Yolo]
+class Csv:
+    """A table, an object a row."""
+
+    file, object = "table.csv, b.png: ", "line {line}: "
+    listing, picture = "table.csv", "b.png"
+
+    @staticmethod
+    def write(root, objects):
+        pictures(root)
+        lines = ["file,x1,y1,x2,y2,label,split"]
+        for name, boxes in (("a", [DOG]), ("b", objects)):
+            lines += [f"{name}.png,{x1},{y1},{x2},{y2},{c},train" for c, x1, y1, x2, y2 in boxes]
+        lines += [] if objects else ["b.png,,,,,,train"]
+        (root / "table.csv").write_text("\n".join(lines) + "\n")
+        return f"csv:{root}/table.csv?classes=cat,dog"
+
+    @staticmethod
+    def list_again(root):
+        with open(root / "table.csv", "a") as file:
+            file.write("b.png,1,1,2,2,cat,test\n")
+
+
+SOURCES = [Voc, Coco, Yolo, Csv]
 BAD = {
     "outside": (("cat", 2, -5, 9, 8), "reaches 5 pixels out of the image, which has 20×30"),
     "without an area": (("cat", 4, 4, 4, 9), "its box has no area"),
@@ -166,7 +188,9 @@ def test_an_image_may_have_no_object(source, tmp_path):
 @pytest.mark.parametrize("what", BAD)
 def test_a_bad_box_is_refused_by_its_file_and_object(source, tmp_path, what):
     typed = source.write(tmp_path, [("cat", 1, 1, 9, 9), bad_box(source, what)])
-    message = f"{re.escape(source.file)}.*{source.object.format(number=2)}.*({BAD[what][1]})"
+    message = (
+        f"{re.escape(source.file)}.*{source.object.format(number=2, line=4)}.*({BAD[what][1]})"
+    )
     with pytest.raises(DataError, match=message) as error:
         load(typed)
     assert "--skip-corrupt" in str(error.value)

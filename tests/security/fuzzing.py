@@ -176,6 +176,11 @@ def table(path):
     path.write_text("path,label,split\n0.png,a,train\n1.png,b,train\n")
 
 
+def box_table(path):
+    table(path)
+    path.write_text("file,x1,y1,x2,y2,label\n0.png,1,2,8.5,9,a\n0.png,0,0,3,3,b\n1.png,,,,,\n")
+
+
 def photo(kind):
     def write(path):
         noise = np.random.default_rng(0).integers(0, 256, (24, 31, 3), "uint8")
@@ -330,6 +335,8 @@ KINDS = {
     "recipe": ("mine.toml", _text(RECIPE), recipe_book.read),
     "study": ("study.toml", _text(STUDY), study),
     "csv": ("table.csv", table, lambda p: load(f"csv:{p}", input_shape=(8, 8, 1), **QUIET)),
+    "csv, boxes": ("table.csv", box_table,
+        lambda p: load(f"csv:{p}", target="boxes", input_shape=(8, 8, 1), **QUIET)),
     "npz, data": ("d.npz", arrays, lambda p: load(f"npz:{p}", input_shape=(8, 8, 1), **QUIET)),
     "tfrecord": ("d.tfrecord", tfrecord,
         lambda p: load(f"tfrecord:{p}", input_shape=(8, 8, 1), split="all", **QUIET)),
