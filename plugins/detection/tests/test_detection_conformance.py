@@ -1,0 +1,40 @@
+"""The conformance suite on networks that answer with boxes, each in small."""
+
+import pytest
+
+import kerascnn
+from kerascnn.checks import parametrize_with_checks
+
+
+def small(name, **arguments):
+    return kerascnn.get(name).variant(f"small_{name}", **arguments)
+
+
+CELLS = {"widths": (4, 4, 8), "tail": (8,), "norm": "batch", "head": "conv"}
+PROPOSALS = {
+    "backbone": "vgg11_bn",
+    "backbone_arguments": "depths=1,1,1 widths=4,6,8",
+    "stride": 4,
+    "anchor_sizes": (8.0, 16.0),
+    "rpn_width": 8,
+    "candidates": 40,
+    "candidates_trained": 40,
+    "proposals": 10,
+    "proposals_trained": 20,
+    "least_side": 2.0,
+    "roi_size": 3,
+    "head_widths": (8, 8),
+    "samples": 16,
+    "dropout": 0.0,
+}
+
+
+@parametrize_with_checks([small("yolo_tiny", **CELLS)])
+def test_a_network_for_boxes_conforms(architecture, check):
+    check(architecture)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([small("faster_rcnn", **PROPOSALS)])
+def test_every_network_for_boxes_conforms(architecture, check):
+    check(architecture)
