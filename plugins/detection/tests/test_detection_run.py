@@ -39,6 +39,7 @@ def two_stages(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("runs") / "two_stages")
 
 
+@pytest.mark.slow
 def test_what_is_saved_answers_with_boxes_and_the_history_has_each_loss(two_stages):
     model = two_stages.model()
     assert model.output_shape == (None, 100, 6)
