@@ -123,7 +123,7 @@ def head(
     finder = CellDetections(boxes=boxes, name="detections")
     if head == "conv":
         cells = blocks.conv(x, numbers, 1, dtype=blocks.head_dtype(), name="cells")
-        return blocks.apply([cells, image], finder)
+        return blocks.apply(cells, finder, image)
     x = blocks.flatten(x)
     for number, width in enumerate(hidden, start=1):
         x = blocks.dense(x, width, name=f"fc{number}")
@@ -132,7 +132,7 @@ def head(
     x = blocks.logits(x, grid * grid * numbers, name=f"fc{len(hidden) + 1}")
     shape = (grid, grid, numbers)
     cells = blocks.apply(x, layers.Reshape(shape, dtype=blocks.head_dtype(), name="cells"))
-    return blocks.apply([cells, image], finder)
+    return blocks.apply(cells, finder, image)
 
 
 _NORM = Param(
