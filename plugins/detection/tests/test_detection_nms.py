@@ -4,17 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from kerascnn_detection import boxes as boxes_of
-from kerascnn_detection.nms import detections, suppress
+from kerascnn_detection.nms import TILE, detections, suppress
 
 from kerascnn.data import ABSENT
 
-ROOM = 400  # of all cases but one, so that suppression is traced once
-
 
 def padded(rows, fill=0.0):
-    """With more rows, which don't take part."""
-    missing = max(0, ROOM - len(rows))
-    return np.pad(rows, [(0, missing)] + [(0, 0)] * (rows.ndim - 1), constant_values=fill)
+    """With two more rows, which don't take part."""
+    return np.pad(rows, [(0, 2)] + [(0, 0)] * (rows.ndim - 1), constant_values=fill)
 
 
 @pytest.mark.parametrize("name", ["distinct", "many", "ties", "duplicates", "exact_half_and_empty"])
@@ -27,14 +24,11 @@ def test_what_stays_is_torchvisions(golden, name):
     for overlap in cases:
         kept = arrays[f"{name}_keep_{overlap}"]
         kept = kept[boxes_of.area(boxes[kept]) > 0]  # of ours those without area never stay
-        places, there = suppress(
-            tf.constant(padded(boxes, 7.0)),
-            padded(scores, 9.0),
-            valid,
-            overlap=overlap,
-            most=len(valid),
-        )
+        given = [part[None] for part in (padded(boxes, 7.0), padded(scores, 9.0), valid)]
+        places, there = suppress(*given, overlap=overlap, most=len(valid))
         np.testing.assert_array_equal(places[there], kept)
+        few, there = suppress(*given, overlap=overlap, most=7)
+        np.testing.assert_array_equal(few[there], kept[:7])
 
 
 @pytest.mark.parametrize("name", ["by_class", "by_class_negative_coordinates"])
@@ -51,7 +45,7 @@ def test_classes_dont_suppress_each_other(golden, name):
             padded(boxes)[None, :, None],
             padded(np.where(of_class, scores[:, None], -1.0), -1.0)[None],
             overlap=overlap,
-            most=ROOM,
+            most=len(boxes),
             least_score=-0.5,
             least_side=0.0,
         )[0].numpy()
@@ -76,9 +70,19 @@ def test_images_dont_suppress_each_other_and_padding_never_stays(compiled):
 
 def test_scores_below_zero_are_scores_too():
     boxes = tf.constant([[0.0, 0, 4, 4], [9, 9, 12, 12]])
-    places, there = suppress(boxes, [-5.0, -3.0], [True, True], overlap=0.5, most=2)
-    np.testing.assert_array_equal(places, [1, 0])
+    places, there = suppress(boxes[None], [[-5.0, -3.0]], [[True, True]], overlap=0.5, most=2)
+    np.testing.assert_array_equal(places, [[1, 0]])
     assert there.numpy().all()
+
+
+def test_boxes_in_a_row_go_and_stay_in_turn():
+    """Each touches the next: what removes a box must have stayed itself, also across tiles."""
+    count = 2 * TILE + 9
+    lefts = np.arange(count, dtype="float32")
+    boxes = np.stack([lefts, 0 * lefts, lefts + 1.5, 0 * lefts + 1], axis=-1)
+    valid = np.ones((1, count), bool)
+    places, there = suppress(boxes[None], -lefts[None], valid, overlap=0.1, most=count)
+    np.testing.assert_array_equal(places[there], np.arange(0, count, 2))
 
 
 def test_a_faster_r_cnns_detections_are_torchvisions(golden):

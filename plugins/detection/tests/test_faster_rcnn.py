@@ -348,10 +348,14 @@ def test_a_saved_detector_is_the_same(small, image, tmp_path):
 def test_an_exported_and_a_compiled_detector_are_the_same(small, image, tmp_path):
     small.export(tmp_path / "exported", verbose=False)
     served = tf.saved_model.load(str(tmp_path / "exported"))
-    expected = small(image).numpy()
-    np.testing.assert_allclose(served.serve(image), expected, rtol=1e-2, atol=1e-2)
     compiled = tf.function(lambda images: small(images), jit_compile=True)
-    np.testing.assert_allclose(compiled(image), expected, rtol=1e-2, atol=1e-2)
+
+    def in_order(rows):
+        """In half precision scores are nearly alike, and change places."""
+        return [one[np.lexsort(np.round(one[:, :5].T))] for one in rows.numpy()]
+
+    for found in (served.serve(image), compiled(image)):
+        np.testing.assert_allclose(in_order(found), in_order(small(image)), rtol=1e-2, atol=1e-2)
 
 
 @pytest.fixture(params=NETWORKS)
