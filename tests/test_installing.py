@@ -39,6 +39,8 @@ BRINGS = {
     "segmentation": ["kerascnn_segmentation"],
     "detection": ["kerascnn_detection"],
     "coco": ["faster_coco_eval"],
+    "search": ["cv2"],
+    "svm": ["sklearn"],
     "xprof": ["xprof"],
 }
 
@@ -131,6 +133,8 @@ def test_an_install_line_works(folder, arguments, environment, checkout, wheels,
         assert "allcnn_c" in listed
     if "kerascnn_segmentation" in expected:
         assert "fcn8s" in listed
+    if "kerascnn_detection" in expected:
+        assert "yolo_tiny" in listed
     if "kerascnn_tuning" in expected:
         run(environment, "-m", "kerascnn", "tune", "--help", cwd=tmp_path, environment=cache)
 
