@@ -121,6 +121,8 @@ def _print_report(console: Console, report: Report) -> None:
     say(f"[bold]{escape(report.source)}[/]: {images}{what}; licence: {escape(report.licence)}")
     if unit:
         _print_classes(console, report, unit)
+    for what_of, (least, median, most) in report.spread.items():
+        say(f"{what_of}: {least:.3g} to {most:.3g}, median {median:.3g}")
     say(f"height×width: {_counts(report.sizes)}")
     say(f"modes: {_counts(report.modes)}; formats: {_counts(report.formats)}")
     for change, count in report.changes.items():

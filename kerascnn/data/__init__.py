@@ -4,9 +4,9 @@ The way of an image, module by module:
 
 - a source finds it, or makes it: `sources`, `scenes`, `npz`, `folder` (`splitting`, `index`),
   `csv_source` (`table_rows`, `table`, `box_table`), `tfrecord` (`record_index`, `record_files`),
-  `tfds`, `voc` (`mask_files`), `coco` (`json_stream`, `polygons`, `run_lengths`), `yolo`
-  (`plain_yaml`), some with `objects`; what follows its name is read by `arguments`; `encoded` reads
-  the files once, as far as is asked;
+  `tfds` (`record_boxes`), `voc` (`mask_files`), `coco` (`json_stream`, `polygons`, `run_lengths`),
+  `yolo` (`plain_yaml`), some with `objects`; what follows its name is read by `arguments`;
+  `encoded` reads the files once, as far as is asked;
 - it is one of the `examples` that the source hands over, with one of the `targets`, which are
   `labels`, `masks`, `boxes` (with `sentinels` for what is not there), and has a name: `names`;
 - `loading` puts all together: `shares` takes validation and test images where there are none,

@@ -204,6 +204,22 @@ class Boxes(Targets):
         """Objects of each class."""
         return self.count(self.boxes, classes)[0].astype("float64")
 
+    def spread(self, others: Sequence[Boxes] = ()) -> dict[str, tuple[float, float, float]]:
+        """Objects in an image, and sides of boxes in pixels of the stored images."""
+        every = self.joined(others)
+        right = np.ones(len(every), bool) if every.wrong is None else every.wrong.length == 0
+        part = every.take(np.flatnonzero(right))
+        figures = {
+            "objects in an image": np.diff(part.starts),
+            "width of a box, in pixels": part.boxes[:, 2] - part.boxes[:, 0],
+            "height of a box, in pixels": part.boxes[:, 3] - part.boxes[:, 1],
+        }
+        return {
+            name: (float(found.min()), float(np.median(found)), float(found.max()))
+            for name, found in figures.items()
+            if len(found)
+        }
+
     def used(self, classes: int) -> np.ndarray:
         """See `Targets.used`."""
         return self.counts(classes) > 0

@@ -65,6 +65,7 @@ class Report:
             own splits; nothing of a kind that counts nothing.
         images_with: split → class → images that have it; of labels the same as `counts`.
         nowhere: split → pixels of no class, or images without an object; of labels nothing.
+        spread: what is known of all targets, such as "objects in an image" → least, median, most.
         sizes: "height×width" → images, the most common first.
         modes: Pillow's mode → images; for arrays "L", "RGB" or "n channels".
         formats: "JPEG", "PNG" ... or "array" → images.
@@ -84,6 +85,7 @@ class Report:
     counts: dict[str, dict[str, int]]
     images_with: dict[str, dict[str, int]]
     nowhere: dict[str, int]
+    spread: dict[str, tuple[float, float, float]]
     sizes: dict[str, int]
     modes: dict[str, int]
     formats: dict[str, int]
@@ -142,7 +144,8 @@ def check(
     digests = np.zeros((total, 2), "uint64")  # 16 bytes each: a dictionary would take 300
     readable = np.ones(total, bool)
     targets = {name: examples.targets for name, examples in parts.items()}
-    unit = next(iter(targets.values())).unit
+    first_of, *others = targets.values()
+    unit = first_of.unit
     tallies = {name: _Tally(len(names)) for name in parts}
     labels = np.zeros(total, "uint64")
     place, most = -1, 0
@@ -190,6 +193,7 @@ def check(
         counts={name: by_class(tally.counts) for name, tally in tallies.items()},
         images_with={name: by_class(tally.images) for name, tally in tallies.items()},
         nowhere={name: tally.nowhere for name, tally in tallies.items()},
+        spread=first_of.spread(others),
         sizes=commonest("sizes"),
         modes=commonest("modes"),
         formats=commonest("formats"),

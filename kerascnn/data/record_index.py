@@ -125,12 +125,12 @@ def _is_text(stored: str, offsets: np.ndarray, label: str) -> bool:
     if not label:
         return False
     with contextlib.suppress(Exception):  # the reading of all records says what is wrong
-        first = next(_examples(stored, offsets[:1]))
+        first = next(examples_in(stored, offsets[:1]))
         return first.features.feature[label].WhichOneof("kind") == "bytes_list"
     return False
 
 
-def _examples(stored: str, offsets: np.ndarray) -> Iterator[Any]:
+def examples_in(stored: str, offsets: np.ndarray) -> Iterator[Any]:
     """The examples of a file, parsed one by one.
 
     Raises:
@@ -226,7 +226,7 @@ class _Reader:
             return DataError(f"{self.path} is damaged at record {number}: {text.split(' (')[0]}")
         number = -1
         try:
-            for number, example in enumerate(_examples(self.stored, self.offsets)):
+            for number, example in enumerate(examples_in(self.stored, self.offsets)):
                 if wrong := self._wrong(example):
                     return DataError(f"{self.path}, record {number}: {wrong}")
         except Exception as unreadable:  # protobuf's own, and what a changed file raises

@@ -160,6 +160,13 @@ class Targets:
             total += found[0]
         return total
 
+    def spread(self, others: Sequence[Self] = ()) -> dict[str, tuple[float, float, float]]:
+        """What `kerascnn data check` says of these targets and others: least, median, most of it.
+
+        By default nothing is known.
+        """
+        return {}
+
     def used(self, classes: int) -> np.ndarray:
         """Which classes are there, bool `[classes]`; by default all: not all targets are read."""
         return np.ones(classes, bool)

@@ -11,6 +11,9 @@ A set has masks if one of its features is an image of classes. What its numbers 
     tfds:my_set?mask=segmentation&classes=pet,background,border&offset=1
 
 The offset is the number of the first class; what is below it is void, and so is 255.
+
+A set has boxes if one of its features is a sequence of objects, each with a box and a class, as
+`objects` of `voc/2007` and `coco/2017`; of several it is to be said which: `?boxes=objects`.
 """
 
 from __future__ import annotations
@@ -27,8 +30,9 @@ from urllib.request import getproxies, proxy_bypass
 
 import numpy as np
 
-from kerascnn.data import encoded
+from kerascnn.data import encoded, record_boxes
 from kerascnn.data.arguments import named_classes, parsed
+from kerascnn.data.boxes import Boxes
 from kerascnn.data.examples import Contents, DataSource, Encoded, Options
 from kerascnn.data.labels import Labels
 from kerascnn.data.mask_files import decoded_mask
@@ -60,14 +64,21 @@ KNOWN = {
     "oxford_iiit_pet": Meaning("segmentation_mask", ("pet", "background", "border"), 1),
 }
 
+DIFFICULT = ("is_difficult", "is_crowd", "is_group_of")  # of objects, in any set
+
 
 def _tfds(argument: str, options: Options) -> Contents:
-    name, given = parsed(argument, "data_dir", "image", "label", "mask", "classes", "offset")
+    known = ("data_dir", "image", "label", "mask", "classes", "offset", "boxes")
+    name, given = parsed(argument, *known)
     builder = _builder(name, given.get("data_dir"), options)
     if options.target == Masks.kind:
         image, label = _image(name, builder, given), ""
         meaning = _meaning(name, builder, given, image)
         names, notes = meaning.classes, [_said(meaning)]
+    elif options.target == Boxes.kind:
+        image, label = _image(name, builder, given), ""
+        held = _objects(name, builder, given)
+        names, notes = held.classes, []
     else:
         image, label = _image(name, builder, given), _label(name, builder, given)
         names, notes = tuple(builder.info.features[label].names), []
@@ -80,6 +91,9 @@ def _tfds(argument: str, options: Options) -> Contents:
         found = records(shards, image, [shard.labels for shard in shards])
         if options.target == Masks.kind:
             found = replace(found, labels=_masks(found, meaning, options))
+        elif options.target == Boxes.kind:
+            options.echo(f"tfds:{name}: reading the boxes of {split} …")
+            found = replace(found, labels=record_boxes.read(shards, image, held, options))
         splits[SPLIT_WORDS[split]] = found
     if not splits:
         raise DataError(
@@ -213,6 +227,37 @@ def _meaning(name: str, builder: Any, given: dict[str, str], image: str) -> Mean
     )
 
 
+def _objects(name: str, builder: Any, given: dict[str, str]) -> record_boxes.Objects:
+    """Which feature is the objects, and what they hold.
+
+    Raises:
+        DataError: there is none, or it is in doubt.
+    """
+    import tensorflow_datasets
+
+    kinds = tensorflow_datasets.features
+
+    def inside(feature: Any, kind: type) -> list[str]:
+        parts = getattr(feature, "feature", None)
+        if not isinstance(feature, kinds.Sequence) or not isinstance(parts, kinds.FeaturesDict):
+            return []
+        return [key for key, part in parts.items() if isinstance(part, kind)]
+
+    def are_objects(feature: Any) -> bool:
+        return bool(inside(feature, kinds.BBoxFeature) and inside(feature, kinds.ClassLabel))
+
+    key = _feature(name, builder, "boxes", given, "objects", are_objects)
+    feature = builder.info.features[key]
+    labels = inside(feature, kinds.ClassLabel)
+    label = "label" if "label" in labels else labels[0]
+    return record_boxes.Objects(
+        box=f"{key}/{inside(feature, kinds.BBoxFeature)[0]}",
+        label=f"{key}/{label}",
+        difficult=tuple(f"{key}/{one}" for one in DIFFICULT if one in feature.feature),
+        classes=tuple(feature.feature[label].names),
+    )
+
+
 def _said(meaning: Meaning) -> str:
     last = meaning.offset + len(meaning.classes) - 1
     return (
@@ -245,6 +290,6 @@ def _masks(images: Records, meaning: Meaning, options: Options) -> Masks:
 TFDS = DataSource(
     read=_tfds,
     argument="NAME",
-    targets=(Labels.kind, Masks.kind),
-    help="Images with a label or mask of TensorFlow Datasets (extra tfds), fetched at first use.",
+    targets=(Labels.kind, Masks.kind, Boxes.kind),
+    help="Labels, masks and boxes of TensorFlow Datasets (extra tfds), fetched at first use.",
 )

@@ -73,6 +73,17 @@ def test_boxes_refuse_an_elastic_deformation():
         Boxes.moved(tf.zeros((1, 1, 6)), motion(still, (4, 4), np.zeros((1, 4, 4, 2))))
 
 
+def test_how_many_and_how_large_they_are_is_known_of_all_that_are_right():
+    boxes = three_boxes(wrong=names.Names.of([b"", b"b.xml: no XML."]))
+    assert boxes.spread() == {
+        "objects in an image": (3, 3, 3),
+        "width of a box, in pixels": (2, 10, 40),
+        "height of a box, in pixels": (2, 10, 20),
+    }
+    assert three_boxes().spread()["objects in an image"] == (0, 1.5, 3)
+    assert Boxes.of([[]], [(5, 5)]).spread() == {"objects in an image": (0, 0, 0)}
+
+
 @pytest.mark.parametrize("changes", [{"border": "mirror"}, {"elastic": 0.1}, {"randaugment": 2}])
 def test_what_boxes_cannot_follow_is_refused_before_training(changes):
     (name,) = changes
