@@ -379,6 +379,14 @@ def cut(x: Any, name: str) -> Any:
     return keras_internals.tensor_at(x, name)
 
 
+def repeat(tensors: Sequence[Any], starts: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    """What the layers from `starts` to `tensors`, the same ones, give on others in their place.
+
+    A sketch knows no layers: such a network's cost is counted on Keras's graph.
+    """
+    return keras_internals.repeated(tensors, starts, others)
+
+
 def dense_layers(
     x: Any,
     units: Sequence[int],

@@ -13,7 +13,7 @@ import functools
 import inspect
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -255,6 +255,19 @@ def tensor_at(tensor: Any, name: str) -> Any:
         if call.operation.name == name:
             return call.outputs[0]
     raise LookupError(f"No layer {name!r} leads to {tensor.name!r}.")
+
+
+def repeated(tensors: Sequence[Any], starts: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    """What the layers between symbolic tensors, from `starts` to `tensors`, give on other ones.
+
+    To make a `keras.Model` of tensors in the middle of a graph of which one is its input does harm:
+    Keras then takes that input for a part of the new model, and the old one can't be saved.
+    """
+    values = {id(start): other for start, other in zip(starts, others, strict=True)}
+    for call in _trace(tensors, known=starts):
+        found = call.repeat(call.operation, values)
+        values |= {id(old): new for old, new in zip(call.outputs, found)}
+    return [values[id(tensor)] for tensor in tensors]
 
 
 @contextlib.contextmanager

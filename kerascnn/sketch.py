@@ -45,18 +45,24 @@ class Ledger:
 
 @dataclass(slots=True)
 class Sketch:
-    """A tensor's shape, `(None, height, width, channels)` or `(None, units)`, and the bill."""
+    """A tensor's shape, `(None, height, width, channels)` or `(None, units)`, and the bill.
+
+    Attributes:
+        images: how many images of the batch are made of each of the network's own, where windows
+            are looked at one by one: a layer that makes another number has `images(input_shape)`.
+    """
 
     shape: tuple[Any, ...]
     ledger: Ledger = field(compare=False)
+    images: int = 1
 
     def after(self, name: str, *shape: int, params: int = 0, macs: int = 0) -> Sketch:
         """The sketch of the output of the layer `name`, once its costs are noted."""
         ledger = self.ledger
         ledger.params += params
-        ledger.macs += macs
-        ledger.activations += math.prod(shape)
-        output = ledger.outputs[name] = Sketch((None, *shape), ledger)
+        ledger.macs += macs * self.images
+        ledger.activations += math.prod(shape) * self.images
+        output = ledger.outputs[name] = Sketch((None, *shape), ledger, self.images)
         numbers = (ledger.params, ledger.macs, ledger.activations)
         ledger.marks[name] = (*numbers, len(ledger.kernels))
         return output
@@ -94,6 +100,8 @@ def _(x: Sketch, layer: Any, *others: Sketch) -> Sketch:
     layer.build(given)
     params = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
     macs = layer.macs(given) if hasattr(layer, "macs") else 0
+    if hasattr(layer, "images"):
+        x = Sketch(x.shape, x.ledger, layer.images(x.shape))
     return x.after(layer.name, *shape[1:], params=params, macs=macs)
 
 

@@ -136,3 +136,19 @@ def test_a_map_is_filled_up_with_zeros_to_a_multiple(size):
     sketch = blocks.pad_to_multiple(Sketch((None, *size, 3), Ledger()), 4, name="pad")
     assert sketch.shape == (None, *expected.shape[1:])
     assert profile(model, (*size, 3))["pad"].receptive_field.size == (1, 1)
+
+
+def test_layers_are_repeated_on_other_maps_with_the_same_weights_and_both_models_can_be_saved(
+    tmp_path,
+):
+    image = keras.Input((6, 6, 2))
+    start = blocks.activation(image, "relu", name="start")
+    x = blocks.add(blocks.conv(start, 2, 3, name="conv"), image, name="sum")
+    model = keras.Model(image, x)
+    inputs = [keras.Input((None, None, 2)), keras.Input((None, None, 2))]
+    other = keras.Model(inputs, blocks.repeat([x], [start, image], inputs))
+    assert [v.path for v in other.variables] == [v.path for v in model.variables]
+    pixels = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(size=(1, 6, 6, 2)))
+    np.testing.assert_array_equal(other([keras.ops.relu(pixels), pixels]), model(pixels))
+    for one in (model, other):
+        one.save(tmp_path / "model.keras")

@@ -18,5 +18,7 @@ One idea, one file; all of it public:
   two-stage network, and `two_stage`: its losses; `average_precision`: what answers are worth;
 - `answering`: boxes in photos of any size; `writing` and `figures`: where these and an evaluation's
   figures go; `pictures`: how they are drawn;
-- `papers`: how the papers trained; `saved`: all layers that a saved model may name.
+- `rcnn`, `sppnet` and `fast_rcnn`: the networks that look at windows;
+- `papers` and `papers_windows`: how the papers trained; `saved`: all layers that a saved model may
+  name.
 """

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from kerascnn_detection import faster_rcnn as faster_rcnn
-from kerascnn_detection import one_stage, pyramid, regions, stages, training
+from kerascnn_detection import (
+    faster_rcnn,
+    one_stage,
+    pyramid,
+    regions,
+    selective_search,
+    sppnet,
+    stages,
+    training,
+    warping,
+)
 
-__all__ = ["one_stage", "pyramid", "regions", "stages", "training"]
+__all__ = [
+    "faster_rcnn",
+    "one_stage",
+    "pyramid",
+    "regions",
+    "selective_search",
+    "sppnet",
+    "stages",
+    "training",
+    "warping",
+]

@@ -366,8 +366,14 @@ def windows_as_input(model: keras.Model) -> keras.Model:
             f"The model must have a SelectiveSearch, whose windows become an input. "
             f"Received: {model.name}, without one."
         )
-    rows = found[0].output
-    return keras.Model([model.inputs[0], rows], model.outputs, name=f"{model.name}_on_windows")
+    starts = [*model.inputs, found[0].output]
+    names = [*(tensor.name for tensor in model.inputs), "windows"]
+    inputs = [
+        keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
+        for tensor, name in zip(starts, names)
+    ]
+    outputs = blocks.repeat(model.outputs, starts, inputs)
+    return keras.Model(inputs, outputs, name=f"{model.name}_on_windows")
 
 
 def rows_of(found: Sequence[np.ndarray], most: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerascnn import blocks
 from kerascnn.errors import ArgumentError
 from kerascnn_detection import lessons
 from kerascnn_detection.lessons import Lesson
@@ -79,21 +80,10 @@ def taught(scores: keras.Model) -> keras.Model:
     targets = keras.Input((None, COLUMNS), name="targets")
     numbers = keras.Input((3,), dtype="int32", name="draws")
     drawn = Sample(lesson=finder.lesson, name="sample")([rows, targets, numbers])
-    head = _head(scores, finder, drawn.shape)
-    outputs = [drawn, *head([*_maps(scores, finder), drawn]), drawn, *scores.outputs[4:], numbers]
+    maps = _maps(scores, finder)
+    head = blocks.repeat(finder.input[:2], [*maps, rows], [*maps, drawn])
+    outputs = [drawn, *head, drawn, *scores.outputs[4:], numbers]
     return keras.Model([image, targets, numbers], outputs, name=scores.name)
-
-
-def _head(scores: keras.Model, finder: Detections, shape: tuple) -> keras.Model:
-    """From the maps and another number of rows, of this shape, to the head's scores and codes."""
-    maps, rows = _maps(scores, finder), finder.input[2]
-    head = keras.Model([*maps, rows], finder.input[:2])
-    inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in maps]
-    return keras.models.clone_model(
-        head,
-        input_tensors=[*inputs, keras.Input(batch_shape=shape)],
-        clone_function=lambda layer: layer,
-    )
 
 
 def _maps(scores: keras.Model, finder: Detections) -> list[Any]:

@@ -233,3 +233,11 @@ def test_a_network_with_its_windows_as_input_has_the_same_layers_and_answers(tmp
     )
     with pytest.raises(ArgumentError, match="must have a SelectiveSearch"):
         windows_as_input(given)
+
+
+def test_the_network_with_the_search_can_be_saved_afterwards(tmp_path):
+    image = keras.Input((48, 48, 3))
+    rows = SelectiveSearch(most=9)(image)
+    model = keras.Model(image, RoIPool((2, 2), stride=1)([image, rows]))
+    windows_as_input(model)
+    model.save(tmp_path / "model.keras")
