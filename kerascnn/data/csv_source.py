@@ -17,8 +17,15 @@ from kerascnn.data import box_table, table
 from kerascnn.data.arguments import named_classes, parsed
 from kerascnn.data.boxes import Boxes
 from kerascnn.data.examples import Contents, DataSource, Options
+from kerascnn.data.labels import Labels
 from kerascnn.data.table_rows import header
 from kerascnn.errors import DataError
+
+
+def _best(argument: str) -> str:
+    """What the header has: boxes, or labels alone."""
+    file, _ = parsed(argument, "classes")
+    return Boxes.kind if box_table.has_boxes(header(file)) else Labels.kind
 
 
 def _csv(argument: str, options: Options) -> Contents:
@@ -35,7 +42,8 @@ def _csv(argument: str, options: Options) -> Contents:
 CSV = DataSource(
     read=_csv,
     argument="FILE",
-    targets=("label", "boxes"),
+    targets=(Labels.kind, Boxes.kind),
+    best=_best,
     licence="yours",
     help="A table of image files and labels; or of boxes, an object a row.",
 )

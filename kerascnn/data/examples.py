@@ -284,6 +284,8 @@ class DataSource:
         options: of a source without an argument, what may follow its name and a question mark, such
             as ("size",) for `?size=96`.
         targets: the kinds of targets that it has, the best first: "label", "mask", "boxes".
+        best: from an argument to the best of them, where that depends on what is there; None: it is
+            the first.
         help: one line.
         licence: under which the data may be used, where it is known without reading them.
     """
@@ -292,5 +294,6 @@ class DataSource:
     argument: str = ""
     options: tuple[str, ...] = ()
     targets: tuple[str, ...] = (Labels.kind,)
+    best: Callable[[str], str] | None = None
     help: str = ""
     licence: str = ""

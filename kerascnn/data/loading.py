@@ -55,8 +55,8 @@ def load(
 
     Args:
         source: a name of the entry point group `kerascnn.datasets`: mnist5k, mnist,
-            fashion_mnist, cifar10, cifar100, npz:PATH, folder:PATH, csv:FILE, tfrecord:GLOB,
-            tfds:NAME, or another package's.
+            fashion_mnist, cifar10, cifar100, digit_scenes, npz:PATH, folder:PATH, csv:FILE,
+            tfrecord:GLOB, tfds:NAME, voc:PATH, coco:PATH, yolo:PATH, or another package's.
         target: what the images are to be labelled with: "label", "mask" or "boxes".
         input_shape: `(height, width, channels)` to deliver; images of another size are padded,
             resized or converted, see `kerascnn.data.fitting.fit`. Default: as they are.
@@ -242,8 +242,10 @@ def best_target(source: str, wanted: str | None = None) -> str:
     Raises:
         DataError, UnknownNameError, DuplicateNameError, BrokenPluginError: see `load`.
     """
-    targets = find_source(source)[0].targets
-    return wanted if wanted in targets else targets[0]
+    found, argument = find_source(source)
+    if wanted in found.targets:
+        return wanted
+    return found.best(common(argument)[0]) if found.best else found.targets[0]
 
 
 def _check_arguments(

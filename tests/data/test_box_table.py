@@ -109,3 +109,9 @@ def test_a_wrong_table_is_refused_with_its_line(table, text, message):
 def test_classes_are_named_for_boxes_alone(table):
     with pytest.raises(DataError, match=r"has no boxes; \?classes= is for tables that have"):
         load(table("path,label\nphotos/0.png,a\n") + "?classes=a")
+
+
+def test_a_check_takes_what_the_header_has(table):
+    assert data.check(table("path,label\nphotos/0.png,a\n")).target == "label"
+    report = data.check(table("file,x1,y1,x2,y2,label\nphotos/0.png,0,0,3,4,a\n") + "?range=0:9")
+    assert (report.target, report.counts["train"]) == ("boxes", {"a": 1})
