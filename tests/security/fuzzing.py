@@ -190,7 +190,7 @@ def photo(kind):
 
 
 def voc_xml(path):
-    path.write_text(annotated.annotation((20, 30), *annotated.OBJECTS["2007_000002"]))
+    path.write_text(annotated.annotation((24, 24), *annotated.OBJECTS["2007_000002"]))
 
 
 def mask_png(path):
