@@ -171,7 +171,7 @@ def torch_network(package: str, name: str) -> Any:
     """An untrained network of torchvision's or timm's, without auxiliary heads.
 
     torchvision's own first weights for GoogLeNet take half a minute to draw; torch's take none.
-    Its networks for segmentation would fetch their trunk's weights.
+    Its networks for segmentation and detection would fetch their trunk's weights.
     """
     if package == "timm":
         import timm
@@ -183,7 +183,7 @@ def torch_network(package: str, name: str) -> Any:
     arguments: dict[str, Any] = {}
     if name == "googlenet_bn":
         arguments = {"aux_logits": False, "init_weights": False}
-    if path.startswith("segmentation."):
+    if path.startswith(("segmentation.", "detection.")):
         arguments = {"weights": None, "weights_backbone": None}
     return operator.attrgetter(path)(torchvision.models)(**arguments)
 
