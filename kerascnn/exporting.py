@@ -21,6 +21,7 @@ import numpy as np
 
 from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError, ExportError
+from kerascnn.tasks.comparison import Comparison
 
 if TYPE_CHECKING:
     import keras
@@ -70,6 +71,7 @@ def export(
     *,
     preprocessing: Preprocessing | None = None,
     size: tuple[int, int] | None = None,
+    comparison: Comparison | None = None,
 ) -> Exported:
     """Write a model for inference, and compare the file with it.
 
@@ -82,6 +84,7 @@ def export(
         preprocessing: put it in front of the network, so that the file takes pixels in 0..255.
         size: `(height, width)` of the images on which file and model are compared, where the model
             takes any.
+        comparison: how, of the model's outputs; None: number by number.
 
     Raises:
         ArgumentError: there is no such format, or preprocessing is asked for weights.
@@ -112,7 +115,7 @@ def export(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         unfinished = Path(folder) / f"model{suffix}"
         _WRITERS[format](written, unfinished)
-        gap, why_not = _verified(model, unfinished, format, size)
+        gap, why_not = _verified(model, unfinished, format, size, comparison)
         os.replace(unfinished, path)
     return Exported(path, gap, why_not, kept)
 
@@ -138,19 +141,28 @@ def _require_space(folder: Path, model: keras.Model) -> None:
 
 
 def _verified(
-    model: keras.Model, path: Path, format: str, size: tuple[int, int] | None
+    model: keras.Model,
+    path: Path,
+    format: str,
+    size: tuple[int, int] | None,
+    comparison: Comparison | None,
 ) -> tuple[float | None, str]:
     try:
-        gap = difference(model, path, format, size=size)
+        gap = difference(model, path, format, size=size, comparison=comparison)
     except _NotCompared as reason:
         return None, str(reason)
     if gap > (limit := bound(model)):
         raise ExportError(
             f"The file that was written as {format} gives other outputs than {model.name}: they "
-            f"differ by {gap:.1e} of the range of its logits, and {limit:.0e} is what rounding "
-            "explains. It was not kept."
+            f"differ by {gap:.1e} of the range of its {compared(comparison)}, and {limit:.0e} is "
+            "what rounding explains. It was not kept."
         )
     return gap, ""
+
+
+def compared(comparison: Comparison | None) -> str:
+    """What of a model is compared, for messages."""
+    return comparison.what if comparison else "logits"
 
 
 def bound(model: keras.Model) -> float:
@@ -197,6 +209,7 @@ def difference(
     *,
     seed: int = 0,
     size: tuple[int, int] | None = None,
+    comparison: Comparison | None = None,
 ) -> float:
     """The largest difference of the file's logits from the model's, relative to their range.
 
@@ -205,12 +218,20 @@ def difference(
         path, format: the file, and what it is.
         seed: of the images that both are given.
         size: theirs, where the model takes any.
+        comparison: see `export`; in place of logits it is what that says.
     """
-    images = telling_images(model, seed, size)
+    images = telling_images(model, seed, size, comparison)
     try:
         theirs, are_scores = _RUNNERS[format](model, path, images)
     except ImportError:
         raise _NotCompared("its runtime isn't installed") from None
+    if comparison:
+        ours = _listed(model(images, training=False))
+        if not comparison.said(ours).any():
+            raise _NotCompared(
+                f"the model gives no {comparison.what} for all images that were tried"
+            )
+        return comparison.gap(ours, theirs)
     scores, softmaxes = _scores(model)
     if are_scores:  # the file's own logits are seen
         model, softmaxes = scores, [False] * len(softmaxes)
@@ -241,12 +262,15 @@ _AT_ONCE = 4  # images
 
 
 def telling_images(
-    model: keras.Model, seed: int = 0, size: tuple[int, int] | None = None
+    model: keras.Model,
+    seed: int = 0,
+    size: tuple[int, int] | None = None,
+    comparison: Comparison | None = None,
 ) -> np.ndarray:
     """Coloured patches with noise, at the contrasts at which the model's answers differ most.
 
     A softmax of logits that are all alike, or far apart, says little of them: here the range of
-    the logits is the nearest to 20 that any contrast gives.
+    the logits is the nearest to 20 that any contrast gives. With a comparison, the most is said.
 
     Returns:
         `[4, height, width, channels]`.
@@ -266,6 +290,10 @@ def telling_images(
     else:
         candidates = [contrast * pattern for contrast in (0.01, 0.1, 1, 10, 100)]
     stacks = [images.astype(_numpy_dtype(given.dtype)) for images in candidates]
+    if comparison:
+        said = [comparison.said(_listed(model(images, training=False))) for images in stacks]
+        best = np.argsort(-np.concatenate(said), kind="stable")[:_AT_ONCE]
+        return np.concatenate(stacks)[best]
     scores, _ = _scores(model)
     ranges = np.concatenate([_ranges(scores, images) for images in stacks])
     best = np.argsort(np.abs(np.log(np.maximum(ranges, _TINY) / 20)), kind="stable")[:_AT_ONCE]

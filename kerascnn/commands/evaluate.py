@@ -42,7 +42,7 @@ def evaluate(
     save: Path | None = typer.Option(
         None,
         help="The figures of each class and the confusion matrix as NAME.csv, or the matrix as a "
-        "picture, NAME.png.",
+        "picture, NAME.png; of boxes the curves of precision.",
     ),
     size: str | None = typer.Option(
         None,

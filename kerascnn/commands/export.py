@@ -15,6 +15,12 @@ def export(
     pixels: bool = typer.Option(
         False, help="Put the preprocessing inside, so that the file takes pixels in 0..255."
     ),
+    raw: bool = typer.Option(
+        False,
+        "--raw",
+        help="Of networks that choose boxes: what they choose among, for a suppression of your "
+        "own. For savedmodel, onnx and litert.",
+    ),
     weights: str | None = typer.Option(None, help="For a name: 'imagenet' or a weight file."),
     input_shape: str | None = typer.Option(None, help="For a name: such as 64x64x3."),
     classes: int | None = typer.Option(None, help="For a name: number of classes."),
@@ -24,6 +30,7 @@ def export(
     """Export a model, and compare the file's outputs with the model's in the real runtime."""
     from kerascnn import exporting, tasks
     from kerascnn.commands.options import parse_network, refuse_for_run, run_directory
+    from kerascnn.errors import ArgumentError
 
     if path := run_directory(model):
         from kerascnn.runs.run import Run
@@ -45,14 +52,21 @@ def export(
         preprocessing = (source or chosen).preprocessing
         network, task = chosen.model(weights=weights), tasks.find(chosen.task)
     size = network.inputs[0].shape[1:3]
+    if raw and format not in exporting.SERVED:
+        raise ArgumentError(
+            f"--raw is for {', '.join(exporting.SERVED)}: other formats hold the network as it is. "
+            f"Received: --format {format}."
+        )
     if format in exporting.SERVED:
-        network = task.served(network)
+        network = task.raw(network) if raw else task.served(network)
+    comparison = task.comparison(network)
     written = exporting.export(
         network,
         output or Path(path.resolve().name if path else model),
         format,
         preprocessing=preprocessing if pixels else None,
         size=size,
+        comparison=comparison,
     )
     if json:
         found = {
@@ -69,7 +83,8 @@ def export(
     if written.difference is None:
         said = f"{written.why_not}, so its outputs were not compared"
     else:
-        said = f"its logits differ from the model's by {written.difference:.1e} of their range"
+        what = exporting.compared(comparison)
+        said = f"its {what} differ from the model's by {written.difference:.1e} of their range"
     console = Console()
     console.print(f"Wrote [bold]{written.path}[/]; {said}.", highlight=False)
     if format == "keras" and not written.kept:

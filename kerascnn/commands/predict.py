@@ -18,7 +18,17 @@ def predict(
         help="Image files; folders, for the images in them in any depth; patterns in quotes such "
         "as 'photos/**/*.jpg'; or - for names on standard input, one on a line."
     ),
-    top: int | None = typer.Option(None, min=1, help="Classes of each image; default 3."),
+    top: int | None = typer.Option(
+        None,
+        min=1,
+        help="Classes of each image, default 3; of networks that find things boxes, default 10 on "
+        "the terminal.",
+    ),
+    least_score: float | None = typer.Option(
+        None,
+        help="Of networks that find things: boxes with lower scores are left out. Default: 0.3 on "
+        "the terminal and in pictures, and all in JSON and tables.",
+    ),
     size: str | None = typer.Option(
         None,
         help="Of networks that take any: `own`, images as they are, or `trained`, scaled as "
@@ -27,15 +37,18 @@ def predict(
     save: Path | None = typer.Option(
         None,
         help="Write to this file instead, NAME.csv or NAME.jsonl; for any number of images. Masks: "
-        "a folder for them, their colours, and the images under these.",
+        "a folder for them, their colours, and the images under these. Boxes: also NAME.json, or a "
+        "folder for images with them.",
     ),
     null: bool = typer.Option(
         False, "--null", "-0", help="Names on standard input end with NUL, as from find -print0."
     ),
     batch_size: int | None = typer.Option(None, min=1, help="Images in one step."),
-    json: bool = typer.Option(False, "--json", help="Machine-readable output."),
+    json: bool = typer.Option(
+        False, "--json", help="Machine-readable output; boxes in COCO's results format."
+    ),
 ) -> None:
-    """Predict what is in images: the most likely classes, or the area of each, with bars.
+    """Predict what is in images: the most likely classes, the area of each, or boxes, with bars.
 
     Results come in the order of the images. A file that can't be read is named and left out, the
     others are done, and the exit status is 1.
@@ -45,7 +58,7 @@ def predict(
     from kerascnn.runs.run import Run
 
     opened = Run.open(run)
-    given = {"top": top, "size": size}
+    given = {"top": top, "least_score": least_score, "size": size}
     options = {name: value for name, value in given.items() if value is not None}
     opened.task.check_asked("predict", options, opened.config.classes)
     writers = opened.task.writers(opened.config.named_classes, options)

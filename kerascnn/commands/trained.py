@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kerascnn import tasks
 from kerascnn.commands.options import parse_network, refuse_for_run, run_directory
 from kerascnn.errors import ArgumentError, WeightsError
 from kerascnn.words import did_you_mean, listed, printable
@@ -49,11 +50,12 @@ class Trained:
     home: Path
 
     def model(self) -> keras.Model:
-        """Load it."""
+        """Load it, with scores of the classes: see `kerascnn.Task.explained`."""
         if self.run:
-            return self.run.model()
+            return self.run.task.explained(self.run.model(), len(self.class_names))
         assert self.network is not None
-        return self.network.model(weights=self.weights)
+        task = tasks.find(self.network.task)
+        return task.explained(self.network.model(weights=self.weights), len(self.class_names))
 
     def source(self) -> str:
         """What the run was trained on, whose way of reading files is kept; "": nothing."""

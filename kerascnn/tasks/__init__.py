@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from kerascnn.imports import lazy
 
 if TYPE_CHECKING:
+    from kerascnn.tasks.comparison import Comparison
     from kerascnn.tasks.measure import HELD, TEST, Measure
     from kerascnn.tasks.objective import Objective
     from kerascnn.tasks.prediction import Prediction, Writers
@@ -31,6 +32,7 @@ _PUBLIC = {
     "find": "task",
     "Seen": "task",
     "Measure": "measure",
+    "Comparison": "comparison",
     "HELD": "measure",
     "TEST": "measure",
     "Objective": "objective",
@@ -47,6 +49,7 @@ _PUBLIC = {
 __all__ = [
     "HELD",
     "TEST",
+    "Comparison",
     "Measure",
     "Objective",
     "Prediction",

@@ -25,6 +25,7 @@ from kerascnn.data.files import Found
 from kerascnn.data.targets import Targets
 from kerascnn.errors import ArgumentError
 from kerascnn.recipes.recipe import MEASURES, RARITY, Recipe
+from kerascnn.tasks.comparison import Comparison
 from kerascnn.tasks.measure import HELD, Measure
 from kerascnn.tasks.objective import Objective
 from kerascnn.tasks.prediction import BATCH, Prediction, Writers
@@ -402,9 +403,39 @@ class Task:
         """Tag → figure, for TensorBoard's validation images."""
         return {}
 
+    def explained(self, model: keras.Model, classes: int) -> keras.Model:
+        """What `kerascnn.explain` looks at: the model, with scores of the classes, or maps of them.
+
+        Args:
+            model: as it is saved.
+            classes: how many.
+        """
+        return model
+
+    # --- What is exported of it -------------------------------------------------------------
+
     def served(self, model: keras.Model) -> keras.Model:
         """What an exported file answers: by default what the model does."""
         return model
+
+    def raw(self, model: keras.Model) -> keras.Model:
+        """What an exported file answers if whoever runs it is to choose among what was found.
+
+        Raises:
+            ArgumentError: the network chooses nothing.
+        """
+        raise ArgumentError(
+            "--raw is for networks that choose among what they find, such as boxes. Received: one "
+            f"for {self.name}, whose answer is all there is."
+        )
+
+    def comparison(self, model: keras.Model) -> Comparison | None:
+        """How an exported file is compared with the model; None: number by number.
+
+        Args:
+            model: what is exported: `served`, `raw`, or the model itself.
+        """
+        return None
 
 
 def find(name: str) -> Task:
