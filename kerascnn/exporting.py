@@ -76,6 +76,8 @@ def export(
     """Write a model for inference, and compare the file with it.
 
     "keras" consists of Keras's own layers as far as that can be, and loads without kerascnn.
+    "litert" takes one image at a time where there is a comparison: what chooses among places would
+    need operations for any number of images that LiteRT hasn't.
 
     Args:
         model: a built functional model with one input; the batch size stays open.
@@ -109,6 +111,8 @@ def export(
         from kerascnn.stock import in_stock_layers
 
         written, kept = in_stock_layers(model)
+    if format == "litert" and comparison:
+        written = _of_one_image(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     _require_space(path.parent, written)
     # Beside the target, so that the last step is a rename and never leaves half a file.
@@ -196,6 +200,23 @@ def with_preprocessing(model: keras.Model, preprocessing: Preprocessing) -> kera
             copy.set_weights(original.get_weights())
     outputs = [tensors[id(output)] for output in graph.outputs]
     return keras.Model(pixels, outputs if len(outputs) > 1 else outputs[0], name=model.name)
+
+
+def _of_one_image(model: keras.Model) -> keras.Model:
+    """The same layers, for batches of one image."""
+    import keras
+
+    from kerascnn.keras_internals import calls, functional
+
+    graph = functional(model)
+    (given,) = graph.inputs
+    image = keras.Input(batch_shape=(1, *given.shape[1:]), dtype=given.dtype, name=given.name)
+    tensors = {id(given): image}
+    for call in calls(model):
+        if call.inputs:
+            tensors |= zip(map(id, call.outputs), call.repeat(call.operation, tensors))
+    outputs = [tensors[id(output)] for output in graph.outputs]
+    return keras.Model(image, outputs if len(outputs) > 1 else outputs[0], name=model.name)
 
 
 class _NotCompared(Exception):  # noqa: N818
@@ -406,11 +427,21 @@ def _run_litert(model: Any, path: Path, images: np.ndarray) -> _Run:
 
     interpreter = Interpreter(str(path))
     (given,) = interpreter.get_input_details()
-    interpreter.resize_tensor_input(given["index"], images.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(given["index"], images)
-    interpreter.invoke()
-    return [interpreter.get_tensor(x["index"]) for x in interpreter.get_output_details()], False
+    at_once = len(images) if given["shape_signature"][0] < 0 else 1
+    interpreter.resize_tensor_input(given["index"], (at_once, *images.shape[1:]))
+    try:
+        interpreter.allocate_tensors()
+    except RuntimeError as error:
+        raise ExportError(
+            f"LiteRT has no operation for a part of this network: {str(error).splitlines()[0]} "
+            "Choose another format; of a network that chooses boxes, --raw leaves that part out."
+        ) from None
+    found = []
+    for part in np.split(images, len(images) // at_once):
+        interpreter.set_tensor(given["index"], part)
+        interpreter.invoke()
+        found.append([interpreter.get_tensor(x["index"]) for x in interpreter.get_output_details()])
+    return [np.concatenate(outputs) for outputs in zip(*found)], False
 
 
 def _run_keras(model: Any, path: Path, images: np.ndarray) -> _Run:

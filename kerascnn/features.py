@@ -75,8 +75,9 @@ def endpoints(model: keras.Model) -> dict[str, Endpoint]:
     return found | pools
 
 
-# The layers of a classifier, whose scores may be maps too: NiN's, and what convolutionalize makes.
-_HEAD = re.compile(r"(?:avg|max)_pool|fc\d+|logits|predictions")
+# The layers of a classifier, whose scores may be maps too: NiN's, and what convolutionalize makes;
+# and the numbers of a grid's cells, which a detector makes boxes of.
+_HEAD = re.compile(r"(?:avg|max)_pool|fc\d+|logits|predictions|cells")
 _SCORES = re.compile(r"score|(?:\w+_)?logits")
 # They change no value, or only where the map ends.
 _NO_FEATURES = {

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from kerascnn import layers
-from kerascnn.keras_internals import allow_deep_graphs, calls, functional, is_model, maker
+from kerascnn.keras_internals import Call, allow_deep_graphs, calls, functional, is_model, maker
 from kerascnn.saving import custom_names
 
 SAME: Mapping[type, Any] = {
@@ -50,6 +50,8 @@ def in_stock_layers(model: keras.Model) -> tuple[keras.Model, tuple[str, ...]]:
         copy = copies[id(original)]
         try:
             outputs = call.repeat(copy, tensors)
+            if not isinstance(copy, keras.Operation):
+                _require_words(call, tensors, outputs)
         except Exception:  # TensorFlow's functions, shapes that must be known: it can't be taken
             if isinstance(copy, keras.Operation):  # apart
                 raise
@@ -62,6 +64,12 @@ def in_stock_layers(model: keras.Model) -> tuple[keras.Model, tuple[str, ...]]:
     allow_deep_graphs()
     stock = keras.Model(_single(inputs), _single(outputs), name=model.name)
     return stock, _foreign(stock)
+
+
+def _require_words(call: Call, tensors: Mapping[int, Any], outputs: list[Any]) -> None:
+    """Raise where an operation can't be written to a file, as `ops.clip` to a tensor can't."""
+    read = [tensors[id(tensor)] for tensor in call.inputs]
+    keras.Model(read, list(outputs)).get_config()
 
 
 def _single(tensors: list[Any]) -> Any:

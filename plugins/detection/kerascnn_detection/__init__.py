@@ -17,7 +17,8 @@ One idea, one file; all of it public:
 - `lessons`: what a step teaches; `losses`: what is minimised; `training`: the graph of a step of a
   two-stage network, and `two_stage`: its losses; `average_precision`: what answers are worth;
 - `answering`: boxes in photos of any size; `writing` and `figures`: where these and an evaluation's
-  figures go; `pictures`: how they are drawn;
+  figures go; `pictures`: how they are drawn; `explaining`: what is explained of a detector;
+  `exporting`: what a file of it answers, and how that is compared;
 - `rcnn`, `sppnet` and `fast_rcnn`: the networks that look at windows;
 - `papers` and `papers_windows`: how the papers trained; `saved`: all layers that a saved model may
   name.

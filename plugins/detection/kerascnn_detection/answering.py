@@ -131,7 +131,7 @@ def looking(scores: keras.Model, sight: Sight, *, graph: bool) -> Look:
         bad = tf.zeros(tf.shape(images)[:1], bool)
         for output in outputs:
             bad |= tf.reduce_any(tf.math.is_nan(output), axis=range(1, len(output.shape)))
-        return outputs[0], outputs[-1], bad
+        return outputs[0], outputs[-1] if proposals else outputs[0][:, :0], bad
 
     if graph:
         run = tf.function(

@@ -15,6 +15,7 @@ import numpy as np
 
 from kerascnn.data import ABSENT
 from kerascnn.tasks import Comparison
+from kerascnn_detection.counting import Finder
 
 SPARED = 0.02  # of all boxes, so many may differ: a few of hundreds, and none of less than fifty
 
@@ -37,6 +38,17 @@ def raw(model: keras.Model, finder: Any) -> keras.Model:
     numbers = finder.input[:-1]
     outputs = numbers[0] if len(numbers) == 1 else numbers
     return keras.Model(model.inputs[0], outputs, name=model.name)
+
+
+def comparison(model: keras.Model) -> Comparison | None:
+    """How a file of a model is compared with it; None: number by number, as YOLO's cells are.
+
+    Args:
+        model: that answers with boxes, or what `raw` leaves of it.
+    """
+    if any(isinstance(layer, Finder) for layer in model.layers):
+        return of_boxes()
+    return of_proposals() if len(model.outputs) > 1 else None
 
 
 def of_boxes() -> Comparison:

@@ -173,5 +173,5 @@ def curves(classes: Sequence[Mapping[str, Any]]) -> Figure:
         ticks(np.linspace(0, 1, 6), [f"{tick:.0%}" for tick in np.linspace(0, 1, 6)])
     if shown:
         place: dict[str, Any] = {"loc": "outside right upper", "frameon": False}
-        figure.legend(title="AP50", fontsize=8, labelcolor=INK, **place)
+        figure.legend(title="AP50", title_fontsize=8, fontsize=8, labelcolor=INK, **place)
     return figure

@@ -7,18 +7,27 @@ one. It decodes and suppresses itself, so what is saved or exported answers with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from kerascnn import Recipe, Task
 from kerascnn.data import ABSENT, Boxes, Targets
 from kerascnn.errors import ArgumentError
-from kerascnn.tasks import Measure, Objective
+from kerascnn.tasks import Comparison, Measure, Objective, Prediction, Seen, Writers
 
 if TYPE_CHECKING:
     import keras
+    from matplotlib.figure import Figure
+
+    from kerascnn.data import Split
+    from kerascnn.tasks import Sight
+
+BATCH = 4  # photos in one step of prediction, unless told otherwise
 
 
 class Detection(Task):
@@ -32,6 +41,10 @@ class Detection(Task):
         Measure(name="ap75", title="AP75", better="higher"),
     )
     batch: ClassVar[int] = 8
+    asked: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "evaluate": (),
+        "predict": ("least_score", "top"),
+    }
 
     # --- What a network for it answers ------------------------------------------------------
 
@@ -87,6 +100,106 @@ class Detection(Task):
         from kerascnn_detection.counting import counted
 
         return counted(recipe, scores=scores, classes=classes, class_weight=class_weight)
+
+    # --- What a trained network is worth ----------------------------------------------------
+
+    def check_asked(self, what: str, options: Mapping[str, Any], classes: int) -> None:
+        """See `Task.check_asked`; `least_score` is a number, and `top` a whole one from 1."""
+        super().check_asked(what, options, classes)
+        if not math.isfinite(least := options.get("least_score", 0)):
+            raise ArgumentError(f"least_score must be a number. Received: {least!r}.")
+        if (top := options.get("top", 1)) < 1:
+            raise ArgumentError(f"top must be at least 1. Received: {top!r}.")
+
+    def evaluate(
+        self,
+        model: keras.Model,
+        sight: Sight,
+        images: Split,
+        *,
+        recipe: Recipe,
+        options: Mapping[str, Any],
+        batch_size: int,
+        say: Callable[[str], None],
+    ) -> dict[str, Any]:
+        """VOC's and COCO's figures of all boxes in the images' own pixels, and those of each class.
+
+        Each image is looked at as a whole, see `kerascnn_detection.answering`, and judged by its
+        boxes as they are stored; the loss is not defined then.
+        """
+        from kerascnn_detection import answering
+
+        scores, _ = self.scores(model)
+        return answering.judged(scores, sight, images, batch_size=batch_size)
+
+    def show(self, found: Mapping[str, Any], sight: Sight) -> None:
+        """Print the measures, a bar for the AP of each class, and COCO's figures."""
+        from kerascnn_detection import figures
+
+        figures.show(found, self.measures)
+
+    def check_save(self, path: Path) -> None:
+        """Refuse what is neither a table, NAME.csv, nor a picture of the curves, NAME.png."""
+        from kerascnn.writing import check_save
+        from kerascnn_detection import figures
+
+        check_save(path, figures.FORMATS)
+
+    def save(self, found: Mapping[str, Any], path: Path) -> None:
+        """Write the classes' figures, or their curves of precision by recall."""
+        from kerascnn_detection import figures
+
+        figures.save(found, path)
+
+    # --- What a trained network answers -----------------------------------------------------
+
+    def predict_files(
+        self,
+        model: keras.Model,
+        sight: Sight,
+        files: Iterable[Any],
+        *,
+        options: Mapping[str, Any] = MappingProxyType({}),
+        batch_size: int | None = None,
+    ) -> Iterator[Prediction]:
+        """The boxes in one file after the other, in its own pixels; see `writing.Detected`."""
+        from kerascnn_detection.answering import predicted
+
+        scores, _ = self.scores(model)
+        return predicted(scores, sight, files, options=options, batch_size=batch_size or BATCH)
+
+    def writers(self, class_names: tuple[str, ...], options: Mapping[str, Any]) -> Writers:
+        """A table for people, COCO's results as JSON, pictures in a folder."""
+        from kerascnn_detection.writing import writers
+
+        return writers(class_names, **options)
+
+    # --- What is shown and exported of it ---------------------------------------------------
+
+    def pictures(self, seen: Seen) -> Mapping[str, Figure]:
+        """Samples with their errors, the images with the most of them, and AP by class."""
+        from kerascnn_detection import pictures
+
+        return pictures.drawn(seen)
+
+    def explained(self, model: keras.Model, classes: int) -> keras.Model:
+        """The best score of each class."""
+        from kerascnn_detection.explaining import explained
+
+        return explained(model, classes)
+
+    def raw(self, model: keras.Model) -> keras.Model:
+        """What the network's last layer makes boxes of; see `kerascnn_detection.exporting.raw`."""
+        from kerascnn_detection import exporting
+        from kerascnn_detection.counting import finder_of
+
+        return exporting.raw(model, finder_of(model))
+
+    def comparison(self, model: keras.Model) -> Comparison | None:
+        """Boxes, or proposals with what is said of each, wherever they stand; cells one by one."""
+        from kerascnn_detection import exporting
+
+        return exporting.comparison(model)
 
 
 DETECTION = Detection()

@@ -44,8 +44,9 @@ class White(keras.layers.Layer):
 
 
 def network(name="white"):
+    """Its outputs are rows, and what they are made of, as those of any detector's scores."""
     image = keras.Input(SHAPE)
-    return keras.Model(image, White(name=name)(image))
+    return keras.Model(image, [White(name=name)(image), image])
 
 
 def sight(**changes):
