@@ -13,6 +13,7 @@ import kerascnn
 from kerascnn import exporting
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, ExportError
+from kerascnn.tasks import Comparison
 
 RUNTIMES = {"onnx": ("tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
 # One network for each layer that a converter could get wrong, with few weights.
@@ -174,6 +175,45 @@ def test_what_says_nothing_is_not_called_equal(tmp_path):
     model.layers[-1].bias.assign(np.full(10, np.nan))
     with pytest.raises(ExportError, match="differ by inf"):
         exporting.export(model, tmp_path / "b", "weights")
+
+
+def comparing(gap, said=1):
+    """A comparison that has found so much."""
+    return Comparison(
+        what="boxes", said=lambda outputs: np.full(len(outputs[0]), said), gap=lambda a, b: gap
+    )
+
+
+def test_a_task_may_say_how_a_file_is_compared(lenet, tmp_path):
+    written = exporting.export(lenet, tmp_path / "a", "savedmodel", comparison=comparing(2e-4))
+    assert written.difference == 2e-4
+    with pytest.raises(ExportError, match=r"differ by 1\.0e-01 of the range of its boxes"):
+        exporting.export(lenet, tmp_path / "b", "savedmodel", comparison=comparing(0.1))
+    nothing = comparing(0.0, said=0)
+    written = exporting.export(lenet, tmp_path / "c", "savedmodel", comparison=nothing)
+    assert written.difference is None
+    assert "no boxes" in written.why_not
+
+
+def test_litert_takes_one_image_at_a_time_where_places_are_chosen(lenet, tmp_path):
+    need("litert")
+    seen = []
+    comparison = Comparison(
+        what="boxes",
+        said=lambda outputs: np.ones(len(outputs[0])),
+        gap=lambda ours, theirs: seen.append(theirs[0]) or float(np.abs(ours[0] - theirs[0]).max()),
+    )
+    written = exporting.export(lenet, tmp_path / "one", "litert", comparison=comparison)
+    assert written.difference < 1e-5
+    assert seen[0].shape == (4, 10)
+
+
+def test_raw_is_refused_where_nothing_is_chosen(tmp_path):
+    ended = CliRunner().invoke(
+        app, ["export", "lenet5", "--format", "onnx", "--raw", "--output", str(tmp_path / "x")]
+    )
+    assert isinstance(ended.exception, ArgumentError)
+    assert "networks that choose among what they find" in str(ended.exception)
 
 
 def test_pixels(tmp_path):

@@ -58,6 +58,16 @@ def test_an_endpoint_is_no_tensor_that_a_shortcut_goes_around():
     assert {name: end.layer for name, end in found.items()} == {"C1": "stem", "C2": "add"}
 
 
+def test_what_looks_at_the_image_beside_a_map_is_no_way_around_it():
+    """Detectors make boxes of their last map and of the image's size."""
+    x = inputs = keras.Input((32, 32, 4))
+    for number in (1, 2):
+        x = layers.Conv2D(4, 3, 2, padding="same", name=f"conv{number}")(x)
+    boxes = layers.Lambda(lambda given: keras.ops.mean(given[0], (1, 2)), (4,), name="boxes")
+    found = kerascnn.endpoints(keras.Model(inputs, boxes([x, inputs])))
+    assert {name: end.layer for name, end in found.items()} == {"C1": "conv1", "C2": "conv2"}
+
+
 def test_scores_are_no_features_though_they_lie_on_a_map():
     """NiN's classifier is a convolution; convolutionalize makes one of any dense layer."""
     with without_values():

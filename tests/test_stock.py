@@ -104,6 +104,14 @@ class Doubling(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("theirs")
+class Below(layers.Layer):
+    """One of operations that a file has no words for: a bound of `clip` is a tensor."""
+
+    def call(self, inputs):
+        return ops.clip(inputs, 0, ops.max(inputs) / 2)
+
+
+@keras.saving.register_keras_serializable("theirs")
 def cubed(x):
     """A function of their own as an activation."""
     return x * x * x
@@ -115,8 +123,9 @@ def test_what_keras_has_no_words_for_is_named(tmp_path):
     x = Doubling(name="double")(x)
     x = layers.Activation(cubed, name="cube")(x)
     x = Scale(name="scale")(x)
+    x = Below(name="below")(x)
     inner = keras.Sequential([keras.Input((6, 6, 4)), Doubling(), layers.Flatten()], name="inner")
     model = keras.Model(inputs, layers.Dense(3, name="logits")(inner(x)))
     written = exporting.export(model, tmp_path / "a", "keras")
-    assert written.kept == ("scale (theirs.Scale)",)
+    assert written.kept == ("scale (theirs.Scale)", "below (theirs.Below)")
     assert written.difference < 1e-5

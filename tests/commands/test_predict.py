@@ -132,3 +132,9 @@ def test_other_kinds_of_files_are_refused_first(striped_run):
     ended = call(striped_run.path, "nothing.png", "--save", "nowhere/found.csv")
     assert isinstance(ended.exception, ArgumentError)
     assert "must be in a folder that exists. Received: nowhere/found.csv" in str(ended.exception)
+
+
+def test_options_for_other_tasks_are_refused(striped_run):
+    ended = call(striped_run.path, "nothing.png", "--least-score", 0.5)
+    assert isinstance(ended.exception, ArgumentError)
+    assert "for classification can't be asked for least_score" in str(ended.exception)

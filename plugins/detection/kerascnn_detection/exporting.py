@@ -19,9 +19,9 @@ from kerascnn_detection.counting import Finder
 
 SPARED = 0.02  # of all boxes, so many may differ: a few of hundreds, and none of less than fifty
 
-Described = tuple[np.ndarray, np.ndarray]
-"""Boxes with what is said of them, `[batch, n, k]`, each number as a share of the largest; and
-which kind each is of, `[batch, n]`: its label, or `ABSENT` where there is none."""
+Described = tuple[Sequence[np.ndarray], np.ndarray]
+"""Boxes `[batch, n, 4]` and what is said of them, `[batch, n, k]` each; and which kind each is of,
+`[batch, n]`: its label, or `ABSENT` where there is none."""
 
 
 def raw(model: keras.Model, finder: Any) -> keras.Model:
@@ -53,7 +53,12 @@ def comparison(model: keras.Model) -> Comparison | None:
 
 def of_boxes() -> Comparison:
     """Of files that answer with boxes."""
-    return _comparison("boxes", lambda outputs: _described(outputs[0], outputs[0][..., 5:]))
+
+    def described(outputs: Sequence[np.ndarray]) -> Described:
+        rows = outputs[0]
+        return (rows[..., :4], rows[..., 5:]), rows[..., 4]
+
+    return _comparison("boxes", described)
 
 
 def of_proposals() -> Comparison:
@@ -62,17 +67,23 @@ def of_proposals() -> Comparison:
     def described(outputs: Sequence[np.ndarray]) -> Described:
         rows = next(output for output in outputs if _are_proposals(output))
         others = sorted((one for one in outputs if one is not rows), key=lambda one: one.shape[-1])
-        return _described(rows, *others)
+        return (rows[..., :4], *others), rows[..., 4]
 
     return _comparison("proposals", described)
 
 
 def _comparison(what: str, described: Callable[[Sequence[np.ndarray]], Described]) -> Comparison:
     def gap(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
-        one, other = described(ours), described(theirs)
-        if one[0].shape[::2] != other[0].shape[::2]:
+        (parts, kinds), (other_parts, other_kinds) = described(ours), described(theirs)
+        if [x.shape[::2] for x in parts] != [x.shape[::2] for x in other_parts]:
             return np.inf
-        return max(_gap(one, other), _gap(other, one))
+        ranges = [max(1.0, float(np.abs(part).max(initial=0))) for part in parts]
+        one, other = (
+            np.concatenate([x.astype("float64") / scale for x, scale in zip(each, ranges)], axis=-1)
+            for each in (parts, other_parts)
+        )
+        there = _gap(one, kinds, other, other_kinds)
+        return max(there, _gap(other, other_kinds, one, kinds))
 
     return Comparison(
         what=what,
@@ -86,22 +97,20 @@ def _are_proposals(output: np.ndarray) -> bool:
     return output.shape[-1] == 6 and bool(np.isin(output[..., 4], (0, ABSENT)).all())
 
 
-def _described(rows: np.ndarray, *numbers: np.ndarray) -> Described:
-    parts = [part.astype("float64") for part in (rows[..., :4], *numbers)]
-    shares = [part / max(1.0, np.abs(part).max(initial=0)) for part in parts]
-    return np.concatenate(shares, axis=-1), rows[..., 4]
-
-
-def _gap(one: Described, other: Described) -> float:
+def _gap(one: np.ndarray, labels: np.ndarray, other: np.ndarray, kinds: np.ndarray) -> float:
     """The largest difference of a box of one from what is the most like it of the other.
 
     Of all boxes the share `SPARED` doesn't count.
+
+    Args:
+        one, other: boxes with what is said of them, `[batch, n, k]`, as shares of their range.
+        labels, kinds: which kind each of them is of, `[batch, n]`.
     """
     gaps = [
-        min((np.abs(box - like).max() for like in theirs[kinds == kind]), default=np.inf)
-        for ours, labels, theirs, kinds in zip(*one, *other)
-        for box, kind in zip(ours, labels)
-        if kind != ABSENT
+        min((np.abs(box - like).max() for like in theirs[of_them == label]), default=np.inf)
+        for ours, of_ours, theirs, of_them in zip(one, labels, other, kinds)
+        for box, label in zip(ours, of_ours)
+        if label != ABSENT
     ]
     gaps.sort(reverse=True)
     return float(gaps[int(SPARED * len(gaps))]) if gaps else 0.0
