@@ -10,7 +10,7 @@ import pytest
 import kerascnn
 
 FILES = sorted(Path(kerascnn_detection.__file__).parent.glob("*.py"))
-NEED_TENSORFLOW = {"answering.py", "nms.py", "selective_search.py"}
+NEED_TENSORFLOW = {"answering.py", "selective_search.py"}
 
 
 def imported(file):
@@ -36,7 +36,7 @@ def test_it_imports_what_kerascnn_exports_alone(file):
         assert name is None or not name.startswith("_"), f"{module}.{name}"
 
 
-def test_only_suppression_the_search_and_the_task_need_tensorflow():
+def test_only_the_search_and_answers_to_photos_need_tensorflow():
     found = {file.name for file in FILES for module, _ in imported(file) if module == "tensorflow"}
     assert found == NEED_TENSORFLOW
 
