@@ -27,8 +27,8 @@ from kerascnn.tasks import Prediction, Sight
 from kerascnn_detection import average_precision
 from kerascnn_detection.writing import Detected
 
-PROPOSALS = "proposals"
-"""The layer whose rows say where to look, in networks that have one."""
+PROPOSALS = ("proposals", "selective_search")
+"""The layers whose rows say where to look; a network has one of them, or none."""
 
 HIT = 0.5  # the IoU at which a proposal has found an object
 
@@ -122,7 +122,7 @@ def looking(scores: keras.Model, sight: Sight, *, graph: bool) -> Look:
         scores, sight: see `predicted`.
         graph: whether a graph is made, which pays for many photos.
     """
-    proposals = [scores.get_layer(PROPOSALS).output] if _has_proposals(scores) else []
+    proposals = [layer.output for layer in scores.layers if layer.name in PROPOSALS]
     whole = keras.Model(scores.inputs, [*scores.outputs, *proposals])
 
     def run(images: Any) -> tuple[Any, Any, Any]:
@@ -226,7 +226,7 @@ def _as_photo(stored: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _has_proposals(model: keras.Model) -> bool:
-    return any(layer.name == PROPOSALS for layer in model.layers)
+    return any(layer.name in PROPOSALS for layer in model.layers)
 
 
 def _hits(proposals: np.ndarray, objects: np.ndarray) -> tuple[int, int]:

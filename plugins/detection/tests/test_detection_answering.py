@@ -152,9 +152,10 @@ def test_objects_of_another_class_are_missed_and_difficult_ones_not_asked_for():
     assert [grey[key] for key in ("objects", "recall", "ap50")] == [2, 0, 0]
 
 
-def test_the_recall_of_proposals_is_told_where_a_network_has_any():
+@pytest.mark.parametrize("layer", answering.PROPOSALS)
+def test_the_recall_of_proposals_is_told_where_a_network_has_any(layer):
     of = split(labels=(0, 1, 1, 0, 0), difficult=(0, 0, 1, 0, 0))  # whatever their class
-    found = answering.judged(network(answering.PROPOSALS), sight(), of, batch_size=4)
+    found = answering.judged(network(layer), sight(), of, batch_size=4)
     assert found["proposals"] == {"recall": 1.0, "of_an_image": 1.0}
 
 
