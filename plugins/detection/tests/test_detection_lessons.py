@@ -71,7 +71,8 @@ def test_a_step_has_as_many_as_asked_for_of_which_a_share_is_positive(torchvisio
         chosen = lessons.drawn(objects, tf.constant(rows), numbers, lesson)
         return vars(lessons.of_proposals(objects, chosen, lesson))
 
-    step = tf.function(step, jit_compile=compiled)
+    if compiled:
+        step = tf.function(step, jit_compile=True)
     first, second, again = (step(tf.constant(number)) for number in (0, 1, 0))
     assert first["boxes"].shape == (1, 16, 4)
     assert np.sum(first["positive"]) == 4

@@ -34,7 +34,7 @@ def test_a_box_without_area_is_read_from_the_finest_map():
     assert PyramidAlign((2, 2), strides=STRIDES).levels(tf.zeros([1, 1, 4])) == 0
 
 
-@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("aligned", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_each_box_is_as_on_its_own_map(inputs, aligned, compiled):
     layer = PyramidAlign((3, 2), strides=STRIDES, aligned=aligned)

@@ -115,7 +115,7 @@ def test_the_gradient_is_the_slope(make):
 
 
 @every_layer
-@pytest.mark.parametrize("stride", [4, 12])
+@pytest.mark.parametrize("stride", [pytest.param(4, marks=pytest.mark.slow), 12])
 def test_corners_on_borders_of_cells_are_read_alike_in_graphs(make, stride):
     """There divisions are made otherwise, and a part of 2 cells was one of 2.0000002."""
     rng = np.random.default_rng(6)
@@ -139,7 +139,9 @@ def test_boxes_have_no_gradient(make):
 
 
 @every_layer
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy", [pytest.param("mixed_float16", marks=pytest.mark.slow), "mixed_bfloat16"]
+)
 def test_half_precision_keeps_boxes_exact(make, policy):
     """A corner at 1,000.5 pixels has no number in float16: boxes must not be rounded to it."""
     maps, boxes = some_inputs()
