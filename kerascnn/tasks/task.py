@@ -80,6 +80,7 @@ class Task:
         losses: places of losses of its own that a recipe may name, "package.module:Name". A run's
             files may come from a stranger: what they name is imported only if somebody installed
             says so, too.
+        unsearched: what a search leaves as a recipe has it, as the task's losses don't know it.
         batch: images in one step of an evaluation, unless told otherwise.
         asked: what an evaluation may be asked for beside data and split, and what a prediction.
     """
@@ -89,6 +90,7 @@ class Task:
     targets: ClassVar[type[Targets]]
     measures: ClassVar[tuple[Measure, ...]]
     losses: ClassVar[tuple[str, ...]] = ()
+    unsearched: ClassVar[tuple[str, ...]] = ()
     batch: ClassVar[int] = 256
     asked: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {"evaluate": (), "predict": ()}

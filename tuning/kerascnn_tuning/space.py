@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kerascnn import Architecture, Param, Range, Recipe, Space
+from kerascnn import Architecture, Param, Range, Recipe, Space, tasks
 from kerascnn.errors import ArgumentError
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.rates import own_names
@@ -20,10 +20,15 @@ DIGITS = 6
 def joint_space(architecture: Architecture, recipe: Recipe) -> Space:
     """The architecture's parameters, then the recipe's.
 
+    Of these what the losses of the architecture's task don't know isn't searched.
+
     Raises:
         ArgumentError: both have a parameter of one name.
     """
-    training = recipe.space()
+    unknown = tasks.find(architecture.task).unsearched
+    training = [
+        replace(param, search=None) if param.name in unknown else param for param in recipe.space()
+    ]
     if both := [param.name for param in training if param.name in architecture.space]:
         raise ArgumentError(
             f"{architecture.name} and its recipe both have a parameter {both[0]!r}, so the name "

@@ -40,6 +40,7 @@ class Detection(Task):
         Measure(name="ap50", title="AP50", better="higher"),
         Measure(name="ap75", title="AP75", better="higher"),
     )
+    unsearched: ClassVar[tuple[str, ...]] = ("label_smoothing",)
     batch: ClassVar[int] = 8
     asked: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "evaluate": (),
