@@ -19,7 +19,7 @@ import base64
 import functools
 import html
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -286,6 +286,75 @@ class Run:
             batch_size=batch_size or self.task.batch,
             say=say,
         )
+
+    def batches(
+        self,
+        split: str = "train",
+        *,
+        batch_size: int | None = None,
+        echo: Callable[[str], None] | None = print,
+    ) -> Iterator[tuple[Any, Any]]:
+        """What the network sees of the images that were on a side when it was trained, in order.
+
+        Args:
+            split: "train", "validation", "test" or "all".
+            batch_size: images in one step; None: as many as the task likes.
+            echo: is called with what has changed; None: silent.
+
+        Yields:
+            The network's input, the middle of each image, `[batch, height, width, channels]`, and
+            the targets of that, whose classes are numbered as the run's.
+
+        Raises:
+            DataError: the data can't be read, or has no such image.
+        """
+        from kerascnn.runs.choosing import choose
+        from kerascnn.tasks.forward import middle_of_targets, preparation
+
+        say, kind = echo or (lambda line: None), self.task.targets
+        chosen = choose(self.path, self.config, None, split, say, target=kind.kind)
+        prepare, cut = preparation(self.config), middle_of_targets(kind, self.config)
+        for images, targets in chosen.images.batches(batch_size or self.task.batch):
+            yield prepare(images), cut(images, targets)
+
+    def derive(
+        self,
+        path: str | os.PathLike[str],
+        model: keras.Model,
+        metrics: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+    ) -> Run:
+        """A run of its own with another model, made of this one's: of the same images and config.
+
+        Args:
+            path: its directory.
+            model: answers as this one's does.
+            metrics: what was done, and what it is worth: of JSON. This run's own figures aren't
+                the other model's.
+            overwrite: delete an earlier run there.
+
+        Raises:
+            RunError: the directory is not empty.
+            ArgumentError: the model doesn't answer for the run's classes.
+        """
+        import shutil
+
+        from kerascnn.runs import sides
+        from kerascnn.runs.directory import alive, prepare_directory
+        from kerascnn.writing import replacing, write_json
+
+        self.task.check_model(model, self.config.classes)
+        made = Run(path)
+        prepare_directory(made.path, overwrite)
+        with alive(made.path):
+            self.config.write(made.path)
+            if sides.read(self.path) is not None:
+                shutil.copyfile(self.path / sides.FILE, made.path / sides.FILE)
+            with replacing(made.path / "model.keras") as temporary:
+                model.save(temporary)
+            write_json(made.path / "metrics.json", {"derived_from": str(self.path), **metrics})
+        return made
 
     def predict(self, images: np.ndarray, *, batch_size: int | None = None) -> np.ndarray:
         """What the network answers for images `[batch, height, width, channels]`.

@@ -19,7 +19,8 @@ One idea, one file; all of it public:
 - `answering`: boxes in photos of any size; `writing` and `figures`: where these and an evaluation's
   figures go; `pictures`: how they are drawn; `explaining`: what is explained of a detector;
   `exporting`: what a file of it answers, and how that is compared;
-- `rcnn`, `sppnet` and `fast_rcnn`: the networks that look at windows;
+- `rcnn`, `sppnet` and `fast_rcnn`: the networks that look at windows; `svm`: the last step of the
+  first two, and `commands`: `kerascnn svm`, which is that;
 - `papers` and `papers_windows`: how the papers trained; `saved`: all layers that a saved model may
   name.
 """

@@ -90,7 +90,7 @@ def head(
     return answered(
         fc7,
         pool5,
-        blocks.tensor_at(x, "selective_search"),
+        blocks.tensor_at(x, "proposals"),
         image,
         classes=classes,
         lesson=replace(JOINT, count=samples),

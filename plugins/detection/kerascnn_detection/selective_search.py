@@ -340,9 +340,7 @@ ARGUMENTS = (
 
 def search_in(image: Any, *, search: str, least_side: float, windows: int) -> Any:
     """Rows of windows `[batch, windows, 6]` of a network's input; see `ARGUMENTS`."""
-    layer = SelectiveSearch(
-        mode=search, least_side=least_side, most=windows, name="selective_search"
-    )
+    layer = SelectiveSearch(mode=search, least_side=least_side, most=windows, name="proposals")
     return blocks.apply(image, layer)
 
 
