@@ -51,9 +51,6 @@ from kerascnn_detection.stages import Detections, Proposals
 PAPERS = "vgg16"
 """The backbone of the paper, whose pooling rounds up, as Caffe's does."""
 
-_SMALL = initializers.RandomNormal(stddev=0.01)
-_SMALLER = initializers.RandomNormal(stddev=0.001)
-
 
 # --- The pieces --------------------------------------------------------------------------------
 
@@ -89,15 +86,19 @@ def propose(
     Returns:
         Rows of proposals `[batch, after, 6]`.
     """
-    count, (first, *others) = len(anchors[0]), maps
-    kind = {"initializer": _SMALL}  # a Gaussian of 0.01: section 3.1.3
-    seen = blocks.conv_each(
-        first, *others, filters=width, kernel=kernel, kind="relu", name="rpn_conv", **kind
-    )
-    kind["dtype"] = blocks.head_dtype()
-    filters = count * (1 + two_scores)
-    scores = blocks.conv_each(*seen, filters=filters, kernel=1, name="rpn_cls_score", **kind)
-    codes = blocks.conv_each(*seen, filters=4 * count, kernel=1, name="rpn_bbox_pred", **kind)
+    count = len(anchors[0])
+
+    def slide(maps: Sequence[Any], filters: int, side: int, name: str, **options: str) -> list[Any]:
+        one, *more = maps
+        start = _gaussian(0.01)  # section 3.1.3
+        return blocks.conv_each(
+            one, *more, filters=filters, kernel=side, initializer=start, name=name, **options
+        )
+
+    dtype = blocks.head_dtype()
+    seen = slide(maps, width, kernel, "rpn_conv", kind="relu")
+    scores = slide(seen, count * (1 + two_scores), 1, "rpn_cls_score", dtype=dtype)
+    codes = slide(seen, 4 * count, 1, "rpn_bbox_pred", dtype=dtype)
     if two_scores:
         subtract = ObjectLogits(name="rpn_logits")
         scores = [blocks.apply(x, subtract) for x in scores]
@@ -111,6 +112,11 @@ def propose(
         name="proposals",
     )
     return blocks.apply(scores[0], choose, *scores[1:], *codes, image)
+
+
+def _gaussian(deviation: float) -> initializers.Initializer:
+    """A new one for each layer: an initializer draws its seed when it is made, and keeps it."""
+    return initializers.RandomNormal(stddev=deviation)
 
 
 def _bounded(thinning: Thinning, maps: Sequence[Any], anchors: int) -> Thinning:
@@ -173,8 +179,8 @@ def classify(
     x = blocks.apply(x, layers.Reshape((-1, units), name="flatten"))
     x = blocks.dense_layers(x, hidden, "relu", dropout, first=6)
     # Section 2.3: Gaussians of 0.01 and 0.001.
-    scores = blocks.logits(x, 1 + classes, initializer=_SMALL, name="cls_score")
-    codes = blocks.logits(x, 4 * (1 + classes), initializer=_SMALLER, name="bbox_pred")
+    scores = blocks.logits(x, 1 + classes, initializer=_gaussian(0.01), name="cls_score")
+    codes = blocks.logits(x, 4 * (1 + classes), initializer=_gaussian(0.001), name="bbox_pred")
     return scores, codes
 
 

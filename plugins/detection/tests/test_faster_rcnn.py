@@ -416,3 +416,19 @@ def test_the_papers_recipe_has_as_many_iterations_as_the_authors_solver():
     found = book.get("faster_rcnn")
     assert found.epochs * 5011 / found.batch_size == pytest.approx(70_000, rel=0.01)
     assert found.steps[0][0] * 5011 / found.batch_size == pytest.approx(50_000, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["pool", "pyramid"])
+def test_all_weights_are_drawn_from_the_seed(kind):
+    """A layer's initializer that outlives its network would draw the same for each seed."""
+    name, arguments = NETWORKS[kind]
+
+    def kernels(seed):
+        keras.utils.set_random_seed(seed)
+        model = kerascnn.create(name, input_shape=(32, 48, 3), **arguments)
+        return {v.path: v.numpy() for v in model.trainable_variables if v.name == "kernel"}
+
+    first, again, other = map(kernels, (1, 1, 2))
+    for path, kernel in first.items():
+        np.testing.assert_array_equal(kernel, again[path])
+        assert not np.array_equal(kernel, other[path]), path
