@@ -19,9 +19,8 @@ from kerascnn_detection.counting import Finder
 
 SPARED = 0.02  # of all boxes, so many may differ: a few of hundreds, and none of less than fifty
 
-Described = tuple[Sequence[np.ndarray], np.ndarray]
-"""Boxes `[batch, n, 4]` and what is said of them, `[batch, n, k]` each; and which kind each is of,
-`[batch, n]`: its label, or `ABSENT` where there is none."""
+Described = tuple[np.ndarray, Sequence[np.ndarray]]
+"""Rows, float32 `[batch, n, 6]`, and what else is said of each, `[batch, n, k]`."""
 
 
 def raw(model: keras.Model, finder: Any) -> keras.Model:
@@ -54,11 +53,7 @@ def comparison(model: keras.Model) -> Comparison | None:
 def of_boxes() -> Comparison:
     """Of files that answer with boxes."""
 
-    def described(outputs: Sequence[np.ndarray]) -> Described:
-        rows = outputs[0]
-        return (rows[..., :4], rows[..., 5:]), rows[..., 4]
-
-    return _comparison("boxes", described)
+    return _comparison("boxes", lambda outputs: (outputs[0], (outputs[0][..., 5:],)))
 
 
 def of_proposals() -> Comparison:
@@ -67,14 +62,15 @@ def of_proposals() -> Comparison:
     def described(outputs: Sequence[np.ndarray]) -> Described:
         rows = next(output for output in outputs if _are_proposals(output))
         others = sorted((one for one in outputs if one is not rows), key=lambda one: one.shape[-1])
-        return (rows[..., :4], *others), rows[..., 4]
+        return rows, others
 
     return _comparison("proposals", described)
 
 
 def _comparison(what: str, described: Callable[[Sequence[np.ndarray]], Described]) -> Comparison:
     def gap(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
-        (parts, kinds), (other_parts, other_kinds) = described(ours), described(theirs)
+        sides = [(rows, [rows[..., :4], *said]) for rows, said in map(described, (ours, theirs))]
+        (rows, parts), (other_rows, other_parts) = sides
         if [x.shape[::2] for x in parts] != [x.shape[::2] for x in other_parts]:
             return np.inf
         ranges = [max(1.0, float(np.abs(part).max(initial=0))) for part in parts]
@@ -82,14 +78,18 @@ def _comparison(what: str, described: Callable[[Sequence[np.ndarray]], Described
             np.concatenate([x.astype("float64") / scale for x, scale in zip(each, ranges)], axis=-1)
             for each in (parts, other_parts)
         )
-        there = _gap(one, kinds, other, other_kinds)
-        return max(there, _gap(other, other_kinds, one, kinds))
+        labels, other_labels = rows[..., 4], other_rows[..., 4]
+        return max(_gap(one, labels, other, other_labels), _gap(other, other_labels, one, labels))
 
-    return Comparison(
-        what=what,
-        said=lambda outputs: (described(outputs)[1] != ABSENT).sum(axis=1),
-        gap=gap,
-    )
+    return Comparison(what=what, said=lambda outputs: _said(described(outputs)[0]), gap=gap)
+
+
+def _said(rows: np.ndarray) -> np.ndarray:
+    """How many boxes there are, and how far apart their scores: equal ones come in any order."""
+    there, scores = rows[..., 4] != ABSENT, rows[..., 5]
+    highest = np.where(there, scores, -np.inf).max(axis=1)
+    apart = highest - np.where(there, scores, np.inf).min(axis=1)
+    return there.sum(axis=1) * np.where(there.any(axis=1), 1e-3 + apart, 0)
 
 
 def _are_proposals(output: np.ndarray) -> bool:
