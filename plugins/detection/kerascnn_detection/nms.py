@@ -127,14 +127,15 @@ def _greedy(boxes: _Boxes, free: Any, overlap: float) -> Any:
     order = ops.arange(free.shape[1], dtype="int32")
     touching = boxes.touching(boxes, overlap) & (order[:, None] < order)
 
-    def changed(before: Any, now: Any) -> Any:
-        return ops.any(ops.not_equal(before, now))
-
+    # Whether a round changed anything is said within it: a state that is handed on as another one
+    # is taken for it in ONNX, where a comparison of both ended the loop after one round.
     def again(_: Any, now: Any) -> tuple[Any, Any]:
         removed = ops.any(touching & now[:, :, None], axis=1)
-        return now, ops.logical_and(free, ops.logical_not(removed))
+        left = ops.logical_and(free, ops.logical_not(removed))
+        return ops.any(ops.not_equal(left, now)), left
 
-    return ops.while_loop(changed, again, (ops.zeros_like(free), free))[1]
+    going = ops.any(free)
+    return ops.while_loop(lambda going, _: going, again, (going, free))[1]
 
 
 def detections(

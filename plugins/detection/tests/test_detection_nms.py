@@ -113,3 +113,40 @@ def test_an_image_in_which_nothing_is_found_has_no_box():
         tf.ones([2, 7, 1, 4]), tf.ones([2, 7, 3]), overlap=0.5, most=4, valid=np.zeros((2, 7), bool)
     ).numpy()
     np.testing.assert_array_equal(rows, np.broadcast_to([0, 0, 0, 0, ABSENT, 0], (2, 4, 6)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["onnx", "litert"])
+def test_boxes_in_a_row_go_and_stay_in_turn_in_other_runtimes(runtime):
+    """A box that is removed removes none itself: that takes several rounds, wherever it runs."""
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 40, (8, 60, 2))
+    given = np.concatenate([corners, corners + rng.uniform(8, 25, (8, 60, 2))], axis=-1)
+    given = np.concatenate([given, rng.uniform(0, 1, (8, 60, 1))], axis=-1).astype("float32")
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 60, 5))])
+    def graph(x):
+        places, there = suppress(x[..., :4], x[..., 4], x[..., 4] > 0, overlap=0.5, most=30)
+        return tf.where(there, places, -1)
+
+    if runtime == "onnx":
+        convert = pytest.importorskip("tf2onnx").convert
+        onnx = pytest.importorskip("onnxruntime")
+        proto, _ = convert.from_function(graph, input_signature=graph.input_signature, opset=17)
+        content = proto.SerializeToString()
+        session = onnx.InferenceSession(content, providers=["CPUExecutionProvider"])
+        found = [session.run(None, {session.get_inputs()[0].name: one[None]})[0] for one in given]
+    else:
+        litert = pytest.importorskip("ai_edge_litert.interpreter")
+        functions = [graph.get_concrete_function()]
+        content = tf.lite.TFLiteConverter.from_concrete_functions(functions).convert()
+        interpreter = litert.Interpreter(model_content=content)
+        interpreter.allocate_tensors()
+        (read,), (written,) = interpreter.get_input_details(), interpreter.get_output_details()
+        found = []
+        for one in given:
+            interpreter.set_tensor(read["index"], one[None])
+            interpreter.invoke()
+            found.append(interpreter.get_tensor(written["index"]))
+    expected = [graph(one[None]) for one in given]
+    np.testing.assert_array_equal(np.concatenate(found), np.concatenate(expected))
