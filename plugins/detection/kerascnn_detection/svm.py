@@ -43,6 +43,7 @@ class Settings:
     Attributes:
         cost: of the SVMs, C.
         positive: weight of a positive example.
+        tolerance: of their optimization; liblinear's own, which the authors leave as it is.
         bias: the value of the feature whose weight is the bias.
         norm: the mean norm that features are scaled to.
         measured: images that the mean norm is measured on.
@@ -57,6 +58,7 @@ class Settings:
 
     cost: float = 1e-3
     positive: float = 2.0
+    tolerance: float = 0.1
     bias: float = 10.0
     norm: float = 20.0
     measured: int = 200
@@ -307,7 +309,7 @@ class _SVM:
             intercept_scaling=self.settings.bias,
             dual=True,
             random_state=0,
-            max_iter=20_000,
+            tol=self.settings.tolerance,
         )
         examples = np.concatenate([self.positives, self.negatives])
         sides = np.arange(len(examples)) < len(self.positives)

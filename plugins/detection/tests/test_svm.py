@@ -18,7 +18,7 @@ from kerascnn.data import ABSENT
 from kerascnn.errors import ArgumentError
 
 SIDE = 32
-EASY = svm.Settings(ridge=1e-3, near=0.5)
+EASY = svm.Settings(ridge=1e-3, near=0.5, tolerance=1e-4)
 
 
 def network(classes=3):
