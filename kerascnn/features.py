@@ -135,13 +135,8 @@ def _open_sizes(model: Any) -> list[tuple[Any, ...]]:
 
 
 def bottlenecks(measured: Profile) -> list[LayerProfile]:
-    """The calls that every path from the input to the first output goes through, in order.
-
-    What looks at the image itself beside something else, as the layers do that make boxes and need
-    its size, is no way around what lies between.
-    """
+    """The calls that every path from the input to the first output goes through, in order."""
     rows = {layer.name: layer for layer in measured.layers}
-    images = {layer.name for layer in measured.layers if layer.kind == "Input"}
     needed, stack = set(), [measured.outputs[0]]
     while stack:
         name = stack.pop()
@@ -150,12 +145,7 @@ def bottlenecks(measured: Profile) -> list[LayerProfile]:
             stack += rows[name].inputs
     order = [layer for layer in measured.layers if layer.name in needed]
     place = {layer.name: index for index, layer in enumerate(order)}
-    last_reader = {
-        place[name]: place[layer.name]
-        for layer in order
-        for name in layer.inputs
-        if name not in images or images.issuperset(layer.inputs)
-    }
+    last_reader = {place[name]: place[layer.name] for layer in order for name in layer.inputs}
     found, reach = [], 0
     for index, layer in enumerate(order):
         if reach <= index:  # no call reads past this one

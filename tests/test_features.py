@@ -58,12 +58,13 @@ def test_an_endpoint_is_no_tensor_that_a_shortcut_goes_around():
     assert {name: end.layer for name, end in found.items()} == {"C1": "stem", "C2": "add"}
 
 
-def test_what_looks_at_the_image_beside_a_map_is_no_way_around_it():
-    """Detectors make boxes of their last map and of the image's size."""
+def test_a_layer_that_reads_nothing_but_the_images_size_is_no_way_around_a_map():
+    """It says so by `maps_read`, as those of detectors do, which make boxes of a map."""
     x = inputs = keras.Input((32, 32, 4))
     for number in (1, 2):
         x = layers.Conv2D(4, 3, 2, padding="same", name=f"conv{number}")(x)
     boxes = layers.Lambda(lambda given: keras.ops.mean(given[0], (1, 2)), (4,), name="boxes")
+    boxes.maps_read = 1
     found = kerascnn.endpoints(keras.Model(inputs, boxes([x, inputs])))
     assert {name: end.layer for name, end in found.items()} == {"C1": "conv1", "C2": "conv2"}
 

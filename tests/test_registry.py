@@ -157,7 +157,7 @@ def test_list_shows_what_each_network_is_for(python):
     assert "throwaway-broken 2.1" in listing.stderr, "what is missed may be one of the broken"
     wrong = python.list("--task", "countin", check=False)
     assert wrong.returncode != 0
-    assert "There is no task 'countin'. Did you mean counting?" in wrong.stderr
+    assert "There is no task 'countin'. Did you mean counting" in wrong.stderr
 
 
 def test_the_task_of_each_of_our_own_is_the_one_that_list_shows_without_importing_it():

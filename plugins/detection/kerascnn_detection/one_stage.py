@@ -35,6 +35,8 @@ class CellDetections(keras.layers.Layer):
             its loss with (equation 3).
     """
 
+    maps_read = 1
+
     def __init__(
         self,
         *,

@@ -96,6 +96,11 @@ class Proposals(keras.layers.Layer):
             codes.append(ops.reshape(inputs[maps + number], (-1, count, 4)))
         return Read(anchors=anchors, logits=logits, codes=codes, size=(height, width))
 
+    @property
+    def maps_read(self) -> int:
+        """Of its inputs: of the image, the last one, nothing but its size is read."""
+        return 2 * len(self.anchors)
+
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The proposals of each image."""
         read = self.read(inputs)
@@ -152,6 +157,8 @@ class Detections(keras.layers.Layer):
     Raises:
         ArgumentError: the scores are neither.
     """
+
+    maps_read = 3
 
     def __init__(
         self,
