@@ -11,8 +11,6 @@ from typing import Any
 
 import typer
 
-from kerascnn import Run
-
 
 def svm(
     run: Path = typer.Argument(help="The directory of a trained rcnn or sppnet."),
@@ -25,6 +23,7 @@ def svm(
     They are fitted to the run's training images. What is made is a run as well, for `kerascnn
     evaluate` and `kerascnn predict`.
     """
+    from kerascnn import Run
     from kerascnn_detection.svm import Settings, fit
 
     started, tuned = time.perf_counter(), Run.open(run)
