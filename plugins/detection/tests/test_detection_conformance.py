@@ -34,7 +34,30 @@ def test_a_network_for_boxes_conforms(architecture, check):
     check(architecture)
 
 
+WINDOWS = {
+    "backbone": "resnet20_cifar",
+    "backbone_arguments": "depths=1,1,1 stem_width=4 widths=4,6,8",
+    "windows": 12,
+    "least_side": 4.0,
+    "samples": 8,
+}
+SEARCHED = {"xla": "selective search is OpenCV's, which XLA can't compile"}
+PICTURES = "its map is of each window's picture, and not of the image"
+
+
 @pytest.mark.slow
-@parametrize_with_checks([small("faster_rcnn", **PROPOSALS)])
+@parametrize_with_checks(
+    [
+        small("faster_rcnn", **PROPOSALS),
+        small("fast_rcnn", **WINDOWS, stride=4, roi_size=3, head_widths=(8, 8)),
+        small("sppnet", **WINDOWS, stride=4, frozen=False),
+        small("rcnn", **WINDOWS, size=16, context=2),
+    ],
+    expected_failures={
+        "small_fast_rcnn": SEARCHED,
+        "small_sppnet": SEARCHED,
+        "small_rcnn": {**SEARCHED, "channels": PICTURES, "last_dimension": PICTURES},
+    },
+)
 def test_every_network_for_boxes_conforms(architecture, check):
     check(architecture)
