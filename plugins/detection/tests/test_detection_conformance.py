@@ -29,11 +29,6 @@ PROPOSALS = {
 }
 
 
-@parametrize_with_checks([small("yolo_tiny", **CELLS)])
-def test_a_network_for_boxes_conforms(architecture, check):
-    check(architecture)
-
-
 WINDOWS = {
     "backbone": "resnet20_cifar",
     "backbone_arguments": "depths=1,1,1 stem_width=4 widths=4,6,8",
@@ -48,6 +43,7 @@ PICTURES = "its map is of each window's picture, and not of the image"
 @pytest.mark.slow
 @parametrize_with_checks(
     [
+        small("yolo_tiny", **CELLS),
         small("faster_rcnn", **PROPOSALS),
         small("fast_rcnn", **WINDOWS, stride=4, roi_size=3, head_widths=(8, 8)),
         small("sppnet", **WINDOWS, stride=4, frozen=False),

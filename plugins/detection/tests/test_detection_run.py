@@ -52,6 +52,7 @@ def test_what_is_saved_answers_with_boxes_and_the_history_has_each_loss(two_stag
     assert {f"test_{name}" for name in OVERLAPS} <= set(two_stages.metrics)
 
 
+@pytest.mark.slow
 def test_cells_are_trained_alike(tmp_path):
     run = trained(tmp_path / "run", "yolo_tiny", TINY, epochs=1)
     row = run.history[0]
