@@ -73,8 +73,6 @@ def test_a_training_that_was_stopped_draws_what_it_would_have_drawn(two_stages, 
     part = kerascnn.resume(tmp_path / "part")
     for ours, theirs in zip(part.model().weights, two_stages.model().weights, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), ours.path)
-    other = trained(tmp_path / "other", seed=1)
-    assert other.history[-1]["loss"] != two_stages.history[-1]["loss"]
 
 
 @pytest.mark.slow
@@ -82,7 +80,14 @@ def test_two_replicas_train_as_one_device_does_and_judge_each_image_once(tmp_pat
     """Three images are an uneven batch for two; batch normalization would see half of a batch."""
     plain = {**SMALL, "backbone": "vgg11"}
     one, two = (
-        trained(tmp_path / strategy, arguments=plain, strategy=strategy, precision="float64")
+        trained(
+            tmp_path / strategy.replace(":", ""),
+            arguments=plain,
+            strategy=strategy,
+            precision="float64",
+            epochs=1,
+            record=False,
+        )
         for strategy in ("none", "mirrored:2")
     )
     for row, expected in zip(two.history, one.history, strict=True):
