@@ -110,6 +110,12 @@ def environment(tmp_path, dependencies):
     shutil.rmtree(path)
 
 
+def alone(folder):
+    """Variables for a process that sees what is installed, and nothing of these tests."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return {**variables, "KERASCNN_CACHE": str(folder / "cache")}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("folder", "arguments"), list(lines()))
 def test_an_install_line_works(folder, arguments, environment, checkout, wheels, tmp_path):
@@ -125,7 +131,7 @@ def test_an_install_line_works(folder, arguments, environment, checkout, wheels,
     if folder.endswith("template"):
         expected += BRINGS["template"]
     imports = "; ".join(f"import {name}" for name in ["kerascnn", *expected])
-    cache = {**os.environ, "KERASCNN_CACHE": str(tmp_path / "cache")}
+    cache = alone(tmp_path)
     run(environment, "-c", imports, cwd=tmp_path, environment=cache)
     listed = run(environment, "-m", "kerascnn", "list", cwd=tmp_path, environment=cache)
     assert "lenet5" in listed
@@ -158,7 +164,7 @@ def test_the_tests_of_a_plugin_pass_beside_an_installed_kerascnn(
         *(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow"),
         *("--import-mode=importlib", tests, "-k", "not conforms"),
         cwd=tmp_path,
-        environment={**os.environ, "KERASCNN_CACHE": str(tmp_path / "cache")},
+        environment=alone(tmp_path),
     )
     assert " passed" in told.splitlines()[-1]
 
