@@ -16,30 +16,10 @@ from kerascnn.errors import ArgumentError
 from kerascnn.tasks import Objective
 from kerascnn_detection import average_precision, one_stage, training, two_stage
 from kerascnn_detection.one_stage import CellDetections
-from kerascnn_detection.stages import COLUMNS, Detections, Proposals
+from kerascnn_detection.stages import Finder, Proposals, finder_of
 
 OVERLAPS = {"ap50": 0.5, "ap75": 0.75}
 """Measure → the IoU from which a detection is right."""
-
-Finder = Detections | CellDetections
-
-
-def finder_of(model: keras.Model) -> Finder:
-    """The layer that makes a network's answer.
-
-    Raises:
-        ArgumentError: none does.
-    """
-    answer = model.outputs[0]
-    for layer in model.layers:
-        if isinstance(layer, Finder) and layer.output is answer:
-            return layer
-    raise ArgumentError(
-        "A network for detection must end in what makes boxes, a layer "
-        "kerascnn_detection.stages.Detections or kerascnn_detection.one_stage.CellDetections, "
-        f"which answers with rows [batch, most, {COLUMNS}]. Received a model whose output is "
-        f"{tuple(answer.shape)}."
-    )
 
 
 def classes_of(finder: Finder) -> int:
@@ -59,7 +39,7 @@ def scores_of(model: keras.Model) -> keras.Model:
     Raises:
         ArgumentError: nothing in it makes boxes.
     """
-    outputs = [model.outputs[0], *finder_of(model).input]
+    outputs = [model.outputs[0], *finder_of(model, Finder).input]
     for layer in model.layers:
         if isinstance(layer, Proposals):
             outputs += layer.input[:-1]
@@ -68,7 +48,8 @@ def scores_of(model: keras.Model) -> keras.Model:
 
 def taught(scores: keras.Model) -> keras.Model:
     """The graph of a training step; see `kerascnn.tasks.Task.training`."""
-    return scores if isinstance(finder_of(scores), CellDetections) else training.taught(scores)
+    one_pass = isinstance(finder_of(scores, Finder), CellDetections)
+    return scores if one_pass else training.taught(scores)
 
 
 def counted(
@@ -94,7 +75,7 @@ def counted(
             "The loss of a network for detection is its paper's, without class weights or smoothed "
             f"labels. Received: {', '.join(asked)}. Leave it out of the recipe."
         )
-    finder = finder_of(scores)
+    finder = finder_of(scores, Finder)
     parts: tuple[str, ...] = one_stage.PARTS
     if isinstance(finder, CellDetections):
         losses = one_stage.losses(finder)

@@ -15,7 +15,7 @@ import numpy as np
 
 from kerascnn.data import ABSENT
 from kerascnn.tasks import Comparison
-from kerascnn_detection.counting import Finder
+from kerascnn_detection.stages import Finder
 
 SPARED = 0.02  # of all boxes, so many may differ: a few of hundreds, and none of less than fifty
 

@@ -12,7 +12,7 @@ from kerascnn_detection.cells import PER_BOX, Answer, Truth
 from kerascnn_detection.lessons import learned
 from kerascnn_detection.losses import COORD, NOOBJ, yolo_loss
 from kerascnn_detection.nms import detections
-from kerascnn_detection.stages import COLUMNS
+from kerascnn_detection.stages import COLUMNS, Finder
 
 PARTS = ("coordinates", "object", "no_object", "classes")
 
@@ -20,7 +20,7 @@ Losses = Callable[[Any, Sequence[Any]], dict[str, Any]]
 
 
 @keras.saving.register_keras_serializable("kerascnn_detection")
-class CellDetections(keras.layers.Layer):
+class CellDetections(Finder):
     """What YOLO's cells say made into the answer; see `kerascnn_detection.nms.detections`.
 
     Input: the cells' numbers, float32 `[batch, rows, columns, boxes * 5 + classes]`, see

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 from keras import ops
@@ -139,8 +139,43 @@ class Proposals(keras.layers.Layer):
         return cls(**{**config, **thinning, "anchors": anchors, "lesson": lesson})
 
 
+class Finder(keras.layers.Layer):
+    """A network's last layer, which makes boxes of numbers: float32 `[batch, most, 6]`.
+
+    Attributes:
+        most: how many rows there are of an image.
+    """
+
+    most: int
+
+
+Kind = TypeVar("Kind", bound=Finder)
+
+
+def finder_of(model: keras.Model, kind: type[Kind]) -> Kind:
+    """The layer that makes a network's answer.
+
+    Args:
+        model: its first output is the answer.
+        kind: what the layer must be: `Detections` in a network of two stages, or any `Finder`.
+
+    Raises:
+        ArgumentError: no such layer does.
+    """
+    answer = model.outputs[0]
+    for layer in model.layers:
+        if isinstance(layer, kind) and layer.output is answer:
+            return layer
+    raise ArgumentError(
+        "A network for detection must end in what makes boxes, a layer "
+        "kerascnn_detection.stages.Detections, where it has two stages, or "
+        f"kerascnn_detection.one_stage.CellDetections: rows [batch, most, {COLUMNS}]. "
+        f"Received: {model.name}, whose output is {tuple(answer.shape)}."
+    )
+
+
 @keras.saving.register_keras_serializable("kerascnn_detection")
-class Detections(keras.layers.Layer):
+class Detections(Finder):
     """A head's numbers made into the answer; see `kerascnn_detection.nms.detections`.
 
     Input: scores `[batch, n, 1 + classes]`, of which the first is the background's; codes

@@ -137,10 +137,9 @@ def _judged_by_margins(model: keras.Model) -> keras.Model:
     """The same network, whose answer takes scores to be margins."""
     import keras
 
-    from kerascnn_detection.stages import MARGINS, Detections
-    from kerascnn_detection.training import finder_of
+    from kerascnn_detection.stages import MARGINS, Detections, finder_of
 
-    finder = finder_of(model)
+    finder = finder_of(model, Detections)
     answers = Detections.from_config({**finder.get_config(), "scores": MARGINS})
     return keras.Model(model.inputs[0], answers(finder.input), name=model.name)
 
@@ -187,7 +186,7 @@ class _Reader:
         import keras
 
         from kerascnn import blocks
-        from kerascnn_detection.training import finder_of
+        from kerascnn_detection.stages import Detections, finder_of
 
         names = [layer.name for layer in model.layers]
         if missing := [n for n in ("proposals", "cls_score", "bbox_pred") if n not in names]:
@@ -195,7 +194,7 @@ class _Reader:
                 "SVMs and ridge regression take the place of the layers cls_score and bbox_pred "
                 f"of an R-CNN or SPPNet. Received: {model.name}, without {' and '.join(missing)}."
             )
-        self.finder = finder_of(model)
+        self.finder = finder_of(model, Detections)
         image, rows = model.inputs[0], self.finder.input[2]
         ends = [model.get_layer(name).input for name in ("cls_score", "bbox_pred")]
         self.units = tuple(end.shape[-1] for end in ends)

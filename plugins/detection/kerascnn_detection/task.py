@@ -63,9 +63,10 @@ class Detection(Task):
 
     def check_model(self, model: keras.Model, classes: int) -> None:
         """Refuse a model that doesn't make boxes of so many classes."""
-        from kerascnn_detection.counting import classes_of, finder_of
+        from kerascnn_detection.counting import classes_of
+        from kerascnn_detection.stages import Finder, finder_of
 
-        if (found := classes_of(finder_of(model))) != classes:
+        if (found := classes_of(finder_of(model, Finder))) != classes:
             raise ArgumentError(
                 f"The data has {classes} classes. Received a model that tells {found} apart."
             )
@@ -192,9 +193,9 @@ class Detection(Task):
     def raw(self, model: keras.Model) -> keras.Model:
         """What the network's last layer makes boxes of; see `kerascnn_detection.exporting.raw`."""
         from kerascnn_detection import exporting
-        from kerascnn_detection.counting import finder_of
+        from kerascnn_detection.stages import Finder, finder_of
 
-        return exporting.raw(model, finder_of(model))
+        return exporting.raw(model, finder_of(model, Finder))
 
     def comparison(self, model: keras.Model) -> Comparison | None:
         """Boxes, or proposals with what is said of each, wherever they stand; cells one by one."""

@@ -19,7 +19,7 @@ from kerascnn.errors import ArgumentError
 from kerascnn_detection import lessons
 from kerascnn_detection.lessons import Lesson
 from kerascnn_detection.sampling import draws
-from kerascnn_detection.stages import COLUMNS, Detections
+from kerascnn_detection.stages import COLUMNS, Detections, finder_of
 
 
 @keras.saving.register_keras_serializable("kerascnn_detection")
@@ -73,9 +73,9 @@ def taught(scores: keras.Model) -> keras.Model:
             of its `Proposals`, if it has any, but for the image.
 
     Raises:
-        ArgumentError: nothing in it is a `Detections` that pools regions.
+        ArgumentError: its answer isn't that of a `Detections`, or nothing pools regions.
     """
-    finder = finder_of(scores)
+    finder = finder_of(scores, Detections)
     (image,), rows = scores.inputs, finder.input[2]
     targets = keras.Input((None, COLUMNS), name="targets")
     numbers = keras.Input((3,), dtype="int32", name="draws")
@@ -104,18 +104,3 @@ def _maps(scores: keras.Model, finder: Detections) -> list[Any]:
             f"Received: {scores.name}, in which nothing reads both."
         )
     return list(found.values())
-
-
-def finder_of(model: keras.Model) -> Detections:
-    """The layer that makes a two-stage network's answer.
-
-    Raises:
-        ArgumentError: there is none.
-    """
-    for layer in reversed(model.layers):
-        if isinstance(layer, Detections):
-            return layer
-    raise ArgumentError(
-        "A two-stage network ends in a layer of kerascnn_detection.stages.Detections. "
-        f"Received: {model.name}, which has none."
-    )

@@ -17,8 +17,7 @@ from kerascnn_detection.losses import (
     of_class,
 )
 from kerascnn_detection.sampling import draws
-from kerascnn_detection.stages import MARGINS, Detections, Proposals, of_each_class
-from kerascnn_detection.training import finder_of
+from kerascnn_detection.stages import MARGINS, Detections, Proposals, finder_of, of_each_class
 
 RPN_PARTS = ("rpn_objectness", "rpn_boxes")
 PARTS = ("classes", "boxes")
@@ -51,7 +50,7 @@ def losses(scores: keras.Model) -> Losses:
     Raises:
         ArgumentError: it isn't one.
     """
-    finder, proposer = finder_of(scores), _proposer(scores)
+    finder, proposer = finder_of(scores, Detections), _proposer(scores)
 
     def of(targets: Any, outputs: Sequence[Any]) -> dict[str, Any]:
         objects = lessons.learned(targets)
