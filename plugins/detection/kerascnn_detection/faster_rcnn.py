@@ -255,9 +255,18 @@ def trunk(backbone: str, backbone_arguments: str) -> Network:
     Raises:
         KerascnnError: there is no such classifier, or it refuses the arguments.
     """
+    own = {"pool_ceil": True} if backbone == PAPERS else {}
+    return headless(backbone, backbone_arguments, own)
+
+
+def headless(backbone: str, backbone_arguments: str, own: Mapping[str, Any]) -> Network:
+    """A classifier without its head, with arguments of a paper's `own` that the others overrule.
+
+    Raises:
+        KerascnnError: there is no such classifier, or it refuses the arguments.
+    """
     architecture = kerascnn.get(backbone)
     given = architecture.space.read(backbone_arguments.split(), what="backbone_arguments")
-    own = {"pool_ceil": True} if backbone == PAPERS else {}
     return architecture.network({**own, **given}, include_top=False)
 
 

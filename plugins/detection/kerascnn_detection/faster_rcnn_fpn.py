@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import kerascnn
 from kerascnn import (
     Architecture,
     Backbone,
@@ -39,7 +38,14 @@ from kerascnn.applications import ResNet50
 from kerascnn.errors import KerascnnError
 from kerascnn_detection import faster_rcnn
 from kerascnn_detection.anchors import Anchors
-from kerascnn_detection.faster_rcnn import BACKBONE_ARGUMENTS, MANY, classify, maps_of, propose
+from kerascnn_detection.faster_rcnn import (
+    BACKBONE_ARGUMENTS,
+    MANY,
+    classify,
+    headless,
+    maps_of,
+    propose,
+)
 from kerascnn_detection.lessons import ANCHORS, JOINT
 from kerascnn_detection.losses import SMOOTH_RPN
 from kerascnn_detection.proposals import Thinning
@@ -127,10 +133,8 @@ def trunk(backbone: str, backbone_arguments: str) -> Network:
     Raises:
         KerascnnError: there is no such classifier, or it refuses the arguments.
     """
-    architecture = kerascnn.get(backbone)
-    given = architecture.space.read(backbone_arguments.split(), what="backbone_arguments")
     own = {"stride_in": "3x3"} if backbone == TORCHVISIONS else {}
-    return architecture.network({**own, **given}, include_top=False)
+    return headless(backbone, backbone_arguments, own)
 
 
 @functools.cache
