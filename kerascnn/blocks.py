@@ -379,6 +379,15 @@ def cut(x: Any, name: str) -> Any:
     return keras_internals.tensor_at(x, name)
 
 
+@singledispatch
+def behind(x: Any, name: str, other: Any) -> Any:
+    """What the layers behind that of this name, up to `x`, give on another tensor in its place.
+
+    They are moved there: nothing reads `x` afterwards. Of a sketch `x` must have been cut there.
+    """
+    return keras_internals.moved(x, keras_internals.tensor_at(x, name), other)
+
+
 def repeat(tensors: Sequence[Any], starts: Sequence[Any], others: Sequence[Any]) -> list[Any]:
     """What the layers from `starts` to `tensors`, the same ones, give on others in their place.
 

@@ -270,6 +270,23 @@ def repeated(tensors: Sequence[Any], starts: Sequence[Any], others: Sequence[Any
     return [values[id(tensor)] for tensor in tensors]
 
 
+def moved(tensor: Any, start: Any, other: Any) -> Any:
+    """What the layers between `start` and a symbolic tensor give on another one in its place.
+
+    They forget how they were called before, so that `layer.output` is of the other one; `tensor` is
+    of no use any more.
+    """
+    calls_here = _trace([tensor], known=[start])
+    for call in calls_here:
+        call.operation._inbound_nodes.remove(call.node)
+        for source in call.inputs:
+            maker(source)._outbound_nodes.remove(call.node)
+    values = {id(start): other}
+    for call in calls_here:
+        values |= zip(map(id, call.outputs), call.repeat(call.operation, values))
+    return values[id(tensor)]
+
+
 @contextlib.contextmanager
 def without_values() -> Iterator[None]:
     """Models built inside have variables with shapes and without values: no memory, no time.

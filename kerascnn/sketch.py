@@ -7,7 +7,9 @@ second.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +35,7 @@ class Ledger:
         kernels: each convolution's side, dilation included, and the smaller side of the map it
             reads, by name.
         marks: what stood in the ledger behind each layer: the three numbers, and how many kernels.
+        calls: of the functions below, each with its arguments and what it gave.
     """
 
     params: int = 0
@@ -41,6 +44,7 @@ class Ledger:
     outputs: dict[str, Sketch] = field(default_factory=dict)
     kernels: dict[str, tuple[int, int]] = field(default_factory=dict)
     marks: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
+    calls: list[tuple[Callable[..., Any], tuple, dict, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -91,7 +95,24 @@ class Sketch:
         return sizes[0], sizes[1]
 
 
-@blocks.apply.register
+def _twin(function: Any) -> Callable[[Callable[..., Any]], None]:
+    """What a function of `blocks` does with sketches; the ledger keeps how it was called."""
+
+    def register(sketched: Callable[..., Any]) -> None:
+        @functools.wraps(sketched)
+        def kept(x: Sketch, *others: Any, **options: Any) -> Any:
+            calls = x.ledger.calls
+            before = len(calls)
+            found = sketched(x, *others, **options)
+            calls[before:] = [(kept, (x, *others), options, found)]  # not what it has called itself
+            return found
+
+        function.register(Sketch, kept)
+
+    return register
+
+
+@_twin(blocks.apply)
 def _(x: Sketch, layer: Any, *others: Sketch) -> Sketch:
     given = [one.shape for one in (x, *others)] if others else x.shape
     shape = layer.compute_output_shape(given)
@@ -105,7 +126,7 @@ def _(x: Sketch, layer: Any, *others: Sketch) -> Sketch:
     return x.after(layer.name, *shape[1:], params=params, macs=macs)
 
 
-@blocks.conv.register
+@_twin(blocks.conv)
 def _(
     x: Sketch,
     filters: int,
@@ -142,7 +163,7 @@ def _(
     )
 
 
-@blocks.conv_each.register
+@_twin(blocks.conv_each)
 def _(
     x: Sketch,
     *others: Sketch,
@@ -161,7 +182,7 @@ def _(
     return found
 
 
-@blocks.conv_transpose.register
+@_twin(blocks.conv_transpose)
 def _(
     x: Sketch,
     filters: int,
@@ -188,12 +209,12 @@ def _(
     )
 
 
-@blocks.batch_norm.register
+@_twin(blocks.batch_norm)
 def _(x: Sketch, *, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> Sketch:
     return x.after(name, *x.shape[1:], params=2 * x.shape[-1])
 
 
-@blocks.lrn.register
+@_twin(blocks.lrn)
 def _(
     x: Sketch,
     *,
@@ -207,17 +228,17 @@ def _(
     return x.after(name, *x.shape[1:])
 
 
-@blocks.activation.register
+@_twin(blocks.activation)
 def _(x: Sketch, kind: Any, *, name: str, dtype: str | None = None) -> Sketch:
     return x.after(name, *x.shape[1:])
 
 
-@blocks.dropout.register
+@_twin(blocks.dropout)
 def _(x: Sketch, rate: float, *, name: str) -> Sketch:
     return x.after(name, *x.shape[1:]) if rate else x
 
 
-@blocks.max_pool.register
+@_twin(blocks.max_pool)
 def _(
     x: Sketch,
     size: int,
@@ -230,7 +251,7 @@ def _(
     return x.after(name, *x.windows(name, size, strides or size, padding, ceil=ceil), x.shape[3])
 
 
-@blocks.avg_pool.register
+@_twin(blocks.avg_pool)
 def _(
     x: Sketch,
     size: int,
@@ -243,22 +264,22 @@ def _(
     return x.after(name, *x.windows(name, size, strides or size, padding, ceil=ceil), x.shape[3])
 
 
-@blocks.grid_pool.register
+@_twin(blocks.grid_pool)
 def _(x: Sketch, grid: int, *, name: str) -> Sketch:
     return x.after(name, grid, grid, x.shape[3])
 
 
-@blocks.global_avg_pool.register
+@_twin(blocks.global_avg_pool)
 def _(x: Sketch, *, name: str = "avg_pool", dtype: str | None = None) -> Sketch:
     return x.after(name, x.shape[3])
 
 
-@blocks.flatten.register
+@_twin(blocks.flatten)
 def _(x: Sketch, *, name: str = "flatten") -> Sketch:
     return x.after(name, x.shape[1] * x.shape[2] * x.shape[3])
 
 
-@blocks.dense.register
+@_twin(blocks.dense)
 def _(x: Sketch, units: int, *, name: str, use_bias: bool = True) -> Sketch:
     _, *rows, channels = x.shape
     kernels = channels * units
@@ -266,14 +287,14 @@ def _(x: Sketch, units: int, *, name: str, use_bias: bool = True) -> Sketch:
     return x.after(name, *rows, units, params=params, macs=kernels * math.prod(rows))
 
 
-@blocks.logits.register
+@_twin(blocks.logits)
 def _(
     x: Sketch, classes: int, *, name: str = "logits", initializer: Any = "glorot_uniform"
 ) -> Sketch:
     return blocks.dense(x, classes, name=name)
 
 
-@blocks.add.register
+@_twin(blocks.add)
 def _(x: Sketch, *others: Sketch, name: str, dtype: str | None = None) -> Sketch:
     shapes = {tensor.shape for tensor in (x, *others)}
     if len(shapes) > 1:
@@ -281,7 +302,7 @@ def _(x: Sketch, *others: Sketch, name: str, dtype: str | None = None) -> Sketch
     return x.after(name, *x.shape[1:])
 
 
-@blocks.concat.register
+@_twin(blocks.concat)
 def _(x: Sketch, *others: Sketch, name: str) -> Sketch:
     maps = (x, *others)
     if len({tensor.shape[1:-1] for tensor in maps}) > 1:
@@ -291,12 +312,12 @@ def _(x: Sketch, *others: Sketch, name: str) -> Sketch:
     return x.after(name, *x.shape[1:-1], sum(tensor.shape[-1] for tensor in maps))
 
 
-@blocks.resize.register
+@_twin(blocks.resize)
 def _(x: Sketch, like: Sketch, *, name: str, dtype: str | None = None) -> Sketch:
     return x.after(name, *like.shape[1:3], x.shape[3])
 
 
-@blocks.crop.register
+@_twin(blocks.crop)
 def _(
     x: Sketch, like: Sketch, *, offset: int | None = None, name: str, dtype: str | None = None
 ) -> Sketch:
@@ -320,3 +341,15 @@ def _(x: Sketch, name: str) -> Sketch:
     ledger.params, ledger.macs, ledger.activations, kernels = ledger.marks[name]
     ledger.kernels = dict(list(ledger.kernels.items())[:kernels])
     return ledger.outputs[name]
+
+
+@blocks.behind.register
+def _(x: Sketch, name: str, other: Sketch) -> Sketch:
+    calls, start = x.ledger.calls, x.ledger.outputs[name]
+    first, last = (
+        next(n for n, (*_, found) in enumerate(calls) if found is tensor) for tensor in (start, x)
+    )
+    values = {id(start): other}
+    for function, given, options, found in calls[first + 1 : last + 1]:
+        values[id(found)] = function(*(values.get(id(one), one) for one in given), **options)
+    return values[id(x)]

@@ -152,3 +152,29 @@ def test_layers_are_repeated_on_other_maps_with_the_same_weights_and_both_models
     np.testing.assert_array_equal(other([keras.ops.relu(pixels), pixels]), model(pixels))
     for one in (model, other):
         one.save(tmp_path / "model.keras")
+
+
+def test_what_is_behind_a_layer_moves_to_another_map_and_costs_what_its_sketch_says():
+    """Once, at the other map's size; its layers know no call but that one, and can be saved."""
+
+    def build(x):
+        image, x = x, blocks.conv(x, 4, 3, name="first")
+        x = blocks.conv(x, 8, 3, strides=2, use_bias=False, name="second")
+        x = blocks.batch_norm(x, name="bn")
+        x = blocks.add(blocks.conv(x, 8, 1, name="third"), x, name="sum")
+        part = blocks.max_pool(blocks.cut(x, "first"), 4, name="part")
+        return image, blocks.behind(x, "first", part)
+
+    image, output = build(keras.Input((32, 24, 3)))
+    model = keras.Model(image, output)
+    _, sketch = build(Sketch((None, 32, 24, 3), Ledger()))
+    found = profile(model)
+    assert output.shape == sketch.shape == (None, 4, 3, 8)
+    assert (found.params, found.macs) == (sketch.ledger.params, sketch.ledger.macs)
+    assert found.macs == 32 * 24 * 9 * 3 * 4 + 4 * 3 * (9 * 4 * 8 + 8 * 8)
+    assert model.get_layer("second").output.shape == (None, 4, 3, 8)
+    assert len(model.get_layer("first")._outbound_nodes) == 1
+    twin = keras.Model.from_config(model.get_config())
+    twin.set_weights(model.get_weights())
+    x = np.random.default_rng(0).normal(size=(1, 32, 24, 3)).astype("float32")
+    np.testing.assert_array_equal(twin(x), model(x))

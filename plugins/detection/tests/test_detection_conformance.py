@@ -28,7 +28,7 @@ PROPOSALS = {
     "dropout": 0.0,
 }
 
-
+STAGE = {key: value for key, value in PROPOSALS.items() if key not in ("head_widths", "dropout")}
 WINDOWS = {
     "backbone": "resnet20_cifar",
     "backbone_arguments": "depths=1,1,1 stem_width=4 widths=4,6,8",
@@ -45,6 +45,7 @@ PICTURES = "its map is of each window's picture, and not of the image"
     [
         small("yolo_tiny", **CELLS),
         small("faster_rcnn", **PROPOSALS),
+        small("faster_rcnn_resnet50_c4", **STAGE),
         small("fast_rcnn", **WINDOWS, stride=4, roi_size=3, head_widths=(8, 8)),
         small("sppnet", **WINDOWS, stride=4, frozen=False),
         small("rcnn", **WINDOWS, size=16, context=2),

@@ -57,6 +57,15 @@ def ours(weight, cells=7):
     return weight.T if weight.ndim == 2 else weight
 
 
+def order_of(rows, expected):
+    """Where each expected proposal is in ours. Scores that are alike may have changed places."""
+    distances = np.abs(rows[None, :, :4] - expected[:, None]).max(axis=-1)
+    order = distances.argmin(axis=1)
+    np.testing.assert_array_equal(np.sort(order), np.arange(len(rows)))
+    assert (np.diff(rows[order, 5]) < 1e-4).all()
+    return order
+
+
 @pytest.mark.slow
 def test_every_stage_is_torchvisions(golden):
     """VGG-16, 256×320 pixels: proposals, scores, codes, the boxes that are found, and the losses.
@@ -103,6 +112,9 @@ def test_every_stage_is_torchvisions(golden):
     close = {"rtol": 1e-4, "atol": 1e-4}
     np.testing.assert_allclose(found["rpn_cls_score"], arrays["rpn_objectness_0"][0], **close)
     np.testing.assert_allclose(found["rpn_bbox_pred"], arrays["rpn_deltas_0"][0], **close)
+    order = order_of(found["proposals"], arrays["proposals"])
+    for name in ("proposals", "cls_score", "bbox_pred"):
+        found[name] = found[name][order]
     np.testing.assert_allclose(found["proposals"][:, :4], arrays["proposals"], rtol=1e-4, atol=1e-2)
     np.testing.assert_allclose(found["cls_score"], arrays["class_logits"], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found["bbox_pred"], arrays["box_regression"], rtol=1e-3, atol=1e-3)
@@ -164,6 +176,9 @@ def test_every_stage_on_a_pyramid_is_torchvisions(golden):
     for name, expected in (("fpn_p4", "features_2"), ("fpn_p6", "features_pool")):
         limit = 1e-4 * np.abs(arrays[expected]).max()
         np.testing.assert_allclose(found[name][..., ::8], arrays[expected][0], rtol=0, atol=limit)
+    order = order_of(found["proposals"], arrays["proposals"])
+    for name in ("proposals", "roi_align", "cls_score", "bbox_pred"):
+        found[name] = found[name][order]
     np.testing.assert_allclose(found["proposals"][:, :4], arrays["proposals"], rtol=1e-4, atol=1e-2)
     means = found["roi_align"].mean(axis=(1, 2, 3))
     np.testing.assert_allclose(means, arrays["roi_features_mean"], rtol=1e-3, atol=1e-4)
@@ -212,6 +227,63 @@ def test_a_card_has_the_numbers_of_the_built_network(name):
     assert card.smallest_input == (smallest, smallest)
 
 
+def test_conv5_has_its_cost_for_each_proposal():
+    """300 of 14×14×1024, and conv1 to conv4 on 600×1000, counted by hand from ResNet's table 1.
+
+    ResNet-50 has 23,508,032 parameters without its dense layer, of which none is left out; the
+    proposal network's 3×3 reads 1,024 maps here, and 9 anchors have 2 scores and 4 numbers each.
+    """
+    architecture = kerascnn.get("faster_rcnn_resnet50_c4")
+    proposing = (9 * 1024 * 512 + 512) + (512 + 1) * 9 * (2 + 4)
+    answering = (2048 + 1) * 21 * (1 + 4)
+    first = 49 * (1024 * 512 + 9 * 512**2 + 512 * 2048 + 1024 * 2048)
+    others = 2 * 49 * (2048 * 512 + 9 * 512**2 + 512 * 2048)
+    image = architecture.network({}, include_top=False)
+    whole = sum(
+        width * height * kernels
+        for width, height, kernels in (
+            (500, 300, 49 * 3 * 64),
+            (250, 150, 3 * (9 * 64**2 + 64 * 256) + 64 * 64 + 2 * 256 * 64 + 64 * 256),
+            (125, 75, 4 * (9 * 128**2 + 128 * 512) + 3 * 512 * 128 + 256 * 128 + 256 * 512),
+            (63, 38, 6 * (9 * 256**2 + 256 * 1024) + 5 * 1024 * 256 + 512 * 256 + 512 * 1024),
+            (63, 38, 9 * 1024 * 512 + 512 * 9 * 6),
+        )
+    )
+    cost, card = architecture.cost(), architecture.card
+    assert cost.params == card.params == 23_508_032 + proposing + answering == 28_469_983
+    assert cost.macs == card.macs == whole + 300 * (first + others + 2048 * 21 * 5)
+    assert card.smallest_input == (image.smallest_input(),) * 2
+    with without_values():
+        profile = kerascnn.profile(architecture())
+    assert (profile.params, profile.macs, profile.uncounted) == (card.params, card.macs, ())
+
+
+def test_the_last_stage_of_a_classifier_runs_on_proposals_alone(tmp_path):
+    """Its layers have one call, that on proposals, and the classifier's weights."""
+    classifier = kerascnn.create(
+        "resnet20_cifar",
+        input_shape=(32, 32, 3),
+        classes=4,
+        depths=(1, 1, 1),
+        widths=(4, 6, 8),
+        shortcut="B",
+    )
+    classifier.save_weights(tmp_path / "classifier.weights.h5")
+    model = kerascnn.create(
+        "faster_rcnn_resnet50_c4",
+        input_shape=(32, 48, 3),
+        weights=f"backbone:{tmp_path / 'classifier.weights.h5'}",
+        **STAGE,
+    )
+    names = [layer.name for layer in classifier.layers if layer.name.startswith("conv4")]
+    assert model.get_layer(names[-1]).output.shape[1:] == (2, 2, 8)  # of 4×4, not of 16×24
+    for name in names:
+        for found, expected in zip(
+            model.get_layer(name).get_weights(), classifier.get_layer(name).get_weights()
+        ):
+            np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.slow
 def test_a_network_takes_images_of_any_size():
     """On a pyramid; one map is no more than that."""
@@ -237,6 +309,7 @@ def test_what_cant_be_is_refused_before_it_is_built():
     sizes = {**PYRAMID, "anchor_sizes": (8.0, 16.0)}
     refused("faster_rcnn_resnet50_fpn", sizes, "one for each of resnet20_cifar's maps")
     refused("faster_rcnn_resnet50_fpn", {**PYRAMID, "finest": 32}, "strides 32")
+    refused("faster_rcnn_resnet50_c4", {**STAGE, "stride": 4}, "last map, 4")
 
 
 def test_there_are_no_more_proposals_than_anchors():
@@ -287,11 +360,14 @@ SMALL = {
     "classes": 3,
 }
 ONE_MAP = {**SMALL, "stride": 4, "anchor_sizes": (8.0, 16.0)}
+STAGE = {key: value for key, value in SMALL.items() if key != "head_widths"}
+STAGE = {**STAGE, "stride": 2, "roi_size": 4, "anchor_sizes": (8.0, 16.0)}
 PYRAMID = {**SMALL, "finest": 2, "anchor_sizes": (8.0, 16.0, 24.0), "pyramid_width": 8}
 NETWORKS = {
     "pool": ("faster_rcnn", ONE_MAP),
     "align": ("faster_rcnn", {**ONE_MAP, "roi": "align"}),
     "pyramid": ("faster_rcnn_resnet50_fpn", PYRAMID),
+    "stage": ("faster_rcnn_resnet50_c4", STAGE),
 }
 
 
@@ -418,7 +494,7 @@ def test_the_papers_recipe_has_as_many_iterations_as_the_authors_solver():
     assert found.steps[0][0] * 5011 / found.batch_size == pytest.approx(50_000, rel=0.01)
 
 
-@pytest.mark.parametrize("kind", ["pool", "pyramid"])
+@pytest.mark.parametrize("kind", ["pool", "pyramid", "stage"])
 def test_all_weights_are_drawn_from_the_seed(kind):
     """A layer's initializer that outlives its network would draw the same for each seed."""
     name, arguments = NETWORKS[kind]
