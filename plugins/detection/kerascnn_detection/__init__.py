@@ -12,8 +12,9 @@ One idea, one file; all of it public:
 - `task`: Detection, what all networks here are trained for; `counting`: what is minimised and
   counted of any of them;
 - `stages` and `one_stage`: the layers that choose boxes, and what YOLO's cells learn;
-- `faster_rcnn`: Faster R-CNN, and the head of Fast R-CNN; `pyramid`: maps for objects of all sizes,
-  and `faster_rcnn_fpn`: the network on them; `yolo`: the networks of YOLO's paper;
+- `faster_rcnn`: Faster R-CNN, and the head of Fast R-CNN; `faster_rcnn_c4`: the last stage of a
+  ResNet as the head; `pyramid`: maps for objects of all sizes, and `faster_rcnn_fpn`: the network
+  on them; `yolo`: the networks of YOLO's paper;
 - `lessons`: what a step teaches; `losses`: what is minimised; `training`: the graph of a step of a
   two-stage network, and `two_stage`: its losses; `average_precision`: what answers are worth;
 - `answering`: boxes in photos of any size; `writing` and `figures`: where these and an evaluation's
