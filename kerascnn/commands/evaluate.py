@@ -42,7 +42,8 @@ def evaluate(
     save: Path | None = typer.Option(
         None,
         help="The figures of each class and the confusion matrix as NAME.csv, or the matrix as a "
-        "picture, NAME.png; of boxes the curves of precision.",
+        "picture, NAME.png; of boxes the curves of precision, and all boxes as COCO's results, "
+        "NAME.json.",
     ),
     size: str | None = typer.Option(
         None,

@@ -162,6 +162,13 @@ class Boxes(Targets):
             )
         return boxes
 
+    def areas_of(self, position: int) -> np.ndarray:
+        """The areas of the objects of an image, float32 `[k]`: their own, or their boxes'."""
+        mine = slice(self.starts[position], self.starts[position + 1])
+        if self.areas is not None:
+            return self.areas[mine]
+        return (self.boxes[mine, 2:4] - self.boxes[mine, :2]).prod(axis=1)
+
     def element(self, size: Size) -> tuple[tuple[int, ...], str]:
         """float32 `[most, 6]`."""
         return (self.most, COLUMNS), "float32"

@@ -5,6 +5,7 @@ import functools
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import annotated
 import numpy as np
@@ -120,6 +121,8 @@ class TestBoxesAndLabels:
             10 * 4,
             48,
         ]  # where there is none: the box's
+        assert found.targets.areas_of(1).tolist() == [40, 48]
+        assert replace(found.targets, areas=None).areas_of(0).tolist() == [4, 100]
         assert dict(found.targets.class_ids) == {0: 3, 1: 18}
         both = data.joined([found.take(np.array([1])), found]).targets
         assert (both.ids.tolist(), both.areas.tolist()) == ([7, 42, 7], [40, 48, 4, 100, 40, 48])

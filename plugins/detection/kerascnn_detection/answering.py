@@ -25,7 +25,7 @@ from kerascnn.errors import RunError
 from kerascnn.preprocessing import preprocess
 from kerascnn.tasks import Prediction, Sight
 from kerascnn_detection import average_precision
-from kerascnn_detection.writing import Detected
+from kerascnn_detection.writing import Detected, as_results
 
 PROPOSALS = ("proposals", "selective_search")
 """The layers whose rows say where to look; a network has one of them, or none."""
@@ -87,32 +87,39 @@ def judged(scores: keras.Model, sight: Sight, images: Split, *, batch_size: int)
         images: each is seen once. The boxes are theirs, difficult ones marked.
 
     Returns:
-        Of JSON: what `average_precision.report` says, "loss", which is not defined, and for a
-        network with proposals "proposals": the share of objects that one of them has an IoU of .5
-        with or more, and how many there are for an image.
+        Of JSON: what `average_precision.report` says; "loss", which is not defined; for a network
+        with proposals "proposals": the share of objects that one of them has an IoU of .5 with or
+        more, and how many there are for an image; and "results", all that is found, as COCO has it:
+        images and classes have the annotations' own numbers, or count from 0.
 
     Raises:
         RunError: the network's answers are not numbers.
         DataError: an image or its boxes can't be read.
     """
-    channels = sight.input_shape[2]
+    channels, targets = sight.input_shape[2], images.targets
     look = looking(scores, sight, graph=images.size > batch_size)
-    detections, objects, proposed = [], [], np.zeros(3, int)
+    detections, objects, areas, results = [], [], [], []
+    proposed = np.zeros(3, int)
     for positions in batches(range(images.size), batch_size):
         photos = [_as_photo(images.original(position), channels) for position in positions]
         for position, (rows, proposals) in zip(positions, look(photos)):
-            of_image = images.targets.checked(position)
+            of_image = targets.checked(position)
             detections.append(rows)
             objects.append(of_image)
+            areas.append(targets.areas_of(position)[of_image[:, 4] != ABSENT])
+            image = position if targets.ids is None else int(targets.ids[position])
+            results += as_results(rows, image, sight.named_classes, targets.class_ids)
             proposed += (*_hits(proposals, of_image), len(proposals))
-    found = average_precision.report(padded(detections), padded(objects), sight.named_classes)
+    found = average_precision.report(
+        padded(detections), padded(objects), sight.named_classes, np.concatenate([[], *areas])
+    )
     hits, asked, count = proposed.tolist()
     if _has_proposals(scores):
         found["proposals"] = {
             "recall": hits / asked if asked else None,
             "of_an_image": count / max(1, images.size),
         }
-    return {"loss": None, **found}
+    return {"loss": None, **found, "results": results}
 
 
 def looking(scores: keras.Model, sight: Sight, *, graph: bool) -> Look:

@@ -167,16 +167,22 @@ RECALLS = ("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large")
 """The best recall with 1, 10 and 100 detections of an image, and by area."""
 
 
-def coco(detections: np.ndarray, objects: np.ndarray, classes: int) -> dict[str, float]:
+def coco(
+    detections: np.ndarray,
+    objects: np.ndarray,
+    classes: int,
+    areas: np.ndarray | None = None,
+) -> dict[str, float]:
     """COCO's twelve figures, by faster-coco-eval: `pip install "kerascnn-detection[coco]"`.
 
     A difficult object, which of COCO's are its crowds, is one here: any number of detections may
-    lie in it, and none need to. An object's area is its box's. A figure without any object that it
-    could be of is NaN.
+    lie in it, and none need to. A figure without any object that it could be of is NaN.
 
     Args:
         detections, objects: see `curve`; at most 100 detections of an image are looked at.
         classes: how many.
+        areas: by which objects are small, medium or large, float32 `[all objects]`, those of the
+            first image, then of the second, and so on; None: those of their boxes.
 
     Returns:
         The names of `PRECISIONS` and `RECALLS`.
@@ -191,9 +197,12 @@ def coco(detections: np.ndarray, objects: np.ndarray, classes: int) -> dict[str,
             "COCO's average precision needs faster-coco-eval. Received: an environment without "
             'it. Install it with: pip install "kerascnn-detection[coco]". VOC\'s needs nothing.'
         ) from error
+    truths = _rows(objects)
+    if areas is None:
+        areas = np.array([one["bbox"][2] * one["bbox"][3] for one, _ in truths])
     annotations = [
-        {**one, "id": number, "iscrowd": int(crowd), "area": one["bbox"][2] * one["bbox"][3]}
-        for number, (one, crowd) in enumerate(_rows(objects), start=1)
+        {**one, "id": number, "iscrowd": int(crowd), "area": area}
+        for number, ((one, crowd), area) in enumerate(zip(truths, areas.tolist(), strict=True), 1)
     ]
     truth = faster_coco_eval.COCO(
         {
@@ -239,13 +248,17 @@ def mean(values: Sequence[float] | np.ndarray) -> float:
 
 
 def report(
-    detections: np.ndarray, objects: np.ndarray, class_names: Sequence[str]
+    detections: np.ndarray,
+    objects: np.ndarray,
+    class_names: Sequence[str],
+    areas: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """What detections are worth by VOC's and COCO's rules, as JSON has it.
 
     Args:
         detections, objects: of all images, in their order; see `curve`.
         class_names: of the classes.
+        areas: see `coco`.
 
     Returns:
         - "ap50", "ap75": the means over the classes of the area under the curves, at an IoU of .5
@@ -277,16 +290,16 @@ def report(
     return {
         **{key: mean([_or_nan(one[key]) for one in classes]) for key in AREAS},
         "classes": classes,
-        "coco": _coco_or_none(detections, objects, len(class_names)),
+        "coco": _coco_or_none(detections, objects, len(class_names), areas),
     }
 
 
 def _coco_or_none(
-    detections: np.ndarray, objects: np.ndarray, classes: int
+    detections: np.ndarray, objects: np.ndarray, classes: int, areas: np.ndarray | None
 ) -> dict[str, float | None] | None:
     if importlib.util.find_spec("faster_coco_eval") is None:
         return None
-    found = coco(detections, objects, classes)
+    found = coco(detections, objects, classes, areas)
     return {name: None if math.isnan(value) else value for name, value in found.items()}
 
 

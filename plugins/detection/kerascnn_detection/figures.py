@@ -13,14 +13,14 @@ from rich.text import Text
 
 from kerascnn import tables
 from kerascnn.console import Console
-from kerascnn.tasks import Measure, written
+from kerascnn.tasks import Measure, json_objects, written
 from kerascnn.words import printable
 from kerascnn.writing import write_figure
 
 Found = Mapping[str, Any]
 """What `kerascnn.Run.evaluate` returns."""
 
-FORMATS = (".csv", ".png")
+FORMATS = (".csv", ".png", ".json")
 MOST_ROWS = 30  # classes; of more, the worst are shown
 WORST = 10
 BAR = 16  # characters of a bar that means an AP of 1
@@ -122,14 +122,24 @@ def _percent(value: float | None) -> str:
 
 
 def save(found: Found, path: Path) -> None:
-    """Write a row of figures for each class, or the curves of precision by recall."""
-    if path.suffix.lower() == ".csv":
-        _save_csv(found, path)
-        return
+    """Write a row of figures for each class, the curves of precision by recall, or all boxes."""
+    {".csv": _save_csv, ".png": _save_curves, ".json": _save_results}[path.suffix.lower()](
+        found, path
+    )
+
+
+def _save_curves(found: Found, path: Path) -> None:
     from kerascnn_detection import pictures
 
     names = [{**one, "name": printable(one["name"])} for one in found["classes"]]
     write_figure(pictures.curves(names), path)
+
+
+def _save_results(found: Found, path: Path) -> None:
+    """COCO's results, which its tools and server read."""
+    with written(path) as file, json_objects(file) as write:
+        for one in found["results"]:
+            write(one)
 
 
 COLUMNS = ("objects", "difficult", "detections", "recall", "ap50", "ap75", "ap50_11")

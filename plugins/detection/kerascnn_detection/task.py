@@ -140,15 +140,19 @@ class Detection(Task):
 
         figures.show(found, self.measures)
 
+    def as_json(self, found: Mapping[str, Any]) -> str:
+        """See `Task.as_json`; without the boxes, of which there are many: `--save NAME.json`."""
+        return super().as_json({key: found[key] for key in found if key != "results"})
+
     def check_save(self, path: Path) -> None:
-        """Refuse what is neither a table, NAME.csv, nor a picture of the curves, NAME.png."""
+        """Refuse what is no table, NAME.csv, no picture of curves, NAME.png, nor NAME.json."""
         from kerascnn.writing import check_save
         from kerascnn_detection import figures
 
         check_save(path, figures.FORMATS)
 
     def save(self, found: Mapping[str, Any], path: Path) -> None:
-        """Write the classes' figures, or their curves of precision by recall."""
+        """Write the classes' figures, their curves of precision by recall, or COCO's results."""
         from kerascnn_detection import figures
 
         figures.save(found, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def writers(
         with json_objects(file) as write:
 
             def each(found: Prediction) -> None:
-                for one in as_results(found, class_names):
+                for one in as_results(found.answer.rows, found.path, class_names):
                     write(one)
 
             yield each
@@ -99,13 +99,24 @@ def writers(
     return Writers(terminal=terminal, json=results, saved=saved, check=check)
 
 
-def as_results(found: Prediction, class_names: Sequence[str]) -> list[dict[str, Any]]:
+def as_results(
+    rows: np.ndarray,
+    image: str | int,
+    class_names: Sequence[str],
+    numbers: Mapping[int, int] | None = None,
+) -> list[dict[str, Any]]:
     """The boxes of an image in COCO's results format, the best first.
 
-    "image_id" is the file's name, "category_id" the class's number from 0, "bbox" x, y, width and
-    height; "category", the class's name, is added.
+    "bbox" is x, y, width and height; "category", the class's name, is added.
+
+    Args:
+        rows: float32 `[n, 6]`.
+        image: "image_id": the number that annotations have for it, or its file's name.
+        class_names: of the classes.
+        numbers: of a label "category_id", the number that annotations have for it, and null of a
+            class that they don't know; default: the label, from 0.
     """
-    return [{"image_id": found.path, **one} for one in _boxes(found.answer.rows, class_names)]
+    return [{"image_id": image, **one} for one in _boxes(rows, class_names, numbers)]
 
 
 def as_object(found: Prediction, class_names: Sequence[str]) -> dict[str, Any]:
@@ -115,10 +126,12 @@ def as_object(found: Prediction, class_names: Sequence[str]) -> dict[str, Any]:
     return {"image": found.path, "height": height, "width": width, "objects": boxes}
 
 
-def _boxes(rows: np.ndarray, class_names: Sequence[str]) -> list[dict[str, Any]]:
+def _boxes(
+    rows: np.ndarray, class_names: Sequence[str], numbers: Mapping[int, int] | None = None
+) -> list[dict[str, Any]]:
     return [
         {
-            "category_id": int(label),
+            "category_id": int(label) if numbers is None else numbers.get(int(label)),
             "category": class_names[int(label)],
             "bbox": [round(x1, 2), round(y1, 2), round(x2 - x1, 2), round(y2 - y1, 2)],
             "score": score,

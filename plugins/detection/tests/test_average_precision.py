@@ -110,6 +110,18 @@ def test_perfect_detections_have_cocos_full_score():
 
 
 @has_coco
+def test_an_objects_own_area_says_whether_it_is_small():
+    """Not its box's: with areas below 32² all of them are, and none is medium or large."""
+    areas = np.full((CROWDS[..., 4] != ABSENT).sum(), 32.0**2 - 1)
+    found = average_precision.coco(DETECTIONS, CROWDS, CLASSES, areas)
+    usual = average_precision.coco(DETECTIONS, CROWDS, CLASSES)
+    assert math.isnan(found["ap_medium"])
+    assert math.isnan(found["ap_large"])
+    assert found["ar_small"] == pytest.approx(usual["ar100"])
+    assert found["ap"] == pytest.approx(usual["ap"])
+
+
+@has_coco
 def test_without_detections_and_without_objects_cocos_figures_are_defined_or_nan():
     none = np.full((2, 3, 6), ABSENT, "float32")
     assert set(average_precision.coco(none, CROWDS[:2], CLASSES).values()) == {0.0}

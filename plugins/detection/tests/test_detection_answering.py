@@ -4,6 +4,7 @@ The network here finds what is white, exactly. It has the contract of a detector
 `[batch, height, width, 3]` to rows `[batch, 3, 6]`.
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from keras import ops
 from kerascnn_detection import answering
+from kerascnn_detection.writing import as_results
 
 from kerascnn import Preprocessing
 from kerascnn.data import ABSENT, ArraySplit, Boxes
@@ -143,6 +145,21 @@ def test_each_image_is_judged_once_in_its_own_pixels(batch_size):
     assert (white["objects"], white["detections"], white["recall"]) == (5, 5, 1)
     assert (grey["objects"], grey["ap50"]) == (0, None)
     assert "proposals" not in found
+
+
+def test_what_is_found_has_the_numbers_that_annotations_have():
+    """So that COCO's tools read it; a class that they don't know has none."""
+    images = split()
+    targets = replace(images.targets, ids=np.arange(139, 144), class_ids={0: 18})
+    of = ArraySplit(np.zeros((5, *SHAPE), "uint8"), targets, original=images.original)
+    first, *_ = answering.judged(network(), sight(), of, batch_size=4)["results"]
+    x, y, *_ = first["bbox"]
+    assert (first["image_id"], first["category_id"], first["category"]) == (139, 18, "white")
+    assert (x, y) == pytest.approx((10, 12), abs=1)
+    grey = as_results(np.array([[0, 0, 1, 1, 1, 0.5]]), 139, ("white", "grey"), {0: 18})
+    assert grey[0]["category_id"] is None
+    plain = answering.judged(network(), sight(), images, batch_size=4)["results"][-1]
+    assert (plain["image_id"], plain["category_id"]) == (4, 0)
 
 
 def test_objects_of_another_class_are_missed_and_difficult_ones_not_asked_for():

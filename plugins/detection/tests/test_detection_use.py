@@ -55,6 +55,10 @@ def test_boxes_come_in_cocos_format_and_as_pictures(run):
         x, y, width, height = one["bbox"]
         assert 0 <= x <= x + width <= 90.01
         assert 0 <= y <= y + height <= 48.01
+    call("evaluate", run.path, "--save", run.home / "found.json")
+    judged = json.loads((run.home / "found.json").read_text())
+    assert {one["image_id"] for one in judged} <= set(range(12))
+    assert all(one["category"] == str(one["category_id"]) for one in judged)
     call("predict", run.path, run.photo, "--save", run.home / "pictures")
     assert (run.home / "pictures" / "a.png").exists()
 
