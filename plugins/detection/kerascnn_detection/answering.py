@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascnn.data import ABSENT, PAD_LIMIT, Placement, Split, fit, read_whole
+from kerascnn.data import ABSENT, PAD_LIMIT, Boxes, Placement, Split, fit, read_whole
 from kerascnn.errors import RunError
 from kerascnn.preprocessing import preprocess
 from kerascnn.tasks import Prediction, Sight
@@ -97,6 +97,7 @@ def judged(scores: keras.Model, sight: Sight, images: Split, *, batch_size: int)
         DataError: an image or its boxes can't be read.
     """
     channels, targets = sight.input_shape[2], images.targets
+    assert isinstance(targets, Boxes)
     look = looking(scores, sight, graph=images.size > batch_size)
     detections, objects, areas, results = [], [], [], []
     proposed = np.zeros(3, int)
