@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,6 +105,8 @@ def export(
         raise ExportError(f"{path} exists already. Remove it or choose another path.")
     if preprocessing is not None:
         model = with_preprocessing(model, preprocessing)
+    if format in SERVED:
+        _require_no_python(model, format)
     kept: tuple[str, ...] = ()
     written = model
     if format == "keras":
@@ -122,6 +124,23 @@ def export(
         gap, why_not = _verified(model, unfinished, format, size, comparison)
         os.replace(unfinished, path)
     return Exported(path, gap, why_not, kept)
+
+
+def _require_no_python(model: keras.Model, format: str) -> None:
+    """Refuse layers that compute in Python, which only this process has.
+
+    A layer says so itself: `in_python`, what to do instead.
+
+    Raises:
+        ExportError: there is one.
+    """
+    from kerascnn.keras_internals import all_layers
+
+    for layer in all_layers(model):
+        if instead := getattr(layer, "in_python", ""):
+            raise ExportError(
+                f"{format} can't hold the layer {layer.name}, which computes in Python. {instead}"
+            )
 
 
 # Bytes that HDF5 needs to describe a variable, about.
@@ -353,6 +372,26 @@ def _listed(outputs: Any) -> list[np.ndarray]:
 
 def _write_savedmodel(model: Any, path: Path) -> None:
     model.export(str(path), format="tf_saved_model", verbose=False)
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    for graph in (one.graph_def for one in saved.meta_graphs):
+        for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+            _require_no_calls((node.op, node.name) for node in nodes)
+
+
+def _require_no_calls(nodes: Iterable[tuple[str, str]]) -> None:
+    """Of a written graph's operations and their names: none may call Python.
+
+    Raises:
+        ExportError: one does.
+    """
+    for operation, name in nodes:
+        if "PyFunc" in operation:
+            raise ExportError(
+                f"A file can't hold {name}, which is computed in Python: it would answer in this "
+                "process alone. Compute it with operations of TensorFlow, or make it an input."
+            )
 
 
 def _write_onnx(model: Any, path: Path) -> None:
@@ -372,7 +411,22 @@ def _write_onnx(model: Any, path: Path) -> None:
 
 
 def _write_litert(model: Any, path: Path) -> None:
-    model.export(str(path), format="litert", verbose=False)
+    try:
+        model.export(str(path), format="litert", verbose=False)
+    except Exception as error:
+        if type(error).__name__ != "ConverterError":  # TensorFlow exports its class nowhere
+            raise
+        lines = str(error).splitlines()
+        said = (line for line in lines if line.startswith(("Custom ops:", "Flex ops:")))
+        raise _no_operation(next(said, lines[0] if lines else "")) from None
+
+
+def _no_operation(said: str) -> ExportError:
+    """What is raised where LiteRT refuses a network, with its own words."""
+    return ExportError(
+        f"LiteRT has no operation for a part of this network: {said} "
+        "Choose another format; of a network that chooses boxes, --raw leaves that part out."
+    )
 
 
 def _write_keras(model: Any, path: Path) -> None:
@@ -408,6 +462,7 @@ def _run_onnx(model: Any, path: Path, images: np.ndarray) -> _Run:
     import onnxruntime
 
     graph = onnx.load(str(path))
+    _require_no_calls((node.op_type, node.name) for node in graph.graph.node)
     ends = {output.name: output for output in graph.graph.output}
     seen = []
     for node in graph.graph.node:  # show what each softmax at the end is of
@@ -432,10 +487,7 @@ def _run_litert(model: Any, path: Path, images: np.ndarray) -> _Run:
     try:
         interpreter.allocate_tensors()
     except RuntimeError as error:
-        raise ExportError(
-            f"LiteRT has no operation for a part of this network: {str(error).splitlines()[0]} "
-            "Choose another format; of a network that chooses boxes, --raw leaves that part out."
-        ) from None
+        raise _no_operation(str(error).splitlines()[0]) from None
     found = []
     for part in np.split(images, len(images) // at_once):
         interpreter.set_tensor(given["index"], part)

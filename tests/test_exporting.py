@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -193,6 +194,26 @@ def test_a_task_may_say_how_a_file_is_compared(lenet, tmp_path):
     written = exporting.export(lenet, tmp_path / "c", "savedmodel", comparison=nothing)
     assert written.difference is None
     assert "no boxes" in written.why_not
+
+
+@pytest.mark.parametrize("format", exporting.SERVED)
+def test_what_is_computed_in_python_is_refused_by_name(format, tmp_path):
+    """A SavedModel of it answers in the process that has written it, and nowhere else."""
+
+    class InPython(keras.layers.Layer):
+        def call(self, inputs):
+            return tf.ensure_shape(tf.numpy_function(np.tanh, [inputs], tf.float32), inputs.shape)
+
+    class Said(InPython):
+        in_python = "Leave it out."
+
+    named = "PyFunc" if format == "litert" else "strange"
+    for layer, message in ((InPython(name="strange"), named), (Said(), "said.*Leave it out")):
+        image = keras.Input((4, 4, 3))
+        outputs = keras.layers.Dense(2)(keras.layers.Flatten()(layer(image)))
+        with pytest.raises(ExportError, match=message):
+            exporting.export(keras.Model(image, outputs), tmp_path / "file", format)
+        assert not list(tmp_path.iterdir())
 
 
 def test_litert_takes_one_image_at_a_time_where_places_are_chosen(lenet, tmp_path):

@@ -242,6 +242,12 @@ class SelectiveSearch(keras.layers.Layer):
             Keras.
     """
 
+    in_python = (
+        "Export the network with its windows as a second input: "
+        "kerascnn_detection.selective_search.windows_as_input(model).export(PATH)."
+    )
+    """What to do instead of exporting it, see `kerascnn.exporting`."""
+
     def __init__(
         self,
         *,

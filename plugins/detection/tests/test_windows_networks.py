@@ -12,7 +12,8 @@ from kerascnn_detection.task import DETECTION
 
 import kerascnn
 from kerascnn.data import ABSENT
-from kerascnn.errors import ArgumentError
+from kerascnn.errors import ArgumentError, ExportError
+from kerascnn.exporting import export
 
 SIDE = 32
 SMALL = {
@@ -105,6 +106,16 @@ def test_a_saved_model_answers_the_same_also_with_its_windows_as_input(model, im
     model.save(tmp_path / "model.keras")
     again = kerascnn.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again(images, training=False), expected)
+
+
+def test_an_export_says_that_the_windows_are_to_be_an_input(model, images, tmp_path):
+    """As the message has it, that can be served."""
+    with pytest.raises(ExportError, match=r"proposals.*windows_as_input\(model\)\.export\(PATH\)"):
+        export(model, tmp_path / "file", "savedmodel")
+    windows_as_input(model).export(str(tmp_path / "served"), verbose=False)
+    rows = model.get_layer("proposals")(images)
+    served = tf.saved_model.load(str(tmp_path / "served")).serve([images, rows])
+    np.testing.assert_allclose(served, model(images, training=False), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", OTHERS)
