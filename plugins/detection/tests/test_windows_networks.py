@@ -114,8 +114,10 @@ def test_an_export_says_that_the_windows_are_to_be_an_input(model, images, tmp_p
         export(model, tmp_path / "file", "savedmodel")
     windows_as_input(model).export(str(tmp_path / "served"), verbose=False)
     rows = model.get_layer("proposals")(images)
-    served = tf.saved_model.load(str(tmp_path / "served")).serve([images, rows])
-    np.testing.assert_allclose(served, model(images, training=False), atol=1e-4)
+    served = tf.saved_model.load(str(tmp_path / "served"))  # its functions don't keep its variables
+    np.testing.assert_allclose(
+        served.serve([images, rows]), model(images, training=False), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", OTHERS)
