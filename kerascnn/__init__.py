@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from kerascnn import writing as writing
     from kerascnn.architecture import Architecture as Architecture
     from kerascnn.card import Card as Card
+    from kerascnn.card import Claim as Claim
     from kerascnn.card import NumberedNames as NumberedNames
+    from kerascnn.card import PaperRow as PaperRow
+    from kerascnn.card import PaperTable as PaperTable
     from kerascnn.card import Preprocessing as Preprocessing
     from kerascnn.card import Result as Result
     from kerascnn.card import Source as Source
@@ -79,6 +82,9 @@ _PUBLIC = {
     "Network": "kerascnn.network",
     "Cost": "kerascnn.cost",
     "Card": "kerascnn.card",
+    "Claim": "kerascnn.card",
+    "PaperRow": "kerascnn.card",
+    "PaperTable": "kerascnn.card",
     "Preprocessing": "kerascnn.card",
     "Result": "kerascnn.card",
     "Source": "kerascnn.card",

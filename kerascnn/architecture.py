@@ -138,7 +138,7 @@ class Architecture:
 
         Args:
             name: its name.
-            card: its card; without one, the paper's counts, results and peers are left out.
+            card: its card; without one, the paper's counts, results, tables and peers are left out.
             recipe: its recipe; without one, this architecture's.
             paper_recipe: the name of its paper's; None: this architecture's, unless `card` is of
                 another paper or for another input.
@@ -151,7 +151,14 @@ class Architecture:
         """
         if card is None:
             card = replace(
-                self.card, params=None, macs=None, smallest_input=None, results=(), peers={}
+                self.card,
+                params=None,
+                macs=None,
+                smallest_input=None,
+                results=(),
+                table=None,
+                claims=(),
+                peers={},
             )
         same_paper = (card.link, card.input_shape) == (self.card.link, self.card.input_shape)
         if weights is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 
@@ -41,6 +41,95 @@ class Result:
     source: str
 
 
+@dataclass(frozen=True)
+class PaperRow:
+    """A line of the table in which a paper lists its layers; numbers are as it prints them.
+
+    Attributes:
+        layer: what the paper calls it.
+        ours: our layers of it, names with shell wildcards; the last one has its output.
+        output: `(height, width, maps)`, or `(units,)`; (): not stated, as "" is in the others.
+        params: such as "112K".
+        operations: see `PaperTable.counted`.
+        units: numbers that it puts out.
+        note: why we count something else, where we do.
+    """
+
+    layer: str
+    ours: tuple[str, ...] = ()
+    output: tuple[int, ...] = ()
+    _: KW_ONLY
+    params: str = ""
+    operations: str = ""
+    units: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperTable:
+    """The layers and sizes that a paper states itself, to be read beside what is built.
+
+    Attributes:
+        source: where they stand, such as "table 1".
+        rows: the layers, in the paper's order; (): it states totals alone.
+        params, operations, units: the whole network's, as the paper prints them; "": not stated.
+        counted: what its operations are.
+        kilo: what a K is there: 1000, or 1024.
+        note: what a reader must know of its numbers, or why we count something else.
+    """
+
+    source: str
+    rows: tuple[PaperRow, ...] = ()
+    params: str = ""
+    operations: str = ""
+    units: str = ""
+    counted: str = "MACs"
+    kilo: int = 1000
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a paper says about the size of its network in a sentence.
+
+    Attributes:
+        says: the sentence, short.
+        value: the number in it: as it is, "8.7", a share of a whole in percent, "1%", or a count,
+            "1.5B".
+        quantity: of what: "params", "macs", or "largest_convolution", the largest share of the
+            parameters that a convolution has.
+        form: "total"; "most", a limit of it; "ratio", another network's by this one's; or "share",
+            this one's of that.
+        network: that other one.
+        source: where it stands.
+        note: what gives another number, where something does.
+    """
+
+    says: str
+    value: str
+    quantity: str
+    form: str = "total"
+    network: str = ""
+    source: str
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for value, known in ((self.quantity, QUANTITIES), (self.form, FORMS)):
+            if value not in known:
+                raise ValueError(
+                    f"Claim: {self.says!r} needs one of {', '.join(known)}. Received: {value!r}."
+                )
+        if (self.form in ("total", "most")) == bool(self.network):
+            raise ValueError(
+                f"Claim: {self.says!r} names the network it is compared with if its form is ratio "
+                f"or share, and only then. Received: {self.form!r} and {self.network!r}."
+            )
+
+
+QUANTITIES = ("params", "macs", "largest_convolution")
+FORMS = ("total", "most", "ratio", "share")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """What is known about a variant. Tests recompute everything that can be recomputed.
@@ -57,6 +146,8 @@ class Card:
             without the classifier.
         preprocessing: what the network was trained with.
         results: published results.
+        table: the layers and sizes that the paper states; None: it has no such table.
+        claims: what it says of its size.
         deviations: each difference from the paper, and why.
         peers: package → what it calls the same network there, for `kerascnn bench`: of torchvision
             the place in `torchvision.models`, such as "segmentation.fcn_resnet50".
@@ -73,6 +164,8 @@ class Card:
     smallest_input: tuple[int, int] | None = None
     preprocessing: Preprocessing = Preprocessing()
     results: tuple[Result, ...] = ()
+    table: PaperTable | None = None
+    claims: tuple[Claim, ...] = ()
     deviations: tuple[str, ...] = ()
     peers: Mapping[str, str] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ import io
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,9 @@ from kerascnn.tables import Name, html, text
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+EXACT: Callable[[int], str] = "{:,}".format
+"""How counts are written: every digit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +137,16 @@ class Profile:
         return sum(layer.macs or 0 for layer in self.layers)
 
     @property
+    def convolutions(self) -> list[LayerProfile]:
+        """The layers whose weights are kernels."""
+        return [layer for layer in self.layers if layer.weights and layer.kernel]
+
+    @property
+    def dense(self) -> list[LayerProfile]:
+        """The layers whose weights are matrices."""
+        return [layer for layer in self.layers if layer.weights and not layer.kernel]
+
+    @property
     def uncounted(self) -> tuple[str, ...]:
         """Layers with matrices among their weights whose MACs aren't known."""
         return tuple(layer.name for layer in self.layers if layer.macs is None)
@@ -159,24 +172,31 @@ class Profile:
         """
         return batch_size * _peak(_lifetimes(self, training))
 
-    def table(self) -> Table:
-        """A Rich table with one row for each layer, and the totals."""
+    def table(self, *, write: Callable[[int], str] = EXACT) -> Table:
+        """A Rich table with one row for each layer, and the totals.
+
+        Args:
+            write: how counts are written; `kerascnn.words.rounded` gives "61.7 K".
+        """
         from rich.table import Table
 
         table = Table(
             title=self.model, box=None, show_footer=True, header_style="bold", pad_edge=False
         )
         table.add_column(TITLES[0], "total")
-        for title, footer in zip(TITLES[1:], self._totals()):
+        for title, footer in zip(TITLES[1:], self._totals(write)):
             table.add_column(title, footer, justify="right", no_wrap=True)
-        for name, *cells in map(_cells, self.layers):
+        for name, *cells in (_cells(layer, write) for layer in self.layers):
             table.add_row(Name(name), *cells)
         return table
 
-    def weight_table(self) -> Table:
+    def weight_table(self, *, write: Callable[[int], str] = EXACT) -> Table:
         """A Rich table with the layers that have parameters: weights apart from biases.
 
         Below them the sums of convolutions and of dense layers; each with its share of all.
+
+        Args:
+            write: how counts are written; `kerascnn.words.rounded` gives "61.7 K".
         """
         from rich.table import Table
 
@@ -186,34 +206,34 @@ class Profile:
             table.add_column(title, justify="right", no_wrap=title != "biases, scales")
         counted = [layer for layer in self.layers if layer.params + layer.other_params]
         kinds = {
-            "convolutions": [layer for layer in counted if layer.weights and layer.kernel],
-            "dense layers": [layer for layer in counted if layer.weights and not layer.kernel],
+            "convolutions": self.convolutions,
+            "dense layers": self.dense,
             "others": [layer for layer in counted if not layer.weights],
         }
         for layer in counted:
             shapes = ", ".join("×".join(map(str, shape)) for shape in layer.weight_shapes)
-            table.add_row(Name(layer.name), shapes, *self._shares([layer]))
+            table.add_row(Name(layer.name), shapes, *self._shares([layer], write))
         table.add_section()
         for kind, members in kinds.items():
             if members:
-                table.add_row(kind, "", *self._shares(members))
-        table.add_row("total", "", *self._shares(counted), style="bold")
+                table.add_row(kind, "", *self._shares(members, write))
+        table.add_row("total", "", *self._shares(counted, write), style="bold")
         return table
 
-    def _shares(self, layers: list[LayerProfile]) -> tuple[str, ...]:
+    def _shares(self, layers: list[LayerProfile], write: Callable[[int], str]) -> tuple[str, ...]:
         """Weights, their share, the other parameters, MACs, their share."""
         weights = sum(layer.weights for layer in layers)
         others = sum(layer.params + layer.other_params for layer in layers) - weights
         macs = sum(layer.macs or 0 for layer in layers)
 
         def both(count: int, whole: int) -> tuple[str, str]:
-            return (f"{count:,}", f"{count / whole:.1%}") if count else ("", "")
+            return (write(count), f"{count / whole:.1%}") if count else ("", "")
 
         weight_cells, mac_cells = both(weights, self.weights), both(macs, self.macs)
-        return (*weight_cells, f"{others:,}" if others else "", *mac_cells)
+        return (*weight_cells, write(others) if others else "", *mac_cells)
 
-    def _totals(self) -> tuple[str, ...]:
-        return ("", "", f"{self.params + self.other_params:,}", f"{self.macs:,}", "")
+    def _totals(self, write: Callable[[int], str] = EXACT) -> tuple[str, ...]:
+        return ("", "", write(self.params + self.other_params), write(self.macs), "")
 
     def to_dict(self) -> dict[str, Any]:
         """Totals and layers as plain values."""
@@ -514,15 +534,15 @@ TITLES = ("layer", "output", "kernel", "parameters", "MACs", "field/stride")
 TEXT_WIDTH = 100  # columns of a profile that is printed
 
 
-def _cells(layer: LayerProfile) -> tuple[str, ...]:
+def _cells(layer: LayerProfile, write: Callable[[int], str] = EXACT) -> tuple[str, ...]:
     """A layer's row, under `TITLES`."""
     params = layer.params + layer.other_params
     return (
         layer.name,
         "×".join(map(str, layer.output_shape)),
         _window_text(layer),
-        f"{params:,}" if params else "",
-        "unknown" if layer.macs is None else f"{layer.macs:,}" if layer.macs else "",
+        write(params) if params else "",
+        "unknown" if layer.macs is None else write(layer.macs) if layer.macs else "",
         str(layer.receptive_field or ""),
     )
 

@@ -41,6 +41,18 @@ def memory(size: int) -> str:
     return f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{size / 2**10:,.0f} KiB"
 
 
+def rounded(count: float) -> str:
+    """A large count with three digits, as papers print it: "156", "61.7 K", "138 M", "15.5 B"."""
+    for power, unit in ((1e3, "K"), (1e6, "M"), (1e9, "B"), (1e12, "T")):
+        if abs(count) < 999.5:
+            break
+        if abs(count) < 999.5 * power:
+            scaled = count / power
+            digits = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
+            return f"{scaled:.{digits}f} {unit}"
+    return f"{count:,.0f}"
+
+
 def printable(text: str) -> str:
     """A file's name as any terminal can show it, on one line.
 

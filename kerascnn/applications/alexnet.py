@@ -24,7 +24,7 @@ from kerascnn import blocks
 from kerascnn.applications import arguments, common, published
 from kerascnn.applications.common import result
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card, NumberedNames
+from kerascnn.card import Card, Claim, NumberedNames, PaperRow, PaperTable
 from kerascnn.space import Param, Range, Space
 
 # Section 3.3 has n=5, alpha=1e-4, beta=0.75 and k=2. The authors' code and Caffe divide alpha by
@@ -164,6 +164,29 @@ RECIPE = common.adamw(
     "10 on plateaus, momentum 0.9, the same batch and decay, and 90 epochs",
 )
 
+FIGURE_2 = PaperTable(
+    source="abstract, figure 2",
+    rows=(
+        PaperRow(
+            "layer 1",
+            ("conv1",),
+            (55, 55, 96),
+            units="253,440",
+            note="55·55·96, as it is drawn, are 290,400; 253,440 are 55·48·96.",
+        ),
+        PaperRow("layer 2", ("conv2",), (27, 27, 256), units="186,624"),
+        PaperRow("layer 3", ("conv3",), (13, 13, 384), units="64,896"),
+        PaperRow("layer 4", ("conv4",), (13, 13, 384), units="64,896"),
+        PaperRow("layer 5", ("conv5",), (13, 13, 256), units="43,264"),
+        PaperRow("layer 6", ("fc6",), (4096,), units="4096"),
+        PaperRow("layer 7", ("fc7",), (4096,), units="4096"),
+        PaperRow("layer 8", ("logits",), (1000,), units="1000"),
+    ),
+    params="60M",
+    units="650,000",
+    note="Figure 2's units add up to 622,312, with 290,400 in the first layer to 659,272.",
+)
+
 NORM, ORDER = arguments.lrn_norm("lrn", LRN_HELP)
 AlexNet = Architecture(
     name="alexnet",
@@ -219,6 +242,17 @@ AlexNet = Architecture(
                 "table 2",
                 common.TOP5,
                 "ILSVRC-2012 test",
+            ),
+        ),
+        table=FIGURE_2,
+        claims=(
+            Claim(
+                says="no convolutional layer has more than 1% of the parameters",
+                value="1%",
+                quantity="largest_convolution",
+                form="most",
+                source="section 1",
+                note="conv3 has more, conv4 a little more; the others less.",
             ),
         ),
         deviations=(

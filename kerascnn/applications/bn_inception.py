@@ -26,7 +26,7 @@ from kerascnn.applications import arguments, common, inception, published
 from kerascnn.applications.common import ConvUnit, result
 from kerascnn.applications.googlenet import GoogLeNet
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card, Preprocessing, TorchNames
+from kerascnn.card import Card, PaperTable, Preprocessing, TorchNames
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Space
 
@@ -186,6 +186,11 @@ BNInception = Architecture(
             result((21.99, 5.82), "144 crops", "figure 4"),
             result((20.1, 4.9), "6 models, 144 crops", "figure 4"),
         ),
+        table=PaperTable(
+            source="section 4.2",
+            params="13.6M",
+            note="The widths of figure 5 don't add up to it; what else is counted isn't known.",
+        ),
         deviations=(
             "Modules 4c and 4d have 608 maps, the sum of what figure 5 lists; it prints 576.",
             "Maps of odd sizes are rounded up in all branches; Caffe rounds the pooled one down.",
@@ -248,6 +253,8 @@ GoogLeNetBN = GoogLeNet.variant(
         smallest_input=(31, 31),
         preprocessing=published.TORCH,
         results=(published.torchvision(30.222, 10.47),),
+        table=None,
+        claims=(),
         deviations=(
             "Not the paper's network but torchvision's: batch normalization, 3×3 in place of 5×5, "
             "2×2 windows in the last pooling, the auxiliary maps pooled to 4×4 at every size.",

@@ -19,7 +19,7 @@ from kerascnn.applications import arguments, common, published
 from kerascnn.applications.common import result
 from kerascnn.applications.published import decode_predictions as decode_predictions
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card, Result, Source, TorchNames
+from kerascnn.card import Card, Claim, PaperRow, PaperTable, Result, Source, TorchNames
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Space
 
@@ -241,6 +241,21 @@ WEIGHTS: dict[str, tuple[Source, ...]] = {
 }
 
 
+def _table_1() -> PaperTable:
+    """The sizes of the maps, which table 1 has for all columns alike."""
+    rows = [
+        PaperRow("convolution", ("conv1_*",), (112, 112)),
+        PaperRow("pooling", ("pool1_*",), (56, 56)),
+    ]
+    for block, side in enumerate((56, 28, 14, 7), start=1):
+        rows.append(PaperRow(f"dense block ({block})", (f"conv{block + 1}_*",), (side, side)))
+        if block < 4:
+            half = (side // 2, side // 2)
+            rows.append(PaperRow(f"transition ({block})", (f"pool{block + 1}_*",), half))
+    rows.append(PaperRow("1000D fully-connected", ("logits",), (1000,)))
+    return PaperTable(source="table 1", rows=tuple(rows))
+
+
 def imagenet(
     name: str,
     depths: tuple[int, ...],
@@ -250,7 +265,15 @@ def imagenet(
     growth_rate: int = 32,
 ) -> Architecture:
     """A column of table 1; the stem has 2k filters."""
-    card = replace(CARD, params=params, macs=macs, results=RESULTS[name], deviations=deviations)
+    card = replace(
+        CARD,
+        params=params,
+        macs=macs,
+        results=RESULTS[name],
+        table=_table_1(),
+        claims=CLAIMS.get(name, ()),
+        deviations=deviations,
+    )
     width: dict[str, Any] = {"growth_rate": growth_rate, "stem_width": 2 * growth_rate}
     return DENSE.variant(name, card=card, weights=WEIGHTS.get(name, ()), depths=depths, **width)
 
@@ -262,6 +285,32 @@ TABLE_2: dict[str, tuple[float | None, ...]] = {  # errors on CIFAR-10, 10+, 100
     "densenetbc100_k12_cifar": (5.92, 4.51, 24.15, 22.27),
     "densenetbc190_k40_cifar": (None, 3.46, None, 17.18),
     "densenetbc250_k24_cifar": (5.19, 3.62, 19.64, 17.6),
+}
+
+
+PARAMS_OF_TABLE_2 = {
+    "densenet40_k12_cifar": "1.0M",
+    "densenet100_k12_cifar": "7.0M",
+    "densenet100_k24_cifar": "27.2M",
+    "densenetbc100_k12_cifar": "0.8M",
+    "densenetbc190_k40_cifar": "25.6M",
+    "densenetbc250_k24_cifar": "15.3M",
+}
+CLAIMS: dict[str, tuple[Claim, ...]] = {
+    "densenet201": (
+        Claim(says="20M parameters", value="20M", quantity="params", source="section 4.4"),
+    ),
+    "densenetbc100_k12_cifar": (
+        Claim(
+            says="90% fewer parameters than the pre-activation ResNet of 1001 layers",
+            value="10%",
+            quantity="params",
+            form="share",
+            network="resnet1001v2_cifar",
+            source="section 4.3",
+            note="93% fewer.",
+        ),
+    ),
 }
 
 
@@ -277,17 +326,23 @@ def table_2(name: str) -> tuple[Result, ...]:
     )
 
 
+def stated(name: str) -> dict[str, Any]:
+    """What table 2 and the text say of a network for CIFAR."""
+    table = PaperTable(source="table 2", params=PARAMS_OF_TABLE_2[name])
+    return {"results": table_2(name), "table": table, "claims": CLAIMS.get(name, ())}
+
+
 def cifar(name: str, layers: int, growth_rate: int, params: int, macs: int) -> Architecture:
     """A row of table 2: three blocks of k×k convolutions."""
     depth = (layers - 4) // 3  # the others: the first, two transitions, the classifier
-    card = replace(SMALL.card, params=params, macs=macs, results=table_2(name))
+    card = replace(SMALL.card, params=params, macs=macs, **stated(name))
     return SMALL.variant(name, card=card, depths=(depth,) * 3, growth_rate=growth_rate)
 
 
 def compact(name: str, layers: int, growth_rate: int, params: int, macs: int) -> Architecture:
     """A row of DenseNet-BC: a layer is two convolutions, and the stem has 2k filters."""
     depth = (layers - 4) // 6
-    card = replace(COMPACT.card, params=params, macs=macs, results=table_2(name))
+    card = replace(COMPACT.card, params=params, macs=macs, **stated(name))
     width: dict[str, Any] = {"growth_rate": growth_rate, "stem_width": 2 * growth_rate}
     return COMPACT.variant(name, card=card, depths=(depth,) * 3, **width)
 

@@ -22,7 +22,7 @@ from kerascnn import blocks
 from kerascnn.applications import arguments, common, inception
 from kerascnn.applications.common import ConvUnit, result
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card, Preprocessing
+from kerascnn.card import Card, Claim, PaperRow, PaperTable, Preprocessing
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Space
 
@@ -220,6 +220,56 @@ SPACE = Space(
     ),
 )
 
+
+def _sized(
+    name: str, output: tuple[int, ...], params: str, operations: str, note: str = ""
+) -> PaperRow:
+    """A module's line of table 1."""
+    ours = (f"inception_{name}", f"inception_{name}_*")
+    return PaperRow(
+        f"inception ({name})", ours, output, params=params, operations=operations, note=note
+    )
+
+
+ITS_WIDTHS = "The line's own widths give our number; its operations agree with them."
+SIZES = PaperTable(
+    source="table 1",
+    rows=(
+        PaperRow(
+            "convolution 7×7/2",
+            ("conv1",),
+            (112, 112, 64),
+            params="2.7K",
+            operations="34M",
+            note="7·7·3·64 are 9,408; 34M are 2.7K over 112·112 places.",
+        ),
+        PaperRow("max pool 3×3/2", ("pool1", "norm1"), (56, 56, 64)),
+        PaperRow(
+            "convolution 3×3/1",
+            ("conv2_reduce", "conv2", "norm2"),
+            (56, 56, 192),
+            params="112K",
+            operations="360M",
+        ),
+        PaperRow("max pool 3×3/2", ("pool2",), (28, 28, 192)),
+        _sized("3a", (28, 28, 256), "159K", "128M"),
+        _sized("3b", (28, 28, 480), "380K", "304M"),
+        PaperRow("max pool 3×3/2", ("pool3",), (14, 14, 480)),
+        _sized("4a", (14, 14, 512), "364K", "73M", ITS_WIDTHS),
+        _sized("4b", (14, 14, 512), "437K", "88M", ITS_WIDTHS),
+        _sized("4c", (14, 14, 512), "463K", "100M", ITS_WIDTHS),
+        _sized("4d", (14, 14, 528), "580K", "119M", ITS_WIDTHS),
+        _sized("4e", (14, 14, 832), "840K", "170M", ITS_WIDTHS),
+        PaperRow("max pool 3×3/2", ("pool4",), (7, 7, 832)),
+        _sized("5a", (7, 7, 832), "1072K", "54M", "The line's own widths give our numbers."),
+        _sized("5b", (7, 7, 1024), "1388K", "71M", ITS_WIDTHS),
+        PaperRow("avg pool 7×7/1", ("avg_pool",), (1, 1, 1024)),
+        PaperRow("linear", ("logits",), (1, 1, 1000), params="1000K", operations="1M"),
+    ),
+    kilo=1024,
+    note="Modules are counted with their biases, and a K of parameters is 1,024.",
+)
+
 GoogLeNet = Architecture(
     name="googlenet",
     build=build,
@@ -242,6 +292,26 @@ GoogLeNet = Architecture(
             result(7.89, "144 crops", "table 3", common.TOP5),
             result(6.67, "7 models, 144 crops", "table 3", common.TOP5),
             result((31.3, 11.1), "224 centre crop", "BVLC GoogleNet"),
+        ),
+        table=SIZES,
+        claims=(
+            Claim(
+                says="12 times fewer parameters than AlexNet",
+                value="12",
+                quantity="params",
+                form="ratio",
+                network="alexnet",
+                source="section 1",
+                note="12 would need 5.1 M. Without the classifier GoogLeNet has 5.97 M, which "
+                "gives 10.2.",
+            ),
+            Claim(
+                says="1.5 billion multiply-adds",
+                value="1.5B",
+                quantity="macs",
+                source="section 1",
+                note="Table 1 has 34M for the first convolution instead of 118M.",
+            ),
         ),
         deviations=(
             "The paper gives no constants for response normalization; these are Caffe's.",

@@ -32,7 +32,7 @@ from kerascnn.applications.lenet_layers import (
     scaled_tanh,
 )
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card, Preprocessing
+from kerascnn.card import Card, PaperRow, PaperTable, Preprocessing
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Space
 
@@ -82,6 +82,22 @@ def head(x: Any, *, classes: int, hidden: tuple[int, ...], activation: str, drop
     return blocks.logits(x, classes)
 
 
+SECTION_2B = PaperTable(
+    source="section II.B",
+    rows=(
+        PaperRow("C1", ("C1*",), (28, 28, 6), params="156", operations="122,304"),
+        PaperRow("S2", ("S2*",), (14, 14, 6), params="12", operations="5,880"),
+        PaperRow("C3", ("C3*",), (10, 10, 16), params="1,516", operations="151,600"),
+        PaperRow("S4", ("S4*",), (5, 5, 16), params="32", operations="2,000"),
+        PaperRow("C5", ("C5*",), (1, 1, 120), params="48,120", operations="48,120"),
+        PaperRow("F6", ("F6*",), (84,), params="10,164", operations="10,164"),
+        PaperRow("output", ("logits",), (10,), operations="840"),
+    ),
+    params="60,000",
+    operations="340,908",
+    counted="connections",
+    note="Connections count biases and the sub-sampling, too; multiply-adds don't.",
+)
 CARD = Card(
     title="Gradient-Based Learning Applied to Document Recognition",
     authors="LeCun, Bottou, Bengio, Haffner",
@@ -98,6 +114,7 @@ CARD = Card(
         result(0.95, "60,000 training images", "section III.B", common.ERROR, "MNIST test"),
         result(0.8, "and 540,000 distorted images", "section III.B", common.ERROR, "MNIST test"),
     ),
+    table=SECTION_2B,
     deviations=(
         "With classes != 10 there are no bitmaps: the RBF codes are trainable, random ±1.",
         "The bitmaps of figure 3 come from public transcriptions of the figure.",
@@ -168,6 +185,7 @@ LeNet5 = Architecture(
         macs=416_520,
         smallest_input=(16, 16),
         results=(),
+        table=None,
         deviations=(
             "C3 sees all maps of S2, pooling has no parameters, the output is a softmax: the "
             "published error rates do not apply. See lenet5_1998.",

@@ -38,7 +38,7 @@ from kerascnn.applications import arguments, common, published
 from kerascnn.applications.common import result
 from kerascnn.applications.published import decode_predictions as decode_predictions
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card, Result, Source, TorchNames
+from kerascnn.card import Card, Claim, PaperRow, PaperTable, Result, Source, TorchNames
 from kerascnn.layers import PaddedIdentity
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Space
@@ -301,6 +301,54 @@ RESULTS: dict[str, tuple[Result, ...]] = {
 }
 
 
+def table_1(flops: str, *, widest: int) -> PaperTable:
+    """A column of table 1; the last stage has `widest` maps."""
+    stages = zip((2, 3, 4, 5), (56, 28, 14, 7), (8, 4, 2, 1))
+    rows = (
+        PaperRow(f"conv{stage}_x", (f"conv{stage}_*",), (side, side, widest // part))
+        for stage, side, part in stages
+    )
+    first = PaperRow("conv1", ("conv1_*",), (112, 112, 64))
+    last = PaperRow("1000-d fc", ("logits",), (1000,))
+    return PaperTable(source="table 1", rows=(first, *rows, last), operations=flops)
+
+
+TABLES: dict[str, PaperTable] = {
+    "plain18": table_1("1.8B", widest=512),
+    "plain34": table_1("3.6B", widest=512),
+    "resnet18": table_1("1.8B", widest=512),
+    "resnet34": table_1("3.6B", widest=512),
+    "resnet50": table_1("3.8B", widest=2048),
+    "resnet101": table_1("7.6B", widest=2048),
+    "resnet152": table_1("11.3B", widest=2048),
+}
+CLAIMS: dict[str, tuple[Claim, ...]] = {
+    "plain34": (
+        Claim(
+            says="18% of VGG-19's multiply-adds",
+            value="18%",
+            quantity="macs",
+            form="share",
+            network="vgg19",
+            source="section 3.3",
+        ),
+    ),
+}
+TABLE_6 = {3: "0.27M", 5: "0.46M", 7: "0.66M", 9: "0.85M", 18: "1.7M", 200: "19.4M"}
+
+
+def table_6(n: int, params: str) -> PaperTable:
+    """The small table of section 4.2, and a row of table 6; `params` is "" for plain networks."""
+    stages = zip((2, 3, 4), (32, 16, 8), (16, 32, 64))
+    rows = (
+        PaperRow(f"{side}×{side}, {2 * n} layers", (f"conv{stage}_*",), (side, side, width))
+        for stage, side, width in stages
+    )
+    first = PaperRow("first", ("conv1_*",), (32, 32, 16))
+    last = PaperRow("10-way fc", ("logits",), (10,))
+    return PaperTable(source="section 4.2, table 6", rows=(first, *rows, last), params=params)
+
+
 # Of torchvision, whose stages are layer1 to layer4, counted from 0 as blocks are.
 TORCH_NAMES = TorchNames(
     family="resnet",
@@ -370,7 +418,14 @@ def imagenet(
     family: Architecture, name: str, depths: tuple[int, ...], params: int, macs: int
 ) -> Architecture:
     """A column of table 1, or the plain net of figure 3."""
-    card = replace(family.card, params=params, macs=macs, results=RESULTS[name])
+    card = replace(
+        family.card,
+        params=params,
+        macs=macs,
+        results=RESULTS[name],
+        table=TABLES[name],
+        claims=CLAIMS.get(name, ()),
+    )
     return family.variant(name, card=card, weights=WEIGHTS.get(name, ()), depths=depths)
 
 
@@ -380,7 +435,8 @@ def cifar(
     """A row of table 6: 6n + 2 layers, 16, 32 and 64 maps, parameter-free shortcuts."""
     training, data = "shifts and flips in training", "CIFAR-10 test"
     results = tuple(result(error, training, "table 6", common.ERROR, data) for error in errors)
-    card = replace(family.card, params=params, macs=macs, results=results)
+    table = table_6(n, TABLE_6[n] if errors else "")
+    card = replace(family.card, params=params, macs=macs, results=results, table=table)
     return family.variant(name, card=card, depths=(n, n, n))
 
 

@@ -24,7 +24,7 @@ from kerascnn.applications.common import result
 from kerascnn.applications.published import CIFAR, SYMMETRIC, TORCH, from_keras, preprocess_for
 from kerascnn.applications.published import decode_predictions as decode_predictions
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card, Result, Source
+from kerascnn.card import Card, PaperTable, Result, Source
 from kerascnn.layers import PaddedIdentity
 from kerascnn.space import Param, Space
 
@@ -192,7 +192,9 @@ def imagenet(
     )
 
 
-def cifar(name: str, n: int, *results: Result, params: int, macs: int) -> Architecture:
+def cifar(
+    name: str, n: int, *results: Result, table: PaperTable, params: int, macs: int
+) -> Architecture:
     """9n + 2 layers: n bottleneck units in each stage."""
     return Architecture(
         name=name,
@@ -209,7 +211,7 @@ def cifar(name: str, n: int, *results: Result, params: int, macs: int) -> Archit
             "stem_stride": 1,
             "stem_pool": "none",
         },
-        card=replace(CIFAR_CARD, params=params, macs=macs, results=results),
+        card=replace(CIFAR_CARD, params=params, macs=macs, results=results, table=table),
         recipe=resnet.CIFAR_RECIPE,
         paper_recipe="resnet_v2_cifar",
     )
@@ -244,6 +246,7 @@ ResNet164V2CIFAR = cifar(
     18,
     cifar_result(10, 5.46),
     cifar_result(100, 24.33),
+    table=PaperTable(source="table 4", params="1.7M"),
     params=1_703_258,
     macs=244_500_992,
 )
@@ -253,6 +256,9 @@ ResNet1001V2CIFAR = cifar(
     cifar_result(10, 4.92),
     cifar_result(10, 4.62, "median of 5 runs, batches of 64"),
     cifar_result(100, 22.71),
+    table=PaperTable(
+        source="table 4", params="10.2M", note="Counted from the authors' code it is 10.3M, too."
+    ),
     params=10_327_706,
     macs=1_487_849_984,
 )

@@ -24,7 +24,7 @@ from kerascnn.applications import arguments, common, published
 from kerascnn.applications.common import result
 from kerascnn.applications.published import CAFFE, from_hub, from_keras, torchvision
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card, NumberedNames, Preprocessing, Result
+from kerascnn.card import Card, NumberedNames, PaperRow, PaperTable, Preprocessing, Result
 from kerascnn.space import Param, Range, Space
 
 
@@ -90,7 +90,43 @@ TORCH_NAMES = NumberedNames(
 )
 
 
+# Table 1: what stands between two poolings, kernel and filters of each convolution, or LRN.
+TABLE_1 = {
+    "A": ("3-64", "3-128", "3-256 3-256", "3-512 3-512", "3-512 3-512"),
+    "A-LRN": ("3-64 LRN", "3-128", "3-256 3-256", "3-512 3-512", "3-512 3-512"),
+    "B": ("3-64 3-64", "3-128 3-128", "3-256 3-256", "3-512 3-512", "3-512 3-512"),
+    "C": (
+        *("3-64 3-64", "3-128 3-128"),
+        *("3-256 3-256 1-256", "3-512 3-512 1-512", "3-512 3-512 1-512"),
+    ),
+    "D": (
+        *("3-64 3-64", "3-128 3-128"),
+        *("3-256 3-256 3-256", "3-512 3-512 3-512", "3-512 3-512 3-512"),
+    ),
+    "E": (
+        *("3-64 3-64", "3-128 3-128", "3-256 3-256 3-256 3-256"),
+        *("3-512 3-512 3-512 3-512", "3-512 3-512 3-512 3-512"),
+    ),
+}
+TABLE_2 = {"A": "133M", "A-LRN": "133M", "B": "133M", "C": "134M", "D": "138M", "E": "144M"}
+
+
+def _table(column: str) -> PaperTable:
+    """A column of table 1, and its number of parameters."""
+    rows: list[PaperRow] = []
+    for block, stacked in enumerate(TABLE_1[column], start=1):
+        for number, layer in enumerate(stacked.split(), start=1):
+            ours = f"block{block}_lrn" if layer == "LRN" else f"block{block}_conv{number}"
+            rows.append(PaperRow(layer if layer == "LRN" else f"conv{layer}", (ours,)))
+        rows.append(PaperRow("maxpool", (f"block{block}_pool",)))
+    for units, ours in ((4096, "fc1"), (4096, "fc2"), (1000, "logits")):
+        rows.append(PaperRow(f"FC-{units}", (ours,), (units,)))
+    source = f"table 1, column {column}; table 2"
+    return PaperTable(source=source, rows=tuple(rows), params=TABLE_2[column])
+
+
 def _card(
+    column: str,
     params: int,
     macs: int,
     *results: Result,
@@ -109,6 +145,7 @@ def _card(
         smallest_input=(32, 32),
         preprocessing=preprocessing,
         results=results,
+        table=_table(column) if column else None,
         deviations=(
             *deviations,
             "Weights start as Glorot's, which the paper found sufficient after its submission.",
@@ -181,7 +218,9 @@ VGG11 = Architecture(
         ),
         rules=(arguments.one_for_each_stage("widths"), pointwise_exist),
     ),
-    card=_card(132_863_336, 7_609_090_048, _dense(29.6, 10.4, _256), torchvision(30.98, 11.372)),
+    card=_card(
+        "A", 132_863_336, 7_609_090_048, _dense(29.6, 10.4, _256), torchvision(30.98, 11.372)
+    ),
     recipe=RECIPE,
     paper_recipe="vgg",
     weights=(from_hub("vgg11", TORCH_NAMES),),
@@ -189,7 +228,7 @@ VGG11 = Architecture(
 
 VGG11LRN = VGG11.variant(
     "vgg11_lrn",
-    card=_card(132_863_336, 7_609_090_048, _dense(29.7, 10.5, _256)),
+    card=_card("A-LRN", 132_863_336, 7_609_090_048, _dense(29.7, 10.5, _256)),
     weights=(),
     norm="lrn",
 )
@@ -197,6 +236,7 @@ VGG11LRN = VGG11.variant(
 VGG13 = VGG11.variant(
     "vgg13",
     card=_card(
+        "B",
         133_047_848,
         11_308_466_176,
         _dense(28.7, 9.9, _256),
@@ -210,6 +250,7 @@ VGG13 = VGG11.variant(
 VGG16 = VGG11.variant(
     "vgg16",
     card=_card(
+        "D",
         138_357_544,
         15_470_264_320,
         _dense(27.0, 8.8, _256),
@@ -235,6 +276,7 @@ VGG16 = VGG11.variant(
 VGG16C = VGG16.variant(
     "vgg16_c",
     card=_card(
+        "C",
         133_638_952,
         11_770_888_192,
         _dense(28.1, 9.4, _256),
@@ -249,6 +291,7 @@ VGG16C = VGG16.variant(
 VGG19 = VGG11.variant(
     "vgg19",
     card=_card(
+        "E",
         143_667_240,
         19_632_062_464,
         _dense(27.3, 9.0, _256),
@@ -277,6 +320,7 @@ def _with_batch_norm(plain: Architecture, params: int, top1: float, top5: float)
     return plain.variant(
         f"{plain.name}_bn",
         card=_card(
+            "",  # the paper has no such network
             params,
             plain.card.macs,
             torchvision(top1, top5),

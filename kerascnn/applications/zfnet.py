@@ -19,7 +19,7 @@ from kerascnn import blocks
 from kerascnn.applications import alexnet, arguments, common, published
 from kerascnn.applications.common import result
 from kerascnn.architecture import Architecture
-from kerascnn.card import Card
+from kerascnn.card import Card, PaperRow, PaperTable
 from kerascnn.space import Space
 
 
@@ -60,6 +60,22 @@ def build(
     return pooled(x, 5)  # 6×6×256
 
 
+FIGURE_3 = PaperTable(
+    source="figure 3",
+    rows=(
+        PaperRow("layer 1, convolution", ("conv1*",), (110, 110, 96)),
+        PaperRow("layer 1, pooled", ("pool1", "norm1"), (55, 55, 96)),
+        PaperRow("layer 2, convolution", ("conv2*",), (26, 26, 256)),
+        PaperRow("layer 2, pooled", ("pool2", "norm2"), (13, 13, 256)),
+        PaperRow("layer 3", ("conv3*",), (13, 13, 384)),
+        PaperRow("layer 4", ("conv4*",), (13, 13, 384)),
+        PaperRow("layer 5, pooled", ("conv5*", "pool5"), (6, 6, 256)),
+        PaperRow("layer 6", ("fc6*",), (4096,)),
+        PaperRow("layer 7", ("fc7*",), (4096,)),
+        PaperRow("output", ("logits",)),
+    ),
+)
+
 ZFNet = Architecture(
     name="zfnet",
     build=build,
@@ -96,6 +112,7 @@ ZFNet = Architecture(
             result((36.0, 14.7), "6 networks", "table 2"),
             result(14.8, "6 networks", "table 2", common.TOP5, "ILSVRC-2012 test"),
         ),
+        table=FIGURE_3,
         deviations=(
             "The paper gives no constants for its contrast normalization across maps: AlexNet's "
             "are used. Caffe's ports normalize within each map, before pooling.",

@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from kerascnn.commands.options import complete_architecture
+from kerascnn.words import rounded
+
 if TYPE_CHECKING:
+    from kerascnn.architecture import Architecture
     from kerascnn.card import Card
+    from kerascnn.console import Console
+    from kerascnn.cost import Cost
+    from kerascnn.paper_tables import Checked, Sizes
+    from kerascnn.profiling import LayerProfile, Profile
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,14 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What layers of a kind have of all parameters, and of all multiply-adds."""
+
+    params: float
+    macs: float
+
+
+@dataclass(frozen=True)
 class Row:
     """One architecture at its native input."""
 
@@ -48,6 +64,8 @@ class Row:
     input_shape: tuple[int, ...]
     params: int
     macs: int
+    dense: Share
+    convolutions: Share
     field: tuple[int, ...] | None
     published: Published | None
 
@@ -65,14 +83,35 @@ def compare(
         help="Write the picture here: the published figure against MACs, area of a circle = "
         "parameters; for networks of one task.",
     ),
+    reference: str | None = typer.Option(
+        None,
+        metavar="NAME",
+        help="How many times this network's parameters and MACs each one has.",
+        autocompletion=complete_architecture,
+    ),
+    claims: bool = typer.Option(
+        False,
+        "--claims",
+        help="Below: what the papers say of their sizes, beside what their tables and we count.",
+    ),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Compare architectures: parameters, MACs, receptive field, published results."""
-    rows = _rows(_expand(names))
+    from kerascnn import catalogue
+
+    known = _expand(names)
+    whole = catalogue.get(reference).cost() if reference else None
+    rows, told = _rows(known)
     if save:
         _draw([row for row in rows if row.published], save)
     if json:
-        typer.echo(json_.dumps([row.as_dict() for row in rows], indent=2))
+        listed = [row.as_dict() | _times(row, whole) for row in rows]
+        listed_claims = [asdict(one) | {"name": name} for name, one in told]
+        typer.echo(
+            json_.dumps(
+                {"networks": listed, "claims": listed_claims} if claims else listed, indent=2
+            )
+        )
         return
     from rich.table import Table
 
@@ -85,28 +124,65 @@ def compare(
     one_task = len({row.task for row in rows}) == 1
     value = "error" if errors else "published"
     left = ("name", "task", "published for")
-    titles = ("name", "task", "year", "parameters", "MACs", "field", value, "published for")
-    table = Table(box=None, caption="; ".join(f"{value}: {text}" for _, text in subjects) or None)
+    sizes = ("year", "params", "dense", "MACs", "field")
+    about = ("params", "×", "dense", "MACs", "× ") if whole else sizes
+    titles = ("name", "task", *about, value, "published for")
+    notes = ["dense: share of the parameters in dense layers"]
+    notes += [f"×: of {reference}'s"] if whole else []
+    notes += [f"{value}: {text}" for _, text in subjects]
+    table = Table(box=None, caption="; ".join(notes), pad_edge=False)
     for title in titles:
         if title != "task" or not one_task:
             justify: Literal["left", "right"] = "left" if title in left else "right"
             table.add_column(title, justify=justify, no_wrap=title != "published for")
     for row in rows:
-        one = row.published
-        table.add_row(
-            row.name,
-            *([] if one_task else [row.task]),
-            str(row.year),
-            f"{row.params / 1e6:,.3f} M",
-            f"{row.macs / 1e9:,.3f} G",
-            str(row.field[0]) if row.field else "",
-            f"{one.percent:.2f}%" if one else "",
-            one.protocol if one else "",
-        )
+        one, times = row.published, [f"{ratio:.2f}" for ratio in _times(row, whole).values()]
+        cells = {
+            "name": row.name,
+            "task": row.task,
+            "year": str(row.year),
+            "params": rounded(row.params),
+            "×": times[0] if times else "",
+            "dense": f"{row.dense.params:.1%}" if row.dense.params else "",
+            "MACs": rounded(row.macs),
+            "× ": times[1] if times else "",
+            "field": str(row.field[0]) if row.field else "",
+            value: f"{one.percent:.2f}%" if one else "",
+            "published for": one.protocol if one else "",
+        }
+        table.add_row(*(cells[str(column.header)] for column in table.columns))
     console = Console()
     show(console, table)
+    if claims:
+        _print_claims(console, told)
     if save:
         console.print(f"Picture: {save}")
+
+
+def _times(row: Row, reference: Cost | None) -> dict[str, float]:
+    """How many times the reference's parameters and multiply-adds it has; {}: there is none."""
+    if reference is None:
+        return {}
+    return {
+        "times_params": row.params / reference.params,
+        "times_macs": row.macs / reference.macs,
+    }
+
+
+def _print_claims(console: Console, told: list[tuple[str, Checked]]) -> None:
+    """A line for each: what the paper says, what the papers' tables give, what is counted."""
+    from rich.text import Text
+
+    if not told:
+        console.print("\nNone of these papers makes a claim about its size that we know of.")
+        return
+    for name, one in told:
+        lines = [f"{'=' if one.agrees else '≠'} counted: {one.counted}"]
+        lines += [f"  the papers' tables: {one.tables}"] if one.tables else []
+        lines += [f"  {one.claim.note}"] if one.claim.note else []
+        console.print(Text(f"\n{name}: {one.claim.says} ({one.claim.source})", "bold"))
+        for line in lines:
+            console.print(Text(f"  {line}"))
 
 
 def _expand(patterns: list[str]) -> list[str]:
@@ -120,9 +196,11 @@ def _expand(patterns: list[str]) -> list[str]:
     return list(names)
 
 
-def _rows(names: list[str]) -> list[Row]:
+def _rows(names: list[str]) -> tuple[list[Row], list[tuple[str, Checked]]]:
+    """What is shown of each, and what their papers claim."""
     from kerascnn import catalogue, profile
     from kerascnn.keras_internals import without_values
+    from kerascnn.paper_tables import Sizes, check
 
     networks = [catalogue.get(name) for name in names]
     published: dict[str, Published | None] = {}
@@ -130,7 +208,7 @@ def _rows(names: list[str]) -> list[Row]:
         alike = [network for network in networks if network.task == task]
         found = comparable([network.card for network in alike], _main(task))
         published |= {network.name: one for network, one in zip(alike, found)}
-    rows = []
+    rows, told = [], []
     for network in networks:
         with without_values():
             measured = profile(network())
@@ -143,11 +221,31 @@ def _rows(names: list[str]) -> list[Row]:
                 network.card.input_shape,
                 measured.params,
                 measured.macs,
+                _share(measured, measured.dense),
+                _share(measured, measured.convolutions),
                 field.size if field else None,
                 published[network.name],
             )
         )
-    return rows
+        own = Sizes.of(measured, network.card.table)
+        for claim in network.card.claims:
+            other = _sizes(catalogue.get(claim.network)) if claim.network else None
+            told.append((network.name, check(claim, own, other)))
+    return rows, told
+
+
+def _sizes(network: Architecture) -> Sizes:
+    from kerascnn.paper_tables import Sizes
+
+    cost = network.cost()
+    return Sizes(cost.params, cost.macs, table=network.card.table)
+
+
+def _share(measured: Profile, layers: list[LayerProfile]) -> Share:
+    return Share(
+        sum(layer.params for layer in layers) / (measured.params or 1),
+        sum(layer.macs or 0 for layer in layers) / (measured.macs or 1),
+    )
 
 
 def _main(task: str) -> str:

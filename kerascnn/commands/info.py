@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from kerascnn.commands.options import complete_architecture
+from kerascnn.errors import ArgumentError
 from kerascnn.words import memory
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from kerascnn.architecture import Architecture
     from kerascnn.card import Preprocessing
     from kerascnn.console import Console
+    from kerascnn.paper_tables import Beside, Line
     from kerascnn.profiling import Profile
     from kerascnn.tasks.measure import Measure
 
@@ -32,6 +35,12 @@ def info(
     weights: bool = typer.Option(
         False, "--weights", help="Count the weights of every layer, without biases, and its share."
     ),
+    paper: bool = typer.Option(
+        False, "--paper", help="The paper's own table of layers and sizes, ours beside it."
+    ),
+    thousands: bool = typer.Option(
+        False, "--thousands", help="Counts of layers as papers print them: 61.7 K, 138 M, 15.5 B."
+    ),
     assign: list[str] = typer.Option(
         [], "--set", help="argument=value of the architecture; repeat for several."
     ),
@@ -44,14 +53,21 @@ def info(
     from kerascnn.commands.options import parse_network, refuse_for_run, run_directory
     from kerascnn.console import Console
     from kerascnn.keras_internals import without_values
+    from kerascnn.paper_tables import beside
+    from kerascnn.profiling import EXACT
     from kerascnn.tables import show
+    from kerascnn.words import rounded
 
+    changed = {"--set": assign, "--input-shape": input_shape, "--classes": classes}
+    if paper and any(changed.values()):
+        raise ArgumentError(
+            "--paper shows the network as its paper has it, and takes none of "
+            f"{', '.join(changed)}. Received: {', '.join(k for k, v in changed.items() if v)}."
+        )
     run: dict[str, Any] | None = None
     measures: tuple[Measure, ...] = ()
     if path := run_directory(subject):
-        refuse_for_run(
-            subject, {"--set": assign, "--input-shape": input_shape, "--classes": classes}
-        )
+        refuse_for_run(subject, {**changed, "--paper": paper})
         network, model, expected, run, measures = _open(path)
     else:
         network = catalogue.get(subject)
@@ -61,16 +77,23 @@ def info(
         expected = chosen.preprocessing
     measured = profile(model)
     report = _report(network, measured, expected, run)
+    lines = beside(network.card.table, measured) if paper and network and network.card.table else ()
     if json:
+        if paper:
+            report["paper"] = [dataclasses.asdict(line) for line in lines]
         report["layers"] = measured.to_dict()["layers"]
         typer.echo(json_.dumps(report, indent=2))
         return
     console = Console()
+    write = rounded if thousands else EXACT
+    if paper and network:
+        _print_paper(console, network, lines, write)
+        return
     _print_card(console, report, measures)
     if weights:
-        show(console, measured.weight_table())
+        show(console, measured.weight_table(write=write))
     if layers or (len(measured.layers) <= FEW_LAYERS and not weights):
-        show(console, measured.table())
+        show(console, measured.table(write=write))
     elif not weights:
         console.print(f"[dim]{len(measured.layers)} layers: --layers shows them.[/]")
 
@@ -160,6 +183,64 @@ def _print_card(
     for deviation in card["deviations"]:
         console.print(f"[yellow]deviation[/]  {escape(deviation)}", highlight=False)
     console.print()
+
+
+def _print_paper(
+    console: Console,
+    network: Architecture,
+    lines: tuple[Line, ...],
+    write: Callable[[int], str],
+) -> None:
+    """The paper's table and ours, without the columns that it doesn't have."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from kerascnn.tables import show
+
+    card = network.card
+    console.print(f"[bold]{network.name}[/]  {escape(card.title)} ({card.year})")
+    if card.table is None:
+        console.print("No table of its layers or sizes in the paper is known to us.")
+        return
+    console.print(f"From the paper: {card.table.source}. ≠: ours differs; in brackets: ours alone.")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("layer", no_wrap=True)
+    table.add_column("output", justify="right", no_wrap=True)
+    columns = {"params": "parameters", "operations": card.table.counted, "units": "units"}
+    columns = {
+        name: title
+        for name, title in columns.items()
+        if name != "units" or any(line.units.printed for line in lines)
+    }
+    for title in columns.values():
+        table.add_column(title, justify="right")
+        table.add_column("ours", justify="right", no_wrap=True)
+    notes = list(dict.fromkeys(line.note for line in lines if line.note and line.differs))
+    for line in lines:
+        mark = f" ({notes.index(line.note) + 1})" if line.note and line.differs else ""
+        counts = [cell for name in columns for cell in _pair(getattr(line, name), write)]
+        style = "bold" if line.layer == "total" else None
+        table.add_row(line.layer + mark, _output(line), *counts, style=style)
+    show(console, table)
+    numbered = [f"({number}) {note}" for number, note in enumerate(notes, start=1)]
+    for text in filter(None, (*numbered, card.table.note)):
+        console.print(escape(text), highlight=False)
+
+
+def _pair(both: Beside, write: Callable[[int], str]) -> tuple[str, str]:
+    """The paper's number, and ours, marked where it is another."""
+    ours = "" if both.ours is None else write(both.ours)
+    if not both.printed:
+        return "", ours if both.ours else ""
+    return both.printed.text, f"≠ {ours}" if both.differs else ours
+
+
+def _output(line: Line) -> str:
+    """The paper's shape, and ours behind it where it is another."""
+    told, ours = ("×".join(map(str, shape)) for shape in (line.output, line.our_output))
+    if not told:
+        return f"({ours})" if ours else ""
+    return f"{told} ≠ {ours}" if line.shape_differs else told
 
 
 def _grid(title: str, lines: list[tuple[str, str]]) -> Table:

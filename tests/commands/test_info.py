@@ -14,6 +14,7 @@ from kerascnn.card import Card, Result
 from kerascnn.cli import app
 from kerascnn.commands.compare import _protocols, _rows, comparable
 from kerascnn.training.trainer import train
+from kerascnn.words import rounded
 
 
 def run(*arguments):
@@ -106,6 +107,42 @@ def test_the_weights_of_alexnet_are_the_lecture_s():
     assert "conv1_relu" not in shown, "layers without parameters are left out"
 
 
+def test_the_papers_table_stands_beside_what_is_built():
+    shown = run("info", "googlenet", "--paper")
+    assert re.search(
+        r"^inception \(3b\) +28×28×480 +380K +388,736 +304M +304,267,264$", shown, re.M
+    )
+    assert re.search(
+        r"^convolution 7×7/2 \(1\) .* 2\.7K +≠ 9,472 +34M +≠ 118,013,952$", shown, re.M
+    )
+    assert "(1) 7·7·3·64 are 9,408" in shown
+    shown = run("info", "lenet5_1998", "--paper", "--thousands")
+    assert re.search(r"^C3 +10×10×16 +1,516 +1\.52 K +151,600 +≠ 150 K$", shown, re.M)
+    assert re.search(r"^S2 .* 5,880 +≠ 0$", shown, re.M)
+    lines = json.loads(run("info", "alexnet", "--paper", "--json"))["paper"]
+    assert lines[0]["units"] == {"printed": {"text": "253,440", "kilo": 1000}, "ours": 290_400}
+    assert "No table of its layers" in run("info", "nin", "--paper")
+    assert json.loads(run("info", "nin", "--paper", "--json"))["paper"] == []
+
+
+def test_the_papers_table_is_of_the_papers_network(trained):
+    with pytest.raises(kerascnn.errors.ArgumentError, match=r"--paper .* Received: --set\.$"):
+        run("info", "alexnet", "--paper", "--set", "groups=1")
+    with pytest.raises(kerascnn.errors.ArgumentError, match="--paper"):
+        run("info", trained, "--paper")
+
+
+def test_counts_may_be_shown_in_thousands_and_millions():
+    shown = run("info", "alexnet", "--weights", "--thousands")
+    assert re.search(r"^conv1 +11×11×3×96 +34\.8 K ", shown, re.M)
+    assert re.search(r"^fc6 +9216×4096 +37\.7 M ", shown, re.M)
+    shown = run("info", "lenet5", "--thousands")
+    assert re.search(r"^total +61\.7 K +417 K", shown, re.M)
+    for count, text in ((999, "999"), (999.6, "1.00 K"), (61_706, "61.7 K"), (999_600, "1.00 M")):
+        assert rounded(count) == text
+    assert rounded(15_470_264_320) == "15.5 B"
+
+
 def test_mistakes_are_explained():
     with pytest.raises(kerascnn.errors.UnknownNameError, match="Did you mean lenet5"):
         run("info", "lenet")
@@ -161,6 +198,43 @@ def test_compare_lists_exact_figures():
     assert rows[2]["macs"] == 40_551_040
     assert rows[2]["field"] == [81, 81]
     assert rows[0]["error"] is None
+
+
+def test_compare_says_how_much_of_a_network_is_dense():
+    rows = json.loads(run("compare", "vgg16", "alexnet", "nin", "--json"))
+    assert [round(row["dense"]["params"], 3) for row in rows] == [0.894, 0.962, 0]
+    assert round(rows[0]["convolutions"]["macs"], 3) == 0.992
+    shown = run("compare", "vgg16", "alexnet", "nin")
+    assert re.search(r"^vgg16 +2014 +138 M +89\.4% +15\.5 B ", shown, re.M)
+    assert re.search(r"^alexnet +2012 +61\.0 M +96\.2% +724 M ", shown, re.M)
+    assert re.search(r"^nin +\d+ +7\.60 M +1\.10 B ", shown, re.M)
+
+
+def test_compare_measures_by_a_reference():
+    rows = json.loads(run("compare", "googlenet", "--reference", "alexnet", "--json"))
+    assert rows[0]["times_params"] == 6_998_552 / 60_965_224
+    assert re.search(
+        r"^googlenet .* 0\.11 .* 2\.18 ",
+        run("compare", "googlenet", "--reference", "alexnet"),
+        re.M,
+    )
+    with pytest.raises(kerascnn.errors.UnknownNameError, match="Did you mean alexnet"):
+        run("compare", "googlenet", "--reference", "alexnett")
+
+
+def test_compare_holds_the_papers_to_what_they_claim():
+    shown = " ".join(run("compare", "googlenet", "nin", "--claims").split())
+    assert "12 times fewer parameters than AlexNet" in shown
+    assert "60,965,224 / 6,998,552 = 8.71" in shown
+    assert "60.0 M / 6.80 M = 8.83" in shown
+    assert "12 would need 5.1 M." in shown
+    found = json.loads(run("compare", "googlenet", "nin", "--claims", "--json"))
+    assert [(one["name"], one["agrees"]) for one in found["claims"]] == [
+        ("googlenet", False),
+        ("googlenet", True),
+    ]
+    assert [row["name"] for row in found["networks"]] == ["googlenet", "nin"]
+    assert "None of these papers" in run("compare", "nin", "--claims")
 
 
 def test_compare_takes_of_each_task_the_figure_that_its_papers_are_compared_by():
@@ -232,7 +306,7 @@ def test_compare_draws_a_picture(tmp_path):
 
 
 def test_the_picture_says_under_which_protocols_the_errors_were_measured():
-    rows = _rows(["alexnet", "googlenet", "vgg16"])
+    rows, _ = _rows(["alexnet", "googlenet", "vgg16"])
     assert _protocols(rows).endswith(
         "under different protocols: the more crops, the fewer errors. "
         "10 crops: alexnet; 1 crop: googlenet, vgg16."
