@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kerascnn import overlays as overlays
     from kerascnn import pictures as pictures
     from kerascnn import preprocessing as preprocessing
+    from kerascnn import sklearn as sklearn
     from kerascnn import style as style
     from kerascnn import tables as tables
     from kerascnn import tasks as tasks
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from kerascnn.training.optimizers import make_optimizer as make_optimizer
     from kerascnn.training.trainer import resume as resume
     from kerascnn.training.trainer import train as train
+    from kerascnn.watching.loggers import Logger as Logger
 
 __version__ = "0.1.0"
 
@@ -117,10 +119,12 @@ _PUBLIC = {
     "resolve_strategy": "kerascnn.distribution.strategies",
     "resume": "kerascnn.training.trainer",
     "train": "kerascnn.training.trainer",
+    "Logger": "kerascnn.watching.loggers",
 }
 
 _MODULES = (
-    *("applications", "blocks", "checks", "data", "explain", "preprocessing", "tasks", "weights"),
+    *("applications", "blocks", "checks", "data", "explain", "preprocessing", "sklearn"),
+    *("tasks", "weights"),
     # What other packages' commands and caches are written with.
     *("cache", "commands", "console", "errors", "files", "imports", "overlays", "pictures"),
     *("style", "tables", "words", "writing"),

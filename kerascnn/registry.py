@@ -31,6 +31,7 @@ COMMANDS = "kerascnn.commands"
 TASKS = "kerascnn.tasks"
 RECIPES = "kerascnn.recipes"
 BENCHMARKS = "kerascnn.benchmarks"
+LOGGERS = "kerascnn.loggers"
 SAVING = "kerascnn.saving"  # modules that register with Keras what saved models may name
 OURS = "kerascnn"
 NOTEBOOK = "registered at run time"

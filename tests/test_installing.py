@@ -41,6 +41,9 @@ BRINGS = {
     "coco": ["faster_coco_eval"],
     "search": ["cv2"],
     "svm": ["sklearn"],
+    "sklearn": ["sklearn"],
+    "mlflow": ["mlflow"],
+    "wandb": ["wandb"],
     "xprof": ["xprof"],
 }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kerascnn import registry
 from kerascnn.commands.options import (
     complete_architecture,
     parse_network,
@@ -27,6 +28,11 @@ def complete_recipe(incomplete: str) -> list[str]:
 
     known = (recipe_book.SMALL, recipe_book.PAPER, *recipe_book.names())
     return [name for name in known if name.startswith(incomplete)]
+
+
+def complete_logger(incomplete: str) -> list[str]:
+    """Names for the shell."""
+    return [n for n in registry.names(registry.LOGGERS) if n.startswith(incomplete)]
 
 
 # What may stand beside --config or --from-trial.
@@ -139,6 +145,12 @@ def train(
         help="Draw in the end what the last layers respond to, into explain/ of the run: up to "
         "about a minute.",
     ),
+    log: list[str] = typer.Option(
+        [],
+        help="Another tool that each epoch is logged to, where its own settings say: mlflow, "
+        "wandb. Repeatable.",
+        autocompletion=complete_logger,
+    ),
     json: bool = typer.Option(False, "--json", help="Print the final metrics as JSON only."),
 ) -> None:
     """Train a network and leave a run directory: model, metrics, curves, TensorBoard logs."""
@@ -213,6 +225,7 @@ def train(
             profile=traced,
             keep_epochs=kept,
             explain=explain,
+            log=log,
         )
     if not strategies.is_chief():
         return  # the chief has written the run, and reports it

@@ -117,7 +117,7 @@ class RunConfig:
         recipe: as it was carried out. Its loss, if it has one of its own, is a class while it
             trains, and where that can be imported from when it was read.
         weights: trained ones to start from; None: the recipe's or the architecture's first ones.
-        strategy, precision, jit, seed, keep_epochs, explain: see `kerascnn.train`.
+        strategy, precision, jit, seed, keep_epochs, explain, log: see `kerascnn.train`.
         versions, git, command, created: where the run comes from.
 
     Raises:
@@ -141,6 +141,7 @@ class RunConfig:
     seed: int
     keep_epochs: tuple[int, ...] = ()
     explain: bool = False
+    log: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     git: Mapping[str, Any] | None = None
     command: tuple[str, ...] = ()

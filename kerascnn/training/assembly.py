@@ -47,6 +47,7 @@ from kerascnn.training.starting import start
 from kerascnn.training.state import State
 from kerascnn.watching.board import TensorBoardLogs
 from kerascnn.watching.hparams import hparams_of
+from kerascnn.watching.loggers import Logs
 from kerascnn.watching.profiler import Profiler
 from kerascnn.watching.progress import Progress
 from kerascnn.watching.statistics import Probe
@@ -56,7 +57,7 @@ SAMPLES = 24  # images in TensorBoard's grid of predictions
 PROBED = 32  # images on which the layers are measured, at most
 CONFUSED = 5_000  # images in the confusion matrix while training, at most
 
-Watcher = Progress | TensorBoardLogs | Profiler
+Watcher = Progress | TensorBoardLogs | Profiler | Logs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,6 +320,8 @@ class Assembly:
         ]
         if self.record:
             found.append(self._board(parts, first_epoch))
+        if self.config.log:
+            found.append(Logs(self.config.log, self.run.path, self.config, self._say))
         if self.profile:
             directory = self.run.path / "tensorboard"
             found.append(Profiler(directory, self.profile, plan.updates, self._say))

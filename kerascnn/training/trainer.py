@@ -53,6 +53,7 @@ from kerascnn.training.settings import (
 )
 from kerascnn.training.starting import described, expected_by, require_same
 from kerascnn.training.subject import checked
+from kerascnn.watching.loggers import find as find_loggers
 from kerascnn.words import listed
 from kerascnn.writing import write_text
 
@@ -83,6 +84,7 @@ def train(
     profile: tuple[int, int] | None = None,
     keep_epochs: Sequence[int] = (),
     explain: bool = False,
+    log: Sequence[str] = (),
     callbacks: Sequence[keras.callbacks.Callback] = (),
     console: Console | None = None,
 ) -> Run:
@@ -125,6 +127,9 @@ def train(
         explain: draw in the end what the maps of the last layers respond to, as figure 2 of Zeiler
             and Fergus (2014), into `explain/` of the run, and show it in TensorBoard. It takes up
             to about a minute.
+        log: other tools that each epoch is logged to, "mlflow" or "wandb", or another package's
+            entry points of `kerascnn.loggers`. They write where their own settings say, on the
+            chief alone; a resumed run goes on as the same run there.
         callbacks: further Keras callbacks; their batch methods are called every few steps. Their
             `model` is the one that is saved. At the end they come before evaluation and saving,
             which see what they have left. On several machines they run on every worker, but those
@@ -161,6 +166,7 @@ def train(
     recipe = dataclasses.replace(recipe, monitor=task.monitor(recipe.monitor))
     keep_epochs = kept.checked(keep_epochs, recipe.epochs)
     callbacks = check_callbacks(callbacks, recipe)
+    log = tuple(find_loggers(log))
     start = None
     if weights and isinstance(subject.network, Network):
         start = described(weights, subject.network.sources(str(weights)))
@@ -211,6 +217,7 @@ def train(
         seed=seed,
         keep_epochs=keep_epochs,
         explain=explain,
+        log=log,
         versions=versions(),
         git=git_state(),
         command=tuple(sys.argv),
@@ -285,6 +292,7 @@ def repeat(
         skip_corrupt=config.data.skip_corrupt,
         keep_epochs=config.keep_epochs,
         explain=config.explain,
+        log=config.log,
         console=console,
     )
 
@@ -323,6 +331,7 @@ def resume(
     own = trusted.again(config.recipe.loss, loss, name, run.path)
     config = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, loss=own))
     callbacks = check_callbacks(callbacks, config.recipe)
+    find_loggers(config.log)
     place = _place(config.strategy, config.jit, console or Console())
     _require_same_settings(place.workers, config)
     Assembly(

@@ -1,4 +1,4 @@
-"""What TensorBoard compares runs by, in the types that its table of hyperparameters knows."""
+"""What TensorBoard and loggers compare runs by, in types that their tables know."""
 
 from __future__ import annotations
 
@@ -11,22 +11,30 @@ from kerascnn.runs.config import RunConfig, plain
 ABOUT = ("source", "unstated", "notes", "network")  # fields that describe a recipe
 
 
-def hparams_of(config: RunConfig) -> dict[str, Any]:
-    """What runs are compared by; the numbers bring the first ones to the front of the table."""
-    recipe = {key: value for key, value in plain(config.recipe).items() if key not in ABOUT}
-    arguments = plain(config.architecture.arguments) if config.architecture else {}
-    widths = [name for name in arguments if "width" in name or "growth" in name]
+def parameters_of(config: RunConfig) -> dict[str, Any]:
+    """What runs are compared by, nested."""
     return {
-        "1 network": config.name,
-        "2 learning rate": recipe.pop("learning_rate"),
-        "3 batch size": recipe.pop("batch_size"),
-        **{f"4 {name}": arguments.pop(name) for name in widths},
-        **arguments,
+        "network": config.name,
+        **(plain(config.architecture.arguments) if config.architecture else {}),
         "data": config.data.source,
         "input_shape": plain(config.input_shape),
         "precision": config.precision,
-        "recipe": recipe,
+        "recipe": {key: value for key, value in plain(config.recipe).items() if key not in ABOUT},
         "seed": config.seed,
+    }
+
+
+def hparams_of(config: RunConfig) -> dict[str, Any]:
+    """The same for TensorBoard: numbers bring the first ones to the front of the table."""
+    others = parameters_of(config)
+    recipe = others["recipe"]
+    widths = [name for name in others if "width" in name or "growth" in name]
+    return {
+        "1 network": others.pop("network"),
+        "2 learning rate": recipe.pop("learning_rate"),
+        "3 batch size": recipe.pop("batch_size"),
+        **{f"4 {name}": others.pop(name) for name in widths},
+        **others,
     }
 
 
