@@ -23,28 +23,36 @@ if TYPE_CHECKING:
 OURS = ("kerascnn.layers", "kerascnn.preprocessing", "kerascnn.applications.lenet_layers")
 """The modules that register layers, functions and losses under "kerascnn>"."""
 
+INTERNALS = "kerascnn.keras_internals"
+
 _asked: set[str] = set()  # names that were looked for
 
 
 def serve_keras() -> None:
     """Make Keras ask for the layers that it doesn't know: now, or as soon as it is imported."""
+    around_import(INTERNALS, _execute_and_serve)
     if "keras" in sys.modules:
-        _serve()
+        _import_internals()
     else:
-        around_import("keras", _execute_and_serve)
+        around_import("keras", _execute_and_import)
+
+
+def _execute_and_import(execute: Callable[[], None]) -> None:
+    execute()
+    _import_internals()
+
+
+def _import_internals() -> None:
+    """If they are being imported, and have asked for Keras, `before_lookup` isn't there yet."""
+    try:
+        importlib.import_module(INTERNALS)
+    except IncompatibleKerasError:
+        return  # whoever uses kerascnn is told; Keras itself must go on to work
 
 
 def _execute_and_serve(execute: Callable[[], None]) -> None:
     execute()
-    _serve()
-
-
-def _serve() -> None:
-    try:
-        from kerascnn import keras_internals
-    except IncompatibleKerasError:
-        return  # whoever uses kerascnn is told; Keras itself must go on to work
-    keras_internals.before_lookup(register_named_in)
+    sys.modules[INTERNALS].before_lookup(register_named_in)
 
 
 def register_named_in(config: Any) -> None:

@@ -90,6 +90,17 @@ ORDERS = {
         assert "theirs.network" not in sys.modules, "no plugin is imported for what is ours"
         check(keras.models.load_model, range({count}))
     """,
+    "kerascnn.load_model first": """
+        import kerascnn, sys
+        check(kerascnn.load_model, [0, 9])
+        import keras
+        check(keras.models.load_model, [12])
+    """,
+    "the modules of kerascnn first": """
+        import kerascnn.keras_internals
+        import keras
+        check(keras.models.load_model, [1, 9])
+    """,
     "keras first": """
         from keras.models import load_model, model_from_json
         import kerascnn, keras, sys
