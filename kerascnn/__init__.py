@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from kerascnn.features import convolutionalize as convolutionalize
     from kerascnn.features import endpoints as endpoints
     from kerascnn.features import feature_extractor as feature_extractor
+    from kerascnn.hub.loading import load as load
+    from kerascnn.hub.pushing import push as push
     from kerascnn.network import Backbone as Backbone
     from kerascnn.network import Network as Network
     from kerascnn.profiling import profile as profile
@@ -110,6 +112,8 @@ _PUBLIC = {
     "get": "kerascnn.catalogue",
     "list_architectures": "kerascnn.catalogue",
     "register": "kerascnn.catalogue",
+    "load": "kerascnn.hub.loading",
+    "push": "kerascnn.hub.pushing",
     "load_model": "kerascnn.saving",
     "Run": "kerascnn.runs.run",
     "Task": "kerascnn.tasks.task",
