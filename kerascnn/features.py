@@ -155,10 +155,14 @@ def bottlenecks(measured: Profile) -> list[LayerProfile]:
 
 
 def _is_map(layer: LayerProfile) -> bool:
-    """Whether units lie on a grid of whole input pixels, equal in height and width."""
+    """Whether units lie on a grid of the image's whole pixels, equal in height and width."""
     stride = layer.stride
     return bool(
-        stride and len(stride) == 2 and stride[0] == stride[1] and float(stride[0]).is_integer()
+        layer.images == 1
+        and stride
+        and len(stride) == 2
+        and stride[0] == stride[1]
+        and float(stride[0]).is_integer()
     )
 
 

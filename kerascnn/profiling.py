@@ -69,6 +69,8 @@ class LayerProfile:
         stride: distance between neighbouring units in input pixels, for each spatial axis; None
             for vectors.
         receptive_field: None where a unit sees the whole image, or it isn't known.
+        images: how many the outputs are of, for each image: others than 1 where windows are looked
+            at one by one.
     """
 
     name: str
@@ -89,6 +91,7 @@ class LayerProfile:
     activation_bytes: int = 0
     stride: tuple[float, ...] | None = None
     receptive_field: ReceptiveField | None = None
+    images: int = 1
 
     @property
     def output_shape(self) -> Shape:
@@ -421,6 +424,7 @@ class _Walk:
                 activation_bytes=sum(map(_bytes, outputs)) * made,
                 stride=local.stride if local else None,
                 receptive_field=seen,
+                images=made,
             )
         )
         return [_Value(tensor, name, seen, local, made) for tensor in outputs]

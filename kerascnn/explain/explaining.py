@@ -42,13 +42,14 @@ class Question:
         model: the network.
         image: one, as the network takes it, `[1, height, width, channels]`.
         target: the index of the class.
-        layer: the layer that Grad-CAM looks at: its endpoint's name, or its own.
+        layer: the layer that Grad-CAM looks at: its endpoint's name, or its own; None: there is no
+            map of the image.
     """
 
     model: keras.Model
     image: np.ndarray
     target: int
-    layer: str
+    layer: str | None
 
     @property
     def window(self) -> int:
@@ -257,8 +258,8 @@ def explanation(
             map: the sum of its scores where it is the answer; default: that of the most places,
             unless it is called "background".
         methods: names of functions of `kerascnn.explain`, a panel each. Default: Grad-CAM,
-            occlusion and guided back-projection; saliency instead of the latter where an
-            activation isn't ReLU.
+            occlusion and guided back-projection; saliency instead of the first where there is no
+            map of the image, and of the last where an activation isn't ReLU.
         layers: endpoints or layers whose strongest maps are shown; Grad-CAM looks at the last of
             them. Default: the deepest four of `C1`, `C2`, ...; Grad-CAM at its own default.
         maps: how many of each layer; 0: none.
@@ -370,9 +371,12 @@ def deepest(model: keras.Model, count: int) -> list[str]:
     return [known.get(layer, layer) for layer in down or known][-count:]
 
 
-def _last_map(model: keras.Model, replay: Replay) -> str:
-    """What Grad-CAM looks at unless it is told: an endpoint's name where there is one."""
-    last = replay.last_map()
+def _last_map(model: keras.Model, replay: Replay) -> str | None:
+    """What Grad-CAM looks at unless it is told: an endpoint's name, or the last map's; or none."""
+    try:
+        last = replay.last_map()
+    except ArgumentError:  # which is told by methods that need one
+        return None
     return next((n for n in endpoints(model) if replay.layer(n) == last), last)
 
 
@@ -391,7 +395,7 @@ def _class_names(given: Sequence[str] | None, count: int) -> tuple[str, ...]:
 
 
 def _answer(name: str, question: Question, *, fixed: bool) -> tuple[str, np.ndarray]:
-    """A method's name and values; of another one where it isn't defined, unless it is `fixed`."""
+    """A method's name and values; of another one where it can't be, unless it is `fixed`."""
     try:
         return name, question.ask(name)
     except ArgumentError:

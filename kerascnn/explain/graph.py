@@ -124,8 +124,9 @@ class Replay:
         """The layer of the last map before the head and the pooling in front of it.
 
         That is the deepest of the endpoints `C1`, `C2`, ... that isn't a pooling layer's; where
-        there is none, the last layer whose output is a map. One of 1×1 units isn't: nothing can be
-        said about its places. Where the answer is a map itself, it is the last one of the way down.
+        there is none, the last layer whose output is a map of the image. One of a window in it is
+        none, and nor is one of 1×1 units, of whose places nothing can be said. Where the answer is
+        a map itself, it is the last one of the way down.
 
         Raises:
             ArgumentError: the model has no map.
@@ -133,7 +134,10 @@ class Replay:
         shapes = {name: step.call.outputs[0].shape for name, step in self._steps.items()}
         if down := [*encoder(self._model).values()]:
             return down[-1].rpartition("/")[2]
-        maps = [name for name, s in shapes.items() if len(s) == 4 and s[1:3] != (1, 1)]
+        placed = {
+            row.name for row in flat_profile(self._model).layers if row.images == 1 and row.stride
+        }
+        maps = [n for n, s in shapes.items() if len(s) == 4 and s[1:3] != (1, 1) and n in placed]
         points = self._points()
         pools = {layer for name, layer in points.items() if not MAP.fullmatch(name)}
         known = [layer for layer in points.values() if layer in maps and layer not in pools]

@@ -118,8 +118,8 @@ MOST_MAPS, STRONGEST = 24, 9  # of a data set: maps of a layer, images of each m
 FOLLOWED = 8  # over the epochs of a run: maps of a layer
 
 DEFAULT = ("grad_cam", "occlusion", "guided_backprop")
-# What stands in for a method that is defined by ReLU where an activation is none.
-INSTEAD = {"guided_backprop": "saliency"}
+# What stands in for a method of a map where there is none, and of ReLU where an activation is none.
+INSTEAD = {"grad_cam": "saliency", "guided_backprop": "saliency"}
 
 
 def check(names: Sequence[str]) -> tuple[str, ...]:

@@ -244,7 +244,7 @@ class SpatialPyramidPooling(_OfKnownSize):
         offset: how much smaller boxes are taken on each side, in pixels.
         scales: by which the image was scaled for each map.
         frozen: whether the maps are no more learned, as the authors train the dense layers alone:
-            no gradient goes to them.
+            no gradient goes to them in training.
 
     Raises:
         ArgumentError: the map's size isn't known.
@@ -276,10 +276,12 @@ class SpatialPyramidPooling(_OfKnownSize):
         """See `Regions.maps_read`."""
         return len(self.scales)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Pool each box."""
         *maps, boxes = inputs
         corners = read_corners(boxes)
+        if self.frozen and training:  # who explains a network goes back to the image
+            maps = [ops.stop_gradient(one) for one in maps]
         pooled = [self._pooled(*one) for one in zip(maps, self.scales, [corners] * len(maps))]
         if len(pooled) == 1:
             return pooled[0]
@@ -294,8 +296,6 @@ class SpatialPyramidPooling(_OfKnownSize):
     def _pooled(self, maps: Any, scale: float, boxes: Any) -> Any:
         """The parts of boxes in the image from the maps of one scale."""
         maps, boxes = ops.cast(maps, self.compute_dtype), boxes * scale
-        if self.frozen:
-            maps = ops.stop_gradient(maps)
         left, right = self._span(boxes[..., 0], boxes[..., 2], maps.shape[2])
         top, bottom = self._span(boxes[..., 1], boxes[..., 3], maps.shape[1])
         oblongs, found = _Oblongs(maps), []

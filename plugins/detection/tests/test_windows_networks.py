@@ -11,8 +11,10 @@ from kerascnn_detection.stages import Detections
 from kerascnn_detection.task import DETECTION
 
 import kerascnn
+from kerascnn import explain
 from kerascnn.data import ABSENT
 from kerascnn.errors import ArgumentError, ExportError
+from kerascnn.explain.graph import Replay
 from kerascnn.exporting import export
 
 SIDE = 32
@@ -108,6 +110,17 @@ def test_a_saved_model_answers_the_same_also_with_its_windows_as_input(model, im
     np.testing.assert_array_equal(again(images, training=False), expected)
 
 
+def test_what_is_explained_is_on_a_map_of_the_image(model, images):
+    """R-CNN has none, as it looks at pictures of windows: Grad-CAM gives way to saliency."""
+    photo = images[0].numpy()
+    photo = (photo - photo.min()) * (255 / np.ptp(photo))
+    found = explain.explanation(DETECTION.explained(model, 2), photo)
+    by_map, *_ = found.answers
+    assert by_map == ("saliency" if model.name == "rcnn" else "grad_cam")
+    if by_map == "grad_cam":
+        assert model.get_layer(Replay(model).last_map()).output.shape[1:3] == (SIDE // 4,) * 2
+
+
 def test_an_export_says_that_the_windows_are_to_be_an_input(model, images, tmp_path):
     """As the message has it, that can be served."""
     with pytest.raises(ExportError, match=r"proposals.*windows_as_input\(model\)\.export\(PATH\)"):
@@ -181,7 +194,7 @@ def test_sppnets_convolutions_learn_only_if_they_are_not_frozen(images, frozen):
     model = made("sppnet", frozen=frozen)
     scores, _ = DETECTION.scores(model)
     with tf.GradientTape() as tape:
-        total = tf.reduce_sum(scores(images)[1])
+        total = tf.reduce_sum(scores(images, training=True)[1])
     of_trunk, *_, of_head = tape.gradient(total, scores.trainable_variables[:-2])
     assert (of_trunk is None) == frozen
     assert of_head is not None
