@@ -181,7 +181,10 @@ def options():
 @pytest.mark.parametrize("page", PAGES)
 def test_every_option_that_is_mentioned_exists(page):
     ours = re.sub(
-        r"^(pip|iptables|python) .*|`(pip|iptables|python) [^`]*`", "", text(page), flags=re.M
+        r"^(pip|iptables|python|docker) .*|`(pip|iptables|python|docker) [^`]*`",
+        "",
+        text(page),
+        flags=re.M,
     )
     mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours))
     assert mentioned <= options()
