@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from kerascnn.space import Range as Range
     from kerascnn.space import Space as Space
     from kerascnn.tasks.task import Task as Task
+    from kerascnn.training.ablation import ablate as ablate
     from kerascnn.training.optimizers import make_optimizer as make_optimizer
     from kerascnn.training.trainer import resume as resume
     from kerascnn.training.trainer import train as train
@@ -121,6 +122,7 @@ _PUBLIC = {
     "make_optimizer": "kerascnn.training.optimizers",
     "check_strategy": "kerascnn.distribution.names",
     "resolve_strategy": "kerascnn.distribution.strategies",
+    "ablate": "kerascnn.training.ablation",
     "resume": "kerascnn.training.trainer",
     "train": "kerascnn.training.trainer",
     "Logger": "kerascnn.watching.loggers",

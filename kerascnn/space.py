@@ -71,6 +71,10 @@ class Param:
             than the map it slides over: see `kerascnn.cost.cost`.
         per: an earlier tuple to whose length this one's is equal; a single value counts for all of
             them, and so does a default that is the same everywhere.
+        off: the value of a network that does without it, such as 0.0 of a dropout; None: there is
+            none. Of a tuple, that of each element.
+        idea: what is left out then, where its name doesn't say it: "overlapping_pooling" of a
+            window's side.
         formerly: the name that it had in earlier versions, by which runs of that time call it.
         help: one line for the command line and the documentation.
     """
@@ -83,6 +87,8 @@ class Param:
     when: tuple[str, tuple[Any, ...]] | None = None
     kernel: bool = False
     per: str | None = None
+    off: Any = None
+    idea: str = ""
     formerly: str | None = None
     help: str = ""
 
@@ -240,6 +246,8 @@ class Space:
             param.check(param.default, owner="Space")
             for value in param.searched():
                 param.elements()[0].check(value, owner="Space")
+            if param.off is not None:
+                param.elements()[0].check(param.off, owner="Space")
         self.validate({}, owner="Space")
 
     def __iter__(self) -> Iterator[Param]:

@@ -207,6 +207,8 @@ AlexNet = Architecture(
                 2,
                 (1, 2),
                 legal=Range(1, 64),
+                off=1,
+                idea="towers",
                 help="Towers that conv2, conv4 and conv5 are split into.",
             ),
             NORM,

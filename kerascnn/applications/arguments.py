@@ -68,7 +68,7 @@ def stride(default: int, search: tuple[int, ...] = (1, 2, 4)) -> Param:
 
 def dropout(default: Any, help: str, *, name: str = "dropout", most: float = 0.5) -> Param:
     """Rates of dropout, of which a search tries those up to `most`."""
-    return Param(name, default, Range(0.0, most), legal=Range(0.0, 0.95), help=help)
+    return Param(name, default, Range(0.0, most), legal=Range(0.0, 0.95), off=0.0, help=help)
 
 
 def activation(default: str) -> Param:
@@ -91,7 +91,15 @@ def pool(default: Any, help: str = "Kind of pooling.", *, name: str = "pool") ->
 def pool_size(default: int) -> Param:
     """The side of pooling windows with a stride of 2."""
     help = "Side of the pooling windows; their stride is 2, so that windows of 3 overlap."
-    return Param("pool_size", default, (2, 3), legal=(2, 3, 4, 5), help=help)
+    return Param(
+        "pool_size",
+        default,
+        (2, 3),
+        legal=(2, 3, 4, 5),
+        off=2,
+        idea="overlapping_pooling",
+        help=help,
+    )
 
 
 def norm(
@@ -103,7 +111,7 @@ def norm(
 
     The order is that of batch normalization.
     """
-    kind = Param("norm", default, kinds, help=help)
+    kind = Param("norm", default, kinds, off="none", help=help)
     return kind, order("conv-bn-act", when=("norm", ("batch",)))
 
 
@@ -145,6 +153,8 @@ def stem(filters: int, side: int, *, strides: int) -> tuple[Param, Param, Param,
             "max",
             ("max", "none"),
             legal=("max", "caffe", "keras", "none"),
+            off="none",
+            idea="stem_pool",
             help="3×3 max pooling behind it: padded, rounded up as in Caffe, padded with zeros as "
             "in keras.applications, or none.",
         ),

@@ -101,7 +101,13 @@ SPACE = Space(
             legal=Range(1, 1024),
             help="Maps that each layer adds.",
         ),
-        Param("bottleneck", True, (True, False), help="A 1×1 convolution before each k×k one."),
+        Param(
+            "bottleneck",
+            True,
+            (True, False),
+            off=False,
+            help="A 1×1 convolution before each k×k one.",
+        ),
         arguments.ratio(
             4,
             (2, 4, 6, 8),
@@ -113,6 +119,7 @@ SPACE = Space(
             0.5,
             Range(0.25, 1.0),
             legal=Range(0.01, 1.0),
+            off=1.0,
             help="The share of the maps that a transition keeps.",
         ),
         Param(

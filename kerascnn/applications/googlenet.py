@@ -175,7 +175,12 @@ AUX = ("auxiliary", (True,))
 SPACE = Space(
     (
         inception.depths_param((2, 5, 2)),
-        Param("reduce", True, help="1×1 convolutions that reduce the maps; False: naïve modules."),
+        Param(
+            "reduce",
+            True,
+            off=False,
+            help="1×1 convolutions that reduce the maps; False: naïve modules.",
+        ),
         branch("conv_1x1", "Filters of each module's 1×1 branch."),
         branch("reduce_3x3", "1×1 filters before each module's 3×3.", when=REDUCE),
         branch("conv_3x3", "Filters of each module's 3×3."),
@@ -191,6 +196,7 @@ SPACE = Space(
             "normalization",
             "lrn",
             ("lrn", "batch", "none"),
+            off="none",
             help="Local response normalization in the stem, batch normalization everywhere, none.",
         ),
         arguments.order("conv-bn-act", when=NORM),
@@ -203,8 +209,15 @@ SPACE = Space(
             when=NORM,
         ),
         arguments.dropout(0.4, "Dropout before the classifier."),
-        Param("auxiliary", False, help="Two more classifiers, for training."),
-        Param("auxiliary_dropout", 0.7, legal=Range(0.0, 0.95), when=AUX, help="Dropout in them."),
+        Param("auxiliary", False, off=False, help="Two more classifiers, for training."),
+        Param(
+            "auxiliary_dropout",
+            0.7,
+            legal=Range(0.0, 0.95),
+            when=AUX,
+            off=0.0,
+            help="Dropout in them.",
+        ),
         Param(
             "auxiliary_pool",
             "window",

@@ -178,6 +178,8 @@ SHORTCUT = Param(
     "B",
     ("B", "C"),
     legal=("A", "B", "C", "none"),
+    off="none",
+    idea="shortcuts",
     help="A: padded identity; B: projections where the shape changes; C: projections only.",
 )
 RULES = (arguments.one_for_each_stage("widths", "kernels"), maps_never_shrink)

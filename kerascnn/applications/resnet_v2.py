@@ -115,7 +115,7 @@ SPACE = Space(
             help="The unit of a stage that halves the map: its first, or as in keras.applications "
             "the last of the stage before.",
         ),
-        replace(resnet.SHORTCUT, legal=("A", "B", "C")),
+        replace(resnet.SHORTCUT, legal=("A", "B", "C"), off=None, idea=""),
         Param(
             "first_activation",
             "stem",

@@ -47,6 +47,23 @@ _STRENGTHS = (
 )
 
 
+OFF: Mapping[str, Mapping[str, Any]] = {
+    "momentum": {"momentum": 0.0, "nesterov": False},
+    "nesterov": {"nesterov": False},
+    "warmup_epochs": {"warmup_epochs": 0.0},
+    "weight_decay": {"weight_decay": 0.0},
+    "label_smoothing": {"label_smoothing": 0.0},
+    "clip_norm": {"clip_norm": None},
+    "ema": {"ema": None},
+    "class_weight": {"class_weight": None},
+    "balance": {"balance": False},
+    "filter_rms": {"filter_rms": None},
+}
+"""What a recipe can do without, and the values of one that does."""
+CHANGES = (*_STRENGTHS, "canvas", "resize", "area", "flip", "randaugment")
+"""Fields of Augmentation that change images; the others say how."""
+
+
 # Far above what anyone trains with, and small enough to count to. Files may say anything.
 _LARGEST: Mapping[str, float] = {
     "epochs": 10**6,

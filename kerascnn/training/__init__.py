@@ -27,5 +27,7 @@ state         `State.complete` adds an epoch to history.csv and saves a checkpoi
 keeper        `Keeper.keep` writes the model after the epochs that were asked for.
 ending        `Ending.complete` evaluates these weights, and writes model.keras, metrics.json and
               curves.png.
+ablation      `ablate` calls `train` with everything and without one part after the other, and
+              `resume` for what was ended.
 sheets        `draw_sheets` draws what the last layers have learned, if that was asked for.
 """

@@ -317,6 +317,7 @@ SPACE = Space(
             0.5,
             Range(0.0, 0.7),
             legal=Range(0.0, 0.95),
+            off=0.0,
             help="Dropout behind fc6, fc7, ...",
         ),
         Param(

@@ -108,6 +108,7 @@ SPACE = Space(
             0.1,
             Range(0.0, 0.5),
             legal=Range(0.0, 0.95),
+            off=0.0,
             help="Dropout before the scores, in both heads.",
         ),
     ),

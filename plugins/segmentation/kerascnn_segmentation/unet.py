@@ -275,6 +275,7 @@ SPACE = Space(
             name="norm",
             default="none",
             search=("none", "batch"),
+            off="none",
             help="Batch normalization behind every convolution, in place of its biases, or none.",
         ),
         Param(
@@ -296,6 +297,7 @@ SPACE = Space(
             default=0.5,
             search=Range(0.0, 0.5),
             legal=Range(0.0, 0.95),
+            off=0.0,
             help="Dropout at the end of the last two levels on the way down.",
         ),
     )
