@@ -54,9 +54,21 @@ def test_it_loads_neither_keras_nor_tensorflow(code):
         ("kerascnn check lenet5_", "lenet5_1998"),
         ("kerascnn train lenet5_", "lenet5_1998"),
         ("kerascnn info lenet5_", "lenet5_1998"),
+        ("kerascnn train lenet5 --data digit", "digit_scenes"),
+        ("kerascnn train --resume runs/l", "runs/lenet5-mnist5k"),
+        ("kerascnn predict runs/l", "runs/lenet5-mnist5k"),
+        ("kerascnn evaluate runs/x --protocol goog", "googlenet"),
+        ("kerascnn recipes dense", "densenet_cifar"),
+        ("kerascnn train lenet5 --log ml", "mlflow"),
     ],
 )
-def test_shell_completion_is_light_and_knows_commands_and_names(typed, offered):
+def test_shell_completion_is_light_and_knows_commands_and_names(
+    typed, offered, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "runs" / "lenet5-mnist5k"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text("{}")
     words = {"_KERASCNN_COMPLETE": "complete_bash", "COMP_WORDS": typed}
     ended = fresh(MAIN.format(words=[]), COMP_CWORD=str(len(typed.split()) - 1), **words)
     assert offered in ended.stdout.split()

@@ -38,6 +38,26 @@ assert "tensorflow" not in sys.modules, "architectures and layers need Keras alo
 """
 
 
+FIT_ON_JAX = """
+import importlib, sys
+import keras, numpy as np
+assert keras.backend.backend() == "jax"
+rng = np.random.default_rng(0)
+for target in sys.argv[1:]:
+    module, name = target.split(":")
+    build = getattr(importlib.import_module(module), name)
+    side = 32 if module.startswith("kerascnn") else 97
+    model = build(input_shape=(side, side, build.card.input_shape[2]), classes=2)
+    labels = np.arange(16) % 2
+    x = labels[:, None, None, None] + rng.normal(0, 0.1, (16, *model.input_shape[1:]))
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    losses = model.fit(x.astype("float32"), labels, batch_size=8, epochs=4, verbose=0)
+    losses = losses.history["loss"]
+    assert np.isfinite(losses).all() and losses[-1] < losses[0], (name, losses)
+assert "tensorflow" not in sys.modules, "architectures and layers need Keras alone"
+"""
+
+
 def small_networks():
     """`module:name` of LeNet-5 twice, and of the tiny variant of each other family."""
     yield "kerascnn.applications.lenet:LeNet5"
@@ -82,3 +102,30 @@ def test_every_family_on_jax(tmp_path):
         for one, other in zip(found, outputs):
             worst = abs(one - other).max() / abs(other).max()
             assert worst <= TOLERANCE, f"{target}: differs by {worst:.1e} of the largest logit"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="JAX is missing: pip install --group jax"
+)
+def test_every_family_trains_by_fit_on_jax():
+    env = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(Path(__file__).parent)}
+    subprocess.run([sys.executable, "-c", FIT_ON_JAX, *small_networks()], env=env, check=True)
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_training_refuses_other_backends_in_one_line(backend, tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-m", "kerascnn", "train", "lenet5"],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    said = " ".join(ended.stderr.split())
+    assert said == (
+        "Error: kerascnn train needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow. "
+        f"Received: {backend}."
+    )
+    assert not list(tmp_path.iterdir())

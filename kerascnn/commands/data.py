@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kerascnn.commands.groups import Group
-from kerascnn.commands.options import complete_architecture
+from kerascnn.commands.options import complete_architecture, complete_source
 from kerascnn.words import printable
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def list_(json: bool = typer.Option(False, "--json", help="Machine-readable outp
 
 @data.command()
 def check(
-    source: str = typer.Argument(help="Such as folder:PATH; see `kerascnn data list`."),
+    source: str = typer.Argument(
+        help="Such as folder:PATH; see `kerascnn data list`.", autocompletion=complete_source
+    ),
     target: str | None = TARGET,
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
@@ -228,7 +230,9 @@ def _print_list(say: Any, style: str, what: str, lines: list[str]) -> None:
 
 @data.command()
 def preview(
-    source: str = typer.Argument(help="Such as folder:PATH; see `kerascnn data list`."),
+    source: str = typer.Argument(
+        help="Such as folder:PATH; see `kerascnn data list`.", autocompletion=complete_source
+    ),
     name: str | None = typer.Option(
         None,
         "--for",

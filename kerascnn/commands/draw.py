@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kerascnn.commands.options import (
-    complete_architecture,
+    complete_subject,
     parse_network,
     refuse_for_run,
     run_directory,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def draw(
     subject: str = typer.Argument(
-        help="An architecture's name, or a run directory.", autocompletion=complete_architecture
+        help="An architecture's name, or a run directory.", autocompletion=complete_subject
     ),
     photo: Path | None = typer.Argument(None, help="With --field: the image to draw upon."),
     field: list[str] = typer.Option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kerascnn.commands.options import complete_protocol, complete_run, complete_source
 from kerascnn.errors import ArgumentError
 from kerascnn.words import printable
 
@@ -16,15 +17,19 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Path = typer.Argument(help="A run directory."),
-    data: str | None = typer.Option(None, help="Another source than the run was trained on."),
+    run: Path = typer.Argument(help="A run directory.", autocompletion=complete_run),
+    data: str | None = typer.Option(
+        None, help="Another source than the run was trained on.", autocompletion=complete_source
+    ),
     split: str | None = typer.Option(
         None,
         help="train, validation, test or all. Default: test; of another source without a split: "
         "all.",
     ),
     protocol: str | None = typer.Option(
-        None, help="`run`: as its recipe says; or as another recipe says, such as `alexnet`."
+        None,
+        help="`run`: as its recipe says; or as another recipe says, such as `alexnet`.",
+        autocompletion=complete_protocol,
     ),
     views: str | None = typer.Option(
         None,

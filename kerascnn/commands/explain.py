@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn.commands.options import parse_numbers
+from kerascnn.commands.options import complete_source, complete_subject, parse_numbers
 from kerascnn.errors import ArgumentError
 from kerascnn.explain.methods import (
     DEFAULT,
@@ -47,7 +47,8 @@ ONLY = {
 
 def explain(
     model: str = typer.Argument(
-        help="A run directory; or, with --weights, the name of an architecture."
+        help="A run directory; or, with --weights, the name of an architecture.",
+        autocompletion=complete_subject,
     ),
     images: list[str] = typer.Argument(
         None,
@@ -96,7 +97,9 @@ def explain(
         False, "--null", "-0", help="Names on standard input end with NUL, as from find -print0."
     ),
     data: str | None = typer.Option(
-        None, help="Instead of photos: a source such as mnist5k or folder:PATH."
+        None,
+        help="Instead of photos: a source such as mnist5k or folder:PATH.",
+        autocompletion=complete_source,
     ),
     split: str | None = typer.Option(
         None, help="Of --data: train, validation, test or all, the default."

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import typer
 
+from kerascnn.commands.options import complete_subject
+
 
 def export(
-    model: str = typer.Argument(help="A run directory, or the name of an architecture."),
+    model: str = typer.Argument(
+        help="A run directory, or the name of an architecture.", autocompletion=complete_subject
+    ),
     format: str = typer.Option(help="savedmodel, onnx, litert, keras or weights."),
     output: Path | None = typer.Option(None, help="Default: the model's name, here."),
     pixels: bool = typer.Option(

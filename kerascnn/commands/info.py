@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn.commands.options import complete_architecture
+from kerascnn.commands.options import complete_subject
 from kerascnn.errors import ArgumentError
 from kerascnn.words import memory
 
@@ -29,7 +29,7 @@ FEW_LAYERS = 30  # a network of so many is shown layer by layer without being as
 
 def info(
     subject: str = typer.Argument(
-        help="An architecture's name, or a run directory.", autocompletion=complete_architecture
+        help="An architecture's name, or a run directory.", autocompletion=complete_subject
     ),
     layers: bool = typer.Option(False, "--layers", help="Show every layer of a deep network too."),
     weights: bool = typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from kerascnn.network import Network
 
 
+RUNS = "runs"  # where training leaves them
+
+
 def complete_architecture(incomplete: str) -> list[str]:
     """For `typer.Argument(autocompletion=...)`: the names that begin with what was typed."""
     return [n for n in registry.names(registry.ARCHITECTURES) if n.startswith(incomplete)]
@@ -25,6 +29,69 @@ def complete_architecture(incomplete: str) -> list[str]:
 def complete_task(incomplete: str) -> list[str]:
     """The same for what networks are made for."""
     return [n for n in registry.names(registry.TASKS) if n.startswith(incomplete)]
+
+
+def complete_source(incomplete: str) -> list[str]:
+    """The same for sources of data; what follows a colon is the user's."""
+    return [n for n in registry.names(registry.DATASETS) if n.startswith(incomplete)]
+
+
+def complete_protocol(incomplete: str) -> list[str]:
+    """The same for what an evaluation does as: the run's recipe, or another."""
+    known = ("run", *registry.names(registry.RECIPES))
+    return [name for name in known if name.startswith(incomplete)]
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """The same for `--recipe`: also the network's own and its paper's."""
+    from kerascnn.recipes import book as recipe_book
+
+    known = (recipe_book.SMALL, recipe_book.PAPER, *recipe_book.names())
+    return [name for name in known if name.startswith(incomplete)]
+
+
+def complete_logger(incomplete: str) -> list[str]:
+    """The same for `--log`."""
+    return [n for n in registry.names(registry.LOGGERS) if n.startswith(incomplete)]
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """Run directories: those in runs/, and those where the typed path leads.
+
+    Other folders on the way end with a separator, so that their content comes next.
+    """
+    typed = Path(incomplete)
+    folder = typed if incomplete.endswith(os.sep) or not incomplete else typed.parent
+    found = set()
+    for place in {Path(RUNS), folder}:
+        with contextlib.suppress(OSError):  # no such folder, or a closed one
+            found |= {path for path in place.iterdir() if path.is_dir()}
+    shown = [f"{path}" if (path / "config.json").is_file() else f"{path}{os.sep}" for path in found]
+    hidden = typed.name.startswith(".") or folder.name.startswith(".")
+    return sorted(
+        name
+        for name in shown
+        if name.startswith(incomplete) and (hidden or not Path(name).name.startswith("."))
+    )
+
+
+def complete_subject(incomplete: str) -> list[str]:
+    """Architectures, and run directories."""
+    return [*complete_architecture(incomplete), *complete_run(incomplete)]
+
+
+def require_tensorflow(command: str) -> None:
+    """Refuse another backend of Keras before Keras, and what that needs, is imported.
+
+    Raises:
+        ArgumentError: KERAS_BACKEND names it.
+    """
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend != "tensorflow":
+        raise ArgumentError(
+            f"{command} needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow. "
+            f"Received: {backend}."
+        )
 
 
 def run_directory(subject: str) -> Path | None:

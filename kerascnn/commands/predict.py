@@ -8,12 +8,13 @@ from pathlib import Path
 
 import typer
 
+from kerascnn.commands.options import complete_run
 from kerascnn.console import Console
 from kerascnn.words import counted
 
 
 def predict(
-    run: Path = typer.Argument(help="A run directory."),
+    run: Path = typer.Argument(help="A run directory.", autocompletion=complete_run),
     images: list[str] = typer.Argument(
         help="Image files; folders, for the images in them in any depth; patterns in quotes such "
         "as 'photos/**/*.jpg'; or - for names on standard input, one on a line."

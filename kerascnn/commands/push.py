@@ -6,9 +6,11 @@ from pathlib import Path
 
 import typer
 
+from kerascnn.commands.options import complete_run
+
 
 def push(
-    run: Path = typer.Argument(help="A finished run."),
+    run: Path = typer.Argument(help="A finished run.", autocompletion=complete_run),
     repository: str = typer.Argument(help="OWNER/NAME on the Hugging Face hub."),
     licence: str | None = typer.Option(
         None, help="Of the weights, as the hub names it: apache-2.0, cc-by-4.0 ..."

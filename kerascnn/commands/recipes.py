@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kerascnn.commands.options import complete_architecture, complete_recipe
 from kerascnn.errors import ArgumentError, BrokenPluginError, DuplicateNameError
 
 if TYPE_CHECKING:
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
 
 def recipes(
     name: str | None = typer.Argument(
-        None, help="A recipe, a .toml or .json file of yours, or, with --for, small or paper."
+        None,
+        help="A recipe, a .toml or .json file of yours, or, with --for, small or paper.",
+        autocompletion=complete_recipe,
     ),
     network: str | None = typer.Option(
-        None, "--for", help="A network: `small` is then its own recipe, `paper` its paper's."
+        None,
+        "--for",
+        help="A network: `small` is then its own recipe, `paper` its paper's.",
+        autocompletion=complete_architecture,
     ),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:

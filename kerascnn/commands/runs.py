@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kerascnn.commands.groups import Group
+from kerascnn.commands.options import complete_run
 from kerascnn.errors import ArgumentError, KerascnnError, RunError
 from kerascnn.tasks.measure import HELD, TEST, Measure
 
@@ -357,8 +358,8 @@ def _duration(seconds: float) -> str:
 
 @runs.command()
 def diff(
-    first: Path = typer.Argument(help="A run directory."),
-    second: Path = typer.Argument(help="Another one."),
+    first: Path = typer.Argument(help="A run directory.", autocompletion=complete_run),
+    second: Path = typer.Argument(help="Another one.", autocompletion=complete_run),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Show what differs between two runs: settings, versions, data, and results."""

@@ -8,31 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn import registry
 from kerascnn.commands.options import (
     complete_architecture,
+    complete_logger,
+    complete_recipe,
+    complete_run,
+    complete_source,
     parse_network,
     parse_numbers,
     parse_steps,
+    require_tensorflow,
 )
 from kerascnn.errors import ArgumentError
 
 if TYPE_CHECKING:
     from kerascnn.architecture import Architecture
     from kerascnn.recipes.recipe import Recipe
-
-
-def complete_recipe(incomplete: str) -> list[str]:
-    """Names for the shell."""
-    from kerascnn.recipes import book as recipe_book
-
-    known = (recipe_book.SMALL, recipe_book.PAPER, *recipe_book.names())
-    return [name for name in known if name.startswith(incomplete)]
-
-
-def complete_logger(incomplete: str) -> list[str]:
-    """Names for the shell."""
-    return [n for n in registry.names(registry.LOGGERS) if n.startswith(incomplete)]
 
 
 # What may stand beside --config or --from-trial.
@@ -45,7 +36,9 @@ def train(
         None, help="An architecture; see `kerascnn list`.", autocompletion=complete_architecture
     ),
     data: str = typer.Option(
-        "mnist5k", help="mnist5k, cifar10, folder:PATH, npz:PATH ... See `kerascnn data`."
+        "mnist5k",
+        help="mnist5k, cifar10, folder:PATH, npz:PATH ... See `kerascnn data`.",
+        autocompletion=complete_source,
     ),
     set_: list[str] = typer.Option(
         [], "--set", help="An argument of the architecture, such as widths=12,32. Repeatable."
@@ -119,9 +112,13 @@ def train(
     seed: int = typer.Option(0, help="Of weights, data order, dropout and augmentation."),
     run: Path | None = typer.Option(None, help="The run directory; default: runs/NAME-DATA-TIME."),
     overwrite: bool = typer.Option(False, help="Delete an earlier run in that directory."),
-    resume: Path | None = typer.Option(None, help="Go on with this run; takes no other options."),
+    resume: Path | None = typer.Option(
+        None, help="Go on with this run; takes no other options.", autocompletion=complete_run
+    ),
     config: Path | None = typer.Option(
-        None, help="Train again what this run trained. With --run only."
+        None,
+        help="Train again what this run trained. With --run only.",
+        autocompletion=complete_run,
     ),
     from_trial: Path | None = typer.Option(
         None, help="Train again a trial of a search: STUDY/0003. With --run only."
@@ -154,6 +151,7 @@ def train(
     json: bool = typer.Option(False, "--json", help="Print the final metrics as JSON only."),
 ) -> None:
     """Train a network and leave a run directory: model, metrics, curves, TensorBoard logs."""
+    require_tensorflow("kerascnn train")
     if sum(given is not None for given in (name, resume, config, from_trial)) != 1:
         raise ArgumentError(
             "Pass either the name of an architecture, as in `kerascnn train lenet5 --data "

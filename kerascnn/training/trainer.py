@@ -148,6 +148,11 @@ def train(
         WorkerError: another worker has ended or doesn't answer.
     """
     # What is cheap to check is checked before any data is read.
+    if keras.backend.backend() != "tensorflow":
+        raise ArgumentError(
+            "kerascnn.train needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow. "
+            f"Received: {keras.backend.backend()}."
+        )
     console = console or Console()
     found = catalogue.get(network) if isinstance(network, str) else network
     adapt = batch_size == "auto" or (batch_size is None and recipe is None)
