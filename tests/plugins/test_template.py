@@ -60,6 +60,7 @@ def test_it_is_listed(installed):
     }
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(installed):
     tests = TEMPLATE / "tests"
     ended = python(installed, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests))

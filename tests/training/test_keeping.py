@@ -326,6 +326,7 @@ def test_kerass_own_callbacks_work_on_the_model_that_is_saved(tmp_path):
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 5
 
 
+@pytest.mark.slow
 def test_a_rate_that_a_callback_has_set_is_in_the_checkpoint(tmp_path):
     """A resumed run goes on with it, without the callback."""
 
