@@ -28,14 +28,17 @@ from kerascnn import (
     Recipe,
     Result,
     Space,
-    blocks,
 )
 from kerascnn_detection import faster_rcnn
-from kerascnn_detection.faster_rcnn import backbone_fits, build, classify, trunk_of
+from kerascnn_detection.faster_rcnn import (
+    backbone_fits,
+    build,
+    detections,
+    pooling,
+    trunk_of,
+)
 from kerascnn_detection.lessons import FAST
-from kerascnn_detection.regions import RoIAlign, RoIPool
 from kerascnn_detection.selective_search import ARGUMENTS, search_in
-from kerascnn_detection.stages import Detections
 
 
 def head(
@@ -59,23 +62,19 @@ def head(
 ) -> Any:
     """What is found, rows `[batch, most, 6]`."""
     rows = search_in(image, search=search, least_side=least_side, windows=windows)
-    pool = {"pool": RoIPool, "align": RoIAlign}[roi]
-    scores, codes = classify(
-        [x],
+    return detections(
+        x,
         rows,
-        pool=pool((roi_size, roi_size), stride=stride, name=f"roi_{roi}"),
+        image,
+        pool=pooling(roi, roi_size, stride),
         classes=classes,
-        hidden=head_widths,
+        head_widths=head_widths,
         dropout=dropout,
-    )
-    answers = Detections(
+        lesson=replace(FAST, count=samples, least=least_overlap),
         overlap=overlap,
         least_score=least_score,
         most=most,
-        lesson=replace(FAST, count=samples, least=least_overlap),
-        name="detections",
     )
-    return blocks.apply(scores, answers, codes, rows, image)
 
 
 def declared(*names: str) -> tuple[Param, ...]:

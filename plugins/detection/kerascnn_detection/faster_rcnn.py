@@ -217,8 +217,51 @@ def head(
     most: int,
 ) -> Any:
     """What is found, rows `[batch, most, 6]`."""
+    rows = papers_proposals(
+        x,
+        image,
+        stride=stride,
+        anchor_sizes=anchor_sizes,
+        anchor_ratios=anchor_ratios,
+        rpn_width=rpn_width,
+        candidates=candidates,
+        candidates_trained=candidates_trained,
+        proposals=proposals,
+        proposals_trained=proposals_trained,
+        least_side=least_side,
+    )
+    return detections(
+        x,
+        rows,
+        image,
+        pool=pooling(roi, roi_size, stride),
+        classes=classes,
+        head_widths=head_widths,
+        dropout=dropout,
+        lesson=replace(JOINT, count=samples),
+        overlap=overlap,
+        least_score=least_score,
+        most=most,
+    )
+
+
+def papers_proposals(
+    x: Any,
+    image: Any,
+    *,
+    stride: int,
+    anchor_sizes: tuple[float, ...],
+    anchor_ratios: tuple[float, ...],
+    rpn_width: int,
+    candidates: int,
+    candidates_trained: int,
+    proposals: int,
+    proposals_trained: int,
+    least_side: float,
+) -> Any:
+    """Proposals of one map with the paper's anchors, `[batch, proposals, 6]`; see `SPACE`."""
     scales = [size / stride for size in anchor_sizes]
-    rows = propose(
+    return propose(
         [x],
         image,
         anchors=[Anchors.papers(scales, anchor_ratios, base=stride)],
@@ -227,21 +270,34 @@ def head(
         trained=Thinning(before=candidates_trained, after=proposals_trained, least_side=least_side),
         tested=Thinning(before=candidates, after=proposals, least_side=least_side),
     )
+
+
+def pooling(roi: str, roi_size: int, stride: int) -> Regions:
+    """The layer that makes a small map of each proposal: "pool" or "align"."""
     pool = {"pool": RoIPool, "align": RoIAlign}[roi]
+    return pool((roi_size, roi_size), stride=stride, name=f"roi_{roi}")
+
+
+def detections(
+    x: Any,
+    rows: Any,
+    image: Any,
+    *,
+    pool: Regions,
+    classes: int,
+    head_widths: tuple[int, ...],
+    dropout: float,
+    lesson: Lesson,
+    overlap: float,
+    least_score: float,
+    most: int,
+) -> Any:
+    """What the head of Fast R-CNN finds among the proposals of one map, `[batch, most, 6]`."""
     scores, codes = classify(
-        [x],
-        rows,
-        pool=pool((roi_size, roi_size), stride=stride, name=f"roi_{roi}"),
-        classes=classes,
-        hidden=head_widths,
-        dropout=dropout,
+        [x], rows, pool=pool, classes=classes, hidden=head_widths, dropout=dropout
     )
     answers = Detections(
-        overlap=overlap,
-        least_score=least_score,
-        most=most,
-        lesson=replace(JOINT, count=samples),
-        name="detections",
+        overlap=overlap, least_score=least_score, most=most, lesson=lesson, name="detections"
     )
     return blocks.apply(scores, answers, codes, rows, image)
 

@@ -27,12 +27,9 @@ from kerascnn import (
 )
 from kerascnn.applications import ResNet50
 from kerascnn_detection import faster_rcnn
-from kerascnn_detection.anchors import Anchors
-from kerascnn_detection.faster_rcnn import levels, propose, trunk, trunk_of
+from kerascnn_detection.faster_rcnn import levels, papers_proposals, pooling, trunk, trunk_of
 from kerascnn_detection.lessons import JOINT
-from kerascnn_detection.proposals import Thinning
 from kerascnn_detection.rcnn import answered
-from kerascnn_detection.regions import RoIAlign, RoIPool
 from kerascnn_detection.warping import MergeWindows, SplitWindows
 
 
@@ -67,19 +64,20 @@ def head(
     """What is found, rows `[batch, most, 6]`."""
     last = levels(backbone, backbone_arguments)[stride]
     maps = blocks.cut(x, last)
-    rows = propose(
-        [maps],
+    rows = papers_proposals(
+        maps,
         image,
-        anchors=[
-            Anchors.papers([size / stride for size in anchor_sizes], anchor_ratios, base=stride)
-        ],
-        strides=[stride],
-        width=rpn_width,
-        trained=Thinning(before=candidates_trained, after=proposals_trained, least_side=least_side),
-        tested=Thinning(before=candidates, after=proposals, least_side=least_side),
+        stride=stride,
+        anchor_sizes=anchor_sizes,
+        anchor_ratios=anchor_ratios,
+        rpn_width=rpn_width,
+        candidates=candidates,
+        candidates_trained=candidates_trained,
+        proposals=proposals,
+        proposals_trained=proposals_trained,
+        least_side=least_side,
     )
-    pool = {"pool": RoIPool, "align": RoIAlign}[roi]
-    pooled = blocks.apply(maps, pool((roi_size, roi_size), stride=stride, name=f"roi_{roi}"), rows)
+    pooled = blocks.apply(maps, pooling(roi, roi_size, stride), rows)
     each = blocks.behind(x, last, blocks.apply(pooled, MergeWindows(name="merge")))
     each = blocks.apply(blocks.global_avg_pool(each), SplitWindows(name="split"), pooled)
     return answered(
