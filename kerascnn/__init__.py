@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kerascnn import overlays as overlays
     from kerascnn import pictures as pictures
     from kerascnn import preprocessing as preprocessing
+    from kerascnn import reports as reports
     from kerascnn import sklearn as sklearn
     from kerascnn import style as style
     from kerascnn import tables as tables
@@ -133,7 +134,7 @@ _MODULES = (
     *("tasks", "weights"),
     # What other packages' commands and caches are written with.
     *("cache", "commands", "console", "errors", "files", "imports", "overlays", "pictures"),
-    *("style", "tables", "words", "writing"),
+    *("reports", "style", "tables", "words", "writing"),
 )
 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]

@@ -258,8 +258,11 @@ class Profile:
 
     def _repr_html_(self) -> str:
         """The table as notebooks show it."""
-        rows = [*map(_cells, self.layers), ("total", *self._totals())]
-        return f"<b>{escape(self.model)}</b>" + html(TITLES, rows, numbers=TITLES[1:])
+        return f"<b>{escape(self.model)}</b>" + html(TITLES, self.rows(), numbers=TITLES[1:])
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """The cells of the table below `TITLES`: of each layer, and at the end the totals."""
+        return [*map(_cells, self.layers), ("total", *self._totals())]
 
     def to_json(self) -> str:
         """`to_dict` as JSON."""

@@ -32,6 +32,7 @@ TASKS = "kerascnn.tasks"
 RECIPES = "kerascnn.recipes"
 BENCHMARKS = "kerascnn.benchmarks"
 LOGGERS = "kerascnn.loggers"
+REPORTS = "kerascnn.reports"
 SAVING = "kerascnn.saving"  # modules that register with Keras what saved models may name
 OURS = "kerascnn"
 NOTEBOOK = "registered at run time"

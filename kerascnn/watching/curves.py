@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from kerascnn.pictures import dress, figure_of
@@ -25,12 +26,18 @@ def curves(
     measure: Measure,
     held: int | None = None,
 ) -> None:
-    """Write a picture of loss, measure and learning rate over the epochs.
+    """Write what `picture` draws; the path's ending says in which format."""
+    picture(rows, measure=measure, held=held).savefig(path, facecolor=PAPER)
+
+
+def picture(
+    rows: Sequence[Mapping[str, Any]], *, measure: Measure, held: int | None = None
+) -> Figure:
+    """Loss, measure and learning rate over the epochs.
 
     Args:
         rows: the history, one for each epoch, with any of `epoch` (counted from 1), `loss`, the
             measure, both with `val_` too, and `learning_rate`.
-        path: where to write; its ending says in which format.
         measure: the task's main one.
         held: the epoch whose weights the saved model has, which a line marks; None: no line.
     """
@@ -51,7 +58,7 @@ def curves(
         line.set_label(f"model.keras: epoch {held}")
         axes["loss"].legend(frameon=False, fontsize=8, labelcolor=INK)
     dress(axes["rate"], "Learning rate", xlabel="Epoch")
-    figure.savefig(path, facecolor=PAPER)
+    return figure
 
 
 def _curve(

@@ -1,4 +1,4 @@
-"""Which images a network gets wrong, among many: for the confusion matrix and the worst of them."""
+"""What a network gets wrong and right, among many: the confusion matrix, the worst, the best."""
 
 from __future__ import annotations
 
@@ -13,7 +13,22 @@ from kerascnn import pictures
 from kerascnn.tasks.classification.measures import confusion
 from kerascnn.tasks.task import Seen
 
-SHOWN = 24  # of the worst images
+SHOWN = 24  # of the worst images, and of the best
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Images in an order.
+
+    Attributes:
+        images: `[k, height, width, channels]`, integers in [0, 255] or floats in [0, 1].
+        labels: theirs, `[k]`.
+        probabilities: theirs, `[k, classes]`.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -23,21 +38,18 @@ class Mistakes:
     Attributes:
         labels: `[m]`.
         predictions: top-1, `[m]`.
-        worst_images: those with the highest loss, the highest first, `[k, height, width,
-            channels]`, integers in [0, 255] or floats in [0, 1].
-        worst_labels: theirs, `[k]`.
-        worst_probabilities: theirs, `[k, classes]`.
+        worst: those with the highest loss, the highest first.
+        best: those with the lowest loss, the lowest first.
     """
 
     labels: np.ndarray
     predictions: np.ndarray
-    worst_images: np.ndarray
-    worst_labels: np.ndarray
-    worst_probabilities: np.ndarray
+    worst: Ranked
+    best: Ranked
 
 
 def drawn(seen: Seen) -> Mapping[str, Figure]:
-    """TensorBoard's pictures of what a classifier answers for validation images."""
+    """Pictures of what a classifier answers for validation images."""
 
     def probabilities(outputs: np.ndarray) -> np.ndarray:
         return softmax(outputs.astype("float32")) if seen.are_logits else outputs
@@ -45,16 +57,16 @@ def drawn(seen: Seen) -> Mapping[str, Figure]:
     names = seen.class_names
     found = find_mistakes((i, labels, probabilities(out)) for i, labels, out in seen.more())
     matrix = confusion(found.labels, found.predictions, len(names))
+    among = f"among {len(found.labels):,} images"
+
+    def ranked(some: Ranked, title: str) -> Figure:
+        return pictures.samples(some.images, some.labels, some.probabilities, names, title=title)
+
     return {
         "samples": pictures.samples(seen.images, seen.targets, probabilities(seen.outputs), names),
         "confusion_matrix": pictures.confusion(matrix, names),
-        "worst": pictures.samples(
-            found.worst_images,
-            found.worst_labels,
-            found.worst_probabilities,
-            names,
-            title=f"The highest losses among {len(found.labels):,} images",
-        ),
+        "worst": ranked(found.worst, f"The highest losses {among}"),
+        "best": ranked(found.best, f"The lowest losses {among}"),
     }
 
 
@@ -65,26 +77,30 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def find_mistakes(batches: Iterable[tuple[Any, Any, Any]]) -> Mistakes:
-    """Compare a network's answers with the labels; the `SHOWN` worst images are kept.
+    """Compare a network's answers with the labels; `SHOWN` images are kept of either end.
 
     Args:
         batches: images `[batch, height, width, channels]`, labels `[batch]` and probabilities
             `[batch, classes]`.
     """
     labels, predicted = [], []
-    worst: list[tuple[float, Any, Any, Any]] = []  # loss, image, label, probabilities
+    ends: dict[int, list[tuple[float, Any, Any, Any]]] = {-1: [], 1: []}  # sign of the loss → kept
     for images, truth, chances in batches:
         labels.append(truth)
         predicted.append(chances.argmax(-1))
         losses = -np.log(np.maximum(chances[np.arange(len(chances)), truth], 1e-30))
-        high = np.argsort(-losses)[:SHOWN]
-        worst += [(losses[i], images[i], truth[i], chances[i]) for i in high]
-        worst = sorted(worst, key=lambda one: -one[0])[:SHOWN]
-    _, shown, truths, rows = zip(*worst)
+        for sign, kept in ends.items():
+            first = np.argsort(sign * losses, kind="stable")[:SHOWN]
+            kept += [(sign * losses[i], images[i], truth[i], chances[i]) for i in first]
+            ends[sign] = sorted(kept, key=lambda one: one[0])[:SHOWN]
     return Mistakes(
         labels=np.concatenate(labels),
         predictions=np.concatenate(predicted),
-        worst_images=np.stack(shown),
-        worst_labels=np.stack(truths),
-        worst_probabilities=np.stack(rows),
+        worst=_ranked(ends[-1]),
+        best=_ranked(ends[1]),
     )
+
+
+def _ranked(kept: list[tuple[float, Any, Any, Any]]) -> Ranked:
+    _, *columns = zip(*kept)
+    return Ranked(*(np.stack(column) for column in columns))

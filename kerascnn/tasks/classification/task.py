@@ -131,7 +131,7 @@ class Classification(Task):
         return writers(class_names, **options)
 
     def pictures(self, seen: Seen) -> Mapping[str, Figure]:
-        """Samples, the images with the highest loss, and the confusion matrix."""
+        """Samples, the images with the highest and the lowest losses, and the confusion matrix."""
         from kerascnn.tasks.classification.mistakes import drawn
 
         return drawn(seen)

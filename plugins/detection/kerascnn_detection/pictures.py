@@ -21,7 +21,7 @@ from kerascnn_detection.writing import LEAST_SCORE
 
 COLUMNS = 4  # samples side by side
 CELL = 2.4  # inches: the width of a sample
-SHOWN = 8  # samples, and images with the most errors
+SHOWN = 8  # samples, and images with the most errors, and with the most found without one
 LARGEST = 1200  # pixels of a photo's longer side in a figure
 SMALLEST = 480  # and at least so many, for names to have room
 HIT = 0.5  # the IoU beyond which an object is found
@@ -29,27 +29,35 @@ MOST_CURVES = 10  # classes; of more, the best and the worst are drawn
 
 
 def drawn(seen: Seen) -> dict[str, Figure]:
-    """What TensorBoard shows of the validation images: samples, the worst, and AP by class."""
-    worst: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]] = []  # errors
+    """What is shown of the validation images: samples, the worst, the best, and AP by class."""
+    # Which end → images, each with what puts it there.
+    ends: dict[str, list[tuple[tuple[int, ...], Any, Any, Any]]] = {"worst": [], "best": []}
     found, known = [], []
     for images, objects, rows in seen.more():
-        errors = [sum(_errors(*one)) for one in zip(rows, objects)]
-        most = np.argsort(np.negative(errors), kind="stable")[:SHOWN]
-        worst += [(errors[n], images[n], objects[n], rows[n]) for n in most]
-        worst = sorted(worst, key=lambda one: -one[0])[:SHOWN]
+        judged = [_judged(*one) for one in zip(rows, objects)]
+        places = {
+            "worst": [(-wrong, -right) for right, wrong in judged],
+            "best": [(wrong, -right) for right, wrong in judged],
+        }
+        for tag, keys in places.items():
+            first = sorted(range(len(keys)), key=keys.__getitem__)[:SHOWN]
+            ends[tag] += [(keys[n], images[n], objects[n], rows[n]) for n in first]
+            ends[tag] = sorted(ends[tag], key=lambda one: one[0])[:SHOWN]
         found.append(rows)
         known.append(objects)
     names = seen.class_names
     some = seen.images[:SHOWN], seen.targets[:SHOWN], seen.outputs[:SHOWN]
     figures = {"samples": samples(*some, names)}
-    if found:
-        precisions = average_precision.voc(np.concatenate(found), np.concatenate(known), len(names))
-        mean = average_precision.mean(precisions)
-        figures["ap"] = bars(precisions, names, "AP50 by class", mean)
-        _, *columns = zip(*worst)
+    if not found:
+        return figures
+    precisions = average_precision.voc(np.concatenate(found), np.concatenate(known), len(names))
+    mean = average_precision.mean(precisions)
+    figures["ap"] = bars(precisions, names, "AP50 by class", mean)
+    for tag, most in (("worst", "most"), ("best", "fewest")):
+        _, *columns = zip(*ends[tag])
         shown, theirs, answers = (np.stack(column) for column in columns)
-        title = f"The most errors among {sum(map(len, found)):,} images"
-        figures["worst"] = samples(shown, theirs, answers, names, title)
+        title = f"The {most} errors among {sum(map(len, found)):,} images"
+        figures[tag] = samples(shown, theirs, answers, names, title)
     return figures
 
 
@@ -111,11 +119,11 @@ def matched(rows: np.ndarray, objects: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return right, ~taken
 
 
-def _errors(rows: np.ndarray, objects: np.ndarray) -> tuple[int, int]:
-    """How many boxes of an image are wrong, and how many objects were missed."""
+def _judged(rows: np.ndarray, objects: np.ndarray) -> tuple[int, int]:
+    """How many boxes of an image are right; how many are wrong, and objects missed."""
     found = rows[(rows[:, 4] != ABSENT) & (rows[:, 5] >= LEAST_SCORE)]
     right, missed = matched(found, objects[objects[:, 4] != ABSENT])
-    return len(found) - int(right.sum()), int(missed.sum())
+    return int(right.sum()), len(found) - int(right.sum()) + int(missed.sum())
 
 
 def found_in(

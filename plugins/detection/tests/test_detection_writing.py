@@ -136,10 +136,12 @@ def test_tensorboard_shows_samples_the_worst_and_the_ap_of_each_class():
         more=lambda: [(images[:2], objects[:2], rows[:2]), (images[2:], objects[2:], rows[2:])],
     )
     found = pictures.drawn(seen)
-    assert set(found) == {"samples", "ap", "worst"}
+    assert set(found) == {"samples", "ap", "worst", "best"}
     captions = [text.get_text() for text in found["worst"].axes[0].texts if "," in text.get_text()]
     assert [caption[-8:] for caption in captions] == ["1 missed", "2 missed", "0 missed"]
     assert "among 3 images" in found["worst"].axes[0].get_title("left")
+    captions = [text.get_text() for text in found["best"].axes[0].texts if "," in text.get_text()]
+    assert [caption[-8:] for caption in captions] == ["0 missed", "1 missed", "2 missed"]
 
 
 def evaluated(**changes):

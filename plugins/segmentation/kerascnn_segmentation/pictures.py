@@ -20,17 +20,18 @@ from kerascnn_segmentation.losses import middle
 COLUMNS = 2  # samples side by side, each with four pictures
 LARGEST = 1200  # pixels of a photo's longer side in a figure
 
-SHOWN = 8  # samples, and images with the most errors
+SHOWN = 8  # samples, and images with the most errors, and with the fewest
 
 # Right, wrong, unknown.
 _ERROR = np.array([(235, 235, 232), tuple(bytes.fromhex(WRONG[1:])), UNKNOWN], "uint8")
 
 
 def drawn(seen: Seen) -> dict[str, Figure]:
-    """What TensorBoard shows of the validation images: samples, the worst, and IoU by class."""
+    """What is shown of the validation images: samples, the worst, the best, and IoU by class."""
     names, classes = seen.class_names, len(seen.class_names)
     matrix = np.zeros((classes, classes), "int64")
-    worst: list[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = []  # share of wrong pixels
+    # Sign of the share of wrong pixels → the images that it puts first.
+    ends: dict[int, list[tuple[float, np.ndarray, np.ndarray, np.ndarray]]] = {-1: [], 1: []}
     count = 0
     for images, masks, outputs in seen.more():
         answers = decoded(outputs)
@@ -38,17 +39,19 @@ def drawn(seen: Seen) -> dict[str, Figure]:
         matrix += measures.confusion_of(masks, answers, classes)
         known = masks != VOID
         wrong = ((masks != answers) & known).sum((1, 2)) / np.maximum(1, known.sum((1, 2)))
-        most = np.argsort(-wrong, kind="stable")[:SHOWN]
-        worst += [(wrong[n], images[n], masks[n], answers[n]) for n in most]
-        worst = sorted(worst, key=lambda one: -one[0])[:SHOWN]
+        for sign, kept in ends.items():
+            first = np.argsort(sign * wrong, kind="stable")[:SHOWN]
+            kept += [(sign * wrong[n], images[n], masks[n], answers[n]) for n in first]
+            ends[sign] = sorted(kept, key=lambda one: one[0])[:SHOWN]
         count += len(images)
     some = seen.images[:SHOWN], seen.targets[:SHOWN], decoded(seen.outputs[:SHOWN])
     found = {"samples": samples(*some, names), "iou": overlaps(matrix, names)}
-    if worst:
-        _, *columns = zip(*worst)
-        images, masks, answers = (np.stack(column) for column in columns)
-        title = f"The most wrong pixels among {count:,} images"
-        found["worst"] = samples(images, masks, answers, names, title)
+    for tag, sign, most in (("worst", -1, "most"), ("best", 1, "fewest")):
+        if ends[sign]:
+            _, *columns = zip(*ends[sign])
+            images, masks, answers = (np.stack(column) for column in columns)
+            title = f"The {most} wrong pixels among {count:,} images"
+            found[tag] = samples(images, masks, answers, names, title)
     return found
 
 

@@ -145,10 +145,12 @@ def test_tensorboard_gets_samples_the_worst_and_the_ious(outlining, outlines):
         more=lambda: ((images[part], masks[part], outputs[part]) for part in batches),
     )
     found = SEGMENTATION.pictures(seen)
-    assert set(found) == {"samples", "iou", "worst"}
+    assert set(found) == {"samples", "iou", "worst", "best"}
     wrong = ((outputs.argmax(-1) != masks) & (masks != VOID)).sum((1, 2)) / (16 * 16 - 2)
-    shown = [text.get_text() for text in found["worst"].axes[0].texts if "wrong" in text.get_text()]
-    assert shown == [f"{share:.1%} wrong" for share in sorted(wrong, reverse=True)[:8]]
+    for tag, most_first in (("worst", True), ("best", False)):
+        texts = [text.get_text() for text in found[tag].axes[0].texts]
+        shown = [text for text in texts if "wrong" in text]
+        assert shown == [f"{share:.1%} wrong" for share in sorted(wrong, reverse=most_first)[:8]]
     matrix = measures.confusion_of(masks, outputs.argmax(-1), 3)
     widths = [bar.get_width() for bar in found["iou"].axes[0].patches]
     np.testing.assert_allclose(widths, measures.iou(matrix))

@@ -17,7 +17,7 @@ def probabilities(images):
     return scores / scores.sum(-1, keepdims=True)
 
 
-def test_the_worst_images_are_those_with_the_highest_loss():
+def test_the_worst_images_are_those_with_the_highest_loss_and_the_best_with_the_lowest():
     parts = [slice(at, at + 16) for at in range(0, 100, 16)]
     found = find_mistakes((IMAGES[p], LABELS[p], probabilities(IMAGES[p])) for p in parts)
     chances = probabilities(IMAGES)
@@ -25,14 +25,15 @@ def test_the_worst_images_are_those_with_the_highest_loss():
     worst = np.argsort(-losses)[:SHOWN]
     np.testing.assert_array_equal(found.labels, LABELS)
     np.testing.assert_array_equal(found.predictions, chances.argmax(-1))
-    np.testing.assert_array_equal(found.worst_images, IMAGES[worst])
-    np.testing.assert_array_equal(found.worst_labels, LABELS[worst])
-    np.testing.assert_allclose(found.worst_probabilities, chances[worst])
+    np.testing.assert_array_equal(found.worst.images, IMAGES[worst])
+    np.testing.assert_array_equal(found.worst.labels, LABELS[worst])
+    np.testing.assert_allclose(found.worst.probabilities, chances[worst])
+    np.testing.assert_array_equal(found.best.images, IMAGES[np.argsort(losses)[:SHOWN]])
 
 
 def test_fewer_images_than_are_shown_are_all_there():
     batches = [(IMAGES[:3], LABELS[:3], probabilities(IMAGES[:3]))]
-    assert len(find_mistakes(batches).worst_images) == 3
+    assert len(find_mistakes(batches).worst.images) == 3
 
 
 def test_logits_become_the_probabilities_that_tensorflow_makes_of_them():
