@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,15 +13,22 @@ from rich.text import Text
 
 from kerascnn.words import printable
 
+IN_NOTEBOOK = "JPY_PARENT_PID"  # a variable that Jupyter gives its kernels, and they their commands
+
 
 class Console(rich.console.Console):
     """Rich's console, without pictures for words between colons: `a:cat:b` is a path here.
 
     A name that a stranger has given may hold codes that steer a terminal: they are shown as
     escapes such as `\\x1b`. Rich's own, for colours and the cursor, are no text, and stay.
+
+    It is not interactive in a command of a notebook's cell (`!kerascnn train ...`): that is told to
+    be a terminal, but keeps every drawing of a bar as a line.
     """
 
     def __init__(self, *, emoji: bool = False, **options: Any) -> None:
+        if IN_NOTEBOOK in os.environ:
+            options.setdefault("force_interactive", False)
         super().__init__(emoji=emoji, **options)
 
     def render(

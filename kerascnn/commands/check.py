@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import typer
@@ -107,10 +108,14 @@ def _in_process(name: str, flags: list[str]) -> list[Outcome]:
 
 def _watched(name: str, running: Iterable[Outcome], number: int) -> list[Outcome]:
     """The outcomes for one architecture, counted as they come and shown once they are all known."""
+    from rich.status import Status
+
     from kerascnn.console import Console
 
+    console = Console()
+    status = Status(f"{name}: building", console=console)
     outcomes: list[Outcome] = []
-    with Console().status(f"{name}: building") as status:
+    with status if console.is_interactive else nullcontext():
         for outcome in running:
             outcomes.append(outcome)
             status.update(f"{name}: {len(outcomes)} of {number} checks done")

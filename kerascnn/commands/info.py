@@ -203,22 +203,22 @@ def _print_paper(
         console.print("No table of its layers or sizes in the paper is known to us.")
         return
     console.print(f"From the paper: {card.table.source}. ≠: ours differs; in brackets: ours alone.")
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("layer", no_wrap=True)
     table.add_column("output", justify="right", no_wrap=True)
     columns = {"params": "parameters", "operations": card.table.counted, "units": "units"}
-    columns = {
-        name: title
-        for name, title in columns.items()
-        if name != "units" or any(line.units.printed for line in lines)
-    }
-    for title in columns.values():
-        table.add_column(title, justify="right")
-        table.add_column("ours", justify="right", no_wrap=True)
+    told = [name for name in columns if any(getattr(line, name).printed for line in lines)]
+    if "units" not in told:
+        del columns["units"]
+    for name, title in columns.items():
+        if name in told:
+            table.add_column(title, justify="right", overflow="fold")
+        table.add_column("ours" if name in told else f"({title})", justify="right", no_wrap=True)
     notes = list(dict.fromkeys(line.note for line in lines if line.note and line.differs))
     for line in lines:
         mark = f" ({notes.index(line.note) + 1})" if line.note and line.differs else ""
-        counts = [cell for name in columns for cell in _pair(getattr(line, name), write)]
+        pairs = {name: _pair(getattr(line, name), write) for name in columns}
+        counts = [cell for name, pair in pairs.items() for cell in pair[name not in told :]]
         style = "bold" if line.layer == "total" else None
         table.add_row(line.layer + mark, _output(line), *counts, style=style)
     show(console, table)

@@ -23,7 +23,7 @@ def reading() -> Iterator[Callable[[int, int | None], None]]:
     )
     console = Console(stderr=True)
     with progress.Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns, console=console, transient=True, disable=not console.is_interactive
     ) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -108,7 +108,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Start drawing."""
-        if self.console.is_terminal and not self.console.quiet and self._page is None:
+        if self.console.is_interactive and not self.console.quiet and self._page is None:
             self._live = Live(
                 self,
                 console=self.console,

@@ -8,8 +8,8 @@ import time
 import keras
 import numpy as np
 import pytest
-from rich.console import Console
 
+from kerascnn.console import Console
 from kerascnn.tasks.classification import ERROR
 from kerascnn.tasks.measure import Measure
 from kerascnn.watching.progress import Progress
@@ -111,6 +111,15 @@ def test_another_tasks_measure_has_its_name_in_the_line():
     logs = {"loss": 0.5, "mean_iou": 0.25, "error": 0.9, "val_loss": 0.75, "val_mean_iou": 0.125}
     progress.on_epoch_end(0, logs)
     assert "loss 0.5000 mean_iou 25.00%  val 0.7500 12.50%" in text(plain)
+
+
+def test_a_command_of_a_notebooks_cell_draws_no_bar(monkeypatch):
+    """`!kerascnn train` is told to be a terminal, but each drawing would stay as a line."""
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    cell = console(terminal=True)
+    small_fit(Progress(2, 8, 8, cell, measure=ERROR))
+    assert "\x1b[2K" not in cell.file.getvalue()
+    assert text(cell).count("epoch") == 2
 
 
 @pytest.mark.parametrize("epochs", [9, 99, 300, 2000])

@@ -38,7 +38,7 @@ class Display:
         self._live: Live | None = None
 
     def __enter__(self) -> Display:
-        if self.console.is_terminal and not self.console.quiet:
+        if self.console.is_interactive and not self.console.quiet:
             self._live = Live(get_renderable=self._draw, console=self.console, refresh_per_second=2)
             self._live.start()
         return self
