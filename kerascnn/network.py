@@ -7,7 +7,7 @@ import inspect
 import operator
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -230,6 +230,22 @@ class Network:
         channels = self.input_shape[2]
         return smallest_input(self.outputs, channels, owner=self.name, usual=self._usual())
 
+    def class_layers(self) -> tuple[str, ...]:
+        """The layers whose size follows from the number of classes, such as the classifier.
+
+        They are found by comparison with the network of one class more; both are built without
+        values.
+        """
+        from kerascnn.keras_internals import leaf_layers, without_values
+
+        def shapes(network: Network) -> dict[str, list[tuple[int, ...]]]:
+            layers = leaf_layers(network.model(classifier_activation=None))
+            return {layer.name: [tuple(one.shape) for one in layer.weights] for layer in layers}
+
+        with without_values():
+            own, other = shapes(self), shapes(replace(self, classes=(self.classes or 0) + 1))
+        return tuple(name for name, found in own.items() if found != other[name])
+
     def endpoints(self) -> dict[str, Endpoint]:
         """The maps that others can build upon, of the network without its classifier.
 
@@ -300,6 +316,7 @@ class Network:
         weights: str | os.PathLike[str],
         *,
         inputs: Any = None,
+        left_out: Collection[str] = (),
         verbose: bool = True,
     ) -> Report:
         """Load weights into the model that was built from it.
@@ -309,6 +326,7 @@ class Network:
             weights: "imagenet", "imagenet:PUBLISHER" or a file; behind "backbone:" those of the
                 backbone, which leave the rest of the model as it is.
             inputs: the tensor that the model was built upon, if not its own input.
+            left_out: layers of the model that stay as they are; of a file's weights alone.
             verbose: print the report to stderr if anything was adapted or left out.
 
         Raises:
@@ -324,7 +342,7 @@ class Network:
             assert self.backbone is not None
             part = owner._part(self.backbone.renamed)
         if source is None:
-            return load(model, name, inputs=inputs, part=part, verbose=verbose)
+            return load(model, name, inputs=inputs, part=part, left_out=left_out, verbose=verbose)
         return load_published(
             model,
             source,

@@ -59,6 +59,7 @@ class Row:
         params: trainable.
         seconds: of training steps.
         strategy: as it was asked for.
+        after: the run that it goes on from.
         created: when it was started, local time in ISO 8601.
         state: "finished", "interrupted", "running", "dead" or "damaged". One that runs on another
             machine seems dead where the file system shares no locks.
@@ -78,6 +79,7 @@ class Row:
     params: int | None = None
     seconds: float | None = None
     strategy: str | None = None
+    after: str | None = None
     created: str | None = None
     state: str = DAMAGED
     silent: float | None = None
@@ -222,6 +224,7 @@ def _read(run: Run, name: str) -> Row:
         params=metrics.get("trainable_params"),
         seconds=metrics.get("train_seconds", sum(row["seconds"] for row in history)),
         strategy=config.strategy,
+        after=config.predecessor.run if config.predecessor else None,
         created=config.created,
         state=state,
         silent=_silence(run.path) if state in (RUNNING, DEAD) else None,
@@ -283,7 +286,7 @@ def _number(text: str, whole: str) -> float:
 
 
 # Shown where the terminal has room for them, the first first.
-OPTIONAL = ("name", "data", "task", "params", "seconds", "created", "strategy")
+OPTIONAL = ("name", "data", "task", "after", "params", "seconds", "created", "strategy")
 LONGEST_SOURCE = 24  # characters in a line of a terminal; longer ones are folded
 
 
@@ -304,11 +307,14 @@ def _table(rows: list[Row], left_out: Collection[str] = (), *, folded: bool = Fa
         "params": ["" if row.params is None else f"{row.params:,}" for row in rows],
         "seconds": ["" if row.seconds is None else f"{row.seconds:,.0f}" for row in rows],
         "strategy": [row.strategy or "" for row in rows],
+        "after": [Name(Path(row.after or "").name) for row in rows],
         "created": [(row.created or "").replace("T", " ")[:16] for row in rows],
         "state": [f"[{COLOURS[row.state]}]{row.state}[/]" for row in rows],
     }
     if len({row.task for row in rows if row.task}) < 2:
         del columns["task"]
+    if not any(row.after for row in rows):
+        del columns["after"]
     shown = {title: cells for title, cells in columns.items() if title not in left_out}
     table = Table(box=None)
     for title in shown:
@@ -338,8 +344,9 @@ def _print_table(console: Console, rows: list[Row]) -> None:
     if not tables.is_bounded(console):
         tables.show(console, _table(rows))
         return
-    left_out = list(OPTIONAL)
-    for title in OPTIONAL:
+    known = {column.header for column in _table(rows).columns}
+    left_out = [title for title in OPTIONAL if title in known]
+    for title in tuple(left_out):
         fewer = [other for other in left_out if other != title]
         if tables.natural_width(console, _table(rows, fewer, folded=True)) <= console.width:
             left_out = fewer

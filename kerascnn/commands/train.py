@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from kerascnn.commands.options import (
     complete_source,
     parse_network,
     parse_numbers,
+    parse_shape,
     parse_steps,
     require_tensorflow,
 )
@@ -24,8 +26,12 @@ from kerascnn.errors import ArgumentError
 if TYPE_CHECKING:
     from kerascnn.architecture import Architecture
     from kerascnn.recipes.recipe import Recipe
+    from kerascnn.training.earlier import Earlier
 
 
+# What --continue leaves to the run; and --from, which takes its data from elsewhere.
+CONTINUED = ("data", "set_", "input_shape", "weights", "seed")
+STARTED = ("weights",)
 # What may stand beside --config or --from-trial.
 AGAIN = ("config", "from_trial", "run", "overwrite", "loss")
 
@@ -63,7 +69,12 @@ def train(
         help="Start from imagenet, imagenet:PUBLISHER, a file of weights or another run; "
         "backbone:... starts the backbone alone.",
     ),
-    epochs: int | None = typer.Option(None, help="Instead of the recipe's, as all that follow."),
+    epochs: str | None = typer.Option(
+        None,
+        metavar="N|+N",
+        help="Instead of the recipe's, as all that follow. With --continue +20 are 20 more, and "
+        "50 are 50 with those that the run has.",
+    ),
     batch_size: int | None = typer.Option(
         None,
         help="Images in one step, over all replicas; default: fewer than the recipe's where "
@@ -100,20 +111,39 @@ def train(
     balance: bool = typer.Option(
         False, "--balance", help="Draw from all classes equally often in training."
     ),
-    strategy: str = typer.Option(
-        "auto", help="auto (all GPUs if several), none, mirrored, mirrored:N or multiworker."
+    strategy: str | None = typer.Option(
+        None,
+        help="auto (the default: all GPUs if several), none, mirrored, mirrored:N or multiworker.",
     ),
-    precision: str = typer.Option(
-        "float32", help="float32, mixed_bfloat16, mixed_float16 or float64."
+    precision: str | None = typer.Option(
+        None, help="float32 (the default), mixed_bfloat16, mixed_float16 or float64."
     ),
     jit: bool | None = typer.Option(
         None, "--jit/--no-jit", help="XLA; default: on a single GPU only."
     ),
-    seed: int = typer.Option(0, help="Of weights, data order, dropout and augmentation."),
+    seed: int | None = typer.Option(
+        None, help="Of weights, data order, dropout and augmentation; default: 0."
+    ),
     run: Path | None = typer.Option(None, help="The run directory; default: runs/NAME-DATA-TIME."),
     overwrite: bool = typer.Option(False, help="Delete an earlier run in that directory."),
     resume: Path | None = typer.Option(
         None, help="Go on with this run; takes no other options.", autocompletion=complete_run
+    ),
+    continue_: Path | None = typer.Option(
+        None,
+        "--continue",
+        metavar="RUN",
+        help="Go on from a finished run, as a new one: its network, data, weights and recipe, "
+        "with a new schedule; default: as many epochs again.",
+        autocompletion=complete_run,
+    ),
+    from_: Path | None = typer.Option(
+        None,
+        "--from",
+        metavar="RUN",
+        help="Start with the network and weights of a finished run on other --data; a new "
+        "classifier where the classes are others.",
+        autocompletion=complete_run,
     ),
     config: Path | None = typer.Option(
         None,
@@ -152,10 +182,12 @@ def train(
 ) -> None:
     """Train a network and leave a run directory: model, metrics, curves, TensorBoard logs."""
     require_tensorflow("kerascnn train")
-    if sum(given is not None for given in (name, resume, config, from_trial)) != 1:
+    begun = (name, resume, continue_, from_, config, from_trial)
+    if sum(given is not None for given in begun) != 1:
         raise ArgumentError(
             "Pass either the name of an architecture, as in `kerascnn train lenet5 --data "
-            "mnist5k`, or --resume RUN, or --config RUN, or --from-trial STUDY/ID."
+            "mnist5k`, or --resume RUN, or --continue RUN, or --from RUN --data OTHER, or --config "
+            "RUN, or --from-trial STUDY/ID."
         )
     if from_trial is not None:
         config = _trial(from_trial)
@@ -163,10 +195,13 @@ def train(
     from kerascnn import catalogue
     from kerascnn.recipes import book as recipe_book
     from kerascnn.runs.epochs import checked as check_kept
+    from kerascnn.training import earlier
 
+    if old := earlier.find(continue_, from_):
+        _refuse_of_run(context, old)
     # Before TensorFlow is loaded: a misspelt name is answered at once.
     changes = {
-        "epochs": epochs,
+        "epochs": earlier.count(epochs, old),
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "warmup_epochs": warmup_epochs,
@@ -182,10 +217,21 @@ def train(
         "balance": balance or None,
         **recipe_book.settings([f"class_weight={class_weight}"] if class_weight else []),
     }
-    chosen = _recipe(catalogue.get(name), recipe, changes, with_) if name else None
+    architecture = catalogue.get(name) if name else old.run.architecture() if old else None
+    chosen = None
+    if old and old.same_data and recipe is None:
+        chosen = _changed(old.recipe(loss), changes, with_)
+    elif architecture:
+        chosen = _recipe(architecture, recipe, changes, with_)
+    elif old:
+        raise ArgumentError(
+            f"{old.run.path} trained a keras.Model of its own, which has no recipes: "
+            "kerascnn.train(from_=..., recipe=...) in Python takes one."
+        )
     batch_given = batch_size is not None or _names_a_batch(recipe, with_)
     rate_given = learning_rate is not None or _is_set("learning_rate", with_)
     network = parse_network(name, set_, input_shape=input_shape) if name else None
+    arguments = architecture.space.read(set_, what="--set") if old and architecture else None
     traced = parse_steps(profile) if profile else None
     what = "epochs with commas between them, such as 1,2,5; 0 is before training"
     kept = parse_numbers("--keep-epochs", keep_epochs, what) if keep_epochs is not None else ()
@@ -204,10 +250,13 @@ def train(
     elif config is not None:
         found = trainer.repeat(config, run=run, overwrite=overwrite, loss=loss, console=console)
     else:
-        assert network is not None
         found = trainer.train(
             network,
-            data,
+            None if old and old.same_data else data,
+            continue_=continue_,
+            from_=from_,
+            arguments=arguments or None,
+            input_shape=parse_shape(input_shape) if old else None,
             recipe=chosen,
             batch_size=None if batch_given else "auto",
             learning_rate=chosen.learning_rate if chosen and rate_given else None,
@@ -257,7 +306,17 @@ def _recipe(
     """
     from kerascnn.recipes import book as recipe_book
 
-    base = recipe_book.choose(choice, network)
+    return _changed(recipe_book.choose(choice, network), changes, assignments)
+
+
+def _changed(base: Recipe, changes: dict[str, Any], assignments: list[str]) -> Recipe:
+    """The recipe with what options and `--with` say.
+
+    Raises:
+        UnknownNameError, ArgumentError: a field or a value is wrong.
+    """
+    from kerascnn.recipes import book as recipe_book
+
     given = {key: value for key, value in changes.items() if value is not None}
     settings = recipe_book.settings(assignments)
     options = {"early_stopping": "--patience"}
@@ -299,15 +358,28 @@ def _refuse_ignored(context: typer.Context, resume: Path | None, config: Path | 
     if resume is None and config is None:
         return
     allowed = {"resume", "profile", "json", "loss"} if resume else {*AGAIN, "json"}
-    given = [
-        f"--{key.strip('_').replace('_', '-')}"
-        for key in context.params
-        if key not in allowed
-        and (source := context.get_parameter_source(key)) is not None
-        and source.name != "DEFAULT"
-    ]
-    if given:
+    if given := _given(context, [key for key in context.params if key not in allowed]):
         raise ArgumentError(
             f"{'--resume' if resume else '--config or --from-trial'} takes its settings from "
             f"config.json. Received: {', '.join(given)}."
         )
+
+
+def _refuse_of_run(context: typer.Context, old: Earlier) -> None:
+    """Refuse what a training that goes on has of its run, and one without its other data."""
+    given = _given(context, CONTINUED if old.same_data else STARTED)
+    old.refuse(dict.fromkeys(given, True))
+    if not old.same_data and not _given(context, ["data"]):
+        raise ArgumentError(
+            f"--from {old.run.path} needs the other --data. To train on with the run's own: "
+            f"kerascnn train --continue {old.run.path}"
+        )
+
+
+def _given(context: typer.Context, names: Iterable[str]) -> list[str]:
+    """Those of the options that were typed, as they are typed."""
+    return [
+        f"--{name.strip('_').replace('_', '-')}"
+        for name in names
+        if (source := context.get_parameter_source(name)) is not None and source.name != "DEFAULT"
+    ]

@@ -84,7 +84,13 @@ def published(config: RunConfig) -> RunConfig:
     if weights and weights.sha256:
         weights = replace(weights, source=PurePath(weights.source).name)
     data = replace(config.data, source=_without_folders(config.data.source))
-    return replace(config, command=(), git=None, log=(), data=data, weights=weights)
+    before = config.predecessor
+    if before:
+        source = _without_folders(before.data)
+        before = replace(before, run=PurePath(before.run).name, data=source)
+    return replace(
+        config, command=(), git=None, log=(), data=data, weights=weights, predecessor=before
+    )
 
 
 def _without_folders(source: str) -> str:

@@ -89,10 +89,27 @@ class StartedFrom:
     Attributes:
         source: "imagenet", "imagenet:PUBLISHER" or a file; behind "backbone:" a backbone's.
         sha256: of the file.
+        left_out: layers that start untrained nevertheless, as the classes are others.
     """
 
     source: str
     sha256: str | None = None
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predecessor:
+    """The finished run that a run goes on from.
+
+    Attributes:
+        run: its directory, as it was given.
+        data: the source that it was trained on.
+        epochs: that its weights have been trained for on this source.
+    """
+
+    run: str
+    data: str
+    epochs: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +134,7 @@ class RunConfig:
         recipe: as it was carried out. Its loss, if it has one of its own, is a class while it
             trains, and where that can be imported from when it was read.
         weights: trained ones to start from; None: the recipe's or the architecture's first ones.
+        predecessor: the run that has them, if it goes on from one.
         strategy, precision, jit, seed, keep_epochs, explain, log: see `kerascnn.train`.
         versions, git, command, created: where the run comes from.
 
@@ -135,6 +153,7 @@ class RunConfig:
     data: TrainedOn
     recipe: Recipe
     weights: StartedFrom | None = None
+    predecessor: Predecessor | None = None
     strategy: str
     precision: str
     jit: bool | None = None
@@ -165,6 +184,9 @@ class RunConfig:
         kept = epochs.checked(self.keep_epochs, self.recipe.epochs)
         object.__setattr__(self, "keep_epochs", kept)
         _check_preprocessing(self.preprocessing, channels)
+        if self.predecessor:
+            least = self.predecessor.epochs
+            require(least >= 0, "predecessor.epochs", "0 or more", least)
         for name, size in self.data.sizes.items():
             require(size >= 0, f"data.sizes.{name}", "0 or more", size)
 

@@ -66,6 +66,8 @@ class Run:
             config, finished = self.config, self.finished
             metrics = self.metrics if finished else (self.history or [{}])[-1]
             rows = [("network", config.name), ("data", config.data.source)]
+            if before := config.predecessor:
+                rows.append(("after", f"{before.run}: {before.epochs} epochs on {before.data}"))
         except KerascnnError as error:
             return f"{title}: {html.escape(str(error))}"
         for name, value in metrics.items():

@@ -3,7 +3,8 @@
 trainer       `train` makes a `Network` of what the user gives (`subject.checked`), refuses what
               can't work (`settings`, `starting`, `callbacks.check`, `keeping.require_monitored`),
               loads the data, writes down all of it as a `RunConfig`, and hands it to an `Assembly`.
-              `resume` takes the config from a run; `repeat` calls `train` with it.
+              `resume` takes the config from a run; `repeat` calls `train` with it. A finished run
+              that a training goes on from is an `earlier.Earlier`.
 assembly      `Assembly.carry_out` builds the model under the strategy, has `starting.start` put its
               first weights in place (`initialization`: as papers state them), makes optimizer,
               the task's `Objective` and the engine, then the run directory. It has `State.restore`

@@ -51,7 +51,7 @@ from kerascnn.watching.loggers import Logs
 from kerascnn.watching.profiler import Profiler
 from kerascnn.watching.progress import Progress
 from kerascnn.watching.statistics import Probe
-from kerascnn.words import counted
+from kerascnn.words import counted, listed
 
 SAMPLES = 24  # images in TensorBoard's grid of predictions
 PROBED = 32  # images on which the layers are measured, at most
@@ -191,6 +191,8 @@ class Assembly:
         )
         self._say(f"Run: {self.run.path}")
         self._say(_which(self.config))
+        for line in _whence(self.config):
+            self._say(line)
         if self.config.keep_epochs:
             self._say(self._keeper(parts).announcement())
         if alone := recipe.freeze_epochs:
@@ -404,6 +406,22 @@ def _which(config: RunConfig) -> str:
     paper = installed and catalogue.get(config.name).paper_recipe
     other = f" The paper's: --recipe {recipe_book.PAPER}." if paper else ""
     return f"Recipe: {recipe.name}, ours for {config.name}.{other}"
+
+
+def _whence(config: RunConfig) -> Iterator[str]:
+    """Lines on the run that this one goes on from, if there is one."""
+    before, weights = config.predecessor, config.weights
+    if before is None or weights is None:
+        return
+    trained = f"trained for {counted(before.epochs, 'epoch', 'epochs')} on {before.data}"
+    yield f"Goes on from {before.run}, {trained}: its weights; schedule and optimizer begin anew."
+    if weights.left_out:
+        yield (
+            f"The classes are others, so {listed(weights.left_out)} "
+            f"{'starts' if len(weights.left_out) == 1 else 'start'} untrained; all else is kept."
+        )
+    elif before.data != config.data.source:
+        yield "The classes are the same, so all layers are kept."
 
 
 def _examples(split: Split, count: int) -> tuple[np.ndarray, np.ndarray]:

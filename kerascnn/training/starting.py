@@ -73,11 +73,11 @@ def start(
     if not config.weights:
         return
     require_same(config.weights)
-    source = config.weights.source
+    source, left_out = config.weights.source, config.weights.left_out
     if isinstance(network, Network):
-        report = network.load(model, source, verbose=False)
+        report = network.load(model, source, left_out=left_out, verbose=False)
     else:
-        report = load(model, source, verbose=False)
+        report = load(model, source, left_out=left_out, verbose=False)
     say(str(report))
 
 
@@ -106,7 +106,7 @@ def require_same(weights: StartedFrom) -> None:
         RunError, WeightsError: it has changed, or is gone.
     """
     published = weights.sha256 is None and not Path(weights.source).expanduser().exists()
-    if not published and described(weights.source) != weights:
+    if not published and described(weights.source).sha256 != weights.sha256:
         raise RunError(
             f"The weights {weights.source} have changed since the run was started from them, so "
             "the same result can't be expected. Start a new run with `kerascnn train`."

@@ -41,6 +41,7 @@ from kerascnn.runs.directory import prepare_directory, refuse_directory
 from kerascnn.runs.models import load_graph
 from kerascnn.runs.run import Run
 from kerascnn.tasks.task import Task
+from kerascnn.training import earlier
 from kerascnn.training.assembly import Assembly
 from kerascnn.training.callbacks import check as check_callbacks
 from kerascnn.training.keeping import require_monitored
@@ -61,22 +62,24 @@ __all__ = ["PRECISIONS", "repeat", "resume", "sayer", "train"]
 
 
 def train(
-    network: str | Architecture | Network | keras.Model,
-    data: str | Dataset,
+    network: str | Architecture | Network | keras.Model | None = None,
+    data: str | Dataset | None = None,
     *,
+    continue_: str | Path | Run | None = None,
+    from_: str | Path | Run | None = None,
     arguments: Mapping[str, Any] | None = None,
     input_shape: tuple[int, int, int] | None = None,
     recipe: Recipe | None = None,
-    epochs: int | None = None,
+    epochs: int | str | None = None,
     batch_size: int | str | None = None,
     learning_rate: float | None = None,
     keep: str | None = None,
     patience: int | None = None,
     weights: str | Path | None = None,
-    strategy: str = "auto",
-    precision: str = "float32",
+    strategy: str | None = None,
+    precision: str | None = None,
     jit: bool | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     run: str | Path | None = None,
     overwrite: bool = False,
     skip_corrupt: bool = False,
@@ -95,6 +98,14 @@ def train(
             or a functional keras.Model with one output of class scores (or several, the main one
             first).
         data: a source such as "mnist5k" or "folder:PATH" (see `kerascnn.data.load`), or a Dataset.
+        continue_: a finished run to go on from instead of both: its network, data, weights and
+            recipe, with a schedule and an optimizer that begin anew. What is given here changes
+            the recipe. `epochs="+20"` are 20 more, `epochs=50` are 50 with those that it has;
+            default: as many again. Data that has no source is passed again.
+        from_: a finished run to start from instead of a network, on other data: its network and
+            weights. Layers whose size follows from the classes start anew if these are others.
+            With both, what isn't given of strategy, precision, jit, seed, skip_corrupt, explain
+            and log is the run's.
         arguments: the architecture's own arguments, such as `{"widths": (12, 32)}`.
         input_shape: `(height, width, channels)`; default: the architecture's native one. Images
             of another shape are padded, resized or converted, with a note.
@@ -154,7 +165,25 @@ def train(
             f"Received: {keras.backend.backend()}."
         )
     console = console or Console()
-    found = catalogue.get(network) if isinstance(network, str) else network
+    old = earlier.find(continue_, from_)
+    if old is not None:
+        old.refuse({"network": network, "weights": weights})
+        if old.same_data:
+            built = {"arguments": arguments, "input_shape": input_shape, "seed": seed}
+            old.refuse({"data": data if isinstance(data, str) else None, **built})
+            recipe = recipe or old.recipe()
+            data = old.config.data.source if data is None else data
+        found, arguments, input_shape = old.network(arguments, input_shape)
+        weights, was = old.weights, old.config
+        strategy, precision = strategy or was.strategy, precision or was.precision
+        jit = was.jit if jit is None else jit
+        seed = was.seed if seed is None else seed
+        skip_corrupt, explain = skip_corrupt or was.data.skip_corrupt, explain or was.explain
+        log = log or was.log
+    else:
+        found = catalogue.get(network) if isinstance(network, str) else network
+    strategy, precision, seed = strategy or "auto", precision or "float32", seed or 0
+    epochs = earlier.count(epochs, old)
     adapt = batch_size == "auto" or (batch_size is None and recipe is None)
     recipe = _changed(
         recipe or _own_recipe(found),
@@ -192,10 +221,15 @@ def train(
 
     place = _place(strategy, jit, console)  # before the data pipeline starts TensorFlow's devices
     path = Path(place.workers.text_of_chief(str(path)))  # a default one has the time in it
-    dataset = _load(data, task, recipe, subject.shape, seed, skip_corrupt, place)
+    if old and old.same_data:
+        dataset = _same_data(old.run, data if isinstance(data, Dataset) else None, place.console)
+    if not (old and old.same_data) or dataset.image_shape != _canvas(data, recipe, subject.shape):
+        dataset = _load(data, task, recipe, subject.shape, seed, skip_corrupt, place)
     recipe = _fitted(recipe, dataset, place, adapt=adapt, scale_rate=learning_rate is None)
     _require_images(dataset, task, recipe, source, place)
     subject = subject.of(dataset.classes)
+    if old and start:
+        start = old.start(start, subject.network, dataset.class_names)
 
     config = RunConfig(
         kerascnn_run=VERSION,
@@ -216,6 +250,7 @@ def train(
         ),
         recipe=recipe,
         weights=start,
+        predecessor=old.predecessor() if old else None,
         strategy=strategy,
         precision=precision,
         jit=jit,
@@ -281,13 +316,16 @@ def repeat(
     name = config.architecture.name
     own = trusted.again(config.recipe.loss, loss, name, old.path)
     strategies.resolve_strategy(config.strategy)
+    before = config.predecessor.run if config.predecessor else None
+    weights = _same_weights(config)
     return train(
-        name,
+        name if before is None else None,
         _same_data(old, None, console),
+        from_=before,
         arguments=config.architecture.arguments,
         input_shape=config.input_shape,
         recipe=dataclasses.replace(config.recipe, loss=own),
-        weights=_same_weights(config),
+        weights=weights if before is None else None,
         strategy=config.strategy,
         precision=config.precision,
         jit=config.jit,
@@ -467,17 +505,23 @@ def _load(
     place: _Place,
 ) -> Dataset:
     """The data as the recipe's canvas; of a Dataset whose images are smaller, these."""
-    canvas = recipe.augmentation.canvas_shape(shape)
-    if isinstance(data, Dataset) and data.image_shape == shape:
-        canvas = shape  # crops are then cut from the images as they are
     return load_for(
         data,
-        canvas,
+        _canvas(data, recipe, shape),
         seed=seed,
         skip_corrupt=skip_corrupt,
         echo=place.say,
         target=task.targets.kind,
     )
+
+
+def _canvas(
+    data: str | Dataset, recipe: Recipe, shape: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    """The images that crops are cut from; of a Dataset they may be as large as the crops."""
+    if isinstance(data, Dataset) and data.image_shape == shape:
+        return shape
+    return recipe.augmentation.canvas_shape(shape)
 
 
 def _fitted(

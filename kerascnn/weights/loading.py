@@ -12,7 +12,7 @@ import itertools
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,6 +104,7 @@ def load(
     entry: str | None = None,
     inputs: Any = None,
     part: Part | None = None,
+    left_out: Collection[str] = (),
     verbose: bool = True,
 ) -> Report:
     """Load weights of ours, torchvision, timm or keras.applications into a model.
@@ -122,6 +123,7 @@ def load(
             `input_tensor` that a network was built upon; None: all.
         part: the weights are for this part of the model, and the rest stays as it is; None: for
             all of it.
+        left_out: layers of the model that stay as they are, whatever the weights have for them.
         verbose: print the report to stderr if anything was adapted, left out or ignored.
 
     Returns:
@@ -145,7 +147,7 @@ def load(
     canonical = convert(checkpoint, entry if checkpoint.entry != entry else None)
     if source == "keras_applications" and canonical.epsilon is None:
         canonical = replace(canonical, epsilon=KERAS_EPSILON)
-    report = assign(model, canonical, checkpoint.origin, inputs, part)
+    report = assign(model, canonical, checkpoint.origin, inputs, part, left_out)
     report = replace(
         report,
         notes=report.notes + _differences(model, canonical.unstrided),
@@ -183,14 +185,19 @@ def _differences(model: Any, unstrided: tuple[str, str] | None) -> tuple[str, ..
 
 
 def assign(
-    model: Any, canonical: Canonical, origin: str, inputs: Any = None, part: Part | None = None
+    model: Any,
+    canonical: Canonical,
+    origin: str,
+    inputs: Any = None,
+    part: Part | None = None,
+    left_out: Collection[str] = (),
 ) -> Report:
     """Check canonical weights against a model, adapt what may be adapted, then assign them all.
 
     Raises:
         WeightsError: they don't fit; the message lists names and shapes.
     """
-    plan = _Plan(model, canonical, origin, inputs, part)
+    plan = _Plan(model, canonical, origin, inputs, part, left_out)
     for name, array in plan.tensors.items():
         variable = plan.variables[name]
         variable.assign(np.asarray(array).astype(np.dtype(variable.dtype)))
@@ -201,7 +208,13 @@ class _Plan:
     """What goes where; built step by step, each step noting what it changed."""
 
     def __init__(
-        self, model: Any, canonical: Canonical, origin: str, inputs: Any, part: Part | None
+        self,
+        model: Any,
+        canonical: Canonical,
+        origin: str,
+        inputs: Any,
+        part: Part | None,
+        left_out: Collection[str],
     ) -> None:
         self.model = model
         self.origin = origin
@@ -221,6 +234,7 @@ class _Plan:
         if part is not None:
             self._rename_as(part)
         self._number_to_name()
+        self._leave_out(left_out)
         if part is None:
             self._take_unused_head()
         else:
@@ -306,6 +320,14 @@ class _Plan:
                 new = f"{layer.name}/{variable}"
                 self.tensors[new] = self.tensors.pop(old)
                 self.theirs[new] = self.theirs.get(old, old)
+
+    def _leave_out(self, layers: Collection[str]) -> None:
+        """What they have for these layers is passed over."""
+        for layer in self.layers:
+            if layer.name in layers:
+                self.initial += [f"{layer.name}/{variable.name}" for variable in layer.weights]
+        for name in [name for name in self.tensors if name.rpartition("/")[0] in layers]:
+            del self.tensors[name]
 
     def _rename_classifier(self) -> str | None:
         """A classifier of another name: theirs that is called so, or the only dense layer left.

@@ -1,5 +1,7 @@
 """A training for detection as any other: the same on replicas, resumed, killed, and judged once."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -97,3 +99,28 @@ def test_two_replicas_train_as_one_device_does_and_judge_each_image_once(tmp_pat
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-5, err_msg=ours.path)
     for name in OVERLAPS:
         assert two.metrics[f"test_{name}"] == pytest.approx(one.metrics[f"test_{name}"], abs=1e-9)
+
+
+@pytest.mark.slow
+def test_boxes_of_other_classes_get_new_last_layers_and_keep_the_rest(two_stages, tmp_path):
+    data = kerascnn.data.load(DATA, target="boxes", input_shape=(48, 48, 3), echo=None)
+    names = tuple(f"other {name}" for name in data.class_names)
+    run = kerascnn.train(
+        from_=two_stages,
+        data=dataclasses.replace(data, class_names=names),
+        epochs=1,
+        batch_size=4,
+        keep_epochs=(0,),
+        run=tmp_path / "run",
+        record=False,
+    )
+    new = run.config.weights.left_out
+    assert new == ("cls_score", "bbox_pred")
+    old, begun = two_stages.model(), run.model(epoch=0)
+    for layer in begun.layers:
+        for one, two in zip(layer.weights, old.get_layer(layer.name).weights, strict=True):
+            if layer.name not in new:
+                np.testing.assert_array_equal(one.numpy(), two.numpy(), one.path)
+    for name in new:
+        kernels = (model.get_layer(name).kernel.numpy() for model in (old, begun))
+        assert not np.array_equal(*kernels), name

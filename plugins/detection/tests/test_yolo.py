@@ -7,6 +7,7 @@ import tensorflow as tf
 from kerascnn_detection.task import DETECTION
 from kerascnn_detection.yolo import YOLO, YOLOTiny
 
+import kerascnn
 from kerascnn import Recipe
 
 SMALL = {"widths": (4, 6, 8, 8), "repeats": (1, 1, 1), "hidden": (12,), "grid": 3}
@@ -109,3 +110,21 @@ def test_a_small_yolo_learns_where_one_object_is():
     found = model(images, training=True)[:, 0].numpy()
     right = np.abs(found[:, :4] - objects[:, 0, :4]).max(axis=1) < 3
     assert right.mean() > 0.7
+
+
+def test_the_layers_of_the_classes_are_found_and_left_out():
+    """All numbers of a cell are of one layer: other classes make all of it new."""
+    small = {"widths": (4, 4, 8, 8), "tail": (8,), "hidden": (16,)}
+    five, three = (
+        YOLOTiny.network(small, input_shape=(48, 48, 3), classes=classes) for classes in (5, 3)
+    )
+    (last,) = three.class_layers()
+    theirs, model = five.model(), three.model()
+    with pytest.raises(kerascnn.errors.WeightsError, match=last):
+        kerascnn.weights.load(model, theirs)
+    report = kerascnn.weights.load(model, theirs, left_out=[last], verbose=False)
+    assert report.initial == (f"{last}/kernel", f"{last}/bias")
+    for layer in model.layers:
+        if layer.name != last:
+            pairs = zip(layer.get_weights(), theirs.get_layer(layer.name).get_weights())
+            assert all(np.array_equal(one, two) for one, two in pairs), layer.name

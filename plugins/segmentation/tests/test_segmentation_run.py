@@ -242,3 +242,24 @@ def test_an_exported_file_takes_images_of_any_size(outlining, format, name, tmp_
     images = np.random.default_rng(0).integers(0, 256, (2, 10, 23, 1)).astype("float32")
     expected = kerascnn.any_size(outlining.model())(images / 255).numpy()
     np.testing.assert_allclose(answers_of(tmp_path / name, format, images), expected, atol=1e-3)
+
+
+def test_masks_of_other_classes_get_a_new_last_layer_and_keep_the_rest(
+    outlining, outlines, tmp_path
+):
+    names = tuple(f"other {name}" for name in outlines.class_names)
+    run = kerascnn.train(
+        from_=outlining.path,
+        data=dataclasses.replace(outlines, class_names=names, name="others"),
+        recipe=dataclasses.replace(outlining.config.recipe, epochs=1),
+        keep_epochs=(0,),
+        run=tmp_path / "run",
+        record=False,
+        console=Console(quiet=True),
+    )
+    assert run.config.weights.left_out == ("logits",)
+    for layer in (new := run.model(epoch=0)).layers:
+        pairs = zip(layer.get_weights(), outlining.model().get_layer(layer.name).get_weights())
+        if layer.name != "logits":
+            assert all(np.array_equal(one, two) for one, two in pairs), layer.name
+    assert len(new.get_layer("logits").get_weights()) == 2
