@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from kerascnn.console import Console
-    from kerascnn.data import Dataset
+    from kerascnn.data import Copied, Dataset
     from kerascnn.data.checking import Example, Report
     from kerascnn.data.fitting import Shape
     from kerascnn.recipes.recipe import Augmentation, Recipe
@@ -356,6 +356,78 @@ def _previewed(
         targets=moved,
         class_names=dataset.class_names,
     )
+
+
+@data.command()
+def split(
+    source: str = typer.Argument(
+        help="Such as folder:PATH; see `kerascnn data list`.", autocompletion=complete_source
+    ),
+    save: Path = typer.Option(
+        help="A new folder: train, validation and test, a sub-folder for each class."
+    ),
+    validation: float = typer.Option(0.1, help="Share of each class for validation."),
+    test: float = typer.Option(0.1, help="Share of each class for the test."),
+    seed: int = typer.Option(0, help="Of the choice."),
+    skip_corrupt: bool = typer.Option(False, help="Leave unreadable images out, and list them."),
+    json: bool = typer.Option(False, "--json", help="Machine-readable output."),
+) -> None:
+    """Copy a source's images into train, validation and test, counted out in each class."""
+    from kerascnn.commands.progress import reading
+    from kerascnn.data import write_split
+
+    with reading() as progress:
+        found = write_split(
+            source,
+            save,
+            validation=validation,
+            test=test,
+            seed=seed,
+            skip_corrupt=skip_corrupt,
+            progress=progress,
+        )
+    _print_copied(found, json)
+
+
+@data.command()
+def resize(
+    source: str = typer.Argument(
+        help="Such as folder:PATH; see `kerascnn data list`.", autocompletion=complete_source
+    ),
+    size: int = typer.Argument(help="The shorter side, in pixels; smaller images stay."),
+    save: Path = typer.Option(help="A new folder, laid out as the source."),
+    quality: int = typer.Option(90, help="Of JPEG files, 1 to 95; others become PNG."),
+    skip_corrupt: bool = typer.Option(False, help="Leave unreadable images out, and list them."),
+    json: bool = typer.Option(False, "--json", help="Machine-readable output."),
+) -> None:
+    """Copy a source's images, upright and no larger than so, so that training reads less."""
+    from kerascnn.commands.progress import reading
+    from kerascnn.data import write_resized
+
+    with reading() as progress:
+        found = write_resized(
+            source, size, save, quality=quality, skip_corrupt=skip_corrupt, progress=progress
+        )
+    _print_copied(found, json)
+
+
+def _print_copied(found: Copied, json: bool) -> None:
+    """What was written, and how to use it."""
+    if json:
+        made = {"source": f"folder:{found.folder}", "images": found.images, "new": found.new}
+        typer.echo(json_.dumps({**made, "notes": found.notes}, indent=2, ensure_ascii=False))
+        return
+    from rich.text import Text
+
+    from kerascnn.console import Console
+
+    counts = ", ".join(f"{count:,} {name}" for name, count in found.images.items())
+    total = f"{sum(found.images.values()):,} images"
+    held = f"{total}: {counts}" if len(found.images) > 1 else total
+    state = "" if found.new else "It was there already, made of the same. "
+    console = Console()
+    for line in (*found.notes, f"{state}folder:{found.folder} has {held}."):
+        console.print(Text(line), soft_wrap=True)
 
 
 def _recipe(name: str | None, recipe: str | None) -> tuple[Recipe, Shape]:

@@ -17,7 +17,7 @@ The way of an image, module by module:
   its `motion`.
 
 Photos that are nobody's examples are found by `files` and read by `reading`; `checking` reads all
-of a source once, and says what is wrong in it.
+of a source once, and says what is wrong in it; `copying` makes folders of one, split or smaller.
 
 Importing this package loads neither Keras nor TensorFlow: names are resolved when first used.
 """
@@ -31,6 +31,7 @@ from kerascnn.imports import lazy
 if TYPE_CHECKING:
     from kerascnn.data.boxes import Boxes
     from kerascnn.data.checking import check
+    from kerascnn.data.copying import Copied, write_resized, write_split
     from kerascnn.data.dataset import Dataset
     from kerascnn.data.encoded import contents
     from kerascnn.data.examples import Arrays, Contents, DataSource, Encoded, Files, Options
@@ -81,6 +82,9 @@ _PUBLIC = {
     "scan": "index",
     "read_mask": "mask_files",
     "check": "checking",
+    "Copied": "copying",
+    "write_split": "copying",
+    "write_resized": "copying",
 }
 
 __all__ = [
@@ -93,6 +97,7 @@ __all__ = [
     "Arrays",
     "Boxes",
     "Contents",
+    "Copied",
     "DataSource",
     "Dataset",
     "Encoded",
@@ -117,6 +122,8 @@ __all__ = [
     "readable_errors",
     "scan",
     "uncut",
+    "write_resized",
+    "write_split",
 ]
 
 

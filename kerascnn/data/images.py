@@ -53,6 +53,7 @@ _WIDE = 65535  # the largest number of 16 bits
 _HARDLY = 2**14  # 16-bit images that stay below hold fewer bits: a quarter of the range
 _REDUCED = "reduced from 16 bits to 8"
 _DARK = f", and nearly black: no value is above {_HARDLY - 1}"
+LARGEST_SIDE = 2**14  # in pixels, of what is written
 _MOST_BYTES = 8  # of a pixel in a file: four channels of 16 bits
 _MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**62)  # above, Pillow refuses an image, too
 
@@ -72,6 +73,11 @@ class Reading:
 
 
 AS_THEY_ARE = Reading()
+
+
+def ending_of(kind: str) -> str:
+    """The usual ending of files of a format, such as ".jpg" of "JPEG"."""
+    return _KINDS.get(kind, ".png").split()[0]
 
 
 def is_image(name: str) -> bool:
