@@ -76,6 +76,8 @@ if TYPE_CHECKING:
     from kerascnn.tasks.task import Task as Task
     from kerascnn.training.ablation import ablate as ablate
     from kerascnn.training.optimizers import make_optimizer as make_optimizer
+    from kerascnn.training.range_test import RateRange as RateRange
+    from kerascnn.training.range_test import find_rate as find_rate
     from kerascnn.training.trainer import resume as resume
     from kerascnn.training.trainer import train as train
     from kerascnn.watching.loggers import Logger as Logger
@@ -124,6 +126,8 @@ _PUBLIC = {
     "check_strategy": "kerascnn.distribution.names",
     "resolve_strategy": "kerascnn.distribution.strategies",
     "ablate": "kerascnn.training.ablation",
+    "RateRange": "kerascnn.training.range_test",
+    "find_rate": "kerascnn.training.range_test",
     "resume": "kerascnn.training.trainer",
     "train": "kerascnn.training.trainer",
     "Logger": "kerascnn.watching.loggers",

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 # What --continue leaves to the run; and --from, which takes its data from elsewhere.
 CONTINUED = ("data", "set_", "input_shape", "weights", "seed")
 STARTED = ("weights",)
+# What --lr-find has no use for, and what has no use without it.
+NOT_FOUND = ("run", "overwrite", "keep", "keep_epochs", "patience", "explain", "log", "profile")
+FOUND = ("lr_steps", "lr_range", "save")
 # What may stand beside --config or --from-trial.
 AGAIN = ("config", "from_trial", "run", "overwrite", "loss")
 
@@ -178,6 +181,18 @@ def train(
         "wandb. Repeatable.",
         autocompletion=complete_logger,
     ),
+    lr_find: bool = typer.Option(
+        False,
+        "--lr-find",
+        help="Train no network: let the learning rate grow, suggest one, and draw what happened.",
+    ),
+    lr_steps: int = typer.Option(100, help="Updates of --lr-find."),
+    lr_range: str = typer.Option(
+        "1e-6:10", metavar="LOWEST:HIGHEST", help="The first and the last rate of --lr-find."
+    ),
+    save: Path | None = typer.Option(
+        None, help="The picture of --lr-find, such as rates.png; default: runs/NAME-DATA-TIME.png."
+    ),
     json: bool = typer.Option(False, "--json", help="Print the final metrics as JSON only."),
 ) -> None:
     """Train a network and leave a run directory: model, metrics, curves, TensorBoard logs."""
@@ -192,6 +207,7 @@ def train(
     if from_trial is not None:
         config = _trial(from_trial)
     _refuse_ignored(context, resume, config)
+    _refuse_unfound(context, lr_find)
     from kerascnn import catalogue
     from kerascnn.recipes import book as recipe_book
     from kerascnn.runs.epochs import checked as check_kept
@@ -239,12 +255,46 @@ def train(
         check_kept(kept, chosen.epochs)
 
     from kerascnn.console import Console
+
+    console = Console(stderr=json)
+    if lr_find:
+        from kerascnn.runs.config import default_path
+        from kerascnn.training.range_test import find_rate
+        from kerascnn.writing import PICTURES, check_save
+
+        if save:
+            check_save(save, PICTURES)
+        lowest, highest = _rates(lr_range)
+        label = old.config if old else None
+        rates = find_rate(
+            network,
+            None if old and old.same_data else data,
+            continue_=continue_,
+            from_=from_,
+            arguments=arguments or None,
+            input_shape=parse_shape(input_shape) if old else None,
+            recipe=chosen,
+            batch_size=None if batch_given else "auto",
+            weights=weights,
+            strategy=strategy,
+            precision=precision,
+            jit=jit,
+            seed=seed,
+            skip_corrupt=skip_corrupt,
+            steps=lr_steps,
+            lowest=lowest,
+            highest=highest,
+            save=save or default_path(label.name if label else str(name), data).with_suffix(".png"),
+            console=console,
+        )
+        if json:
+            typer.echo(json_.dumps(rates.as_json(), indent=2))
+        return
     from kerascnn.distribution import strategies
     from kerascnn.recipes.recipe import KEEP_BEST
     from kerascnn.tasks.measure import TEST
     from kerascnn.training import trainer
 
-    console = Console(stderr=json)
     if resume is not None:
         found = trainer.resume(resume, loss=loss, console=console, profile=traced)
     elif config is not None:
@@ -383,3 +433,26 @@ def _given(context: typer.Context, names: Iterable[str]) -> list[str]:
         for name in names
         if (source := context.get_parameter_source(name)) is not None and source.name != "DEFAULT"
     ]
+
+
+def _refuse_unfound(context: typer.Context, lr_find: bool) -> None:
+    """Refuse what would have no effect with `--lr-find`, or without it."""
+    if given := _given(context, NOT_FOUND if lr_find else FOUND):
+        what = "makes no run, so it has no use for" if lr_find else "is missing; it alone has"
+        raise ArgumentError(f"--lr-find {what} {', '.join(given)}. Received: {', '.join(given)}.")
+
+
+def _rates(text: str) -> tuple[float, float]:
+    """`"1e-6:10"` as numbers.
+
+    Raises:
+        ArgumentError: it isn't two numbers.
+    """
+    low, _, high = text.partition(":")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise ArgumentError(
+            "--lr-range must be the lowest and the highest rate, such as 1e-6:10. "
+            f"Received: {text!r}."
+        ) from None

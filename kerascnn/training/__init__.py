@@ -30,5 +30,6 @@ ending        `Ending.complete` evaluates these weights, and writes model.keras,
               curves.png.
 ablation      `ablate` calls `train` with everything and without one part after the other, and
               `resume` for what was ended.
+range_test    `find_rate` trains a few steps with a growing rate; the assembly is a training's.
 sheets        `draw_sheets` draws what the last layers have learned, if that was asked for.
 """

@@ -158,6 +158,73 @@ def train(
         Terminated: the same after SIGTERM; a SystemExit with the status 143.
         WorkerError: another worker has ended or doesn't answer.
     """
+    assembly, prepare = assembled(
+        network,
+        data,
+        continue_=continue_,
+        from_=from_,
+        arguments=arguments,
+        input_shape=input_shape,
+        recipe=recipe,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        keep=keep,
+        patience=patience,
+        weights=weights,
+        strategy=strategy,
+        precision=precision,
+        jit=jit,
+        seed=seed,
+        run=run,
+        overwrite=overwrite,
+        skip_corrupt=skip_corrupt,
+        record=record,
+        profile=profile,
+        keep_epochs=keep_epochs,
+        explain=explain,
+        log=log,
+        callbacks=callbacks,
+        console=console,
+    )
+    assembly.carry_out(prepare)
+    return assembly.run
+
+
+def assembled(
+    network: str | Architecture | Network | keras.Model | None,
+    data: str | Dataset | None,
+    *,
+    continue_: str | Path | Run | None,
+    from_: str | Path | Run | None,
+    arguments: Mapping[str, Any] | None,
+    input_shape: tuple[int, int, int] | None,
+    recipe: Recipe | None,
+    epochs: int | str | None,
+    batch_size: int | str | None,
+    learning_rate: float | None,
+    keep: str | None,
+    patience: int | None,
+    weights: str | Path | None,
+    strategy: str | None,
+    precision: str | None,
+    jit: bool | None,
+    seed: int | None,
+    run: str | Path | None,
+    overwrite: bool,
+    skip_corrupt: bool,
+    record: bool,
+    profile: tuple[int, int] | None,
+    keep_epochs: Sequence[int],
+    explain: bool,
+    log: Sequence[str],
+    callbacks: Sequence[keras.callbacks.Callback],
+    console: Console | None,
+) -> tuple[Assembly, Callable[[], None]]:
+    """What trains, put together and not begun; and what makes its run directory.
+
+    Args, Raises: see `train`.
+    """
     # What is cheap to check is checked before any data is read.
     if keras.backend.backend() != "tensorflow":
         raise ArgumentError(
@@ -273,9 +340,8 @@ def train(
             sides.write(path, dataset)
 
     _require_same_settings(place.workers, config)
-    made = Run.made(path, config)
-    Assembly(
-        run=made,
+    assembly = Assembly(
+        run=Run.made(path, config),
         config=config,
         network=subject.network,
         dataset=dataset,
@@ -283,8 +349,8 @@ def train(
         console=place.console,
         record=record,
         profile=profile,
-    ).carry_out(prepare)
-    return made
+    )
+    return assembly, prepare
 
 
 def repeat(
