@@ -2,7 +2,7 @@
 
     FOLDER/train/cat/1.jpg, FOLDER/validation/...     of `write_split`, and of sources with splits
     FOLDER/cat/1.jpg                                  of `write_resized`, else
-    FOLDER/kerascnn.json                              what it was made of, and how
+    FOLDER/source.json                              what it was made of, and how
 
 They load as `folder:FOLDER`. All is written beside the folder and takes its place at the end, so
 that what was interrupted never looks whole. The source's files are only read.
@@ -33,7 +33,7 @@ from kerascnn.files import read_json
 from kerascnn.words import counted, listed, printable
 from kerascnn.writing import LockedError, Names, locked, write_json
 
-FILE = "kerascnn.json"
+FILE = "source.json"
 QUALITY = 90  # of JPEG, in Pillow's scale from 1 to 95
 LONGEST_NAME = 200  # bytes of a file's name, of the 255 that file systems allow
 AT_ONCE = 256  # images that are read ahead
