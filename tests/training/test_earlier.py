@@ -133,6 +133,7 @@ def test_other_classes_get_a_new_classifier_and_keep_the_rest(
     assert new.get_layer("logits").kernel.shape[-1] == 2
 
 
+@pytest.mark.slow
 def test_as_many_classes_of_other_names_are_others(striped_run, photos, tmp_path):
     """Their number alone would let a classifier answer dog where it has learned cat."""
     shutil.copytree(photos, tmp_path / "data")
@@ -198,6 +199,7 @@ def test_what_contradicts_the_run_is_refused_by_name(striped_run, options, messa
         call("train", *(option.format(striped_run.path) for option in options))
 
 
+@pytest.mark.slow
 def test_from_the_command_line(striped_run, once_more, tmp_path):
     where = once_more[0].path.parent
     path = where / "third"
