@@ -21,10 +21,12 @@ class Found:
         path: as it was named, or below the folder that was named. Bytes that are no UTF-8 are kept
             as Python does it (`os.fsencode` gives them back).
         error: why nothing can be read there; "": nothing is known against it.
+        content: its bytes, if they are at hand; then `path` only names them.
     """
 
     path: str
     error: str = ""
+    content: bytes | None = None
 
 
 @dataclass

@@ -115,10 +115,13 @@ def read(
 
 
 def whole(
-    path: str | os.PathLike[str], channels: int, reading: Reading = AS_THEY_ARE
+    path: str | os.PathLike[str],
+    channels: int,
+    reading: Reading = AS_THEY_ARE,
+    content: bytes | None = None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """An image file in its own size with so many channels; otherwise as `read`."""
-    image, changes = decode(path, None, None, reading)
+    image, changes = decode(path, None, content, reading)
     pixels, more = fit(array_of(image)[None], (image.height, image.width, channels))
     return pixels[0], changes + more
 

@@ -48,7 +48,11 @@ def read_files(
         batch_size: files in one list.
         reading: how the user wants them to be read.
     """
-    return _ahead(files, lambda path: images.read(path, shape, None, reading), batch_size)
+
+    def read(path: str, content: bytes | None) -> tuple[np.ndarray, tuple[str, ...]]:
+        return images.read(path, shape, content, reading)
+
+    return _ahead(files, read, batch_size)
 
 
 def read_whole(
@@ -61,12 +65,16 @@ def read_whole(
         channels: 1 or 3 wanted; what was changed to get them is said.
         reading: how the user wants them to be read.
     """
-    for (photo,) in _ahead(files, lambda path: images.whole(path, channels, reading), 1):
+
+    def read(path: str, content: bytes | None) -> tuple[np.ndarray, tuple[str, ...]]:
+        return images.whole(path, channels, reading, content)
+
+    for (photo,) in _ahead(files, read, 1):
         yield photo
 
 
-Read = Callable[[str], tuple[np.ndarray, tuple[str, ...]]]
-"""From a path to pixels, and what was changed; raises DataError."""
+Read = Callable[[str, bytes | None], tuple[np.ndarray, tuple[str, ...]]]
+"""From a path, and its content if at hand, to pixels, and what was changed; raises DataError."""
 
 
 def _ahead(files: Iterable[Found], read: Read, batch_size: int) -> Iterator[list[Photo]]:
@@ -91,7 +99,7 @@ def _read(file: Found, read: Read) -> Photo:
     try:
         if file.error:
             raise DataError(f"{file.path}: {file.error}")
-        pixels, changes = read(file.path)
+        pixels, changes = read(file.path, file.content)
     except Exception as error:  # whatever one file does, the others are done
         known = error if isinstance(error, DataError) else images.unreadable(file.path, error)
         return Photo(file.path, None, (), str(known))

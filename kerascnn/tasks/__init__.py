@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kerascnn.tasks.comparison import Comparison
     from kerascnn.tasks.measure import HELD, TEST, Measure
     from kerascnn.tasks.objective import Objective
-    from kerascnn.tasks.prediction import Prediction, Writers
+    from kerascnn.tasks.prediction import Prediction, Shown, Writers
     from kerascnn.tasks.sight import Sight
     from kerascnn.tasks.task import Seen, Task, find
     from kerascnn.tasks.writing import json_lines, json_list, json_objects, plain_writers, written
@@ -37,6 +37,7 @@ _PUBLIC = {
     "TEST": "measure",
     "Objective": "objective",
     "Prediction": "prediction",
+    "Shown": "prediction",
     "Writers": "prediction",
     "Sight": "sight",
     "json_list": "writing",
@@ -54,6 +55,7 @@ __all__ = [
     "Objective",
     "Prediction",
     "Seen",
+    "Shown",
     "Sight",
     "Task",
     "Writers",

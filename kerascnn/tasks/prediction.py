@@ -6,9 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from kerascnn.console import Console
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BATCH = 32  # images in one step of prediction, unless told otherwise
 
@@ -28,6 +31,20 @@ class Prediction:
     answer: Any
     changes: tuple[str, ...] = ()
     error: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An answer as people see it.
+
+    Attributes:
+        classes: names, each with a share in [0, 1]: a probability, a score, a share of the pixels;
+            the largest first.
+        picture: the photo with what was found in it; None: the task draws nothing on it.
+    """
+
+    classes: tuple[tuple[str, float], ...]
+    picture: Figure | None = None
 
 
 Write = Callable[[Prediction], None]

@@ -28,7 +28,7 @@ from kerascnn.recipes.recipe import MEASURES, RARITY, Recipe
 from kerascnn.tasks.comparison import Comparison
 from kerascnn.tasks.measure import HELD, Measure
 from kerascnn.tasks.objective import Objective
-from kerascnn.tasks.prediction import BATCH, Prediction, Writers
+from kerascnn.tasks.prediction import BATCH, Prediction, Shown, Writers
 from kerascnn.tasks.sight import Sight
 from kerascnn.words import listed, printable
 
@@ -387,6 +387,10 @@ class Task:
     def said(self, answer: Any, class_names: Sequence[str]) -> str:
         """An answer of `predict_files`, in a few words."""
         return " ".join(f"{value:.4g}" for value in np.ravel(answer)[:8])
+
+    def shown(self, answer: Any, class_names: Sequence[str]) -> Shown:
+        """An answer of `predict_files` as people see it; by default in a few words."""
+        return Shown(((self.said(answer, class_names), 1.0),))
 
     def writers(self, class_names: tuple[str, ...], options: Mapping[str, Any]) -> Writers:
         """Where `kerascnn predict` puts answers.

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from kerascnn.data.files import Found
-from kerascnn.data.reading import AHEAD, read_whole
+from kerascnn.data.reading import AHEAD, read_files, read_whole
 
 
 @pytest.fixture
@@ -49,3 +49,14 @@ def test_no_more_files_are_taken_than_will_be_read_soon(photos):
     coming = read_whole(files(), 3)
     next(coming)
     assert len(taken) == 1 + AHEAD
+
+
+def test_bytes_that_are_at_hand_are_read_and_the_path_only_names_them(photos):
+    content = (photos / "0.png").read_bytes()
+    (whole,) = read_whole([Found("nowhere", content=content)], 1)
+    (expected,) = read_whole([Found(str(photos / "0.png"))], 1)
+    np.testing.assert_array_equal(whole.pixels, expected.pixels)
+    ((fitted,),) = read_files([Found("nowhere", content=content)], (8, 8, 1), batch_size=1)
+    assert (fitted.path, fitted.pixels.shape) == ("nowhere", (8, 8, 1))
+    (bad,) = read_whole([Found("nowhere", content=b"")], 1)
+    assert bad.error.startswith("nowhere can't be read")

@@ -14,7 +14,7 @@ from kerascnn.errors import ArgumentError, DataError
 from kerascnn.recipes.recipe import Protocol, Recipe
 from kerascnn.tasks.classification import ERROR
 from kerascnn.tasks.objective import Objective
-from kerascnn.tasks.prediction import Writers
+from kerascnn.tasks.prediction import Shown, Writers
 from kerascnn.tasks.sight import Sight
 from kerascnn.tasks.task import Say, Seen, Task
 
@@ -123,6 +123,13 @@ class Classification(Task):
         from kerascnn.tasks.classification import figures
 
         figures.save(found, path)
+
+    def shown(self, answer: Any, class_names: Sequence[str]) -> Shown:
+        """The likeliest classes."""
+        from kerascnn.tasks.classification.predictions import likeliest
+
+        found = likeliest(answer, class_names, TOP)
+        return Shown(tuple((name, float(probability)) for name, probability in found))
 
     def writers(self, class_names: tuple[str, ...], options: Mapping[str, Any]) -> Writers:
         """The likeliest classes of each image, with bars for people."""

@@ -18,7 +18,7 @@ import numpy as np
 from kerascnn import Recipe, Task
 from kerascnn.data import ABSENT, Boxes, Targets
 from kerascnn.errors import ArgumentError
-from kerascnn.tasks import Comparison, Measure, Objective, Prediction, Seen, Writers
+from kerascnn.tasks import Comparison, Measure, Objective, Prediction, Seen, Shown, Writers
 
 if TYPE_CHECKING:
     import keras
@@ -173,6 +173,16 @@ class Detection(Task):
 
         scores, _ = self.scores(model)
         return predicted(scores, sight, files, options=options, batch_size=batch_size or BATCH)
+
+    def shown(self, answer: Any, class_names: Sequence[str]) -> Shown:
+        """The boxes that are sure enough, by their scores, and the photo with them."""
+        from kerascnn_detection import pictures
+        from kerascnn_detection.writing import LEAST_SCORE
+
+        rows = answer.rows[answer.rows[:, 5] >= LEAST_SCORE]
+        picture = pictures.found_in(answer.photo, rows, class_names)
+        found = ((class_names[int(row[4])], float(row[5])) for row in rows)
+        return Shown(tuple(found), picture)
 
     def writers(self, class_names: tuple[str, ...], options: Mapping[str, Any]) -> Writers:
         """A table for people, COCO's results as JSON, pictures in a folder."""

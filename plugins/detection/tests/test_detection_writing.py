@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from kerascnn_detection import figures, pictures, writing
 from kerascnn_detection.average_precision import report
-from kerascnn_detection.writing import Detected
+from kerascnn_detection.task import DETECTION
+from kerascnn_detection.writing import LEAST_SCORE, Detected
 
 from kerascnn.console import Console
 from kerascnn.data import ABSENT
@@ -117,6 +118,16 @@ def test_a_picture_says_what_is_right_wrong_and_missed():
         "1 right, 1 wrong, 1 missed",
     ]
     assert [patch.get_linestyle() for patch in axes.patches] == ["--"] * 3 + ["-"] * 2
+
+
+def test_an_answer_is_shown_as_scores_and_a_picture_without_what_is_not_sure():
+    shown = DETECTION.shown(FOUND.answer, NAMES)
+    rows = FOUND.answer.rows
+    sure = rows[rows[:, 5] >= LEAST_SCORE]
+    assert 0 < len(sure) < len(rows)
+    assert [name for name, _ in shown.classes] == [NAMES[int(label)] for label in sure[:, 4]]
+    assert [score for _, score in shown.classes] == pytest.approx(sure[:, 5].tolist())
+    assert len(shown.picture.axes[0].patches) == len(sure)
 
 
 def test_a_second_box_on_an_object_is_wrong():

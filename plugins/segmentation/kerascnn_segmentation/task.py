@@ -17,7 +17,7 @@ import numpy as np
 from kerascnn import Recipe, Task
 from kerascnn.data import VOID, Masks, Targets
 from kerascnn.errors import ArgumentError, DataError
-from kerascnn.tasks import Measure, Objective, Prediction, Seen, Writers
+from kerascnn.tasks import Measure, Objective, Prediction, Seen, Shown, Writers
 
 if TYPE_CHECKING:
     import keras
@@ -194,6 +194,14 @@ class Segmentation(Task):
         scores, _ = self.scores(model)
         size = options.get("size", OWN)
         return predicted(scores, sight, files, size=size, batch_size=batch_size or BATCH)
+
+    def shown(self, answer: Any, class_names: Sequence[str]) -> Shown:
+        """The share of each class, and the photo under their colours."""
+        from kerascnn_segmentation import pictures, writing
+
+        areas = writing.areas(answer.mask, class_names)
+        picture = pictures.found_in(answer.photo, answer.mask, class_names)
+        return Shown(tuple((one["name"], one["share"]) for one in areas), picture)
 
     def writers(self, class_names: tuple[str, ...], options: Mapping[str, Any]) -> Writers:
         """The area of each class for people and JSON; masks, colours and overlays in a folder."""

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from kerascnn_segmentation import pictures, writing
+from kerascnn_segmentation.task import SEGMENTATION
 from kerascnn_segmentation.writing import Folder, Outlined
 from PIL import Image
 
@@ -23,6 +24,13 @@ def answer():
     mask[5:15, 5:15] = 1
     mask[5:15, 20:25] = 2
     return Outlined(mask, np.full((20, 30, 3), 100, "uint8"))
+
+
+def test_an_answer_is_shown_as_shares_of_the_pixels_and_a_picture(answer):
+    shown = SEGMENTATION.shown(answer, NAMES)
+    assert [name for name, _ in shown.classes] == ["background", "cat", "dog"]
+    assert [share for _, share in shown.classes] == pytest.approx([450 / 600, 100 / 600, 50 / 600])
+    assert shown.picture.axes[0].images
 
 
 def test_samples_show_the_middle_that_a_network_answers_for(answer):
