@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from kerascnn.runs.choosing import Chosen, choose
 from kerascnn.runs.evaluation import evaluate
 from kerascnn.runs.run import Run
 from kerascnn.tasks.forward import forward, middle, middle_of_targets, preparation
+from kerascnn.tasks.measure import Measure
 from kerascnn.tasks.task import LOSS, Seen, Task
 from kerascnn.words import counted, printable
 
@@ -69,27 +71,33 @@ def _place(tag: str) -> int:
 
 
 def _alt(found: Mapping[str, Any], task: Task) -> str:
-    return f"{task.main.title} of all: {_share(found[task.main.name])}."
+    return f"{task.main.title} of all: {_written(task.main, found[task.main.name])}."
 
 
 def _figures(found: Mapping[str, Any], chosen: Chosen, task: Task) -> list[Part]:
     """The measures, and those of each class; the names of its columns are the task's own."""
     many = counted(chosen.images.size, "image", "images")
-    rows = [(one.title, one.written(found[one.name])) for one in task.measures]
+    rows = [(one.title, _written(one, found[one.name])) for one in task.measures]
     if found.get(LOSS) is not None:
         rows.append(("Loss", f"{found[LOSS]:.4g}"))
     parts: list[Part] = [Table(rows, caption=f"{chosen.data}, {chosen.split}: {many}")]
     if classes := found.get("classes"):
-        names = [name for name in classes[0] if name != "name"]
+        curves = {name for one in classes for name, value in one.items() if isinstance(value, list)}
+        names = [name for name in classes[0] if name != "name" and name not in curves]
         header = ["class", *(TITLES.get(name, name.replace("_", " ")) for name in names)]
         cells = [[one["name"], *(_share(one[name]) for name in names)] for one in classes]
         parts.append(Table(cells, header, "Figures of each class"))
     return parts
 
 
+def _written(measure: Measure, value: float | None) -> str:
+    """A figure, which is not defined where nothing is to be found."""
+    return "–" if value is None or math.isnan(value) else measure.written(value)
+
+
 def _share(value: Any) -> str:
     """A count with its thousands, or a share in percent."""
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     return f"{value:.2%}" if isinstance(value, float) else f"{value:,}"
 

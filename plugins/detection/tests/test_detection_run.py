@@ -124,3 +124,15 @@ def test_boxes_of_other_classes_get_new_last_layers_and_keep_the_rest(two_stages
     for name in new:
         kernels = (model.get_layer(name).kernel.numpy() for model in (old, begun))
         assert not np.array_equal(*kernels), name
+
+
+@pytest.mark.slow
+def test_its_page_has_the_figures_of_boxes(two_stages):
+    text = kerascnn.reports.report(two_stages.path, explain=1, echo=None).html()
+    assert "could not be evaluated" not in text
+    assert "AP50 of all" in text
+    for name in two_stages.config.class_names:
+        assert f'<th scope="row">{name}</th>' in text
+    assert ">AP50, 11 points</th>" in text
+    # Curves; samples, worst, best and AP; an explanation; the network.
+    assert text.count("data:image/webp;base64,") == 1 + 4 + 1 + 1

@@ -132,6 +132,17 @@ def test_options_that_it_does_not_know_are_refused(outlining, outlines):
         outlining.evaluate(outlines, top=3)
 
 
+def test_its_page_has_the_figures_of_masks(outlining, outlines):
+    text = kerascnn.reports.report(outlining.path, data=outlines, explain=1, echo=None).html()
+    assert "Mean IoU of all" in text
+    found = outlining.evaluate(outlines, echo=None)
+    for one in found["classes"]:
+        assert f'<th scope="row">{one["name"]}</th>' in text
+        assert f">{one['iou']:.2%}</td>" in text
+    # Curves; samples, worst, best and IoU; an explanation; the network.
+    assert text.count("data:image/webp;base64,") == 1 + 4 + 1 + 1
+
+
 def test_tensorboard_gets_samples_the_worst_and_the_ious(outlining, outlines):
     images, masks = outlines.validation.images, outlines.validation.targets
     masks = np.stack([masks.stored(number) for number in range(13)])
