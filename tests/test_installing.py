@@ -44,6 +44,7 @@ BRINGS = {
     "sklearn": ["sklearn"],
     "mlflow": ["mlflow"],
     "wandb": ["wandb"],
+    "app": ["starlette", "uvicorn"],
     "xprof": ["xprof"],
 }
 
