@@ -63,7 +63,9 @@ def ablate(
         what=[part.strip() for part in wanted if part.strip()],
         seeds=seeds,
         recipe=chosen,
-        batch_size=None if "batch_size" in settings else "auto",
+        batch_size=None
+        if "batch_size" in settings or recipe_book.is_fixed(recipe, chosen)
+        else "auto",
         strategy=strategy,
         directory=directory,
         console=console,

@@ -57,8 +57,8 @@ def train(
     ),
     recipe: str | None = typer.Option(
         None,
-        help="How to train: small (the default, ours), paper (as the network's paper did), a name "
-        "of `kerascnn recipes`, or a .toml or .json file.",
+        help="How to train: small (the default, ours; with --weights it is finetune), paper (as "
+        "the network's paper did), a name of `kerascnn recipes`, or a .toml or .json file.",
         autocompletion=complete_recipe,
     ),
     with_: list[str] = typer.Option(
@@ -75,8 +75,8 @@ def train(
     epochs: str | None = typer.Option(
         None,
         metavar="N|+N",
-        help="Instead of the recipe's, as all that follow. With --continue +20 are 20 more, and "
-        "50 are 50 with those that the run has.",
+        help="Instead of the recipe's, as all that follow; default: more where there are few "
+        "images. With --continue +20 are 20 more, and 50 are 50 with those that the run has.",
     ),
     batch_size: int | None = typer.Option(
         None,
@@ -210,6 +210,7 @@ def train(
     _refuse_unfound(context, lr_find)
     from kerascnn import catalogue
     from kerascnn.recipes import book as recipe_book
+    from kerascnn.recipes.recipe import IN_EPOCHS
     from kerascnn.runs.epochs import checked as check_kept
     from kerascnn.training import earlier
 
@@ -238,14 +239,19 @@ def train(
     if old and old.same_data and recipe is None:
         chosen = _changed(old.recipe(loss), changes, with_)
     elif architecture:
-        chosen = _recipe(architecture, recipe, changes, with_)
+        chosen = _recipe(architecture, recipe, changes, with_, weights)
     elif old:
         raise ArgumentError(
             f"{old.run.path} trained a keras.Model of its own, which has no recipes: "
             "kerascnn.train(from_=..., recipe=...) in Python takes one."
         )
-    batch_given = batch_size is not None or _names_a_batch(recipe, with_)
-    rate_given = learning_rate is not None or _is_set("learning_rate", with_)
+    stated = {key for key, value in changes.items() if value is not None}
+    stated |= recipe_book.settings(with_).keys()
+    fixed = chosen is not None and recipe_book.is_fixed(recipe, chosen)
+    fixed = fixed or bool(old and old.same_data and recipe is None)  # as the run had it
+    batch_given = fixed or "batch_size" in stated
+    epochs_given = fixed or bool(stated.intersection(IN_EPOCHS))
+    rate_given = "learning_rate" in stated
     network = parse_network(name, set_, input_shape=input_shape) if name else None
     arguments = architecture.space.read(set_, what="--set") if old and architecture else None
     traced = parse_steps(profile) if profile else None
@@ -308,6 +314,7 @@ def train(
             arguments=arguments or None,
             input_shape=parse_shape(input_shape) if old else None,
             recipe=chosen,
+            epochs=None if epochs_given else "auto",
             batch_size=None if batch_given else "auto",
             learning_rate=chosen.learning_rate if chosen and rate_given else None,
             weights=weights,
@@ -341,7 +348,11 @@ def train(
 
 
 def _recipe(
-    network: Architecture, choice: str | None, changes: dict[str, Any], assignments: list[str]
+    network: Architecture,
+    choice: str | None,
+    changes: dict[str, Any],
+    assignments: list[str],
+    weights: str | None,
 ) -> Recipe:
     """The recipe that the options describe.
 
@@ -350,13 +361,17 @@ def _recipe(
         choice: of `--recipe`.
         changes: fields with options of their own; None: not given.
         assignments: of `--with`.
+        weights: of `--weights`.
 
     Raises:
         UnknownNameError, ArgumentError: a name, a field or a value is wrong.
     """
     from kerascnn.recipes import book as recipe_book
+    from kerascnn.tasks import task
 
-    return _changed(recipe_book.choose(choice, network), changes, assignments)
+
+    finetuning = task.find(network.task).finetuning if weights else ""
+    return _changed(recipe_book.choose(choice, network, finetuning), changes, assignments)
 
 
 def _changed(base: Recipe, changes: dict[str, Any], assignments: list[str]) -> Recipe:
@@ -379,17 +394,6 @@ def _changed(base: Recipe, changes: dict[str, Any], assignments: list[str]) -> R
             f"--with monitor={settings['monitor']}."
         )
     return recipe_book.asked(base, settings | given)
-
-
-def _names_a_batch(recipe: str | None, assignments: list[str]) -> bool:
-    """Whether the user says how large a batch is; a file of a recipe is the user's, too."""
-    from kerascnn.recipes import book as recipe_book
-
-    return _is_set("batch_size", assignments) or str(recipe).endswith(recipe_book.SUFFIXES)
-
-
-def _is_set(field: str, assignments: list[str]) -> bool:
-    return any(text.partition("=")[0].strip() == field for text in assignments)
 
 
 def _trial(path: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kerascnn.data.draws import Draw
 from kerascnn.data.motion import Motion
 from kerascnn.data.randaugment import OPERATIONS, blended, contrasted, grey
 from kerascnn.data.splits import Crops, Split
@@ -59,7 +60,7 @@ def augment(
     moved = motion(index, epoch, seed=seed, augmentation=augmentation, canvas=canvas, size=size)
     if moved is not None:
         images = moved.pixels(images)
-    draw = _Draw(index, epoch, seed)
+    draw = Draw(index, epoch, seed)
     for layer in range(augmentation.randaugment):
         images = _randaugment(images, draw, _RANDAUGMENT + 2 * layer, augmentation.magnitude / 10)
     return _coloured(images, draw, augmentation)
@@ -88,7 +89,7 @@ def motion(
     """
     if size == canvas and not _moves(augmentation):
         return None
-    draw = _Draw(index, epoch, seed)
+    draw = Draw(index, epoch, seed)
     return Motion(
         matrices=_geometry(draw, augmentation, canvas, size),
         displacement=_elastic(draw, augmentation, canvas, size),
@@ -132,7 +133,7 @@ def crops(
         return None, augmentation
 
     def choose(index: Any, epoch: Any) -> tuple[Any, Any, Any]:
-        draw = _Draw(index, epoch, seed)
+        draw = Draw(index, epoch, seed)
         top, left = (
             tf.cast(_place(draw(stream), side, kept, 0, True), tf.int32)
             for stream, side, kept in zip((_TOP, _LEFT), canvas, size)
@@ -227,42 +228,12 @@ def with_components(augmentation: Augmentation, split: Split) -> Augmentation:
     return replace(augmentation, components=tuple(map(tuple, rows.tolist())))
 
 
-class _Draw:
-    """Numbers in [-1, 1), one for each image in each stream."""
-
-    def __init__(self, index: Any, epoch: Any, seed: int) -> None:
-        self._position = index, epoch, seed
-
-    def __call__(self, stream: int) -> Any:
-        return _uniform(*self._position, stream)
-
-    def between(self, low: float, high: float, stream: int) -> Any:
-        """Uniform in [low, high)."""
-        return low + (high - low) * (self(stream) + 1) / 2
-
-    def normal(self, stream: int) -> Any:
-        """Standard normal."""
-        return _normal(self(stream))
-
-    def normals(self, stream: int, count: int) -> Any:
-        """Standard normal, `[batch, count]`, all of one stream."""
-        index, epoch, seed = self._position
-        parts = tf.range(count, dtype=tf.int64)
-        return _normal(_uniform(index[:, None], epoch[:, None], seed, stream, parts))
-
-
-def _normal(uniform: Any) -> Any:
-    """Of numbers uniform in [-1, 1) those that are distributed as a standard normal."""
-    share = (uniform + 1) / 2
-    return tf.math.ndtri(tf.clip_by_value(share, 2.0**-24, 1 - 2.0**-24))
-
-
 def _moves(augmentation: Augmentation) -> bool:
     fields = ("resize", "area", "pad", "shift", "rotation", "zoom", "shear", "elastic", "flip")
     return any(getattr(augmentation, name) for name in fields)
 
 
-def _geometry(draw: _Draw, changes: Augmentation, canvas: Any, size: tuple[int, int]) -> Any:
+def _geometry(draw: Draw, changes: Augmentation, canvas: Any, size: tuple[int, int]) -> Any:
     """From a pixel of the result to one of the canvas, `[batch, 2, 3]`.
 
     A window of the canvas is scaled to the result; within it the image is mirrored, sheared, then
@@ -288,7 +259,7 @@ def _geometry(draw: _Draw, changes: Augmentation, canvas: Any, size: tuple[int, 
     return tf.reshape(tf.stack([xx, xy, dx, yx, yy, dy], axis=1), [-1, 2, 3])
 
 
-def _elastic(draw: _Draw, changes: Augmentation, canvas: Any, size: tuple[int, int]) -> Any:
+def _elastic(draw: Draw, changes: Augmentation, canvas: Any, size: tuple[int, int]) -> Any:
     """Smooth random displacements in canvas pixels, `[batch, *size, 2]` (U-Net, section 3.1).
 
     Drawn on a coarse grid that spans the result from edge to edge; between its points they are
@@ -322,7 +293,7 @@ def _bicubic(side: int, grid: int) -> np.ndarray:
     return shares
 
 
-def _window(draw: _Draw, changes: Augmentation, canvas: Any, size: tuple[int, int]) -> Any:
+def _window(draw: Draw, changes: Augmentation, canvas: Any, size: tuple[int, int]) -> Any:
     """Height and width of the crops, in pixels of the canvas, `[batch]` each."""
     height, width = canvas
     if changes.area:
@@ -345,7 +316,7 @@ def _place(random: Any, side: int, window: Any, pad: int, whole: bool) -> Any:
     return (tf.floor(share * (room + 1)) if whole else share * room) - pad
 
 
-def _coloured(images: Any, draw: _Draw, changes: Augmentation) -> Any:
+def _coloured(images: Any, draw: Draw, changes: Augmentation) -> Any:
     """Brightness, contrast and saturation in this order, then AlexNet's shift of colours."""
     if changes.brightness:
         images = blended(images, 0.0, 1 + draw(_JITTER) * changes.brightness)
@@ -366,7 +337,7 @@ def _coloured(images: Any, draw: _Draw, changes: Augmentation) -> Any:
     return images + 255 * shifts[:, None, None, :]
 
 
-def _randaugment(images: Any, draw: _Draw, stream: int, strength: float) -> Any:
+def _randaugment(images: Any, draw: Draw, stream: int, strength: float) -> Any:
     """One operation for each image, drawn from all of them (Cubuk et al., 2019, section 3)."""
     chosen = tf.cast(draw.between(0, len(OPERATIONS), stream), tf.int32)
     strengths = tf.where(draw(stream + 1) > 0, strength, -strength)
@@ -376,30 +347,3 @@ def _randaugment(images: Any, draw: _Draw, stream: int, strength: float) -> Any:
         for operation, where in zip(OPERATIONS, positions)
     ]
     return tf.ensure_shape(tf.dynamic_stitch(positions, parts), images.shape)
-
-
-def _uniform(index: Any, epoch: Any, seed: int, stream: int, part: Any = None) -> Any:
-    """Numbers in [-1, 1) for each index: a hash, as tf.random has no generator for each example.
-
-    Where a stream gives several numbers for each index, `part` counts them; None: one.
-
-    The mixing is that of SplitMix64 (Steele, Lea, Flood, 2014), on wrapping 64-bit integers.
-    """
-    state = (
-        tf.cast(index, tf.int64) * 0x2545F4914F6CDD1D
-        + tf.cast(epoch, tf.int64) * 0x1D8E4E27C47D124F
-    )
-    if part is not None:  # to add 0 would make TensorFlow round what follows otherwise
-        state += tf.cast(part, tf.int64) * 0x5851F42D4C957F2D
-    state += seed * 64 + stream
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        state = tf.bitwise.bitwise_xor(state, _shifted(state, shift))
-        state *= factor - (1 << 64)
-    state = tf.bitwise.bitwise_xor(state, _shifted(state, 31))
-    return tf.cast(_shifted(state, 40), tf.float32) / (1 << 23) - 1
-
-
-def _shifted(state: Any, bits: int) -> Any:
-    """Logical shift to the right of a signed integer."""
-    wide = tf.bitcast(state, tf.uint64)
-    return tf.bitcast(tf.bitwise.right_shift(wide, tf.cast(bits, tf.uint64)), tf.int64)

@@ -62,19 +62,32 @@ def own(network: Architecture | Network) -> Recipe:
     return replace(network.recipe or Recipe(), name=SMALL)
 
 
-def choose(choice: str | None, network: Architecture) -> Recipe:
+def default(network: Architecture | Network, finetuning: str = "") -> Recipe:
+    """What a network is trained by if nothing is said.
+
+    Args:
+        network: what is trained.
+        finetuning: the recipe for trained weights, if it starts from these and its task has one.
+    """
+    return replace(get(finetuning), name=finetuning) if finetuning else own(network)
+
+
+def choose(choice: str | None, network: Architecture, finetuning: str = "") -> Recipe:
     """What `--recipe CHOICE` means for a network; the recipe's `name` says it.
 
     Args:
-        choice: "small", as which None counts: the network's own, ours; "paper": that of the
-            network's paper; or as `find` takes it.
+        choice: "small": the network's own, ours; "paper": that of the network's paper; as `find`
+            takes it; or None: see `default`.
         network: what is trained.
+        finetuning: see `default`.
 
     Raises:
         UnknownNameError: no recipe has the name, or the network's paper has none here.
         ArgumentError: see `find`.
     """
-    if choice in (None, SMALL):
+    if choice is None:
+        return default(network, finetuning)
+    if choice == SMALL:
         return own(network)
     if choice == PAPER:
         if network.paper_recipe is None:
@@ -83,8 +96,17 @@ def choose(choice: str | None, network: Architecture) -> Recipe:
                 f"--recipe {SMALL}; others: {', '.join(names())}."
             )
         choice = network.paper_recipe
-    assert choice is not None
     return replace(find(choice), name=choice)
+
+
+def is_fixed(choice: str | None, recipe: Recipe) -> bool:
+    """Whether somebody has said how large a batch is, and how many epochs there are.
+
+    Args:
+        choice: of `--recipe`: a file is the user's.
+        recipe: what it chose; one that was published with a network is its paper's.
+    """
+    return bool(recipe.network) or str(choice).endswith(SUFFIXES)
 
 
 def read(path: Path) -> Recipe:

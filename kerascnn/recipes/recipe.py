@@ -64,6 +64,9 @@ CHANGES = (*_STRENGTHS, "canvas", "resize", "area", "flip", "randaugment")
 """Fields of Augmentation that change images; the others say how."""
 
 
+IN_EPOCHS = ("epochs", "steps", "every", "patience", "warmup_epochs", "freeze_epochs")
+"""Fields of a recipe that are counted in epochs; who states one knows how many there are."""
+
 # Far above what anyone trains with, and small enough to count to. Files may say anything.
 _LARGEST: Mapping[str, float] = {
     "epochs": 10**6,

@@ -133,6 +133,7 @@ class RunConfig:
         data: the images.
         recipe: as it was carried out. Its loss, if it has one of its own, is a class while it
             trains, and where that can be imported from when it was read.
+        chosen: what of the recipe followed from the images, and why, in sentences.
         weights: trained ones to start from; None: the recipe's or the architecture's first ones.
         predecessor: the run that has them, if it goes on from one.
         strategy, precision, jit, seed, keep_epochs, explain, log: see `kerascnn.train`.
@@ -152,6 +153,7 @@ class RunConfig:
     preprocessing: Preprocessing
     data: TrainedOn
     recipe: Recipe
+    chosen: tuple[str, ...] = ()
     weights: StartedFrom | None = None
     predecessor: Predecessor | None = None
     strategy: str

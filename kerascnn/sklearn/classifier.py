@@ -137,7 +137,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
                 arguments=self.arguments,
                 input_shape=self.input_shape,
                 recipe=recipe,
-                epochs=self.epochs,
+                epochs=adapted if self.epochs is None else self.epochs,
                 batch_size=adapted if self.batch_size is None else self.batch_size,
                 learning_rate=self.learning_rate,
                 weights=self.weights,

@@ -81,6 +81,8 @@ class Task:
             files may come from a stranger: what they name is imported only if somebody installed
             says so, too.
         unsearched: what a search leaves as a recipe has it, as the task's losses don't know it.
+        finetuning: the name of the recipe by which a network is trained that starts from trained
+            weights, unless another is asked for; "": by its own.
         batch: images in one step of an evaluation, unless told otherwise.
         asked: what an evaluation may be asked for beside data and split, and what a prediction.
     """
@@ -91,6 +93,7 @@ class Task:
     measures: ClassVar[tuple[Measure, ...]]
     losses: ClassVar[tuple[str, ...]] = ()
     unsearched: ClassVar[tuple[str, ...]] = ()
+    finetuning: ClassVar[str] = ""
     batch: ClassVar[int] = 256
     asked: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {"evaluate": (), "predict": ()}

@@ -24,7 +24,7 @@ from kerascnn.runs.directory import alive
 from kerascnn.runs.run import Run
 from kerascnn.tasks.forward import middle, middle_of_targets, preparation
 from kerascnn.tasks.objective import Objective
-from kerascnn.tasks.task import Seen, Task
+from kerascnn.tasks.task import Seen, Task, find
 from kerascnn.training.batches import evaluation_batch, training_batches
 from kerascnn.training.callbacks import Given
 from kerascnn.training.ending import Ending, trainable
@@ -401,6 +401,8 @@ def _which(config: RunConfig) -> str:
         return "Recipe: the one that was passed."
     if recipe.name != recipe_book.SMALL:
         published = f", as published for {recipe.network}" if recipe.network else ""
+        if config.weights and recipe.name == find(config.task).finetuning:
+            return f"Recipe: {recipe.name}, for trained weights. The network's own: --recipe small."
         return f"Recipe: {recipe.name}{published}."
     installed = config.architecture and config.name in catalogue.list_architectures()
     paper = installed and catalogue.get(config.name).paper_recipe

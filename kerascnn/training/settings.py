@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,11 +13,8 @@ from kerascnn.distribution import strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import ArgumentError, DataError, StrategyError
 from kerascnn.recipes.recipe import PRECISIONS, Recipe
+from kerascnn.training.sizing import EPOCH_UPDATES, SMALLEST_BATCH
 from kerascnn.words import counted
-
-# Updates that an epoch should have, and the batch below which none is made smaller for that: its
-# normalization statistics would become too rough.
-UPDATES, SMALLEST_BATCH = 20, 8
 
 
 @dataclass(frozen=True)
@@ -89,45 +85,6 @@ def refuse_mixed_variables(model: keras.Model, strategy: tf.distribute.Strategy)
         )
 
 
-def with_enough_updates(
-    recipe: Recipe, images: int, replicas: int, *, scale_rate: bool = True
-) -> tuple[Recipe, str]:
-    """The recipe with a batch that makes an epoch of few images some tens of updates.
-
-    A batch of 128 or 256 is for a million images, or for fifty thousand. It is halved until an
-    epoch has `UPDATES`, but not below `SMALLEST_BATCH`, and the learning rate follows it: linearly
-    (Goyal et al., 2017), with Adam by the square root (Malladi et al., 2022).
-
-    Args:
-        recipe: its `batch_size` and `accumulation`.
-        images: for training.
-        replicas: that share a batch.
-        scale_rate: whether the learning rate may change, too.
-
-    Returns:
-        The recipe, and what was changed, in a sentence; "" if nothing was.
-    """
-    size = recipe.batch_size
-    while images // (size * recipe.accumulation) < UPDATES:
-        if size // 2 < max(SMALLEST_BATCH, replicas):
-            break
-        size //= 2
-    if size == recipe.batch_size:
-        return recipe, ""
-    share = size / recipe.batch_size
-    rate = recipe.learning_rate
-    if scale_rate:
-        rate *= share if recipe.optimizer == "sgd" else share**0.5
-    updates = images // (size * recipe.accumulation)
-    note = f"{images} training images: batches of {size} instead of {recipe.batch_size}"
-    if updates:
-        note += f", so that an epoch has {counted(updates, 'update', 'updates')}"
-    if scale_rate:
-        note += f"; learning rate {rate:.3g} instead of {recipe.learning_rate:.3g}"
-    note += f". (--batch-size {recipe.batch_size} keeps them.)"
-    return dataclasses.replace(recipe, batch_size=size, learning_rate=rate), note
-
-
 def batching(recipe: Recipe, images: int, strategy: tf.distribute.Strategy) -> Batching:
     """The largest batch up to the recipe's that all replicas share equally.
 
@@ -162,7 +119,7 @@ def batching(recipe: Recipe, images: int, strategy: tf.distribute.Strategy) -> B
             f"Each epoch trains on {updates * whole:,} of {images:,} images: the last {left} of "
             f"its order don't fill {_batches(recipe.accumulation, size)}."
         )
-    if updates < UPDATES // 2 and size >= 2 * SMALLEST_BATCH:
+    if updates < EPOCH_UPDATES // 2 and size >= 2 * SMALLEST_BATCH:
         notes.append(
             f"An epoch has only {counted(updates, 'update', 'updates')}: with fewer images in a "
             f"batch (--batch-size {SMALLEST_BATCH}) it has more."

@@ -41,6 +41,7 @@ from kerascnn.runs.directory import prepare_directory, refuse_directory
 from kerascnn.runs.models import load_graph
 from kerascnn.runs.run import Run
 from kerascnn.tasks.task import Task
+from kerascnn.tasks.task import find as find_task
 from kerascnn.training import earlier
 from kerascnn.training.assembly import Assembly
 from kerascnn.training.callbacks import check as check_callbacks
@@ -50,8 +51,8 @@ from kerascnn.training.settings import (
     batching,
     check_precision,
     refuse_jit,
-    with_enough_updates,
 )
+from kerascnn.training.sizing import Free, sized
 from kerascnn.training.starting import described, expected_by, require_same
 from kerascnn.training.subject import checked
 from kerascnn.watching.loggers import find as find_loggers
@@ -109,10 +110,11 @@ def train(
         arguments: the architecture's own arguments, such as `{"widths": (12, 32)}`.
         input_shape: `(height, width, channels)`; default: the architecture's native one. Images
             of another shape are padded, resized or converted, with a note.
-        recipe: how to train; default: the architecture's.
-        epochs, batch_size, learning_rate: replace the recipe's. batch_size "auto" is the recipe's,
-            or a smaller one where there are so few images that an epoch would have less than 20
-            updates; the learning rate, if it isn't given, follows. So it is without a recipe.
+        recipe: how to train; default: the architecture's, or with `weights` the one that its task
+            has for trained weights (of classification `finetune`).
+        epochs, batch_size, learning_rate: replace the recipe's. "auto" is the recipe's where there
+            are enough images; see `kerascnn.training.sizing.sized` for what it is of few. The
+            learning rate, if it isn't given, follows the batch. Without a recipe both are "auto".
         keep: which epoch's weights are evaluated and saved, "last", "best" (by the validation
             error) or "best:val_loss" (see `Recipe.monitor`); default: the recipe's.
         patience: end when what epochs are compared by has not improved for so many of them;
@@ -232,6 +234,7 @@ def assembled(
             f"Received: {keras.backend.backend()}."
         )
     console = console or Console()
+    trained = bool(weights)
     old = earlier.find(continue_, from_)
     if old is not None:
         old.refuse({"network": network, "weights": weights})
@@ -250,12 +253,16 @@ def assembled(
     else:
         found = catalogue.get(network) if isinstance(network, str) else network
     strategy, precision, seed = strategy or "auto", precision or "float32", seed or 0
-    epochs = earlier.count(epochs, old)
-    adapt = batch_size == "auto" or (batch_size is None and recipe is None)
+    free = Free(
+        batch=_is_free(batch_size, recipe),
+        rate=learning_rate is None,
+        epochs=_is_free(epochs, recipe),
+    )
+    epochs = earlier.count(_given(epochs), old)
     recipe = _changed(
-        recipe or _own_recipe(found),
+        recipe or _own_recipe(found, trained=trained),
         epochs=epochs,
-        batch_size=None if batch_size == "auto" else batch_size,
+        batch_size=_given(batch_size),
         learning_rate=learning_rate,
         keep=keep,
         early_stopping=patience,
@@ -292,7 +299,7 @@ def assembled(
         dataset = _same_data(old.run, data if isinstance(data, Dataset) else None, place.console)
     if not (old and old.same_data) or dataset.image_shape != _canvas(data, recipe, subject.shape):
         dataset = _load(data, task, recipe, subject.shape, seed, skip_corrupt, place)
-    recipe = _fitted(recipe, dataset, place, adapt=adapt, scale_rate=learning_rate is None)
+    recipe, chosen = _fitted(recipe, dataset, place, free)
     _require_images(dataset, task, recipe, source, place)
     subject = subject.of(dataset.classes)
     if old and start:
@@ -316,6 +323,7 @@ def assembled(
             sizes={name: split.size for name, split in dataset.splits.items()},
         ),
         recipe=recipe,
+        chosen=chosen,
         weights=start,
         predecessor=old.predecessor() if old else None,
         strategy=strategy,
@@ -526,8 +534,26 @@ def _same_weights(config: RunConfig) -> str | None:
     return config.weights.source
 
 
-def _own_recipe(found: object) -> Recipe:
-    return recipe_book.own(found) if isinstance(found, (Architecture, Network)) else Recipe()
+def _own_recipe(found: object, *, trained: bool) -> Recipe:
+    """What a network is trained by if nothing is said.
+
+    Args:
+        found: what is trained.
+        trained: whether it starts from trained weights.
+    """
+    if not isinstance(found, (Architecture, Network)):
+        return Recipe()
+    return recipe_book.default(found, find_task(found.task).finetuning if trained else "")
+
+
+def _is_free(value: int | str | None, recipe: Recipe | None) -> bool:
+    """Whether a number may follow the images."""
+    return value == "auto" or (value is None and recipe is None)
+
+
+def _given(value: int | str | None) -> int | str | None:
+    """The number itself, if one was given."""
+    return None if value == "auto" else value
 
 
 def _changed(recipe: Recipe, **fields: Any) -> Recipe:
@@ -591,18 +617,20 @@ def _canvas(
 
 
 def _fitted(
-    recipe: Recipe, dataset: Dataset, place: _Place, *, adapt: bool, scale_rate: bool
-) -> Recipe:
-    """The recipe with what follows from the images: their colours, and a batch if it is free."""
+    recipe: Recipe, dataset: Dataset, place: _Place, free: Free
+) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with what follows from the images: their colours, batch and epochs if they may.
+
+    Returns:
+        The recipe, and what was chosen, and why.
+    """
     augmentation = with_components(recipe.augmentation, dataset.train)
     recipe = dataclasses.replace(recipe, augmentation=augmentation)
-    if not adapt:
-        return recipe
     replicas = place.strategy.num_replicas_in_sync
-    recipe, note = with_enough_updates(recipe, dataset.train.size, replicas, scale_rate=scale_rate)
-    if note:
+    recipe, chosen = sized(recipe, dataset.train.size, replicas, free)
+    for note in chosen:
         place.say(note)
-    return recipe
+    return recipe, chosen
 
 
 def _require_images(

@@ -35,6 +35,7 @@ class Classification(Task):
     help = "each image has one label"
     targets = Labels
     measures = (ERROR,)
+    finetuning = "finetune"
     asked = MappingProxyType({"evaluate": ("protocol", "top"), "predict": ("top",)})
 
     def check_asked(self, what: str, options: Mapping[str, Any], classes: int) -> None:
