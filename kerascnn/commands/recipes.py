@@ -9,6 +9,7 @@ import typer
 
 from kerascnn.commands.options import complete_architecture, complete_recipe
 from kerascnn.errors import ArgumentError, BrokenPluginError, DuplicateNameError
+from kerascnn.recipes.recipe import MIXES
 
 if TYPE_CHECKING:
     from kerascnn.console import Console
@@ -262,6 +263,11 @@ def _augmentation(changes: Augmentation) -> str:
         parts.append(f"PCA colours {changes.lighting:g}")
     if changes.randaugment:
         parts.append(f"RandAugment {changes.randaugment}×{changes.magnitude:g}")
+    if changes.erase:
+        parts.append(f"erasing {changes.erase:g}")
+    for name in MIXES:
+        if alpha := getattr(changes, name):
+            parts.append(f"{name} {alpha:g}")
     return ", ".join(parts) or "none"
 
 
@@ -288,6 +294,8 @@ def _extras(recipe: Recipe) -> dict[str, str]:
         "Frozen": f"all but the classifier, {recipe.freeze_epochs} epochs"
         if recipe.freeze_epochs
         else "",
+        "Thawed": f"a stage every {recipe.thaw_epochs} epochs" if recipe.thaw_epochs else "",
+        "Trunk": f"{recipe.trunk_rate:g} of the rate" if recipe.trunk_rate < 1 else "",
         "Filters": f"root mean square at most {recipe.filter_rms:g}" if recipe.filter_rms else "",
     }
 

@@ -352,7 +352,7 @@ def _recipe(
     choice: str | None,
     changes: dict[str, Any],
     assignments: list[str],
-    weights: str | None,
+    weights: str | None = None,
 ) -> Recipe:
     """The recipe that the options describe.
 
@@ -368,7 +368,6 @@ def _recipe(
     """
     from kerascnn.recipes import book as recipe_book
     from kerascnn.tasks import task
-
 
     finetuning = task.find(network.task).finetuning if weights else ""
     return _changed(recipe_book.choose(choice, network, finetuning), changes, assignments)

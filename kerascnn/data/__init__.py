@@ -13,8 +13,8 @@ The way of an image, module by module:
   `delivery` makes `splits` of the examples, in the network's size, and a `dataset` of the splits;
 - an epoch's `order` says when it comes; then it is read, by `images` and `fitting` or, in training,
   by `jpeg_split` and `jpeg`, in `threads`;
-- `augmentation` changes it, with the operations of `randaugment`; what it is labelled with follows
-  its `motion`.
+- `augmentation` changes it, by random `draws`, with what `randaugment` and `erasing` do; what it is
+  labelled with follows its `motion`; `mixing` makes one image, and its labels, of two.
 
 Photos that are nobody's examples are found by `files` and read by `reading`; `checking` reads all
 of a source once, and says what is wrong in it; `copying` makes folders of one, split or smaller.

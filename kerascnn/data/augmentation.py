@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascnn.data.draws import Draw
+from kerascnn.data.erasing import erased
 from kerascnn.data.motion import Motion
 from kerascnn.data.randaugment import OPERATIONS, blended, contrasted, grey
 from kerascnn.data.splits import Crops, Split
@@ -41,6 +42,8 @@ def augment(
 ) -> Any:
     """A crop of each image, turned, mirrored and so on in a single resampling; then its colours.
 
+    At last a rectangle is erased, if the recipe does that.
+
     Args:
         images: `[batch, height, width, channels]` of the canvas, uint8 or float in 0..255.
         index, epoch: int64 `[batch]`, each image's number in its split, and its epoch.
@@ -63,7 +66,8 @@ def augment(
     draw = Draw(index, epoch, seed)
     for layer in range(augmentation.randaugment):
         images = _randaugment(images, draw, _RANDAUGMENT + 2 * layer, augmentation.magnitude / 10)
-    return _coloured(images, draw, augmentation)
+    images = _coloured(images, draw, augmentation)
+    return erased(images, draw, augmentation, seed) if augmentation.erase else images
 
 
 def motion(
@@ -106,6 +110,7 @@ def refuse_strays(augmentation: Augmentation, targets: type[Targets]) -> None:
     """
     for name, way, follows in (
         ("randaugment", "RandAugment moves images", not targets.moves),
+        ("erase", "Random erasing hides parts of images", not targets.moves),
         ("elastic", "An elastic deformation bends images", targets.bends or not targets.moves),
     ):
         if getattr(augmentation, name) and not follows:

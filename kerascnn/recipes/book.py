@@ -65,11 +65,19 @@ def own(network: Architecture | Network) -> Recipe:
 def default(network: Architecture | Network, finetuning: str = "") -> Recipe:
     """What a network is trained by if nothing is said.
 
+    A network whose own recipe mirrors no images is for what must not be mirrored, such as digits.
+
     Args:
         network: what is trained.
         finetuning: the recipe for trained weights, if it starts from these and its task has one.
     """
-    return replace(get(finetuning), name=finetuning) if finetuning else own(network)
+    mine = own(network)
+    if not finetuning:
+        return mine
+    found = get(finetuning)
+    mirrored = found.augmentation.flip and mine.augmentation.flip
+    changes = replace(found.augmentation, flip=mirrored)
+    return replace(found, name=finetuning, augmentation=changes)
 
 
 def choose(choice: str | None, network: Architecture, finetuning: str = "") -> Recipe:

@@ -375,4 +375,5 @@ FINETUNE = Recipe(
     augmentation=Augmentation(canvas=256 / 224, area=(0.35, 1.0), flip=True),
     source="ours, for `--weights imagenet` or the weights of an earlier run: two epochs for the "
     "new classifier, then everything learns",
+    notes=("Digits and letters must not be mirrored: --with augmentation.flip=false.",),
 )

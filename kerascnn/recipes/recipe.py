@@ -54,17 +54,29 @@ OFF: Mapping[str, Mapping[str, Any]] = {
     "weight_decay": {"weight_decay": 0.0},
     "label_smoothing": {"label_smoothing": 0.0},
     "clip_norm": {"clip_norm": None},
+    "trunk_rate": {"trunk_rate": 1.0},
+    "thaw_epochs": {"thaw_epochs": 0},
     "ema": {"ema": None},
     "class_weight": {"class_weight": None},
     "balance": {"balance": False},
     "filter_rms": {"filter_rms": None},
 }
 """What a recipe can do without, and the values of one that does."""
-CHANGES = (*_STRENGTHS, "canvas", "resize", "area", "flip", "randaugment")
+MIXES = ("mixup", "cutmix")
+"""Fields of Augmentation that make one image of two."""
+CHANGES = (*_STRENGTHS, "canvas", "resize", "area", "flip", "randaugment", "erase", *MIXES)
 """Fields of Augmentation that change images; the others say how."""
 
 
-IN_EPOCHS = ("epochs", "steps", "every", "patience", "warmup_epochs", "freeze_epochs")
+IN_EPOCHS = (
+    "epochs",
+    "steps",
+    "every",
+    "patience",
+    "warmup_epochs",
+    "freeze_epochs",
+    "thaw_epochs",
+)
 """Fields of a recipe that are counted in epochs; who states one knows how many there are."""
 
 # Far above what anyone trains with, and small enough to count to. Files may say anything.
@@ -78,12 +90,14 @@ _LARGEST: Mapping[str, float] = {
     "warmup_epochs": 1e6,
     "weight_decay": 1e6,
     "freeze_epochs": 10**6,
+    "thaw_epochs": 10**6,
     "reductions": 10**6,
     "factor": 1e6,
     "auxiliary_weight": 1e6,
 }
 _MOST_OPERATIONS = 100  # of RandAugment
 _MOST_KNOTS = 64  # on a side of an elastic deformation's grid
+_SMALLEST_ALPHA, _LARGEST_ALPHA = 0.01, 100.0  # of mixing: beyond them float32 has no quantiles
 _MOST_SCALES = 32  # at which each image is looked at
 _LARGEST_LENGTH = 64.0  # in units of the network's input
 
@@ -150,6 +164,14 @@ class Augmentation:
             pixels in [0, 1]; None: computed from the training images when training starts.
         randaugment: number of operations of RandAugment (Cubuk et al., 2019); 0: none.
         magnitude: of RandAugment's operations, from 0 to 10.
+        erase: probability that a rectangle of an image is replaced by noise (Zhong et al., 2017).
+        erase_area: with `erase`, the smallest and the largest share of the image's area.
+        erase_aspect: with `erase`, the smallest and the largest ratio of height to width.
+        mixup: alpha of the Beta distribution from which the shares of two images come that are
+            added up (Zhang et al., 2017); 0: none are. Their labels have the same shares.
+        cutmix: the same for the share of the area that an image keeps while a box of another is
+            put into it (Yun et al., 2019). With both, each image goes one of the ways.
+        mixed: with `mixup` or `cutmix`, the share of the images that are mixed.
     """
 
     canvas: float = 1.0
@@ -172,16 +194,32 @@ class Augmentation:
     components: tuple[tuple[float, ...], ...] | None = None
     randaugment: int = 0
     magnitude: float = 9.0
+    erase: float = 0.0
+    erase_area: tuple[float, float] = (0.02, 0.4)
+    erase_aspect: tuple[float, float] = (0.3, 10 / 3)
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mixed: float = 1.0
 
     def __post_init__(self) -> None:
         settle(self, "augmentation.")
         require(self.canvas >= 1, "augmentation.canvas", "at least 1", self.canvas)
-        for name, least in (("resize", 1.0), ("area", 0.0), ("aspect", 0.0)):
+        pairs = ("area", "aspect", "erase_area", "erase_aspect")
+        for name, least in (("resize", 1.0), *((name, 0.0) for name in pairs)):
             if (pair := getattr(self, name)) is not None:
                 legal = len(pair) == 2 and least <= pair[0] <= pair[1] and pair[0] > 0
                 what = f"two rising numbers{' from 1' if least else ' above 0'}"
                 require(legal, f"augmentation.{name}", what, pair)
         require(not self.area or self.area[1] <= 1, "augmentation.area", "at most 1", self.area)
+        require(self.erase_area[1] < 1, "augmentation.erase_area", "below 1", self.erase_area)
+        for name in ("erase", "mixed"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"augmentation.{name}", "from 0 to 1", value)
+        for name in MIXES:
+            value = getattr(self, name)
+            legal = value == 0 or _SMALLEST_ALPHA <= value <= _LARGEST_ALPHA
+            what = f"0, or from {_SMALLEST_ALPHA:g} to {_LARGEST_ALPHA:g}"
+            require(legal, f"augmentation.{name}", what, value)
         require(0 <= self.magnitude <= 10, "augmentation.magnitude", "0 to 10", self.magnitude)
         _require_one_of(self.border, "augmentation.border", BORDERS)
         legal = 2 <= self.elastic_grid <= _MOST_KNOTS
@@ -193,20 +231,22 @@ class Augmentation:
             require(value >= 0, f"augmentation.{name}", "0 or more", value)
             most = _MOST_OPERATIONS if name == "randaugment" else 360.0
             require(value <= most, f"augmentation.{name}", f"at most {most:g}", value)
-        lengths = (self.canvas, *(self.resize or ()), *self.aspect)
+        lengths = (self.canvas, *(self.resize or ()), *self.aspect, *self.erase_aspect)
         legal = all(length <= _LARGEST_LENGTH for length in lengths)
-        require(legal, "canvas, resize and aspect", f"at most {_LARGEST_LENGTH:g}", lengths)
+        require(legal, "canvas, resize and aspects", f"at most {_LARGEST_LENGTH:g}", lengths)
 
     def scaled(self, factor: float) -> Augmentation:
         """The same changes, `factor` times as strong; mirroring and scale jitter stay as they are.
 
-        Crops by `area` stay what they are at 1 and cover the whole canvas at 0.
+        So does how two images are mixed: its alphas are parameters of their own. Crops by `area`
+        stay what they are at 1 and cover the whole canvas at 0.
         """
         if factor == 1:
             return self
         values: dict[str, Any] = {name: getattr(self, name) * factor for name in _STRENGTHS}
         values["magnitude"] = min(10.0, self.magnitude * factor)
         values["zoom"] = min(0.9, values["zoom"])
+        values["erase"] = min(1.0, self.erase * factor)
         if self.area:
             low, high = (max(0.01, 1 - (1 - share) * factor) for share in self.area)
             values["area"] = (low, high)
@@ -307,6 +347,10 @@ class Recipe:
         balance: draw the images of an epoch from all classes equally often; those of rare classes
             come several times, those of frequent ones not all in each epoch.
         freeze_epochs: epochs in which only the classifier learns, before everything does.
+        thaw_epochs: after these, epochs between one stage of the network beginning to learn and
+            the next, the last first (Howard and Ruder, 2018, section 3.3); stages end at the
+            endpoints C1, C2 and so on. 0: all begin at once.
+        trunk_rate: factor on the learning rate of all but the classifier, above 0 and up to 1.
         initialization: `(pattern, how)` pairs on variables such as "conv2/bias", see
             `kerascnn.training.initialization`; what none matches is as the architecture has it.
         filter_rms: convolution filters whose root mean square exceeds it are scaled back to it
@@ -353,6 +397,8 @@ class Recipe:
     class_weight: tuple[float, ...] | str | None = None
     balance: bool = False
     freeze_epochs: int = 0
+    thaw_epochs: int = 0
+    trunk_rate: float = 1.0
     initialization: tuple[tuple[str, str], ...] = ()
     filter_rms: float | None = None
     augmentation: Augmentation = Augmentation()
@@ -386,6 +432,7 @@ class Recipe:
             self.early_stopping,
         )
         self._check_class_weight()
+        self._check_mixing()
         _require_one_of(self.optimizer, "optimizer", OPTIMIZERS)
         _require_one_of(self.schedule, "schedule", SCHEDULES)
         _require_one_of(self.decay, "decay", DECAYS)
@@ -393,12 +440,20 @@ class Recipe:
         positive = ("epochs", "batch_size", "learning_rate", "accumulation", "every", "patience")
         for name in (*positive, "factor"):
             require(getattr(self, name) > 0, name, "positive", getattr(self, name))
-        not_negative = ("warmup_epochs", "weight_decay", "freeze_epochs", "reductions")
+        not_negative = (
+            "warmup_epochs",
+            "weight_decay",
+            "freeze_epochs",
+            "thaw_epochs",
+            "reductions",
+        )
         for name in (*not_negative, "auxiliary_weight"):
             require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         for name in ("label_smoothing", "momentum", "dropout", "ema"):
             value = getattr(self, name)
             require(value is None or 0 <= value < 1, name, "from 0 up to, not including, 1", value)
+        what = "above 0 and up to 1"
+        require(0 < self.trunk_rate <= 1, "trunk_rate", what, self.trunk_rate)
         for name in ("clip_norm", "filter_rms"):
             value = getattr(self, name)
             require(value is None or value > 0, name, "positive", value)
@@ -430,6 +485,12 @@ class Recipe:
             f'given without balance, or by numbers: "{weights}" weighs what is drawn evenly again'
         )
         require(not twice, "class_weight", what, weights)
+
+    def _check_mixing(self) -> None:
+        for name in MIXES if self.loss is not None else ():
+            alpha = getattr(self.augmentation, name)
+            what = "0 with a loss of the recipe's own, which knows no shares of labels"
+            require(not alpha, f"augmentation.{name}", what, alpha)
 
     def space(self) -> Space:
         """What a search may change in this recipe, around its own values.
@@ -470,6 +531,7 @@ class Recipe:
                     legal=Range(0.0, 0.9),
                     help="The share of the target spread over all classes.",
                 ),
+                *(self._mixing(name) for name in MIXES),
                 Param(
                     name="optimizer",
                     default=self.optimizer,
@@ -486,6 +548,17 @@ class Recipe:
             )
         )
 
+    def _mixing(self, name: str) -> Param:
+        """Of mixup or cutmix: searched, with or without, where the recipe has it."""
+        alpha = getattr(self.augmentation, name)
+        return Param(
+            name=name,
+            default=alpha,
+            search=(0.0, alpha) if alpha else None,
+            legal=Range(0.0, _LARGEST_ALPHA),
+            help=f"Alpha of {name}'s Beta distribution; 0: none.",
+        )
+
     def changed(self, values: Mapping[str, Any]) -> Recipe:
         """The recipe with values of `space()`.
 
@@ -493,5 +566,6 @@ class Recipe:
             ArgumentError: a value is unknown or illegal.
         """
         found = self.space().validate(values, owner="recipe")
-        factor = found.pop("augmentation")
-        return replace(self, augmentation=self.augmentation.scaled(factor), **found)
+        augmentation = self.augmentation.scaled(found.pop("augmentation"))
+        augmentation = replace(augmentation, **{name: found.pop(name) for name in MIXES})
+        return replace(self, augmentation=augmentation, **found)

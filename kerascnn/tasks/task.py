@@ -81,6 +81,8 @@ class Task:
             files may come from a stranger: what they name is imported only if somebody installed
             says so, too.
         unsearched: what a search leaves as a recipe has it, as the task's losses don't know it.
+        mixes: whether `objective` takes the labels of images that were mixed from two, float32
+            `[batch, 3]`: the image's own, its partner's, and the share of its own.
         finetuning: the name of the recipe by which a network is trained that starts from trained
             weights, unless another is asked for; "": by its own.
         batch: images in one step of an evaluation, unless told otherwise.
@@ -93,6 +95,7 @@ class Task:
     measures: ClassVar[tuple[Measure, ...]]
     losses: ClassVar[tuple[str, ...]] = ()
     unsearched: ClassVar[tuple[str, ...]] = ()
+    mixes: ClassVar[bool] = False
     finetuning: ClassVar[str] = ""
     batch: ClassVar[int] = 256
     asked: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(

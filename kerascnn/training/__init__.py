@@ -2,9 +2,10 @@
 
 trainer       `train` makes a `Network` of what the user gives (`subject.checked`), refuses what
               can't work (`settings`, `starting`, `callbacks.check`, `keeping.require_monitored`),
-              loads the data, writes down all of it as a `RunConfig`, and hands it to an `Assembly`.
-              `resume` takes the config from a run; `repeat` calls `train` with it. A finished run
-              that a training goes on from is an `earlier.Earlier`.
+              loads the data, fits batch and epochs to it (`sizing`), writes down all of it as a
+              `RunConfig`, and hands it to an `Assembly`. `resume` takes the config from a run;
+              `repeat` calls `train` with it. A finished run that a training goes on from is an
+              `earlier.Earlier`.
 assembly      `Assembly.carry_out` builds the model under the strategy, has `starting.start` put its
               first weights in place (`initialization`: as papers state them), makes optimizer,
               the task's `Objective` and the engine, then the run directory. It has `State.restore`
@@ -13,7 +14,7 @@ assembly      `Assembly.carry_out` builds the model under the strategy, has `sta
 loop          `Loop.run` goes through the epochs that are left. In each it calls `Engine.update` for
               the updates, the `Evaluator` for validation, the callbacks, and `State.complete`; in
               the end `Ending.complete`, or `Ending.cut_short` when a signal asks for it.
-freezing      `Freezing.during` an epoch lets the last layers learn alone.
+freezing      `Freezing.during` an epoch lets only thawed layers learn.
 pace          Before each call of the engine, all workers agree in `Pace.agree` of how many steps it
               is, and whether the training ends here.
 engine        `Engine.update` takes batches from a pipeline and changes the weights;

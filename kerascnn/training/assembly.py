@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from kerascnn import catalogue
 from kerascnn.console import Console, sayer
 from kerascnn.data import Dataset, Split, readable_errors
+from kerascnn.data.mixing import mixes
 from kerascnn.distribution import replicas, signals, strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.network import Network
@@ -30,7 +31,7 @@ from kerascnn.training.callbacks import Given
 from kerascnn.training.ending import Ending, trainable
 from kerascnn.training.engine import Engine
 from kerascnn.training.evaluator import Evaluator
-from kerascnn.training.freezing import Freezing
+from kerascnn.training.freezing import Freezing, all_but_last
 from kerascnn.training.keeper import Keeper
 from kerascnn.training.loop import Loop
 from kerascnn.training.optimizers import make_optimizer
@@ -157,6 +158,8 @@ class Assembly:
             optimizer=optimizer,
             clip_norm=recipe.clip_norm,
             accumulation=recipe.accumulation,
+            slowed=_variables(all_but_last(scores)) if recipe.trunk_rate < 1 else (),
+            slowness=recipe.trunk_rate,
             ema=recipe.ema,
             jit=use_jit(config.jit, strategy),
         )
@@ -195,9 +198,20 @@ class Assembly:
             self._say(line)
         if self.config.keep_epochs:
             self._say(self._keeper(parts).announcement())
+        if mixes(recipe.augmentation):
+            self._say(
+                "Images are mixed: the training error counts each by the shares of its two labels."
+            )
         if alone := recipe.freeze_epochs:
             until = "Throughout" if alone >= recipe.epochs else f"Until epoch {alone} is done"
             self._say(f"{until}, only the classifier learns (freeze_epochs={alone}).")
+        if each := recipe.thaw_epochs:
+            every = "With each epoch" if each == 1 else f"Every {each} epochs"
+            begins = "another stage begins to learn, the last first"
+            self._say(f"{every} {begins} (thaw_epochs={each}).")
+        if recipe.trunk_rate < 1:
+            share = f"{recipe.trunk_rate:g} of the classifier's learning rate"
+            self._say(f"All other layers have {share} (trunk_rate).")
 
     def _go(self, parts: Parts) -> None:
         """Go on from the last checkpoint, with callbacks around the loop."""
@@ -280,7 +294,7 @@ class Assembly:
             keeper=self._keeper(parts),
             evaluator=evaluator,
             pace=pace,
-            freezing=Freezing(engine, config.recipe.freeze_epochs),
+            freezing=Freezing(engine, config.recipe),
             watching=watching,
             given=given,
             ending=ending,
@@ -392,6 +406,10 @@ class Assembly:
             return "Without checkpoints it can't go on."
         where = " on every worker" if workers.count > 1 else ""
         return f"Go on with `kerascnn train --resume {self.run.path}`{where}."
+
+
+def _variables(layers: Sequence[keras.Layer]) -> list[keras.Variable]:
+    return [variable for layer in layers for variable in layer.trainable_variables]
 
 
 def _which(config: RunConfig) -> str:

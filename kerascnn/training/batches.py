@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from kerascnn.data import Split
 from kerascnn.data.augmentation import augment, crops, motion
+from kerascnn.data.mixing import mixed, mixes
 from kerascnn.distribution.workers import Workers
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.position import Position
@@ -48,6 +49,10 @@ def training_batches(
                 index, epoch, seed=seed, augmentation=augmentation, canvas=place, size=size
             )
             targets = targets if moved is None else kind.moved(targets, moved)
+        if mixes(recipe.augmentation):
+            changed, targets = mixed(
+                changed, targets, index, epoch, seed=seed, augmentation=augmentation
+            )
         if not draws:
             return prepare(changed), targets
         return prepare(changed), targets, _drawn_by(seed, epoch, index)

@@ -67,7 +67,7 @@ class Earlier:
         stored = self.config.recipe
         name = self.config.architecture.name if self.config.architecture else None
         own = loss or trusted.again(stored.loss, None, name, self.run.path)
-        return dataclasses.replace(stored, loss=own, freeze_epochs=0)
+        return dataclasses.replace(stored, loss=own, freeze_epochs=0, thaw_epochs=0)
 
     def network(
         self,

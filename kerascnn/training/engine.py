@@ -37,6 +37,8 @@ class Engine:
         objective: what is minimised and counted; None: nothing, to get outputs only.
         clip_norm: largest global norm of the update's gradient.
         accumulation: global batches in an update.
+        slowed: variables whose learning rate is a part of the optimizer's.
+        slowness: this part.
         ema: decay of a moving average of all weights, normalization statistics included; `averaged`
             uses it. None: none.
         jit: compile the step with XLA (one device only).
@@ -55,6 +57,8 @@ class Engine:
         optimizer: keras.optimizers.Optimizer | None = None,
         clip_norm: float | None = None,
         accumulation: int = 1,
+        slowed: Sequence[keras.Variable] = (),
+        slowness: float = 1.0,
         ema: float | None = None,
         jit: bool = False,
     ) -> None:
@@ -65,12 +69,14 @@ class Engine:
         self.objective = objective
         self._clip_norm = clip_norm
         self._accumulation = accumulation
+        self._slowed, self._slowness = list(slowed), slowness
         self._ema = ema
         self._replicas = strategy.num_replicas_in_sync
         self._learning: list[keras.Variable] = list(model.trainable_variables)
         self._kept: dict[int, tf.Variable] = {}  # a variable's id → the sum of its gradients
         with strategy.scope():
             self.averages = [_copy(w) for w in model.weights] if ema is not None else []
+            self._before = [_copy(variable) for variable in self._slowed]
             if accumulation > 1:
                 self._kept = {id(v): _sum_of_gradients(v) for v in self._learning}
         compiled = functools.partial(tf.function, jit_compile=True) if jit else _as_it_is
@@ -218,7 +224,9 @@ class Engine:
                 (tf.constant(0), sums),
                 parallel_iterations=1,
             )
+        self._assign(self._before, self._slowed, lambda before, now: before.assign(now))
         sums += self._run(self._last, batches)
+        self._slow()
         self._follow()
         return sums
 
@@ -248,8 +256,30 @@ class Engine:
         def move(average: Any, weight: Any) -> Any:
             return average.assign_sub((average - weight) * tf.cast(rate, average.dtype))
 
-        for average, weight in zip(self.averages, self.model.weights):
-            self.strategy.extended.update(average.value, move, args=(weight.value,))
+        self._assign(self.averages, self.model.weights, move)
+
+    def _slow(self) -> None:
+        """Take back what the update has moved some variables too far.
+
+        Keras's optimizers have one rate for all. Their change of a weight, decoupled decay
+        included, is in proportion to it: a part of the change is the change at a part of the rate.
+        It lies between two weights within a constraint, so it is within it, too.
+        """
+
+        def back(now: Any, before: Any) -> Any:
+            return now.assign(before + self._slowness * (now - before))
+
+        self._assign(self._slowed, self._before, back)
+
+    def _assign(
+        self,
+        targets: Sequence[keras.Variable],
+        sources: Sequence[keras.Variable],
+        assign: Callable[[Any, Any], Any],
+    ) -> None:
+        """`assign(target, source)` on each replica by itself."""
+        for target, source in zip(targets, sources, strict=True):
+            self.strategy.extended.update(target.value, assign, args=(source.value,))
 
     @tf.autograph.experimental.do_not_convert
     def _evaluate_steps(self, batches: Any, steps: Any) -> Any:

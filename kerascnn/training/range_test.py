@@ -259,7 +259,7 @@ def _losses(assembly: Assembly, parts: Parts, steps: int) -> Iterator[float]:
         draws=engine.draws,
     )
     batches, seen = iter(engine.distribute(data)), []
-    with Freezing(engine, config.recipe.freeze_epochs).during(0):
+    with Freezing(engine, config.recipe).during(0):
         for _ in range(steps):
             totals = engine.update(batches, 1)
             if totals.bad_step >= 0 or not math.isfinite(totals.mean_loss):

@@ -14,6 +14,9 @@ SMALLEST_BATCH = 8
 """No batch is made smaller than it: its normalization statistics would become too rough."""
 ALL_UPDATES = 500
 """Updates that a training should have: with fewer little is learned before the rate is zero."""
+ALL_IMAGES = 8_000
+"""Images that it should have seen, each as often as it came: more updates, where batches are small
+and cost little. Both are by trial: see "Few images" in this folder's README."""
 MOST_TIMES = 10
 """Times a recipe's epochs, at most: each is also validated and saved."""
 
@@ -40,8 +43,8 @@ def sized(
 
     The batch is halved until an epoch has `EPOCH_UPDATES`, but not below `SMALLEST_BATCH`; the
     learning rate follows it: linearly (Goyal et al., 2017), with Adam by the square root (Malladi
-    et al., 2022). Then there are as many epochs as `ALL_UPDATES` take, and what is counted in
-    epochs is stretched with them.
+    et al., 2022). Then there are as many epochs as `ALL_UPDATES` and `ALL_IMAGES` take, and what is
+    counted in epochs is stretched with them.
 
     Args:
         recipe: as it was chosen.
@@ -86,11 +89,13 @@ def _with_a_batch(
 
 def _with_epochs(recipe: Recipe, images: int) -> tuple[Recipe, str]:
     batch = min(images, recipe.batch_size) * recipe.accumulation
-    each = images // max(1, batch)
-    before = recipe.epochs
-    if not each or each * before >= ALL_UPDATES:
+    each, before = images // batch, recipe.epochs
+    if not each:
         return recipe, ""
-    longer = _stretched(recipe, min(MOST_TIMES, math.ceil(ALL_UPDATES / each) / before))
+    needed = max(math.ceil(ALL_UPDATES / each), math.ceil(ALL_IMAGES / images))
+    if before >= needed:
+        return recipe, ""
+    longer = _stretched(recipe, min(MOST_TIMES, needed / before))
     return longer, (
         f"{images} training images: {longer.epochs} epochs instead of {before}, which are "
         f"{longer.epochs * each} updates instead of {before * each}. (--epochs {before} keeps "
@@ -108,4 +113,5 @@ def _stretched(recipe: Recipe, factor: float) -> Recipe:
         patience=round(recipe.patience * factor),
         warmup_epochs=recipe.warmup_epochs * factor,
         freeze_epochs=round(recipe.freeze_epochs * factor),
+        thaw_epochs=round(recipe.thaw_epochs * factor),
     )

@@ -24,7 +24,7 @@ from kerascnn.errors import ArgumentError, RunError
 from kerascnn.network import Network
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes import trusted
-from kerascnn.recipes.recipe import Recipe
+from kerascnn.recipes.recipe import MIXES, Recipe
 from kerascnn.runs import epochs as kept
 from kerascnn.runs import sides
 from kerascnn.runs.config import (
@@ -272,6 +272,7 @@ def assembled(
     check_seed(seed)
     task = subject.task
     recipe = dataclasses.replace(recipe, monitor=task.monitor(recipe.monitor))
+    _refuse_mixing(recipe, task)
     keep_epochs = kept.checked(keep_epochs, recipe.epochs)
     callbacks = check_callbacks(callbacks, recipe)
     log = tuple(find_loggers(log))
@@ -631,6 +632,21 @@ def _fitted(
     for note in chosen:
         place.say(note)
     return recipe, chosen
+
+
+def _refuse_mixing(recipe: Recipe, task: Task) -> None:
+    """Refuse to mix images for a task that has no labels to share between them.
+
+    Raises:
+        ArgumentError: says what is to be left out of the recipe.
+    """
+    for name in MIXES if not task.mixes else ():
+        if alpha := getattr(recipe.augmentation, name):
+            raise ArgumentError(
+                f"{name} makes one image of two, and shares their labels out; {task.name} has "
+                f"none that can be shared. Leave it out: --with augmentation.{name}=0. "
+                f"Received: {alpha:g}."
+            )
 
 
 def _require_images(

@@ -4,7 +4,8 @@
 
 Of the bundled digits so many, evenly of all classes, become a folder of PNG files, which is trained
 on as a user's own photos are. What comes out is judged on mnist5k's 1,000 test images: a tenth of
-60 images would say little. The other settings are the recipe's batch and epochs as they are.
+60 images would say little. The other settings are the recipe's batch and epochs as they are, and
+with `--epochs 60,84` the batch that is chosen with so many epochs.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", default="60,300")
     parser.add_argument("--networks", default="vgg11_bn,resnet18")
+    parser.add_argument("--epochs", default="", metavar="EPOCHS,EPOCHS,...")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments/few-photos"))
     given = parser.parse_args(arguments)
@@ -87,7 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         old = {"batch_size": recipe.batch_size, "epochs": recipe.epochs}
         for images in map(int, given.images.split(",")):
             source = f"folder:{folder(given.runs, images)}"
-            for label, options in {"recipe": old, "chosen": {}}.items():
+            epochs = {
+                number: {"epochs": int(number)} for number in given.epochs.split(",") if number
+            }
+            for label, options in {"recipe": old, **epochs, "chosen": {}}.items():
                 places = [given.runs / f"{name}-{images}-{label}-{s}" for s in range(given.seeds)]
                 found = [
                     error(name, source, place, seed, **options) for seed, place in enumerate(places)

@@ -40,7 +40,13 @@ def two_headed():
     return keras.Model(inputs, [layers.Dense(5, name="main")(x), layers.Dense(5, name="aux")(x)])
 
 
-def engine_for(strategy, clip_norm=None, optimizer=lambda: keras.optimizers.SGD(0.1, momentum=0.9)):
+def engine_for(
+    strategy,
+    clip_norm=None,
+    optimizer=lambda: keras.optimizers.SGD(0.1, momentum=0.9),
+    slowness=1.0,
+    jit=False,
+):
     keras.utils.set_random_seed(1)
     with strategy.scope():
         model = two_headed()
@@ -53,7 +59,22 @@ def engine_for(strategy, clip_norm=None, optimizer=lambda: keras.optimizers.SGD(
         objective=counted(cross_entropy, factors=(1.0, 0.3)),
         optimizer=made,
         clip_norm=clip_norm,
+        slowed=model.layers[1].trainable_variables if slowness < 1 else (),
+        slowness=slowness,
+        jit=jit,
     )
+
+
+def slowed_engine(strategy, rule, **options):
+    """Its convolution learns at a tenth of the rate."""
+    return engine_for(strategy, optimizer=lambda: RULES[rule](0.05), slowness=0.1, **options)
+
+
+RULES = {
+    "momentum": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
+    "decay": lambda rate: keras.optimizers.SGD(rate, weight_decay=0.1),
+    "adamw": lambda rate: keras.optimizers.AdamW(rate, weight_decay=0.1),
+}
 
 
 def batches(engine, count=67, *, repeat=False):
@@ -131,6 +152,37 @@ def test_parts_of_the_loss_are_logged_under_their_names():
     _, aux = engine.model(IMAGES.astype("float32"), training=False)
     assert found["loss_output1"] == pytest.approx(float(np.mean(0.3 * cross_entropy(LABELS, aux))))
     assert {name: found[name] for name in whole} == pytest.approx(whole)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_slowed_variables_learn_at_a_part_of_the_rate(float64, rule):
+    """As with two optimizers of Keras, one for each part of the network."""
+    engine = slowed_engine(tf.distribute.get_strategy(), rule)
+    other = keras.models.clone_model(engine.model)
+    other.set_weights(engine.model.get_weights())
+    slow = other.layers[1].trainable_variables
+    fast = other.trainable_variables[len(slow) :]
+    rules = [RULES[rule](rate) for rate in (0.005, 0.05)]
+    engine.update(batches(engine, repeat=True), 5)
+    data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).repeat().batch(16)
+    for images, labels in data.take(5):
+        with tf.GradientTape() as tape:
+            outputs = other(images, training=True)
+            each = cross_entropy(labels, outputs[0]) + 0.3 * cross_entropy(labels, outputs[1])
+            loss = tf.reduce_mean(each) + sum(other.losses)
+        values = [[v.value for v in part] for part in (slow, fast)]
+        for own, part, gradients in zip(rules, (slow, fast), tape.gradient(loss, values)):
+            own.apply_gradients(zip(gradients, part))
+    for one, two in zip(engine.model.weights, other.weights, strict=True):
+        np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=0, atol=1e-12)
+
+
+def test_variables_are_slowed_alike_on_two_replicas(float64, two_devices):
+    engines = [slowed_engine(s, "adamw") for s in (tf.distribute.get_strategy(), two_devices)]
+    for engine in engines:
+        engine.update(batches(engine, repeat=True), 10)
+    for one, two in zip(*(engine.model.get_weights() for engine in engines), strict=True):
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-10)
 
 
 def test_replicas_draw_different_dropout_masks(two_devices):

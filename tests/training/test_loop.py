@@ -86,7 +86,7 @@ def looped(tmp_path, *, epochs=1, position=None, engine=None, sum_=lambda own: o
         keeper=Part("keeper", events),
         evaluator=Validation(),
         pace=Pace(workers, SimpleNamespace(number=0)),
-        freezing=Freezing(engine, 0),
+        freezing=Freezing(engine, Recipe()),
         watching=Part("watcher", events),
         given=User("user", events, end_epoch=lambda epoch, row: row | {"mine": 1.0}),
         ending=ending,

@@ -15,7 +15,7 @@ from kerascnn.recipes import papers
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.run import Run
 from kerascnn.training import trainer
-from kerascnn.training.sizing import ALL_UPDATES, MOST_TIMES, Free, sized
+from kerascnn.training.sizing import ALL_IMAGES, ALL_UPDATES, MOST_TIMES, Free, sized
 
 BATCH_ALONE = Free(epochs=False)
 ARGUMENTS = {"widths": (2, 4), "hidden": (8,)}
@@ -58,8 +58,12 @@ def test_replicas_share_the_batch_that_is_chosen_equally():
 def test_a_training_has_some_hundred_updates(recipe, images):
     found, notes = sized(recipe, images, 1)
     each = images // min(images, found.batch_size * found.accumulation)
-    assert found.epochs * each >= ALL_UPDATES or found.epochs == MOST_TIMES * recipe.epochs
-    assert found.epochs == recipe.epochs or (found.epochs - 1) * each < ALL_UPDATES
+    enough = [
+        epochs * each >= ALL_UPDATES and epochs * images >= ALL_IMAGES
+        for epochs in (found.epochs, found.epochs - 1)
+    ]
+    assert enough[0] or found.epochs == MOST_TIMES * recipe.epochs
+    assert found.epochs == recipe.epochs or not enough[1]
     longer = found.epochs != recipe.epochs
     assert longer == any(f"{found.epochs} epochs instead of {recipe.epochs}" in n for n in notes)
     fixed, _ = sized(recipe, images, 1, Free(epochs=False))
@@ -71,22 +75,24 @@ def test_all_that_is_counted_in_epochs_is_stretched_with_them():
         schedule="step",
         steps=((2, 0.5), (4, 0.1)),
         batch_size=8,
-        epochs=5,
+        epochs=10,
         every=2.0,
         patience=3,
         warmup_epochs=0.5,
         freeze_epochs=2,
+        thaw_epochs=1,
         early_stopping=4,
     )
     found, _ = sized(recipe, 160, 1)  # 20 updates each
     assert found == replace(
         recipe,
         steps=((10, 0.5), (20, 0.1)),
-        epochs=25,
+        epochs=50,
         every=10.0,
         patience=15,
         warmup_epochs=2.5,
         freeze_epochs=10,
+        thaw_epochs=5,
     )
 
 
@@ -124,16 +130,16 @@ def test_only_what_nobody_has_chosen_follows_the_images(sixty, tmp_path):
 
     short = Recipe(batch_size=16, epochs=20)
     found = chosen("auto", recipe=short, batch_size="auto", epochs="auto")
-    assert (found.recipe.batch_size, found.recipe.epochs) == (8, 84)
+    assert (found.recipe.batch_size, found.recipe.epochs) == (8, 164)
     assert [note.rpartition(". (")[0] for note in found.chosen] == [
         "49 training images: batches of 8 instead of 16, so that an epoch has 6 updates; learning "
         "rate 0.000707 instead of 0.001",
-        "49 training images: 84 epochs instead of 20, which are 504 updates instead of 120",
+        "49 training images: 164 epochs instead of 20, which are 984 updates instead of 120",
     ], "the run's files say what was chosen, and why"
     assert all(note in console.file.getvalue() for note in found.chosen), "and so does training"
 
     found = chosen("own")
-    assert (found.recipe.batch_size, found.recipe.epochs) == (8, 100), "600 updates do"
+    assert (found.recipe.batch_size, found.recipe.epochs) == (8, 164)
     found = chosen("given", batch_size=32, epochs=3)
     assert (found.recipe.batch_size, found.recipe.epochs, found.chosen) == (32, 3, ())
     assert "--batch-size 8" in console.file.getvalue(), "what to do is said"
@@ -189,7 +195,8 @@ def test_trained_weights_are_finetuned_unless_another_recipe_is_asked_for(
     create("lenet5", classes=2, **ARGUMENTS).save_weights(tmp_path / "first.weights.h5")
     recipe, said = started("finetuned")
     assert recipe.name == "finetune"
-    assert (recipe.batch_size, recipe.epochs, recipe.freeze_epochs) == (8, 84, 14)
+    assert not recipe.augmentation.flip, "a network for digits"
+    assert (recipe.batch_size, recipe.epochs, recipe.freeze_epochs) == (8, 120, 20)
     assert "Recipe: finetune, for trained weights. The network's own: --recipe small." in said
     recipe, said = started("other", recipe=Recipe(epochs=3))
     assert (recipe.name, recipe.epochs) == ("", 3)

@@ -204,12 +204,20 @@ class Signal(keras.callbacks.Callback):
             os.kill(os.getpid(), self.number)
 
 
-AVERAGED = dataclasses.replace(RECIPE, batch_size=250, accumulation=2, ema=0.9, freeze_epochs=1)
+AVERAGED = dataclasses.replace(
+    RECIPE,
+    batch_size=250,
+    accumulation=2,
+    ema=0.9,
+    freeze_epochs=1,
+    thaw_epochs=1,
+    trunk_rate=0.5,
+)
 
 
 @pytest.fixture(scope="module")
 def averaged(tmp_path_factory):
-    """An uninterrupted run with averaged weights, accumulation and a frozen first epoch."""
+    """A whole run with averaged weights, accumulation, and stages that thaw one by one, slowed."""
     path = tmp_path_factory.mktemp("runs") / "averaged"
     return small_run(path, Console(quiet=True), recipe=AVERAGED)
 

@@ -1,4 +1,8 @@
-"""What a classifier minimises and counts, in TensorFlow."""
+"""What a classifier minimises and counts, in TensorFlow.
+
+A batch of labels is int32 `[batch]`; or of images that were mixed from two float32 `[batch, 3]`, as
+`kerascnn.data.mixing.mixed` gives it.
+"""
 
 from __future__ import annotations
 
@@ -25,31 +29,57 @@ def counted(
         class_weight: factors on what is minimised of each class's images, `[classes]`; None: 1.
     """
 
-    def losses(labels: Any, outputs: list[Any]) -> dict[str, Any]:
+    def of_labels(labels: Any, outputs: list[Any]) -> dict[str, Any]:
         return {
             f"output{number}": factor * loss(labels, output)
             for number, (factor, output) in enumerate(zip(factors, outputs, strict=True))
         }
 
-    def weighted(labels: Any, outputs: list[Any]) -> Any:
-        each = objective.loss(labels, outputs)
-        return each * tf.gather(tf.constant(class_weight, each.dtype), labels)
+    def losses(labels: Any, outputs: list[Any]) -> dict[str, Any]:
+        return shared(labels, lambda one: of_labels(one, outputs))
 
-    objective = Objective(
+    def weighted(labels: Any, outputs: list[Any]) -> Any:
+        def of_weighted(one: Any) -> Any:
+            each = tf.add_n(list(of_labels(one, outputs).values()))
+            return each * tf.gather(tf.constant(class_weight, each.dtype), one)
+
+        return shared(labels, of_weighted)
+
+    return Objective(
         losses=losses,
         minimised=None if class_weight is None else weighted,
         size=1,
         sums=right,
         figures=lambda sums, images: {"error": wrong(sums, images)},
     )
-    return objective
+
+
+def shared(labels: Any, of: Callable[[Any], Any]) -> Any:
+    """What labels come to, tensors `[batch]`; of two labels the mean, by their shares.
+
+    So a loss on labels is one on shares of them: cross-entropy, smoothed or not, is linear in its
+    target. Both papers' code does the same.
+    """
+    if len(labels.shape) == 1:
+        return of(labels)
+    own, other, share = tf.unstack(labels, axis=1)
+    first, second = of(tf.cast(own, tf.int32)), of(tf.cast(other, tf.int32))
+
+    def mean(one: Any, two: Any) -> Any:
+        part = tf.cast(share, one.dtype)
+        return part * one + (1 - part) * two
+
+    return tf.nest.map_structure(mean, first, second)
 
 
 def right(labels: Any, outputs: list[Any], real: Any) -> Any:
-    """How many real images have their label's score as the highest, float64 `[1]`."""
+    """How many real images have their label's score as the highest, float64 `[1]`.
+
+    An image of two labels counts for the share of the one that was found.
+    """
     predicted = tf.argmax(outputs[0], axis=-1, output_type=tf.int32)
-    correct = (predicted == tf.cast(labels, tf.int32)) & real
-    return tf.reduce_sum(tf.cast(correct, tf.float64))[None]
+    correct = shared(labels, lambda one: tf.cast(predicted == tf.cast(one, tf.int32), tf.float64))
+    return tf.reduce_sum(tf.where(real, correct, tf.zeros_like(correct)))[None]
 
 
 def wrong(sums: np.ndarray, images: float) -> float:

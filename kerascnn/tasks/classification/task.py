@@ -35,6 +35,7 @@ class Classification(Task):
     help = "each image has one label"
     targets = Labels
     measures = (ERROR,)
+    mixes = True
     finetuning = "finetune"
     asked = MappingProxyType({"evaluate": ("protocol", "top"), "predict": ("top",)})
 

@@ -7,7 +7,7 @@ from kerascnn_detection import counting
 from kerascnn_detection.task import DETECTION
 from kerascnn_detection.yolo import YOLOTiny
 
-from kerascnn import Recipe
+from kerascnn import Augmentation, Recipe, train
 from kerascnn.data import ABSENT
 from kerascnn.errors import ArgumentError
 
@@ -94,3 +94,11 @@ def test_random_objects_lie_in_the_image_and_one_image_has_none(scores):
     assert (there[:, 2:4] > there[:, :2]).all()
     assert (there[:, :2] >= 0).all()
     assert (there[:, 2:4] <= [24, 16]).all()
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_images_are_not_mixed(name):
+    """Refused before any data is read: no two sets of boxes can be shared out."""
+    recipe = Recipe(augmentation=Augmentation(**{name: 0.2}))
+    with pytest.raises(ArgumentError, match=rf"{name} makes .* detection has none"):
+        train("yolo_tiny", "nothing", recipe=recipe)

@@ -8,7 +8,7 @@ from keras import layers
 from kerascnn_segmentation import losses, measures
 from kerascnn_segmentation.task import SEGMENTATION
 
-from kerascnn import Recipe
+from kerascnn import Augmentation, Recipe, train
 from kerascnn.data import VOID, Masks
 from kerascnn.errors import ArgumentError, DataError
 from kerascnn.recipes import trusted
@@ -134,3 +134,11 @@ def test_data_of_one_class_or_of_more_than_a_mask_can_name_are_refused():
     for names in (("cat",), list(map(str, range(256)))):
         with pytest.raises(DataError, match="2 to 255 classes"):
             SEGMENTATION.check_data(names, "masks:x")
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_images_are_not_mixed(name):
+    """Refused before any data is read: no two masks can be shared out."""
+    recipe = Recipe(augmentation=Augmentation(**{name: 0.2}))
+    with pytest.raises(ArgumentError, match=rf"{name} makes .* segmentation has none"):
+        train("unet_same", "nothing", recipe=recipe)
