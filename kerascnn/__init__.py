@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from kerascnn import words as words
     from kerascnn import writing as writing
     from kerascnn.architecture import Architecture as Architecture
+    from kerascnn.bench.suggesting import suggest as suggest
     from kerascnn.card import Card as Card
     from kerascnn.card import Claim as Claim
     from kerascnn.card import NumberedNames as NumberedNames
@@ -126,6 +127,7 @@ _PUBLIC = {
     "check_strategy": "kerascnn.distribution.names",
     "resolve_strategy": "kerascnn.distribution.strategies",
     "ablate": "kerascnn.training.ablation",
+    "suggest": "kerascnn.bench.suggesting",
     "RateRange": "kerascnn.training.range_test",
     "find_rate": "kerascnn.training.range_test",
     "resume": "kerascnn.training.trainer",

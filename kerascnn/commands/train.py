@@ -57,7 +57,7 @@ def train(
     ),
     recipe: str | None = typer.Option(
         None,
-        help="How to train: small (the default, ours; with --weights it is finetune), paper (as "
+        help="How to train: small (the default, ours; with --weights or --from it is finetune), paper (as "
         "the network's paper did), a name of `kerascnn recipes`, or a .toml or .json file.",
         autocompletion=complete_recipe,
     ),
@@ -239,7 +239,7 @@ def train(
     if old and old.same_data and recipe is None:
         chosen = _changed(old.recipe(loss), changes, with_)
     elif architecture:
-        chosen = _recipe(architecture, recipe, changes, with_, weights)
+        chosen = _recipe(architecture, recipe, changes, with_, old.weights if old else weights)
     elif old:
         raise ArgumentError(
             f"{old.run.path} trained a keras.Model of its own, which has no recipes: "

@@ -234,8 +234,8 @@ def assembled(
             f"Received: {keras.backend.backend()}."
         )
     console = console or Console()
-    trained = bool(weights)
     old = earlier.find(continue_, from_)
+    trained = bool(weights) or old is not None
     if old is not None:
         old.refuse({"network": network, "weights": weights})
         if old.same_data:
