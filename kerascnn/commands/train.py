@@ -57,8 +57,9 @@ def train(
     ),
     recipe: str | None = typer.Option(
         None,
-        help="How to train: small (the default, ours; with --weights or --from it is finetune), paper (as "
-        "the network's paper did), a name of `kerascnn recipes`, or a .toml or .json file.",
+        help="How to train: small (the default, ours; with --weights or --from it is finetune), "
+        "paper (as the network's paper did), a name of `kerascnn recipes`, or a .toml or .json "
+        "file.",
         autocompletion=complete_recipe,
     ),
     with_: list[str] = typer.Option(
