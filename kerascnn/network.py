@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import inspect
 import operator
 import os
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kerascnn import tables
 from kerascnn.card import Preprocessing, Source
 from kerascnn.errors import ArgumentError, WeightsError
 from kerascnn.space import Space
@@ -93,6 +95,24 @@ class Network:
                 f"{self.name}: classes must be a positive integer. Received: {self.classes!r}."
             )
         object.__setattr__(self, "classes", classes)
+
+    def _repr_html_(self) -> str:
+        """Its size and arguments as notebooks show them; `kerascnn.draw` draws it."""
+        shape = "×".join("any" if side is None else str(side) for side in self.input_shape)
+        facts = {"task": self.task, "input": shape}
+        facts["classes"] = "none" if self.classes is None else f"{self.classes:,}"
+        if None not in self.input_shape:
+            cost = self.cost()
+            facts |= {"parameters": f"{cost.params:,}", "multiply-adds": f"{cost.macs:,}"}
+        arguments = [
+            (name, value, "yes" if name in self.given else "")
+            for name, value in self.arguments.items()
+        ]
+        return (
+            f"<b>{html.escape(self.name)}</b>"
+            + tables.html(("", ""), list(facts.items()))
+            + tables.html(("argument", "value", "given"), arguments)
+        )
 
     def with_given(self, arguments: Mapping[str, Any]) -> Network:
         """The same, with these arguments besides those that the user gave.

@@ -82,3 +82,14 @@ def test_its_endpoints_are_those_of_its_model_without_the_classifier():
 
 def _number(name):
     return int(name.rpartition("_")[2]) if "_" in name else 0
+
+
+def test_a_notebook_shows_its_size_and_its_arguments():
+    network = LENET.network({"widths": (3, 5)}, classes=7)
+    shown = network._repr_html_()
+    assert f"{network.cost().params:,}" in shown
+    assert "(3, 5)" in shown
+    assert "7" in shown
+    open_ = LENET.network(include_top=False)._repr_html_()
+    assert "any×any×1" in open_
+    assert "none" in open_

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from kerascnn.console import Console
 from kerascnn.tasks.measure import HELD, Measure
+from kerascnn.watching.live_curve import live_curves
 
 REFRESH = 4  # drawings in a second
 SHOWN = 25  # epochs' lines in a notebook
@@ -33,10 +34,12 @@ class Page:
         self._lines: list[str] = []
         self._id: str | None = None
         self._written = 0.0
+        self._picture = ""  # HTML
 
-    def add(self, line: str) -> None:
-        """A line that stays, as long as there are not too many after it."""
+    def add(self, line: str, picture: str = "") -> None:
+        """A line that stays, as long as there are not too many after it; the picture above all."""
         self._lines.append(line)
+        self._picture = picture
         self.show()
 
     def draw(self, lines: Callable[[], list[str]]) -> None:
@@ -52,7 +55,8 @@ class Page:
         first = [f"... {left_out} epochs before"] if left_out > 0 else []
         text = "\n".join([*first, *self._lines[-SHOWN:], *lines])
         look = "white-space:pre; line-height:normal; font-family:monospace"
-        content = {"text/plain": text, "text/html": f'<pre style="{look}">{escape(text)}</pre>'}
+        shown = f'{self._picture}<pre style="{look}">{escape(text)}</pre>'
+        content = {"text/plain": text, "text/html": shown}
         if self._id is None:
             self._id = uuid.uuid4().hex
             display(content, raw=True, display_id=self._id)
@@ -100,6 +104,7 @@ class Progress(keras.callbacks.Callback):
         self._live: Live | None = None
         notebook = self.console.is_jupyter and not self.console.quiet
         self._page = Page() if notebook else None
+        self._rows: list[Mapping[str, Any]] = []  # epochs' logs, for a notebook's curves
         self._epoch_began = self._last_call = 0.0
         self._epoch_seconds: float | None = None
         self._busy = 0.0  # seconds spent on training steps alone
@@ -157,6 +162,8 @@ class Progress(keras.callbacks.Callback):
         logs, self._doing = logs or {}, "writing logs"
         self._epoch_seconds = time.perf_counter() - self._epoch_began
         self._validation = {k: v for k, v in logs.items() if k.startswith(HELD)}
+        if self._page is not None:
+            self._rows.append({**logs, "epoch": epoch + 1})
         self._print(self._line(logs, self._epoch_seconds))
 
     def _line(self, logs: Mapping[str, Any], seconds: float) -> str:
@@ -180,7 +187,7 @@ class Progress(keras.callbacks.Callback):
 
     def _print(self, line: str) -> None:
         if self._page is not None:
-            self._page.add(line)
+            self._page.add(line, live_curves(self._rows, self._measure))
             return
         self.console.print(Text(line), soft_wrap=True)
 

@@ -11,7 +11,9 @@ best/            the run directory of the best trial
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import html
 import json
 import secrets
 import shutil
@@ -22,10 +24,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascnn import Run
+from kerascnn import Run, tables
+from kerascnn.errors import KerascnnError
 from kerascnn.tasks import HELD
 from kerascnn.writing import LockedError, locked, write_json
 from kerascnn_tuning.errors import StudyError
+from kerascnn_tuning.figures import figure
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem
 from kerascnn_tuning.study.files import RESTORE, read_json, trial_files
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 
     from kerascnn.data import Dataset
 
+SHOWN = 10  # trials that a notebook shows
+LARGEST_PICTURE = 2**21  # bytes of pareto.png that a notebook shows
 # What may change between two sessions of one search.
 FREE = ("max_trials", "max_minutes", "strategy", "retries", "failure_limit", "keep")
 
@@ -50,6 +56,38 @@ class Study:
     """
 
     path: Path
+
+    def _repr_html_(self) -> str:
+        """The first trials and the Pareto front as notebooks show them."""
+        title = f"<b>{html.escape(str(self.path))}</b>"
+        try:
+            rows, measures = self.leaderboard[:SHOWN], self.problem.measures
+            names = tuple(dict.fromkeys([*self.plan.objectives, "params"]))
+        except KerascnnError as error:
+            return f"{title}: {html.escape(str(error))}"
+        if not rows:
+            return f"{title}: no trial is complete"
+        cells = [
+            [
+                row.id,
+                *(figure(measures[n], row.metrics[n]) if n in row.metrics else "" for n in names),
+                " ".join(f"{k}={v}" for k, v in row.values.items() if not k.startswith("tuner/")),
+            ]
+            for row in rows
+        ]
+        return (
+            title
+            + tables.html(("trial", *names, "hyperparameters"), cells, numbers=names)
+            + self._front_picture()
+        )
+
+    def _front_picture(self) -> str:
+        path = self.path / "pareto.png"
+        if not path.is_file() or path.stat().st_size > LARGEST_PICTURE:
+            return ""
+        data = base64.b64encode(path.read_bytes()).decode()
+        look = 'alt="Pareto front" style="max-width:100%"'
+        return f'<img {look} src="data:image/png;base64,{data}">'
 
     @classmethod
     def open(cls, path: str | Path) -> Study:

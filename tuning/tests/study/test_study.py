@@ -9,6 +9,7 @@ import os
 import pytest
 from kerascnn_tuning import Plan, search
 from kerascnn_tuning.errors import StudyError
+from kerascnn_tuning.study.study import Study
 from search_steps import QUIET, SETTINGS
 
 from kerascnn import Run
@@ -81,3 +82,13 @@ def test_a_damaged_study_json_is_one_message_with_its_name(tmp_path, content):
     (tmp_path / "study.json").write_text(content)
     with pytest.raises((StudyError, ArgumentError), match=r"study\.json"):
         search(Plan(**SETTINGS), directory=tmp_path, console=QUIET)
+
+
+def test_a_notebook_shows_its_trials_and_their_front(study, tmp_path):
+    shown = study._repr_html_()
+    for row in study.leaderboard:
+        assert f">{row.id}</td>" in shown
+        assert f"{row.metrics['val_error']:.2%}" in shown
+    assert "data:image/png;base64," in shown
+    assert "Study" in repr(study)
+    assert "study.json" in Study(tmp_path)._repr_html_()
