@@ -6,11 +6,15 @@ that imports nothing heavy at the top: `kerascnn --help` and shell completion im
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
+import json
 import os
 import re
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -18,7 +22,8 @@ import typer
 from kerascnn import __version__, registry
 from kerascnn.commands.groups import Group, load_command
 from kerascnn.console import print_error
-from kerascnn.errors import KerascnnError, UnknownNameError
+from kerascnn.errors import IncompatibleKerasError, KerascnnError, UnknownNameError
+from kerascnn.imports import around_import
 from kerascnn.quiet import hush_tensorflow, verbose
 
 # The order in which a newcomer needs them; other packages' commands follow.
@@ -78,6 +83,7 @@ def _root(
 def main() -> None:
     """Run the command line; what a user did wrong is one message and its error's exit status."""
     hush_tensorflow()
+    around_import("keras", _on_tensorflow)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name need be no text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -97,6 +103,27 @@ def main() -> None:
             # Without Python's clearing up: HDF5 ends in a crash where a file can't be completed.
             os._exit(1)
         sys.exit(1)
+
+
+def _on_tensorflow(import_keras: Callable[[], None]) -> None:
+    """Refuse another backend of Keras before that, and what it needs, is imported.
+
+    Raises:
+        IncompatibleKerasError: KERAS_BACKEND or Keras's own settings name one.
+    """
+    home = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
+    path = os.path.expanduser(os.path.join(home, "keras.json"))
+    named = os.environ.get("KERAS_BACKEND")
+    where = "KERAS_BACKEND" if named else path
+    if not named:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            named = json.loads(Path(path).read_text(encoding="utf-8")).get("backend")
+    if named and named != "tensorflow":
+        raise IncompatibleKerasError(
+            "The commands of kerascnn need Keras on TensorFlow: set KERAS_BACKEND=tensorflow. "
+            f"Received: {named}, from {where}."
+        )
+    import_keras()
 
 
 # Writers in C and C++ put the system's words into errors of their own, and NumPy has its own.

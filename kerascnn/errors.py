@@ -42,7 +42,7 @@ class NotInstalledError(KerascnnError, RuntimeError):
 
 
 class IncompatibleKerasError(KerascnnError, ImportError):
-    """The installed Keras lacks an internal that kerascnn reads graphs through."""
+    """Keras lacks an internal that kerascnn reads graphs through, or has the wrong backend."""
 
 
 class ArgumentError(KerascnnError, ValueError):

@@ -21,6 +21,7 @@ from typing import Any, TypeVar, cast
 from kerascnn.errors import (
     BrokenPluginError,
     DuplicateNameError,
+    IncompatibleKerasError,
     NotInstalledError,
     UnknownNameError,
 )
@@ -182,6 +183,8 @@ def load(group: str, name: str, kind: type[Kind]) -> Kind:
         return cast(Kind, _added[group][name])
     try:
         return open_point(entry.point, kind)
+    except IncompatibleKerasError:  # which is no fault of the entry's
+        raise
     except (Exception, SystemExit) as error:  # a module that exits ends itself, not us
         raise BrokenPluginError(broken(group, entry, describe(error))) from error
 

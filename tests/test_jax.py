@@ -115,19 +115,21 @@ def test_every_family_trains_by_fit_on_jax():
     subprocess.run([sys.executable, "-c", FIT_ON_JAX, *small_networks()], env=env, check=True)
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax"])
-def test_training_refuses_other_backends_in_one_line(backend, tmp_path):
-    ended = subprocess.run(
-        [sys.executable, "-m", "kerascnn", "train", "lenet5"],
-        env={**os.environ, "KERAS_BACKEND": backend},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+@pytest.mark.parametrize("command", ["train lenet5", "tune lenet5", "info lenet5"])
+@pytest.mark.parametrize("where", ["KERAS_BACKEND", "keras.json"])
+def test_commands_refuse_other_backends_in_one_line(command, where, tmp_path):
+    path = tmp_path / "keras.json"
+    env = {**os.environ, "KERAS_HOME": str(tmp_path)}
+    env.pop("KERAS_BACKEND", None)
+    if where == "KERAS_BACKEND":
+        env[where] = "torch"
+    else:
+        path.write_text('{"backend": "torch"}')
+    words = [sys.executable, "-m", "kerascnn", *command.split()]
+    ended = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 1
-    said = " ".join(ended.stderr.split())
-    assert said == (
-        "Error: kerascnn train needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow. "
-        f"Received: {backend}."
+    assert " ".join(ended.stderr.split()) == (
+        "Error: The commands of kerascnn need Keras on TensorFlow: set KERAS_BACKEND=tensorflow. "
+        f"Received: torch, from {path if where == 'keras.json' else where}."
     )
-    assert not list(tmp_path.iterdir())
+    assert set(tmp_path.iterdir()) <= {path}

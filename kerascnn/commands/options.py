@@ -80,20 +80,6 @@ def complete_subject(incomplete: str) -> list[str]:
     return [*complete_architecture(incomplete), *complete_run(incomplete)]
 
 
-def require_tensorflow(command: str) -> None:
-    """Refuse another backend of Keras before Keras, and what that needs, is imported.
-
-    Raises:
-        ArgumentError: KERAS_BACKEND names it.
-    """
-    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
-    if backend != "tensorflow":
-        raise ArgumentError(
-            f"{command} needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow. "
-            f"Received: {backend}."
-        )
-
-
 def run_directory(subject: str) -> Path | None:
     """The run directory that a command's subject means, or None if it is an architecture's name.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from kerascnn.commands.options import complete_source, require_tensorflow
+from kerascnn.commands.options import complete_source
 from kerascnn.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ def suggest(
     Costs are counted; two networks are trained on noise for a minute or so, to learn how fast this
     machine is. The most multiply-adds within the limits are marked.
     """
-    require_tensorflow("kerascnn suggest")
     most = _count(max_params) if max_params else None
     from kerascnn.bench import suggesting
     from kerascnn.console import Console, sayer

@@ -19,7 +19,6 @@ from kerascnn.commands.options import (
     parse_numbers,
     parse_shape,
     parse_steps,
-    require_tensorflow,
 )
 from kerascnn.errors import ArgumentError
 
@@ -197,7 +196,6 @@ def train(
     json: bool = typer.Option(False, "--json", help="Print the final metrics as JSON only."),
 ) -> None:
     """Train a network and leave a run directory: model, metrics, curves, TensorBoard logs."""
-    require_tensorflow("kerascnn train")
     begun = (name, resume, continue_, from_, config, from_trial)
     if sum(given is not None for given in begun) != 1:
         raise ArgumentError(
