@@ -32,16 +32,18 @@ def hush_tensorflow() -> None:
     """
     if not verbose() and sys.stderr and "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        # Advice to programmers, such as on calling a strategy outside of a tf.function.
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         around_import("tensorflow", _quietly)
 
 
 def _quietly(execute: Callable[[], None]) -> None:
     with captured_stderr():
         execute()
+        tensorflow = sys.modules["tensorflow"]
         # Looking for GPUs has its own messages.
-        sys.modules["tensorflow"].config.list_physical_devices()
+        tensorflow.config.list_physical_devices()
+        # Advice to programmers, such as on calling a strategy outside of a tf.function. In a
+        # notebook TensorFlow sets another level, and standard output, when it is first asked.
+        tensorflow.get_logger().setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager

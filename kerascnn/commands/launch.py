@@ -63,7 +63,7 @@ def _with_run(command: list[str]) -> tuple[list[str], Path]:
     if command[0] != "train":
         raise ArgumentError(f"launch starts `train` only. Received: {command[0]!r}.")
     told = _parsed(command[1:])
-    strategy = told["strategy"]
+    strategy = told["strategy"] or "auto"
     if earlier := told["resume"] or told["config"]:
         from kerascnn.runs.run import Run
 

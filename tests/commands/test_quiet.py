@@ -32,6 +32,16 @@ def test_a_notebook_has_no_greeting():
     assert "oneDNN" in kerascnn(code=create).stderr
 
 
+def test_a_notebook_has_no_advice_to_programmers():
+    """TensorFlow sends it to standard output where Python is interactive, as notebooks are."""
+    notebook = "import sys, types; sys.modules['ipykernel'] = types.ModuleType('ipykernel'); "
+    notebook += "sys.ps1 = '>'; import kerascnn; kerascnn.create('lenet5'); "
+    advice = "import tensorflow as tf; tf.get_logger().warning('tracing'); "
+    ended = kerascnn(code=f"{notebook}{advice}tf.get_logger().error('wrong')")
+    assert "tracing" not in ended.stdout + ended.stderr
+    assert "wrong" in ended.stdout + ended.stderr
+
+
 def test_verbose_shows_what_tensorflow_says():
     code = "from kerascnn import quiet; quiet.hush_tensorflow(); import tensorflow"
     assert "oneDNN" in kerascnn(code=code, KERASCNN_VERBOSE="1").stderr
