@@ -287,7 +287,7 @@ def _found(folder: Path, said: Mapping[str, Any]) -> Copied | None:
     if other:
         was_made = printable(f"{was.get('made_by')} of {was.get('source')}")
         what = "the images of the source are others" if other == ["fingerprint"] else ""
-        what = what or f"{', '.join(key for key in other if key != 'fingerprint')} differ"
+        what = what or f"now {listed([key for key in other if key != 'fingerprint'])} would differ"
         raise DataError(
             f"{folder} was made by {was_made}, and {what}. Nothing is mixed: choose another "
             "--save, or delete that folder."

@@ -77,7 +77,7 @@ def test_the_same_again_does_nothing_and_anything_else_is_refused(source, tmp_pa
     again = write_split(f"folder:{source}", new)
     assert (again.new, again.images) == (False, first.images)
     assert stamps == {path: path.stat().st_mtime_ns for path in new.rglob("*")}
-    with pytest.raises(DataError, match="seed differ"):
+    with pytest.raises(DataError, match="now seed would differ"):
         write_split(f"folder:{source}", new, seed=1)
     with pytest.raises(DataError, match="made_by"):
         write_resized(f"folder:{source}", 4, new)
