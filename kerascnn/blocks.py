@@ -8,28 +8,13 @@ a `kerascnn.sketch.Sketch` in place of a tensor they add up parameters and MACs 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import singledispatch
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-from keras import layers
-
-from kerascnn import keras_internals
 from kerascnn.errors import ArgumentError
-from kerascnn.layers import (
-    AveragePooling,
-    BatchNormalization,
-    BilinearKernel,
-    BilinearResizing,
-    BilinearUpsampling,
-    Cropping,
-    GridPooling,
-    GroupedConv2D,
-    LocalResponseNormalization,
-    MaxPooling,
-    MultiplePadding,
-)
+from kerascnn.imports import Later
 from kerascnn.windows import (
     FORMAT,
     Padding,
@@ -39,10 +24,26 @@ from kerascnn.windows import (
     sides,
 )
 
+if TYPE_CHECKING:
+    import keras
+    from keras import layers
+
+    from kerascnn import keras_internals
+    from kerascnn import layers as ours
+else:  # sketches do without, and importing Keras takes seconds
+    keras, layers = Later("keras"), Later("keras.layers")
+    keras_internals, ours = Later("kerascnn.keras_internals"), Later("kerascnn.layers")
+
 
 @contextlib.contextmanager
 def channels_last() -> Iterator[None]:
-    """Keras's default format while a network is built, for builders of other packages' layers."""
+    """Keras's default format while a network is built, for builders of other packages' layers.
+
+    While Keras isn't imported, there is no such layer.
+    """
+    if "keras" not in sys.modules:
+        yield
+        return
     before = keras.config.image_data_format()
     keras.config.set_image_data_format("channels_last")
     try:
@@ -92,7 +93,7 @@ def conv(
         mode = "same"  # the same arithmetic, without a layer for the zeros
     elif top or bottom or left or right:
         x = layers.ZeroPadding2D(((top, bottom), (left, right)), **FORMAT, name=f"{name}_pad")(x)
-    kind = layers.Conv2D if groups == 1 else GroupedConv2D
+    kind = layers.Conv2D if groups == 1 else ours.GroupedConv2D
     return kind(
         filters,
         kernel,
@@ -106,6 +107,12 @@ def conv(
         dtype=dtype,
         name=name,
     )(x)
+
+
+@singledispatch
+def zero_pad(x: Any, amount: int, *, name: str) -> Any:
+    """As many rows and columns of zeros on every side of the map."""
+    return layers.ZeroPadding2D(amount, **FORMAT, name=name)(x)
 
 
 @singledispatch
@@ -173,7 +180,7 @@ def conv_transpose(
 @singledispatch
 def batch_norm(x: Any, *, name: str, epsilon: float = 1e-5, momentum: float = 0.9) -> Any:
     """Batch normalisation over all but the channels; `momentum` is the old average's share."""
-    return BatchNormalization(epsilon=epsilon, momentum=momentum, name=name)(x)
+    return ours.BatchNormalization(epsilon=epsilon, momentum=momentum, name=name)(x)
 
 
 @singledispatch
@@ -188,7 +195,9 @@ def lrn(
     divide_alpha: bool = False,
 ) -> Any:
     """Local response normalization across maps; see `kerascnn.layers`."""
-    return LocalResponseNormalization(size, k, alpha, beta, divide_alpha=divide_alpha, name=name)(x)
+    return ours.LocalResponseNormalization(
+        size, k, alpha, beta, divide_alpha=divide_alpha, name=name
+    )(x)
 
 
 @singledispatch
@@ -219,7 +228,7 @@ def max_pool(
     strides = strides or size
     if not ceil and padding == "valid":
         return layers.MaxPooling2D(size, strides, **FORMAT, name=name)(x)
-    return MaxPooling(size, strides, padding=sides(padding, size), ceil=ceil, name=name)(x)
+    return ours.MaxPooling(size, strides, padding=sides(padding, size), ceil=ceil, name=name)(x)
 
 
 @singledispatch
@@ -236,7 +245,7 @@ def avg_pool(
     strides = strides or size
     if not ceil and padding == "valid":
         return layers.AveragePooling2D(size, strides, **FORMAT, name=name)(x)
-    return AveragePooling(size, strides, padding=sides(padding, size), ceil=ceil, name=name)(x)
+    return ours.AveragePooling(size, strides, padding=sides(padding, size), ceil=ceil, name=name)(x)
 
 
 def pool(
@@ -259,7 +268,7 @@ def grid_pool(x: Any, grid: int, *, name: str) -> Any:
     """Average over `grid × grid` equal parts of a map of any size; torch calls it adaptive."""
     if x.shape[1:3] == (grid, grid):
         return x
-    return GridPooling(grid, name=name)(x)
+    return ours.GridPooling(grid, name=name)(x)
 
 
 @singledispatch
@@ -301,6 +310,8 @@ def logits(
 
 def head_dtype() -> str:
     """Of a classifier's layers: float32, as half precision is too coarse there, or float64."""
+    if "keras" not in sys.modules:  # a sketch, which has no dtypes
+        return "float32"
     return "float64" if keras.config.dtype_policy().compute_dtype == "float64" else "float32"
 
 
@@ -317,14 +328,21 @@ def concat(x: Any, *others: Any, name: str) -> Any:
 
 
 @singledispatch
+def padded_identity(x: Any, filters: int, strides: int, *, name: str) -> Any:
+    """ResNet's shortcut A: every `strides`-th pixel, and zeros as the maps beyond the input's."""
+    return ours.PaddedIdentity(filters, strides, name=name)(x)
+
+
+@singledispatch
 def resize(x: Any, like: Any, *, name: str, dtype: str | None = None) -> Any:
     """The map, bilinearly interpolated to the height and width of `like`, which may be unknown.
 
     Corners aren't aligned; see `kerascnn.layers.BilinearResizing`.
     """
-    return BilinearResizing(dtype=dtype, name=name)([x, like])
+    return ours.BilinearResizing(dtype=dtype, name=name)([x, like])
 
 
+@singledispatch
 def upsample(
     x: Any, factor: int, *, name: str, learned: bool = False, dtype: str | None = None
 ) -> Any:
@@ -335,22 +353,23 @@ def upsample(
     Outside of the map there are zeros; see `kerascnn.layers.BilinearUpsampling`.
     """
     if not learned:
-        return apply(x, BilinearUpsampling(factor, dtype=dtype, name=name))
+        return apply(x, ours.BilinearUpsampling(factor, dtype=dtype, name=name))
     return conv_transpose(
         x,
         x.shape[-1],
         2 * factor,
         strides=factor,
         use_bias=False,
-        initializer=BilinearKernel(),
+        initializer=ours.BilinearKernel(),
         dtype=dtype,
         name=name,
     )
 
 
+@singledispatch
 def pad_to_multiple(x: Any, multiple: int, *, name: str) -> Any:
     """Zeros below and right, until height and width, known or not, are multiples of a number."""
-    return apply(x, MultiplePadding(multiple, name=name))
+    return apply(x, ours.MultiplePadding(multiple, name=name))
 
 
 @singledispatch
@@ -361,7 +380,7 @@ def crop(
 
     None takes it from the middle, the odd pixel left over at the bottom right.
     """
-    return Cropping(offset, dtype=dtype, name=name)([x, like])
+    return ours.Cropping(offset, dtype=dtype, name=name)([x, like])
 
 
 @singledispatch

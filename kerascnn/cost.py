@@ -9,12 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
-
-from kerascnn.errors import InputSizeError, InputStepError, KerascnnError
-from kerascnn.keras_internals import allow_deep_graphs, without_values
-from kerascnn.profiling import profile
-from kerascnn.sketch import Ledger, Sketch
+from kerascnn.errors import InputSizeError, InputStepError
+from kerascnn.sketch import Ledger, drawn
 from kerascnn.windows import extent
 
 LARGEST_INPUT = 4096
@@ -140,23 +136,17 @@ def _run(build: Build, shape: tuple[int, int, int], usual: Build | None) -> Ledg
 
 def _sketched(build: Build, shape: tuple[int, int, int]) -> Ledger:
     """The bill, whatever the kernels."""
-    ledger = Ledger()
-    try:
-        with without_values():  # layers that aren't blocks are made, and built to be counted
-            build(Sketch((None, *shape), ledger))
-    except KerascnnError:
-        raise
-    except Exception:
-        # A plugin's builder may use keras.layers directly, which fails on a sketch in any way it
-        # likes. What is wrong with the builder itself goes wrong in the real build again.
-        pass
-    else:
-        return ledger
-    return _run_keras(build, shape)
+    sketch = drawn(build, shape)
+    return _run_keras(build, shape) if sketch is None else sketch[0].ledger
 
 
 def _run_keras(build: Build, shape: tuple[int, int, int]) -> Ledger:
     """The same from a real Keras graph, built without values for its weights."""
+    import keras
+
+    from kerascnn.keras_internals import allow_deep_graphs, without_values
+    from kerascnn.profiling import profile
+
     allow_deep_graphs()
     try:
         with without_values():

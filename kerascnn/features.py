@@ -19,7 +19,8 @@ from keras import layers, ops
 
 from kerascnn.errors import ArgumentError
 from kerascnn.keras_internals import Call, calls, functional, is_model, leaf_layers
-from kerascnn.profiling import LayerProfile, Profile, profile
+from kerascnn.profiles import LayerProfile, bottlenecks
+from kerascnn.profiling import profile
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.windows import FORMAT
 
@@ -132,26 +133,6 @@ def encoder(model: keras.Model) -> dict[int, str]:
 def _open_sizes(model: Any) -> list[tuple[Any, ...]]:
     shapes = [tensor.shape[1:] for tensor in functional(model).inputs]
     return [tuple(ANY_SIZE if size is None else size for size in shape) for shape in shapes]
-
-
-def bottlenecks(measured: Profile) -> list[LayerProfile]:
-    """The calls that every path from the input to the first output goes through, in order."""
-    rows = {layer.name: layer for layer in measured.layers}
-    needed, stack = set(), [measured.outputs[0]]
-    while stack:
-        name = stack.pop()
-        if name not in needed:
-            needed.add(name)
-            stack += rows[name].inputs
-    order = [layer for layer in measured.layers if layer.name in needed]
-    place = {layer.name: index for index, layer in enumerate(order)}
-    last_reader = {place[name]: place[layer.name] for layer in order for name in layer.inputs}
-    found, reach = [], 0
-    for index, layer in enumerate(order):
-        if reach <= index:  # no call reads past this one
-            found.append(layer)
-        reach = max(reach, last_reader.get(index, 0))
-    return found
 
 
 def _is_map(layer: LayerProfile) -> bool:

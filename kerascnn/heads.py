@@ -16,7 +16,7 @@ import keras
 from kerascnn import keras_internals
 from kerascnn.blocks import head_dtype
 from kerascnn.errors import ArgumentError
-from kerascnn.layers import ScoreActivation
+from kerascnn.layers import ScoreActivation, has_room
 
 SOFTMAX = ("softmax", "softmax_v2")
 """What Keras and TensorFlow call the function."""
@@ -44,17 +44,10 @@ def _activated(logits: Any, activation: str | Callable[..., Any], name: str) -> 
     layer = keras_internals.sole_maker(logits)
     dtype = head_dtype()
     stateless = not isinstance(activation, keras.Layer)
-    if stateless and _has_room(layer) and layer.compute_dtype == dtype:
+    if stateless and has_room(layer) and layer.compute_dtype == dtype:
         layer.activation = keras.activations.get(activation)
         return logits
     return ScoreActivation(activation, dtype=dtype, name=name)(logits)
-
-
-def _has_room(layer: Any) -> bool:
-    """Whether a layer has an activation of its own, which does nothing so far."""
-    if not isinstance(layer, keras.Layer) or isinstance(layer, keras.layers.Activation):
-        return False
-    return getattr(layer, "activation", None) is keras.activations.linear
 
 
 def scores_of(model: keras.Model) -> tuple[keras.Model, bool]:

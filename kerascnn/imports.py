@@ -35,6 +35,20 @@ def lazy(
     return find
 
 
+class Later:
+    """A module that is imported when something of it is used.
+
+    For modules whose import takes long, such as Keras, in functions that may be called without any
+    need of them. A type checker is shown a plain import in its place.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._module), name)
+
+
 def around_import(module: str, around: Around) -> None:
     """Have the first import of a module executed by `around(execute)`, whoever imports it.
 

@@ -20,6 +20,7 @@ from typing import Any
 import keras
 
 from kerascnn.errors import ArgumentError, IncompatibleKerasError
+from kerascnn.graphs import calls_to
 
 try:
     from keras.src.backend.common import global_state
@@ -192,22 +193,16 @@ def calls(model: Any) -> list[Call]:
 
 def _trace(outputs: Iterable[Any], known: Iterable[Any] = ()) -> list[Call]:
     """The calls that lead to these tensors, each once; nothing behind `known` is visited."""
-    seen = {id(tensor) for tensor in known}
-    order: list[Call] = []
-    stack = [(tensor, False) for tensor in reversed(list(outputs))]
-    while stack:
-        tensor, ready = stack.pop()
-        if id(tensor) in seen:
-            continue
-        operation, index, _ = tensor._keras_history
-        node = operation._inbound_nodes[index]
-        if not ready:
-            stack.append((tensor, True))
-            stack += [(source, False) for source in reversed(node.input_tensors)]
-            continue
-        seen |= {id(output) for output in node.output_tensors}
-        order.append(Call(operation, tuple(node.input_tensors), tuple(node.output_tensors), node))
-    return order
+    return [
+        Call(node.operation, tuple(node.input_tensors), tuple(node.output_tensors), node)
+        for node in calls_to(outputs, _node, known)
+    ]
+
+
+def _node(tensor: Any) -> tuple[Any, Iterable[Any], Iterable[Any]]:
+    operation, index, _ = tensor._keras_history
+    node = operation._inbound_nodes[index]
+    return node, node.input_tensors, node.output_tensors
 
 
 @contextlib.contextmanager

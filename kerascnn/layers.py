@@ -84,6 +84,13 @@ class Pooling(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
+def has_room(layer: Any) -> bool:
+    """Whether a layer has an activation of its own, which does nothing so far."""
+    if not isinstance(layer, keras.Layer) or isinstance(layer, keras.layers.Activation):
+        return False
+    return getattr(layer, "activation", None) is keras.activations.linear
+
+
 def _framed(x: Any, frame: tuple[int, int, int, int], value: float) -> Any:
     """The maps with rows and columns of one value at the top, bottom, left and right."""
     top, bottom, left, right = frame

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from kerascnn.cost import Cost
     from kerascnn.features import Endpoint
+    from kerascnn.profiles import Profile
     from kerascnn.recipes.recipe import Recipe
     from kerascnn.weights.loading import Part, Report
 
@@ -227,6 +228,31 @@ class Network:
 
         _checked_shape(self.input_shape, self.name, known=True)
         return cost(self.outputs, self.input_shape, owner=self.name, usual=self._usual())
+
+    def profile(self) -> Profile:
+        """Layer by layer what `kerascnn.profile` says of the built model, without building it.
+
+        In float32, with a softmax on the logits. A network that isn't written in
+        `kerascnn.blocks` is built without values.
+
+        Raises:
+            ArgumentError, InputSizeError: as for `cost`.
+        """
+        from kerascnn.sketch import activated, drawn, profiled
+
+        height, width, channels = _checked_shape(self.input_shape, self.name, known=True)
+        self.check_input()
+        sketch = drawn(self.outputs, (height, width, channels))
+        if sketch is not None:
+            image, outputs = sketch
+            if self.classes is not None and self.scores:
+                outputs = activated(outputs, "softmax")
+            return profiled(self.name, image, outputs)
+        from kerascnn.keras_internals import without_values
+        from kerascnn.profiling import profile
+
+        with without_values():
+            return profile(self.model())
 
     def check_input(self) -> None:
         """Refuse an input that is too small, as `cost` does; an unknown size is none.

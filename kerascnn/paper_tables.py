@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from kerascnn.card import Claim, PaperRow, PaperTable
-from kerascnn.profiling import LayerProfile, Profile
+from kerascnn.profiles import LayerProfile, Profile
 from kerascnn.words import rounded
 
 _UNITS = {"": 1, "%": 0.01, "K": 1e3, "M": 1e6, "B": 1e9}

@@ -38,6 +38,12 @@ def sides(padding: Padding, kernel: int) -> tuple[int, int, int, int]:
     return (top, bottom, left, right)
 
 
+def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's "same": zeros for `ceil(size / stride)` windows, the odd one last."""
+    total = max((-(-size // stride) - 1) * stride + window - size, 0)
+    return total // 2, total - total // 2
+
+
 def pooled(size: int, window: int, stride: int, before: int, after: int, *, ceil: bool) -> int:
     """How many windows fit into `size` pixels with padding before and after."""
     room = size + before + after - window

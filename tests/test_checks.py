@@ -237,6 +237,8 @@ def faulty(builder=build, **parts):
         ("float32", faulty(not_finite)),
         ("explain", faulty(forgetful_layer)),
         ("cost", faulty(hidden_parameters)),
+        ("profile", faulty(hidden_parameters)),
+        ("profile", faulty(rounded_up)),
         ("card", faulty(hidden_parameters)),
         ("card", wrong_card(params=119)),
         ("card", wrong_card(macs=1)),

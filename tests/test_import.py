@@ -5,6 +5,7 @@ import importlib
 import importlib.metadata
 import inspect
 import os
+import re
 import subprocess
 import sys
 
@@ -45,6 +46,26 @@ def test_it_loads_neither_keras_nor_tensorflow(code):
     ended = fresh(code)
     assert ended.returncode == 0, ended.stderr
     assert "LOADED []" in ended.stderr
+
+
+CORE = "import kerascnn; names = kerascnn.list_architectures(provider='kerascnn')"
+FROM_CARDS_AND_SKETCHES = {
+    "profiles": f"{CORE}; [kerascnn.get(name).network().profile() for name in names]",
+    "info": MAIN.format(words=["info", "lenet5_1998", "--layers", "--weights"]),
+    "recipes": MAIN.format(words=["recipes", "--for", "lenet5_1998"]),
+    "compare": MAIN.format(words=["compare", "lenet5", "lenet5_1998", "--claims"]),
+    "draw": MAIN.format(words=["draw", "lenet5_1998"]),
+}
+
+
+@pytest.mark.parametrize("code", FROM_CARDS_AND_SKETCHES.values(), ids=FROM_CARDS_AND_SKETCHES)
+def test_what_cards_and_sketches_know_is_told_without_keras(code, tmp_path):
+    """All of our networks in one process, and the commands that describe one."""
+    ended = fresh(f"import os; os.chdir({str(tmp_path)!r}); {code}")
+    assert ended.returncode == 0, ended.stderr
+    (loaded,) = re.findall("LOADED (.*)", ended.stderr)
+    assert "keras" not in loaded
+    assert "tensorflow" not in loaded
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from keras import layers
-
 from kerascnn import blocks
 from kerascnn.card import Result
 from kerascnn.recipes.recipe import Augmentation, Recipe
-from kerascnn.windows import FORMAT, Padding
+from kerascnn.windows import Padding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +108,7 @@ def pool_stem(x: Any, kind: str, size: int, *, strides: int) -> Any:
     if kind == "caffe":
         return pool(x, ceil=True)
     if kind == "keras":
-        pad = layers.ZeroPadding2D(size // 2, **FORMAT, name="pool1_pad")
-        return pool(blocks.apply(x, pad))
+        return pool(blocks.zero_pad(x, size // 2, name="pool1_pad"))
     return pool(x, padding=size // 2)
 
 

@@ -13,24 +13,13 @@ of figure 3 were taken over from public transcriptions of it.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any
-
-import keras
 
 from kerascnn import blocks
 from kerascnn.applications import arguments, common
 from kerascnn.applications.common import result
-from kerascnn.applications.lenet_layers import (
-    C3_TABLE,
-    DIGIT_CODES,
-    CompetitiveLoss,
-    RadialBasis,
-    TableConv2D,
-    TrainableSubsampling,
-    scaled_tanh,
-)
+from kerascnn.applications.lenet_blocks import radial_basis, squash, subsample, table_conv
 from kerascnn.architecture import Architecture
 from kerascnn.card import Card, PaperRow, PaperTable, Preprocessing
 from kerascnn.recipes.recipe import Augmentation, Recipe
@@ -40,29 +29,19 @@ from kerascnn.space import Param, Range, Space
 def build_1998(x: Any) -> Any:
     """Section II.B, figure 2; the squashing function follows every layer."""
     x = blocks.conv(x, 6, 5, padding="valid", name="C1")
-    x = blocks.activation(x, scaled_tanh, name="C1_squash")  # 28×28×6
-    x = blocks.apply(x, TrainableSubsampling(name="S2"))
-    x = blocks.activation(x, scaled_tanh, name="S2_squash")  # 14×14×6
-    x = blocks.apply(x, TableConv2D(C3_TABLE, 5, name="C3"))
-    x = blocks.activation(x, scaled_tanh, name="C3_squash")  # 10×10×16
-    x = blocks.apply(x, TrainableSubsampling(name="S4"))
-    x = blocks.activation(x, scaled_tanh, name="S4_squash")  # 5×5×16
+    x = squash(x, name="C1")  # 28×28×6
+    x = squash(subsample(x, name="S2"), name="S2")  # 14×14×6
+    x = squash(table_conv(x, 5, name="C3"), name="C3")  # 10×10×16
+    x = squash(subsample(x, name="S4"), name="S4")  # 5×5×16
     # A convolution, not a dense layer: a larger input gives a larger map.
     x = blocks.conv(x, 120, 5, padding="valid", name="C5")
-    return blocks.activation(x, scaled_tanh, name="C5_squash")  # 1×1×120
+    return squash(x, name="C5")  # 1×1×120
 
 
 def head_1998(x: Any, *, classes: int) -> Any:
     """F6 and the RBF output."""
-    if classes != len(DIGIT_CODES) and keras.backend.is_keras_tensor(x):
-        warnings.warn(
-            f"lenet5_1998 has fixed RBF codes for the ten digits only: the codes of these "
-            f"{classes} classes are trainable and start at random ±1.",
-            stacklevel=4,
-        )
     x = blocks.dense(blocks.flatten(x), 84, name="F6")
-    x = blocks.activation(x, scaled_tanh, name="F6_squash")
-    return blocks.apply(x, RadialBasis(classes, dtype=blocks.head_dtype(), name="logits"))
+    return radial_basis(squash(x, name="F6"), classes, name="logits")
 
 
 def build(
@@ -134,7 +113,7 @@ LeNet5_1998 = Architecture(
         learning_rate=4e-3,
         epochs=60,
         augmentation=DISTORTIONS,
-        loss=CompetitiveLoss,
+        loss="kerascnn.applications.lenet_layers:CompetitiveLoss",
         source="the loss is the paper's; the rest was found by trial on mnist5k",
     ),
     paper_recipe="lenet5_1998",

@@ -39,7 +39,6 @@ from kerascnn.applications.common import result
 from kerascnn.applications.published import decode_predictions as decode_predictions
 from kerascnn.architecture import Architecture
 from kerascnn.card import Card, Claim, PaperRow, PaperTable, Result, Source, TorchNames
-from kerascnn.layers import PaddedIdentity
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.space import Param, Range, Space
 
@@ -110,7 +109,7 @@ def build(
         if shortcut == "C" or (shortcut == "B" and changes):
             return unit(x, filters, 1, strides=strides, name=f"{name}_0", activate=False)
         if changes:
-            return blocks.apply(x, PaddedIdentity(filters, strides, name=f"{name}_0_identity"))
+            return blocks.padded_identity(x, filters, strides, name=f"{name}_0_identity")
         return x
 
     residual = bottleneck if block == "bottleneck" else basic

@@ -25,7 +25,6 @@ from kerascnn.applications.published import CIFAR, SYMMETRIC, TORCH, from_keras,
 from kerascnn.applications.published import decode_predictions as decode_predictions
 from kerascnn.architecture import Architecture
 from kerascnn.card import Card, PaperTable, Result, Source
-from kerascnn.layers import PaddedIdentity
 from kerascnn.space import Param, Space
 
 preprocess_input = preprocess_for(SYMMETRIC)
@@ -83,7 +82,7 @@ def build(
             if shortcut == "B":
                 return blocks.max_pool(x, 1, strides=strides, name=f"{name}_0_pool")
         if shortcut == "A":
-            return blocks.apply(pre, PaddedIdentity(filters, strides, name=f"{name}_0_identity"))
+            return blocks.padded_identity(pre, filters, strides, name=f"{name}_0_identity")
         return conv(pre, filters, 1, strides=strides, name=f"{name}_0_conv")
 
     residual = bottleneck if block == "bottleneck" else basic

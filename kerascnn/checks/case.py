@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kerascnn.architecture import Architecture
 from kerascnn.errors import InputStepError, KerascnnError, StrategyError
 from kerascnn.network import Network
+from kerascnn.recipes import trusted
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.tasks.objective import Objective
 from kerascnn.tasks.task import find
@@ -108,8 +109,9 @@ class Case:
     def objective(self) -> Objective:
         """What a training of this network, with the recipe it has, minimises and counts."""
         scores, from_logits = self.scores
+        recipe = self.architecture.recipe or Recipe()
         return self.task.objective(
-            self.architecture.recipe or Recipe(),
+            replace(recipe, loss=trusted.own(recipe, lambda _: None)),
             scores=scores,
             classes=CLASSES,
             from_logits=from_logits,

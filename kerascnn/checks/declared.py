@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from kerascnn.architecture import Architecture
@@ -40,6 +41,27 @@ def check_card(case: Case) -> None:
 def check_cost(case: Case) -> None:
     """`cost` is exact: it gives the built model's parameters and multiply-adds."""
     _check_cost(case.architecture, case.outline, {})
+
+
+@check
+def check_profile(case: Case) -> None:
+    """`Network.profile` says of every layer what it says of the built model's."""
+    from kerascnn.profiling import profile
+
+    model = case.build(values=False, classifier_activation="softmax")
+    built = profile(model)
+    reckoned = replace(case.network, input_shape=model.input_shape[1:]).profile()
+    for found, expected in zip(reckoned.layers, built.layers):
+        if found != expected:
+            both = asdict(found), asdict(expected)
+            differing = {
+                k: tuple(row[k] for row in both)
+                for k in both[0]
+                if len({repr(row[k]) for row in both}) > 1
+            }
+            raise AssertionError(f"{expected.name}: reckoned and built differ: {differing}")
+    same("profile", len(reckoned.layers), len(built.layers))
+    same("the profile's outputs", reckoned.outputs, built.outputs)
 
 
 @check

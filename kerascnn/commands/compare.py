@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kerascnn.console import Console
     from kerascnn.cost import Cost
     from kerascnn.paper_tables import Checked, Sizes
-    from kerascnn.profiling import LayerProfile, Profile
+    from kerascnn.profiles import LayerProfile, Profile
 
 
 @dataclass(frozen=True)
@@ -198,8 +198,7 @@ def _expand(patterns: list[str]) -> list[str]:
 
 def _rows(names: list[str]) -> tuple[list[Row], list[tuple[str, Checked]]]:
     """What is shown of each, and what their papers claim."""
-    from kerascnn import catalogue, profile
-    from kerascnn.keras_internals import without_values
+    from kerascnn import catalogue
     from kerascnn.paper_tables import Sizes, check
 
     networks = [catalogue.get(name) for name in names]
@@ -210,8 +209,7 @@ def _rows(names: list[str]) -> tuple[list[Row], list[tuple[str, Checked]]]:
         published |= {network.name: one for network, one in zip(alike, found)}
     rows, told = [], []
     for network in networks:
-        with without_values():
-            measured = profile(network())
+        measured = network.network().profile()
         field = measured.largest_field
         rows.append(
             Row(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
+    from kerascnn.network import Network
+
 
 def draw(
     subject: str = typer.Argument(
@@ -56,11 +58,8 @@ def draw(
     check_save(path, PICTURES)
     if photo and not photo.is_file():
         raise ArgumentError(f"The photo must be an image file. Received: {photo}.")
-    model = _model(subject, run, assign, input_shape, classes)
-    if names:
-        figure, report = _field(model, names, photo)
-    else:
-        figure, report = _network(model)
+    chosen = _chosen(subject, run, assign, input_shape, classes)
+    figure, report = _field(chosen, names, photo) if names else _network(chosen)
     write_figure(figure, path)
     if json:
         typer.echo(json_.dumps({"path": str(path), **report}, indent=2))
@@ -73,26 +72,24 @@ def draw(
         console.print(note, style="dim", markup=False)
 
 
-def _model(
+def _chosen(
     subject: str, run: Path | None, assign: list[str], input_shape: str | None, classes: int | None
-) -> keras.Model:
-    """The run's, or what the options describe, without values."""
+) -> Network | keras.Model:
+    """What the options describe, or the run's model."""
     if run is None:
-        from kerascnn.drawing import model_of
-
-        network = parse_network(subject, assign, input_shape=input_shape, classes=classes)
-        return model_of(network)
+        return parse_network(subject, assign, input_shape=input_shape, classes=classes)
     from kerascnn.runs.run import Run
 
     refuse_for_run(subject, {"--set": assign, "--input-shape": input_shape, "--classes": classes})
     return Run.open(run).model()
 
 
-def _network(model: keras.Model) -> tuple[Figure, dict[str, Any]]:
+def _network(chosen: Network | keras.Model) -> tuple[Figure, dict[str, Any]]:
+    from kerascnn.drawing import profile_of
     from kerascnn.drawing.outline import outline
     from kerascnn.drawing.page import page
 
-    found = outline(model)
+    found = outline(profile_of(chosen))
     report = {
         "model": found.model,
         "convolutional": found.convolutional,
@@ -116,10 +113,12 @@ def _network(model: keras.Model) -> tuple[Figure, dict[str, Any]]:
 
 
 def _field(
-    model: keras.Model, names: list[str], photo: Path | None
+    chosen: Network | keras.Model, names: list[str], photo: Path | None
 ) -> tuple[Figure, dict[str, Any]]:
+    from kerascnn.drawing import model_of
     from kerascnn.drawing.fields import field_page, fields
 
+    model = model_of(chosen)
     found, (height, width, _) = fields(model, names)
     image = None
     if photo:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kerascnn.card import Preprocessing
     from kerascnn.console import Console
     from kerascnn.paper_tables import Beside, Line
-    from kerascnn.profiling import Profile
+    from kerascnn.profiles import Profile
     from kerascnn.tasks.measure import Measure
 
 FEW_LAYERS = 30  # a network of so many is shown layer by layer without being asked
@@ -49,12 +49,11 @@ def info(
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Show an architecture's card, arguments and layers, or those of a trained run."""
-    from kerascnn import catalogue, profile
+    from kerascnn import catalogue
     from kerascnn.commands.options import parse_network, refuse_for_run, run_directory
     from kerascnn.console import Console
-    from kerascnn.keras_internals import without_values
     from kerascnn.paper_tables import beside
-    from kerascnn.profiling import EXACT
+    from kerascnn.profiles import EXACT
     from kerascnn.tables import show
     from kerascnn.words import rounded
 
@@ -68,14 +67,11 @@ def info(
     measures: tuple[Measure, ...] = ()
     if path := run_directory(subject):
         refuse_for_run(subject, {**changed, "--paper": paper})
-        network, model, expected, run, measures = _open(path)
+        network, measured, expected, run, measures = _open(path)
     else:
         network = catalogue.get(subject)
         chosen = parse_network(subject, assign, input_shape=input_shape, classes=classes)
-        with without_values():
-            model = chosen.model()
-        expected = chosen.preprocessing
-    measured = profile(model)
+        measured, expected = chosen.profile(), chosen.preprocessing
     report = _report(network, measured, expected, run)
     lines = beside(network.card.table, measured) if paper and network and network.card.table else ()
     if json:
@@ -100,14 +96,14 @@ def info(
 
 def _open(
     path: Path,
-) -> tuple[Architecture | None, Any, Preprocessing, dict[str, Any], tuple[Measure, ...]]:
-    """The architecture, the model, the pixels that it expects, facts of the run, its measures."""
-    from kerascnn import catalogue
+) -> tuple[Architecture | None, Profile, Preprocessing, dict[str, Any], tuple[Measure, ...]]:
+    """The architecture, the layers, the pixels that it expects, facts of the run, its measures."""
+    from kerascnn import catalogue, profile
     from kerascnn.runs.config import plain
     from kerascnn.runs.run import Run
 
     run = Run.open(path)
-    model, config = run.model(), run.config
+    measured, config = profile(run.model()), run.config
     chosen = config.architecture
     found = {
         "path": str(path),
@@ -117,7 +113,7 @@ def _open(
         "metrics": run.metrics,
     }
     network = catalogue.get(chosen.name) if chosen else None
-    return network, model, config.preprocessing, found, run.measures
+    return network, measured, config.preprocessing, found, run.measures
 
 
 def _report(

@@ -8,18 +8,20 @@ draws with Matplotlib, without pyplot and its global state.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from kerascnn.architecture import Architecture
 from kerascnn.errors import ArgumentError
-from kerascnn.keras_internals import without_values
 from kerascnn.network import Network
 
 if TYPE_CHECKING:
+    import keras
     from matplotlib.figure import Figure
+
+    from kerascnn.profiles import Profile
 
 __all__ = ["draw", "draw_field"]
 
@@ -46,7 +48,7 @@ def draw(network: keras.Model | Network | Architecture, *, input_shape: Any = No
     from kerascnn.drawing.outline import outline
     from kerascnn.drawing.page import page
 
-    return page(outline(model_of(network), input_shape))
+    return page(outline(profile_of(network, input_shape)))
 
 
 def draw_field(
@@ -92,12 +94,33 @@ def draw_field(
     return field_page(model.name, found, (height, width), image)
 
 
+def profile_of(network: Any, input_shape: Any = None) -> Profile:
+    """Of what is drawn; a network or an architecture needn't be built for it.
+
+    Raises:
+        ArgumentError: it is none of these, has no graph, or a size is open and not given.
+    """
+    if isinstance(network, Architecture):
+        network = network.network()
+    if isinstance(network, Network):
+        if input_shape is not None:
+            network = replace(network, input_shape=tuple(input_shape))
+        return network.profile()
+    from kerascnn.profiling import profile
+
+    return profile(model_of(network), input_shape)
+
+
 def model_of(network: Any) -> keras.Model:
-    """The model to draw.
+    """The model whose fields are drawn.
 
     Raises:
         ArgumentError: it is none.
     """
+    import keras
+
+    from kerascnn.keras_internals import without_values
+
     if isinstance(network, Architecture):
         network = network.network()
     if isinstance(network, Network):

@@ -15,7 +15,8 @@ from matplotlib.patheffects import withStroke
 
 from kerascnn.errors import ArgumentError
 from kerascnn.features import endpoints
-from kerascnn.profiling import LayerProfile, profile
+from kerascnn.profiles import LayerProfile
+from kerascnn.profiling import profile
 from kerascnn.receptive_fields import ReceptiveField
 from kerascnn.style import GRID, INK, PAPER, VALIDATION, Drawing
 from kerascnn.words import did_you_mean, listed

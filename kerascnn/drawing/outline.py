@@ -14,11 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
-
-from kerascnn.drawing.reader import Reader, common_start, operations
+from kerascnn.drawing.reader import Reader, common_start
 from kerascnn.drawing.units import Block, Shape, Unit, is_small, window
-from kerascnn.profiling import LayerProfile, profile
+from kerascnn.profiles import LayerProfile, Profile
 from kerascnn.receptive_fields import axes_text
 from kerascnn.words import counted
 
@@ -117,18 +115,9 @@ class Outline:
     macs: int
 
 
-def outline(model: keras.Model, input_shape: Any = None) -> Outline:
-    """Read a functional model.
-
-    Args:
-        model: any functional `keras.Model`, or a built Sequential.
-        input_shape: see `kerascnn.profile`.
-
-    Raises:
-        ArgumentError: the model has no graph, or a size is unknown and not given.
-    """
-    measured = profile(model, input_shape)
-    reader = Reader(measured, operations(model))
+def outline(measured: Profile) -> Outline:
+    """Read a network's profile."""
+    reader = Reader(measured)
     blocks, skips = reader.trunk()
     branches = reader.branches()
     read = {branch.begins for branch in branches} | {begin for begin, _ in skips}

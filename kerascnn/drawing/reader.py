@@ -13,12 +13,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from kerascnn.drawing.units import INPUT, UNSAID, Block, Unit, is_small, kind_of, longest_path
-from kerascnn.features import bottlenecks
-from kerascnn.keras_internals import calls, functional, is_model
-from kerascnn.profiling import LayerProfile, Profile
+from kerascnn.profiles import LayerProfile, Profile, bottlenecks
 
 WORDS = {
     "BatchNormalization": "BN",
@@ -52,9 +49,8 @@ class Branch:
 class Reader:
     """Makes units and blocks of a profile's calls."""
 
-    def __init__(self, measured: Profile, operations: dict[str, Any]) -> None:
+    def __init__(self, measured: Profile) -> None:
         self.measured = measured
-        self.operations = operations
         self.rows = {row.name: row for row in measured.layers}
         self.needed = self._leading_to(measured.outputs[0])
 
@@ -170,8 +166,8 @@ class Reader:
         """One unit, whose inputs are filled in later."""
         place = rows.index(main)
         before, behind = self.words(rows[:place]), self.words(rows[place:])
-        if kind_of(main) and (inner := _activation(self.operations.get(main.name))):
-            behind = (inner, *behind)
+        if kind_of(main) and main.activation:
+            behind = (main.activation, *behind)
         return Unit(kind, main, tuple(rows), before, behind)
 
     def words(self, rows: Iterable[LayerProfile]) -> tuple[str, ...]:
@@ -182,10 +178,9 @@ class Reader:
         """What a call that only changes values is called; nothing where that needs no word."""
         if row.kind in UNSAID or kind_of(row) is not None:
             return ""
-        operation = self.operations.get(row.name)
         if row.kind == "Dropout":
-            return f"dropout {operation.rate:g}" if operation is not None else "dropout"
-        return _activation(operation) or WORDS.get(row.kind, row.kind)
+            return f"dropout {row.rate:g}"
+        return row.activation or WORDS.get(row.kind, row.kind)
 
     @staticmethod
     def single(unit: Unit) -> Block:
@@ -253,16 +248,6 @@ class Reader:
         return [replace(self.single(units[n]), rows=tuple(found[n])) for n in path], skips
 
 
-def _activation(operation: Any) -> str:
-    """The name of a layer's activation; nothing where it has none."""
-    function = getattr(operation, "activation", None)
-    if function is None:
-        name = type(operation).__name__
-        return name.lower() if name in ("ReLU", "Softmax", "LeakyReLU", "PReLU", "ELU") else ""
-    name = getattr(function, "__name__", type(function).__name__)
-    return "" if name == "linear" else name
-
-
 def _with_satellites(blocks: list[Block]) -> list[Block]:
     """A chain behind a block that only changes values, such as a ReLU, belongs to the block."""
     found: list[Block] = []
@@ -290,21 +275,3 @@ def _common_name(rows: Sequence[LayerProfile]) -> str:
     if common not in names:
         common = common.rstrip("_/")
     return common if re.search(r"\d", common) else names[-1]
-
-
-def operations(model: Any) -> dict[str, Any]:
-    """The layer or operation of each call, by the name that its profile has."""
-    found: dict[str, Any] = {}
-    times: Counter[str] = Counter()
-
-    def walk(graph: Any, place: str) -> None:
-        for call in calls(graph):
-            name = f"{place}{call.operation.name}"
-            if is_model(call.operation):
-                walk(functional(call.operation), f"{name}/")
-                continue
-            times[name] += 1
-            found[name if times[name] == 1 else f"{name}#{times[name]}"] = call.operation
-
-    walk(functional(model), "")
-    return found

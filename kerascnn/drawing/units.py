@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from kerascnn.profiling import LayerProfile
+from kerascnn.profiles import LayerProfile
 from kerascnn.receptive_fields import axes_text
 
 # A larger segment is no block that a panel could show.

@@ -22,7 +22,8 @@ from kerascnn.features import MAP, encoder, endpoints, flattened
 from kerascnn.heads import without_activation
 from kerascnn.keras_internals import Call, all_layers, calls, calls_forgotten, functional, is_cast
 from kerascnn.layers import GroupedConv2D, LocalResponseNormalization
-from kerascnn.profiling import Profile, profile
+from kerascnn.profiles import Profile
+from kerascnn.profiling import profile
 
 Rule = Literal["gradient", "deconvnet", "guided"]
 """What a ReLU hands back of the signal s that comes back to it, x being what went into it.

@@ -116,7 +116,8 @@ def _curves(run: Run) -> list[Part]:
 
 def _network(model: keras.Model) -> list[Part]:
     from kerascnn.drawing import draw
-    from kerascnn.profiling import TITLES, profile
+    from kerascnn.profiles import TITLES
+    from kerascnn.profiling import profile
 
     parts: list[Part] = []
     makers: tuple[Callable[[], Part], ...] = (

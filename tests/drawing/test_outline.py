@@ -7,12 +7,13 @@ import tiny
 from keras import layers
 
 import kerascnn
+from kerascnn import profile
 from kerascnn.drawing import model_of
 from kerascnn.drawing.outline import MOST_STAGES, outline
 
 
 def read(name, **arguments):
-    return outline(model_of(kerascnn.get(name).network(arguments)))
+    return outline(kerascnn.get(name).network(arguments).profile())
 
 
 def named(found):
@@ -100,7 +101,7 @@ def test_a_head_that_begins_in_another_stands_where_that_begins():
     beside = layers.Conv2D(2, 1, name="beside")(x)
     ends = [layers.Flatten()(layers.Conv2D(8, 6, name="main")(x))]
     ends += [layers.Dense(units, name=f"d{units}")(layers.Flatten()(beside)) for units in (2, 3)]
-    found = outline(keras.Model(inputs, ends))
+    found = outline(profile(keras.Model(inputs, ends)))
     assert [found.stages[head.stage].name for head in found.heads] == ["stem", "stem"]
     assert [head.name for head in found.heads] == ["d2", "d3"]
     assert [head.convolutional for head in found.heads] == [(4 + 1) * 2, 0]  # shared: once
@@ -109,7 +110,7 @@ def test_a_head_that_begins_in_another_stands_where_that_begins():
 @pytest.mark.parametrize("name", tiny.ALL)
 def test_parameters_of_the_stages_and_heads_are_those_of_the_model(name):
     model = model_of(tiny.ALL[name])
-    found = outline(model)
+    found = outline(profile(model))
     parts = [*found.stages, *found.heads]
     total = sum(part.convolutional + part.dense for part in parts)
     assert total == sum(np.prod(weight.shape) for weight in model.trainable_weights)
@@ -131,7 +132,7 @@ def small_u_net():
 
 
 def test_a_u_net_is_a_row_with_connections():
-    found = outline(small_u_net())
+    found = outline(profile(small_u_net()))
     pairs = [tuple(found.stages[n].name for n in pair) for pair in found.connections]
     assert pairs == [("down4", "join4"), ("down8", "join8")]
 
@@ -149,7 +150,7 @@ def test_a_crop_on_the_way_up_is_no_unit():
         skip = layers.Cropping2D(0, name=f"up{level}_crop")(kept.pop())
         x = layers.Concatenate(name=f"up{level}_concat")([skip, x])
         x = layers.Conv2D(4 * level, 3, padding="same", name=f"up{level}_conv")(x)
-    found = outline(keras.Model(inputs, x))
+    found = outline(profile(keras.Model(inputs, x)))
     names = [f"{way}{level}" for way in ("down", "up") for level in (1, 2, 3, 4)]
     assert sorted(stage.name for stage in found.stages[1:]) == names
     kinds = [[unit.main.kind for unit in design.block.units] for design in found.designs]
@@ -165,7 +166,7 @@ def test_a_nested_model_is_taken_apart_each_time_it_is_called():
     inner = keras.Model(inside, layers.Add(name="sum")([inside, y]), name="inner")
     inputs = keras.Input((8, 8, 4))
     model = keras.Model(inputs, layers.GlobalMaxPooling2D(name="pool")(inner(inner(inputs))))
-    found = outline(model)
+    found = outline(profile(model))
     assert [stage.name for stage in found.stages][1:] == ["inner/sum", "inner/sum#2", "pool"]
     assert [stage.convolutional for stage in found.stages] == [0, 4 * 4 * 9 + 4, 0, 0]
     assert found.designs[0].block.units[0].behind == ("relu",)
@@ -180,7 +181,7 @@ def test_layers_of_one_name_are_a_block_where_there_are_too_many():
         y = layers.DepthwiseConv2D(3, padding="same", name=f"block_{number}_depthwise")(y)
         y = layers.Conv2D(8, 1, name=f"block_{number}_project")(y)
         x = layers.Add(name=f"block_{number}_add")([x, y]) if number % 2 == 0 else y
-    (_, stage) = outline(keras.Model(inputs, x)).stages
+    (_, stage) = outline(profile(keras.Model(inputs, x))).stages
     assert (stage.name, stage.repeats, stage.shortcut) == ("block_1…10", 10, True)
 
 
@@ -191,7 +192,7 @@ def test_separable_convolutions_are_blocks_where_there_are_too_many():
     for number in range(12):
         x = layers.DepthwiseConv2D(3, 2 if number == 6 else 1, padding="same")(x)
         x = layers.Conv2D(8, 1, activation="relu")(x)
-    found = outline(keras.Model(inputs, x))
+    found = outline(profile(keras.Model(inputs, x)))
     assert [stage.kind for stage in found.stages] == ["input", "block", "block"]
     assert [stage.repeats for stage in found.stages] == [1, 6, 6]
     (design,) = found.designs
@@ -203,7 +204,7 @@ def test_what_is_too_long_for_a_row_is_cut_and_said():
     x = inputs
     for units in range(5, 60):
         x = layers.Dense(units)(x)
-    found = outline(keras.Model(inputs, x))
+    found = outline(profile(keras.Model(inputs, x)))
     assert len(found.stages) == MOST_STAGES
     (cut,) = [stage for stage in found.stages if stage.kind == "left out"]
     assert cut.repeats == 56 - (MOST_STAGES - 1)
@@ -217,7 +218,7 @@ def test_layers_of_one_map_size_are_one_where_that_is_what_helps():
     x = inputs
     for width in range(4, 40):
         x = layers.Conv2D(width, 3, 2 if width == 20 else 1, padding="same")(x)
-    found = outline(keras.Model(inputs, x))
+    found = outline(profile(keras.Model(inputs, x)))
     assert [stage.kind for stage in found.stages] == ["input", "several", "several"]
     assert [stage.repeats for stage in found.stages[1:]] == [16, 20]
     assert "37 stages are folded into 3" in found.notes[0]

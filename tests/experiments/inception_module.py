@@ -16,7 +16,7 @@ from kerascnn import profile
 from kerascnn.applications import inception
 from kerascnn.applications.googlenet import TABLE_1, GoogLeNet, module
 from kerascnn.keras_internals import without_values
-from kerascnn.profiling import Profile
+from kerascnn.profiles import Profile
 
 UNIT = inception.conv_unit("none", "conv-bn-act", "relu", True, 1e-5, 0.9)
 
