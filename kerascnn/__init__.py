@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from kerascnn.hub.pushing import push as push
     from kerascnn.network import Backbone as Backbone
     from kerascnn.network import Network as Network
+    from kerascnn.precision import with_precision as with_precision
     from kerascnn.profiling import profile as profile
     from kerascnn.recipes.recipe import PRECISIONS as PRECISIONS
     from kerascnn.recipes.recipe import Augmentation as Augmentation
@@ -106,6 +107,7 @@ _PUBLIC = {
     "Augmentation": "kerascnn.recipes.recipe",
     "Protocol": "kerascnn.recipes.recipe",
     "PRECISIONS": "kerascnn.recipes.recipe",
+    "with_precision": "kerascnn.precision",
     "profile": "kerascnn.profiling",
     "any_size": "kerascnn.features",
     "endpoints": "kerascnn.features",

@@ -19,8 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerascnn import likeness
 from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError, ExportError
+from kerascnn.likeness import NotCompared, before_softmax, bound, compared, listed
+from kerascnn.precision import precision_of, with_precision
+from kerascnn.recipes import recipe
+from kerascnn.recipes.recipe import PRECISIONS
 from kerascnn.tasks.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -38,12 +43,16 @@ SUFFIXES: Mapping[str, str] = {
 SERVED = ("savedmodel", "onnx", "litert")
 """The formats whose files answer as the task says; the others hold the network as it is."""
 
-BOUND, HALF_BOUND = 1e-3, 3e-2
-"""The largest `difference` of a right file; the other where layers compute in half precision.
 
-In float32 the runtimes differ from TensorFlow by about 1e-6 to 1e-4, and weights that are off by a
-hundredth from the model's by 5e-3 and more.
-"""
+COMPUTES: Mapping[str, tuple[str, ...]] = {
+    "savedmodel": PRECISIONS,
+    "onnx": ("float32", "mixed_float16"),
+    "litert": ("float32",),
+    "keras": PRECISIONS,
+    "weights": (),
+}
+"""What a format's files can compute in: ONNX Runtime has no convolution in bfloat16, LiteRT none in
+16 bits. Weights are the same whatever a network computes in."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class Exported:
         path: the file, or a SavedModel's directory.
         difference: see `difference`; None: the file wasn't compared.
         why_not: why it wasn't.
+        precision: what the file computes in; "" of weights.
         kept: for "keras", the layers that Keras has no words for, as "name (what it needs)"; the
             file loads only where the packages are installed that they are from.
     """
@@ -61,6 +71,7 @@ class Exported:
     path: Path
     difference: float | None
     why_not: str = ""
+    precision: str = ""
     kept: tuple[str, ...] = ()
 
 
@@ -76,8 +87,10 @@ def export(
     """Write a model for inference, and compare the file with it.
 
     "keras" consists of Keras's own layers as far as that can be, and loads without kerascnn.
-    "litert" takes one image at a time where there is a comparison: what chooses among places would
-    need operations for any number of images that LiteRT hasn't.
+    A network that computes in what the format's runtime doesn't know, as one that was trained in
+    bfloat16, is written in float32: see `COMPUTES`. "litert" takes one image at a time where there
+    is a comparison: what chooses among places would need operations for any number of images that
+    LiteRT hasn't.
 
     Args:
         model: a built functional model with one input; the batch size stays open.
@@ -103,6 +116,8 @@ def export(
         path = path.with_name(path.name + suffix)
     if path.exists():
         raise ExportError(f"{path} exists already. Remove it or choose another path.")
+    if format in SERVED and precision_of(model) in set(PRECISIONS) - set(COMPUTES[format]):
+        model = with_precision(model, "float32")
     if preprocessing is not None:
         model = with_preprocessing(model, preprocessing)
     if format in SERVED:
@@ -123,7 +138,30 @@ def export(
         _WRITERS[format](written, unfinished)
         gap, why_not = _verified(model, unfinished, format, size, comparison)
         os.replace(unfinished, path)
-    return Exported(path, gap, why_not, kept)
+    precision = precision_of(model) if COMPUTES[format] else ""
+    return Exported(path, gap, why_not, precision, kept)
+
+
+def check_precision(format: str, precision: str) -> None:
+    """Refuse a precision that a format's files can't compute in.
+
+    Raises:
+        ArgumentError: says which ones can.
+    """
+    recipe.check_precision(precision, recipe.ASKED_PRECISIONS)
+    if not (known := COMPUTES[format]):
+        raise ArgumentError(
+            "Weights are the same whatever a network computes in; choose another format. "
+            f"Received: precision {precision}."
+        )
+    if precision not in (*known, recipe.AUTO):
+        able = ", ".join(name for name, can in COMPUTES.items() if precision in can)
+        raise ArgumentError(
+            f"{format} files compute in {' or '.join(known)}: their runtime has no convolution in "
+            f"other types. Formats that can hold {precision}: {able}. To make {format} quicker, "
+            "see --quantize. "
+            f"Received: precision {precision}."
+        )
 
 
 def _require_no_python(model: keras.Model, format: str) -> None:
@@ -172,7 +210,7 @@ def _verified(
 ) -> tuple[float | None, str]:
     try:
         gap = difference(model, path, format, size=size, comparison=comparison)
-    except _NotCompared as reason:
+    except NotCompared as reason:
         return None, str(reason)
     if gap > (limit := bound(model)):
         raise ExportError(
@@ -181,19 +219,6 @@ def _verified(
             "what rounding explains. It was not kept."
         )
     return gap, ""
-
-
-def compared(comparison: Comparison | None) -> str:
-    """What of a model is compared, for messages."""
-    return comparison.what if comparison else "logits"
-
-
-def bound(model: keras.Model) -> float:
-    """The largest `difference` that rounding explains."""
-    from kerascnn.keras_internals import all_layers
-
-    half = any("16" in getattr(layer, "compute_dtype", "") for layer in all_layers(model))
-    return HALF_BOUND if half else BOUND
 
 
 def with_preprocessing(model: keras.Model, preprocessing: Preprocessing) -> keras.Model:
@@ -238,10 +263,6 @@ def _of_one_image(model: keras.Model) -> keras.Model:
     return keras.Model(image, outputs if len(outputs) > 1 else outputs[0], name=model.name)
 
 
-class _NotCompared(Exception):  # noqa: N818
-    """Why a file can't be compared with its model."""
-
-
 def difference(
     model: keras.Model,
     path: Path,
@@ -256,118 +277,20 @@ def difference(
     Args:
         model: what was exported.
         path, format: the file, and what it is.
-        seed: of the images that both are given.
-        size: theirs, where the model takes any.
+        seed, size: see `kerascnn.likeness.difference`.
         comparison: see `export`; in place of logits it is what that says.
+
+    Raises:
+        NotCompared: they can't be compared; it says why.
     """
-    images = telling_images(model, seed, size, comparison)
-    try:
-        theirs, are_scores = _RUNNERS[format](model, path, images)
-    except ImportError:
-        raise _NotCompared("its runtime isn't installed") from None
-    if comparison:
-        ours = _listed(model(images, training=False))
-        if not comparison.said(ours).any():
-            raise _NotCompared(
-                f"the model gives no {comparison.what} for all images that were tried"
-            )
-        return comparison.gap(ours, theirs)
-    scores, softmaxes = _scores(model)
-    if are_scores:  # the file's own logits are seen
-        model, softmaxes = scores, [False] * len(softmaxes)
-    ours = _listed(model(images, training=False))
-    if softmaxes[0] and not ((ours[0] > _TINY).sum(-1) > 1).any():
-        raise _NotCompared("its softmax is 0 or 1 for all images that were tried")
-    gaps = [
-        # Runtimes may give a model's outputs in another order.
-        min((_gap(x, y, softmax) for y in theirs if y.shape == x.shape), default=np.inf)
-        for x, softmax in zip(ours, softmaxes)
-    ]
-    return float(np.max(gaps))
 
+    def answer(images: np.ndarray) -> _Run:
+        try:
+            return _RUNNERS[format](model, path, images)
+        except ImportError:
+            raise NotCompared("its runtime isn't installed") from None
 
-def _gap(ours: np.ndarray, theirs: np.ndarray, softmax: bool) -> float:
-    """The largest difference in one output, of the range of each image's values."""
-    ours, theirs = (x.reshape(len(x), -1).astype("float64") for x in (ours, theirs))
-    if softmax:  # its logarithm is the logits, less what they have in common
-        ours, theirs = (np.log(np.maximum(x, _TINY)) for x in (ours, theirs))
-    largest = np.abs(ours).max(1)
-    scale = np.maximum(np.ptp(ours, axis=1), np.maximum(1e-4 * largest, _TINY))
-    gap = float(np.max(np.abs(ours - theirs).max(1) / scale))
-    return gap if np.isfinite(gap) else np.inf
-
-
-_TINY = 1e-35  # below it float32 loses its digits
-_AT_ONCE = 4  # images
-
-
-def telling_images(
-    model: keras.Model,
-    seed: int = 0,
-    size: tuple[int, int] | None = None,
-    comparison: Comparison | None = None,
-) -> np.ndarray:
-    """Coloured patches with noise, at the contrasts at which the model's answers differ most.
-
-    A softmax of logits that are all alike, or far apart, says little of them: here the range of
-    the logits is the nearest to 20 that any contrast gives. With a comparison, the most is said.
-
-    Returns:
-        `[4, height, width, channels]`.
-    """
-    from kerascnn.preprocessing import PreprocessingLayer
-
-    (given,) = model.inputs
-    height, width = (side or other for side, other in zip(given.shape[1:3], size or (64, 64)))
-    channels = given.shape[3] or 64
-    rng = np.random.default_rng(seed)
-    side = -(-max(height, width) // 6)
-    patches = rng.uniform(-1, 1, (_AT_ONCE, 6, 6, channels)).repeat(side, 1).repeat(side, 2)
-    pattern = patches[:, :height, :width] + rng.normal(0, 0.3, (_AT_ONCE, height, width, channels))
-    pattern = np.clip(pattern, -1, 1)
-    if any(isinstance(layer, PreprocessingLayer) for layer in model.layers):
-        candidates = [127.5 + 127.5 * contrast * pattern for contrast in (0.01, 0.1, 0.4, 1)]
-    else:
-        candidates = [contrast * pattern for contrast in (0.01, 0.1, 1, 10, 100)]
-    stacks = [images.astype(_numpy_dtype(given.dtype)) for images in candidates]
-    if comparison:
-        said = [comparison.said(_listed(model(images, training=False))) for images in stacks]
-        best = np.argsort(-np.concatenate(said), kind="stable")[:_AT_ONCE]
-        return np.concatenate(stacks)[best]
-    scores, _ = _scores(model)
-    ranges = np.concatenate([_ranges(scores, images) for images in stacks])
-    best = np.argsort(np.abs(np.log(np.maximum(ranges, _TINY) / 20)), kind="stable")[:_AT_ONCE]
-    return np.concatenate(stacks)[best]
-
-
-def _ranges(scores: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Of the first output's values, for each image."""
-    values = _listed(scores(images, training=False))[0].reshape(len(images), -1)
-    found = np.ptp(values.astype("float64"), axis=1)
-    return np.where(np.isfinite(found), found, np.inf)
-
-
-def _scores(model: keras.Model) -> tuple[keras.Model, list[bool]]:
-    """The model before its softmax, and of each output whether it is one over the last axis."""
-    from kerascnn.heads import scores_of
-
-    try:
-        scores, are_logits = scores_of(model)
-    except ArgumentError:  # other ends
-        return model, [False] * len(model.outputs)
-    return scores, [are_logits and a is not b for a, b in zip(scores.outputs, model.outputs)]
-
-
-def _numpy_dtype(dtype: str) -> Any:
-    import tensorflow as tf
-
-    return tf.as_dtype(dtype).as_numpy_dtype
-
-
-def _listed(outputs: Any) -> list[np.ndarray]:
-    import keras
-
-    return [np.asarray(keras.ops.convert_to_numpy(x)) for x in keras.tree.flatten(outputs)]
+    return likeness.difference(model, answer, seed=seed, size=size, comparison=comparison)
 
 
 def _write_savedmodel(model: Any, path: Path) -> None:
@@ -499,8 +422,8 @@ def _run_litert(model: Any, path: Path, images: np.ndarray) -> _Run:
 def _run_keras(model: Any, path: Path, images: np.ndarray) -> _Run:
     import keras
 
-    scores, softmaxes = _scores(keras.models.load_model(path, compile=False))
-    return _listed(scores(images, training=False)), any(softmaxes)
+    scores, softmaxes = before_softmax(keras.models.load_model(path, compile=False))
+    return listed(scores(images, training=False)), any(softmaxes)
 
 
 def _run_weights(model: Any, path: Path, images: np.ndarray) -> _Run:
@@ -508,8 +431,8 @@ def _run_weights(model: Any, path: Path, images: np.ndarray) -> _Run:
 
     copy = keras.models.clone_model(model)
     copy.load_weights(path)
-    scores, softmaxes = _scores(copy)
-    return _listed(scores(images, training=False)), any(softmaxes)
+    scores, softmaxes = before_softmax(copy)
+    return listed(scores(images, training=False)), any(softmaxes)
 
 
 _RUNNERS: Mapping[str, Callable[[Any, Path, np.ndarray], _Run]] = {

@@ -1,6 +1,7 @@
 """Exported files give the model's outputs in the runtimes they are for."""
 
 import json
+import re
 import sys
 
 import keras
@@ -11,7 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import kerascnn
-from kerascnn import exporting
+from kerascnn import exporting, likeness
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, ExportError
 from kerascnn.tasks import Comparison
@@ -58,7 +59,7 @@ def test_same_outputs_in_every_family(format, name, tmp_path):
     need(format)
     model = kerascnn.create(name, **NETWORKS[name])
     written = exporting.export(model, tmp_path / name, format)
-    assert written.difference < exporting.BOUND / 3
+    assert written.difference < likeness.BOUND / 3
 
 
 def colour(scale=1.0, activation="softmax"):
@@ -117,7 +118,7 @@ def test_a_file_with_other_weights_shows(kind, tmp_path):
             other = exporting.with_preprocessing(other, known)
         other.save_weights(tmp_path / "wrong.weights.h5")
         gap = exporting.difference(whole, tmp_path / "wrong.weights.h5", "weights")
-        assert gap > exporting.BOUND, change
+        assert gap > likeness.BOUND, change
 
 
 @pytest.mark.parametrize("format", exporting.SUFFIXES)
@@ -156,12 +157,50 @@ def test_half_precision_has_a_wider_bound(policy, tmp_path):
     try:
         model = colour()
         written = exporting.export(model, tmp_path / "file", "savedmodel")
-        assert written.difference < exporting.HALF_BOUND
+        assert written.difference < likeness.HALF_BOUND
         other = changed(model, "off by 10%")
     finally:
         keras.config.set_dtype_policy("float32")
     other.export(tmp_path / "wrong", format="tf_saved_model", verbose=False)
-    assert exporting.difference(model, tmp_path / "wrong", "savedmodel") > exporting.HALF_BOUND
+    assert exporting.difference(model, tmp_path / "wrong", "savedmodel") > likeness.HALF_BOUND
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert"])
+def test_a_network_in_bfloat16_becomes_a_file_in_float32(format, tmp_path):
+    """Their runtimes can't compute it: without this the file is written and nobody can run it."""
+    need(format)
+    model = kerascnn.with_precision(colour(), "mixed_bfloat16")
+    written = exporting.export(model, tmp_path / "file", format)
+    assert written.precision == "float32"
+    assert written.difference < likeness.BOUND
+
+
+def test_the_precision_of_a_file(tmp_path):
+    output = tmp_path / "half"
+    arguments = ["--format", "keras", "--precision", "mixed_bfloat16", "--output", str(output)]
+    result = CliRunner().invoke(app, ["export", "lenet5", *arguments, "--set", "widths=2,3"])
+    assert result.exit_code == 0, result.output
+    assert "computes in mixed_bfloat16" in result.stdout
+    kinds = {
+        one.name: one.compute_dtype for one in keras.models.load_model(f"{output}.keras").layers
+    }
+    assert (kinds["conv1"], kinds["logits"]) == ("bfloat16", "float32")
+
+
+@pytest.mark.parametrize(
+    ("format", "said"),
+    [
+        ("onnx", "compute in float32 or mixed_float16.*can hold mixed_bfloat16: savedmodel, keras"),
+        ("litert", "compute in float32"),
+        ("weights", "the same whatever"),
+    ],
+)
+def test_a_precision_that_a_format_can_not_hold_is_refused(format, said, tmp_path):
+    arguments = ["--precision", "mixed_bfloat16", "--output", str(tmp_path / "x")]
+    result = CliRunner().invoke(app, ["export", "lenet5", "--format", format, *arguments])
+    assert isinstance(result.exception, ArgumentError)
+    assert re.search(said, str(result.exception))
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_says_nothing_is_not_called_equal(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import operator
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerascnn.bench.rounds import PEAK, Contestant, Measured, matmul_flops, race
+from kerascnn.errors import ArgumentError
 
 _SAME_IN_TORCH = (
     *("vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"),
@@ -61,7 +63,9 @@ class Row:
         ratio: ours to this contestant's.
         first_step: seconds from the start of the process to the end of the first step.
         peak_memory: bytes.
-        share_of_peak: of the machine's float32 matrix product in the same rounds, in [0, 1].
+        share_of_peak: of the machine's float32 matrix product in the same rounds; above 1 where the
+            precision is quicker.
+        precision: what it computes in.
     """
 
     network: str
@@ -73,6 +77,7 @@ class Row:
     first_step: float
     peak_memory: int
     share_of_peak: float
+    precision: str = "float32"
 
 
 Shape = tuple[int, int, int]
@@ -86,7 +91,12 @@ def peer(package: str, name: str) -> str | None:
 
 
 def contestants(
-    module: str, name: str, batch_size: int, against: Sequence[str], input_shape: Shape
+    module: str,
+    name: str,
+    batch_size: int,
+    against: Sequence[str],
+    input_shape: Shape,
+    precision: str = "float32",
 ) -> list[Contestant]:
     """Ours, and every installed peer that has the network, in all its ways of doing the work.
 
@@ -96,11 +106,12 @@ def contestants(
         batch_size: images in a step.
         against: the peers that are wanted, of "keras", "torchvision" and "timm".
         input_shape: `(height, width, channels)`.
+        precision: of all of them; torch's is that of `torch.autocast`.
     """
 
     def entry(label: str, function: str, **arguments: Any) -> Contestant:
         arguments |= {"name": name, "batch_size": batch_size, "input_shape": input_shape}
-        return Contestant(label, f"{module}:{function}", arguments)
+        return Contestant(label, f"{module}:{function}", {**arguments, "precision": precision})
 
     found = [entry("kerascnn", "ours")]
     if "keras" in against and peer("keras", name):
@@ -123,6 +134,7 @@ def measure(
     against: Sequence[str],
     passes: int,
     input_shape: Shape | None = None,
+    precisions: Sequence[str] = ("float32",),
 ) -> list[Row]:
     """Race ours against the peers on one network.
 
@@ -131,6 +143,7 @@ def measure(
         rounds: steps of each contestant.
         passes: how often a step does the network's multiply-adds: 1, and 3 with both gradients.
         input_shape: `(height, width, channels)`; None: the network's own.
+        precisions: in each of them; ratios are to ours in the first.
 
     Raises:
         InputSizeError: the input is too small for it.
@@ -140,12 +153,22 @@ def measure(
     architecture = catalogue.get(name)
     shape = input_shape or architecture.card.input_shape
     operations = 2 * passes * architecture.cost(shape).macs
-    ours_and_theirs = contestants(module, name, batch_size, against, shape)
-    peak, *found = race([PEAK, *ours_and_theirs], rounds=rounds, warm_up=1)
-    return [_row(name, m, found[0], batch_size, operations / matmul_flops(peak)) for m in found]
+    racers = [
+        (precision, contestant)
+        for precision in precisions
+        for contestant in contestants(module, name, batch_size, against, shape, precision)
+    ]
+    peak, *found = race([PEAK, *(one for _, one in racers)], rounds=rounds, warm_up=1)
+    at_peak = operations / matmul_flops(peak)
+    return [
+        _row(name, m, found[0], batch_size, at_peak, precision)
+        for m, (precision, _) in zip(found, racers, strict=True)
+    ]
 
 
-def _row(name: str, m: Measured, ours: Measured, batch_size: int, at_peak: float) -> Row:
+def _row(
+    name: str, m: Measured, ours: Measured, batch_size: int, at_peak: float, precision: str
+) -> Row:
     """`at_peak`: seconds for one image at the speed of the machine's matrix product."""
     return Row(
         network=name,
@@ -157,6 +180,7 @@ def _row(name: str, m: Measured, ours: Measured, batch_size: int, at_peak: float
         first_step=m.first_step,
         peak_memory=m.peak_memory,
         share_of_peak=at_peak * batch_size / m.seconds,
+        precision=precision,
     )
 
 
@@ -186,6 +210,25 @@ def torch_network(package: str, name: str) -> Any:
     if path.startswith(("segmentation.", "detection.")):
         arguments = {"weights": None, "weights_backbone": None}
     return operator.attrgetter(path)(torchvision.models)(**arguments)
+
+
+def torch_autocast(precision: str) -> Any:
+    """torch's context for a precision on a CPU: none for float32.
+
+    Raises:
+        ArgumentError: autocast has no such type.
+    """
+    import torch
+
+    kinds = {"mixed_bfloat16": torch.bfloat16, "mixed_float16": torch.float16}
+    if precision == "float32":
+        return contextlib.nullcontext()
+    if precision not in kinds:
+        raise ArgumentError(
+            f"torch.autocast knows {', '.join(kinds)}; leave torchvision and timm out with "
+            f"--against keras. Received: {precision}."
+        )
+    return torch.autocast("cpu", kinds[precision])
 
 
 def torch_scores(outputs: Any) -> Any:

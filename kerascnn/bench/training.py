@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kerascnn.bench.networks import images, peer, torch_images, torch_network, torch_scores
+from kerascnn.bench.networks import (
+    images,
+    peer,
+    torch_autocast,
+    torch_images,
+    torch_network,
+    torch_scores,
+)
 from kerascnn.bench.rounds import Step
 
 RATE, MOMENTUM = 0.001, 0.9
 
 
-def ours(name: str, batch_size: int, input_shape: Sequence[int]) -> Step:
+def ours(name: str, batch_size: int, input_shape: Sequence[int], precision: str) -> Step:
     """A step of the loop behind `kerascnn train`."""
     import keras
     import numpy as np
@@ -21,11 +28,14 @@ def ours(name: str, batch_size: int, input_shape: Sequence[int]) -> Step:
     from kerascnn.tasks.task import find
     from kerascnn.training.engine import Engine
 
+    keras.config.set_dtype_policy(precision)  # as the trainer does; the process ends with the race
     height, width, channels = input_shape
     network = catalogue.get(name).network(input_shape=(height, width, channels))
     task = find(network.task)
     scores, from_logits = task.scores(network.model(classifier_activation=None))
-    optimizer = keras.optimizers.SGD(RATE, MOMENTUM)
+    optimizer: keras.optimizers.Optimizer = keras.optimizers.SGD(RATE, MOMENTUM)
+    if precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(scores.trainable_variables)
     assert network.classes is not None
     engine = Engine(
@@ -54,12 +64,13 @@ def ours(name: str, batch_size: int, input_shape: Sequence[int]) -> Step:
 
 
 def keras_applications(
-    name: str, batch_size: int, input_shape: Sequence[int], jit: bool | str
+    name: str, batch_size: int, input_shape: Sequence[int], precision: str, jit: bool | str
 ) -> Step:
     """`train_on_batch`, which spares it the new iterator that each `fit` makes."""
     import keras
     import numpy as np
 
+    keras.config.set_dtype_policy(precision)
     model = getattr(keras.applications, peer("keras", name) or name)(
         weights=None, input_shape=tuple(input_shape), classifier_activation=None
     )
@@ -73,7 +84,12 @@ def keras_applications(
 
 
 def torch_model(
-    name: str, batch_size: int, input_shape: Sequence[int], package: str, layout: str
+    name: str,
+    batch_size: int,
+    input_shape: Sequence[int],
+    precision: str,
+    package: str,
+    layout: str,
 ) -> Step:
     """The usual step."""
     import torch
@@ -84,9 +100,10 @@ def torch_model(
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        scores = torch_scores(model(batch))
-        labels = torch.zeros(batch_size, *scores.shape[2:], dtype=torch.long)
-        loss = torch.nn.functional.cross_entropy(scores, labels)
+        with torch_autocast(precision):
+            scores = torch_scores(model(batch))
+            labels = torch.zeros(batch_size, *scores.shape[2:], dtype=torch.long)
+            loss = torch.nn.functional.cross_entropy(scores, labels)
         loss.backward()
         optimizer.step()
         loss.item()

@@ -58,6 +58,12 @@ _AGAINST = typer.Option(
     list(PEERS), "--against", help="keras, torchvision or timm, where installed; repeatable."
 )
 _SHAPE = typer.Option(None, help="HEIGHTxWIDTHxCHANNELS; default: each network's own.")
+_PRECISION = typer.Option(
+    ["float32"],
+    "--precision",
+    help="float32, mixed_bfloat16, mixed_float16 or float64; repeatable: all take turns, and "
+    "ratios are to ours in the first.",
+)
 _ROUNDS = typer.Option(5, min=1, help="Times that each contestant's turn comes.")
 _JSON = typer.Option(False, "--json", help="Machine-readable output.")
 
@@ -68,11 +74,14 @@ def infer(
     batch_size: int = typer.Option(16, min=1),
     rounds: int = _ROUNDS,
     against: list[str] = _AGAINST,
+    precision: list[str] = _PRECISION,
     input_shape: str | None = _SHAPE,
     json: bool = _JSON,
 ) -> None:
     """Time inference against keras.applications, torchvision and timm."""
-    _networks("kerascnn.bench.infer", names, batch_size, rounds, against, 1, input_shape, json)
+    _networks(
+        "kerascnn.bench.infer", names, batch_size, rounds, against, precision, 1, input_shape, json
+    )
 
 
 @bench.command("train")
@@ -81,11 +90,13 @@ def train_steps(
     batch_size: int = typer.Option(8, min=1),
     rounds: int = _ROUNDS,
     against: list[str] = _AGAINST,
+    precision: list[str] = _PRECISION,
     input_shape: str | None = _SHAPE,
     json: bool = _JSON,
 ) -> None:
     """Time training steps against keras.applications, torchvision and timm."""
-    _networks("kerascnn.bench.training", names, batch_size, rounds, against, 3, input_shape, json)
+    module = "kerascnn.bench.training"
+    _networks(module, names, batch_size, rounds, against, precision, 3, input_shape, json)
 
 
 def _networks(
@@ -94,13 +105,17 @@ def _networks(
     batch_size: int,
     rounds: int,
     against: Sequence[str],
+    precisions: Sequence[str],
     passes: int,
     input_shape: str | None,
     json: bool,
 ) -> None:
     from kerascnn.bench import networks
+    from kerascnn.recipes.recipe import check_precision
 
     _check(names, against)
+    for precision in precisions:
+        check_precision(precision)
     shape = parse_shape(input_shape)
     load = os.getloadavg()[0]
     rows: list[Row] = []
@@ -114,6 +129,7 @@ def _networks(
             against=against,
             passes=passes,
             input_shape=shape,
+            precisions=precisions,
         )
     if json:
         _dump(rows, batch_size=batch_size, rounds=rounds, load=load)
@@ -123,7 +139,7 @@ def _networks(
         [
             (
                 row.network,
-                row.contestant,
+                row.contestant if len(precisions) == 1 else f"{row.contestant}, {row.precision}",
                 f"{row.images_per_second:.1f}",
                 f"{row.slowest:.1f}–{row.fastest:.1f}",
                 f"{row.ratio:.2f}",

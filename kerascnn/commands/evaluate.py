@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn.commands.options import complete_protocol, complete_run, complete_source
+from kerascnn.commands.options import (
+    complete_precision,
+    complete_protocol,
+    complete_run,
+    complete_source,
+)
 from kerascnn.errors import ArgumentError
 from kerascnn.words import printable
 
 if TYPE_CHECKING:
     from kerascnn.recipes.recipe import Protocol
     from kerascnn.runs.run import Run
+    from kerascnn.tasks.task import Task
 
 
 def evaluate(
@@ -55,6 +62,13 @@ def evaluate(
         help="Of networks that take any: `own`, images as they are stored, or `trained`, as "
         "training has seen them. Default: trained.",
     ),
+    precision: str | None = typer.Option(
+        None,
+        help="What the network computes in: float32, mixed_bfloat16, mixed_float16, float64, or "
+        "auto: bfloat16 where that is quick on this machine and near enough. The answers are "
+        "compared with those in float32. Default: as it was trained.",
+        autocompletion=complete_precision,
+    ),
     batch_size: int | None = typer.Option(None, min=1, help="Has no effect on the result."),
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
@@ -76,7 +90,14 @@ def evaluate(
     if save:
         task.check_save(save)
     found = opened.evaluate(
-        data, split=split, batch_size=batch_size, echo=note, protocol=chosen, top=top, size=size
+        data,
+        split=split,
+        batch_size=batch_size,
+        echo=note,
+        protocol=chosen,
+        top=top,
+        size=size,
+        precision=precision,
     )
     if save:
         task.save(found, save)
@@ -84,8 +105,22 @@ def evaluate(
         typer.echo(task.as_json(found))
         return
     task.show(found, opened.config)
+    if precision:
+        typer.echo(_beside_float32(task, found))
     if save:
         note(f"Saved: {save}")
+
+
+def _beside_float32(task: Task, found: Mapping[str, Any]) -> str:
+    """What the precision has changed, in a sentence."""
+    exact = found["in_float32"]
+    figures = ", ".join(
+        f"{one.title} {one.written(found[one.name])} ({one.written(exact[one.name])} in float32)"
+        for one in task.measures
+    )
+    same = found["agreement"]
+    agreed = "" if same is None else f"; the likeliest class is float32's for {same:.2%} of images"
+    return f"{found['precision']}: {figures}{agreed}."
 
 
 def _protocol(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from kerascnn.commands.options import complete_subject
+from kerascnn.commands.options import complete_precision, complete_subject
 
 
 def export(
@@ -25,6 +25,14 @@ def export(
         help="Of networks that choose boxes: what they choose among, for a suppression of your "
         "own. For savedmodel, onnx and litert.",
     ),
+    precision: str | None = typer.Option(
+        None,
+        help="What the file computes in: float32, mixed_bfloat16, mixed_float16, float64, or auto: "
+        "bfloat16 where that is quick on this machine and near enough. For savedmodel and keras; "
+        "onnx knows float32 and mixed_float16, litert float32. Default: as it was trained, if the "
+        "format can.",
+        autocompletion=complete_precision,
+    ),
     weights: str | None = typer.Option(None, help="For a name: 'imagenet' or a weight file."),
     input_shape: str | None = typer.Option(None, help="For a name: such as 64x64x3."),
     classes: int | None = typer.Option(None, help="For a name: number of classes."),
@@ -32,10 +40,24 @@ def export(
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Export a model, and compare the file's outputs with the model's in the real runtime."""
-    from kerascnn import exporting, tasks
+    from kerascnn import exporting, likeness, tasks
     from kerascnn.commands.options import parse_network, refuse_for_run, run_directory
     from kerascnn.errors import ArgumentError
+    from kerascnn.precision import FAST, precision_of
+    from kerascnn.precision import chosen as in_precision
+    from kerascnn.recipes.recipe import AUTO
 
+    def note(line: str) -> None:
+        typer.echo(line, err=True)
+
+    if format not in exporting.SUFFIXES:
+        raise ArgumentError(
+            f"--format must be one of {', '.join(exporting.SUFFIXES)}. Received: {format!r}."
+        )
+    if precision is not None:
+        exporting.check_precision(format, precision)
+        if precision == AUTO and FAST not in exporting.COMPUTES[format]:
+            precision = "float32"
     if path := run_directory(model):
         from kerascnn.runs.run import Run
 
@@ -49,12 +71,24 @@ def export(
             },
         )
         run = Run.open(path)
-        network, preprocessing, task = run.model(), run.config.preprocessing, run.task
+        network = run.model(precision=precision, echo=note)
+        preprocessing, task = run.config.preprocessing, run.task
     else:
         chosen = parse_network(model, set_, input_shape=input_shape, classes=classes)
         source = chosen.require(weights) if weights else None
         preprocessing = (source or chosen).preprocessing
         network, task = chosen.model(weights=weights), tasks.find(chosen.task)
+        if precision is not None:
+            found = in_precision(
+                network,
+                precision,
+                network=chosen,
+                size=network.inputs[0].shape[1:3],
+                comparison=task.comparison(network),
+            )
+            network = found.model
+            if found.why:
+                note(found.why)
     size = network.inputs[0].shape[1:3]
     if raw and format not in exporting.SERVED:
         raise ArgumentError(
@@ -73,24 +107,32 @@ def export(
         comparison=comparison,
     )
     if json:
-        found = {
+        result = {
             "path": str(written.path),
             "format": format,
             "pixels": pixels,
+            "precision": written.precision,
             "difference": written.difference,
             "kept": list(written.kept),
         }
-        typer.echo(json_.dumps(found, indent=2))
+        typer.echo(json_.dumps(result, indent=2))
         return
     from kerascnn.console import Console
 
     if written.difference is None:
         said = f"{written.why_not}, so its outputs were not compared"
     else:
-        what = exporting.compared(comparison)
+        what = likeness.compared(comparison)
         said = f"its {what} differ from the model's by {written.difference:.1e} of their range"
     console = Console()
     console.print(f"Wrote [bold]{written.path}[/]; {said}.", highlight=False)
+    if written.precision not in ("", "float32"):
+        console.print(f"It computes in {written.precision}.", highlight=False)
+    elif written.precision and precision_of(network) != written.precision:
+        console.print(
+            f"It computes in {written.precision}, as {format} knows no {precision_of(network)}.",
+            highlight=False,
+        )
     if format == "keras" and not written.kept:
         console.print("It has layers of Keras alone, and loads without kerascnn.", highlight=False)
     if written.kept:

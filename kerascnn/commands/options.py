@@ -50,6 +50,13 @@ def complete_recipe(incomplete: str) -> list[str]:
     return [name for name in known if name.startswith(incomplete)]
 
 
+def complete_precision(incomplete: str) -> list[str]:
+    """The same for what a trained network computes in."""
+    from kerascnn.recipes.recipe import PRECISIONS
+
+    return [name for name in (*PRECISIONS, "auto") if name.startswith(incomplete)]
+
+
 def complete_logger(incomplete: str) -> list[str]:
     """The same for `--log`."""
     return [n for n in registry.names(registry.LOGGERS) if n.startswith(incomplete)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from kerascnn.commands.options import complete_run
+from kerascnn.commands.options import complete_precision, complete_run
 from kerascnn.console import Console
 from kerascnn.words import counted
 
@@ -44,6 +44,13 @@ def predict(
     null: bool = typer.Option(
         False, "--null", "-0", help="Names on standard input end with NUL, as from find -print0."
     ),
+    precision: str | None = typer.Option(
+        None,
+        help="What the network computes in: float32, mixed_bfloat16, mixed_float16, float64, or "
+        "auto: bfloat16 where that is quick on this machine and near enough. Default: as it was "
+        "trained.",
+        autocompletion=complete_precision,
+    ),
     batch_size: int | None = typer.Option(None, min=1, help="Images in one step."),
     json: bool = typer.Option(
         False, "--json", help="Machine-readable output; boxes in COCO's results format."
@@ -65,7 +72,8 @@ def predict(
     writers = opened.task.writers(opened.config.named_classes, options)
     if save:
         writers.check(save)
-    model = opened.model()  # TensorFlow, after the cheap refusals
+    # TensorFlow, after the cheap refusals.
+    model = opened.model(precision=precision, echo=lambda line: typer.echo(line, err=True))
     files = Files(images, sys.stdin.buffer, b"\0" if null else b"\n")
     summary = Summary(Console(stderr=True))
     with ExitStack() as open_:

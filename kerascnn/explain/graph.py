@@ -22,6 +22,7 @@ from kerascnn.features import MAP, encoder, endpoints, flattened
 from kerascnn.heads import without_activation
 from kerascnn.keras_internals import Call, all_layers, calls, calls_forgotten, functional, is_cast
 from kerascnn.layers import GroupedConv2D, LocalResponseNormalization
+from kerascnn.precision import assign, layer_in
 from kerascnn.profiles import Profile
 from kerascnn.profiling import profile
 
@@ -255,23 +256,17 @@ class Replay:
     def _copied(self, call: Call, *, linear: bool) -> Any:
         """The layer with the same weights, in float32."""
         layer = call.operation
+        changes = {"activation": "linear"} if linear else {}
         try:
-            config = {**layer.get_config(), "dtype": "float32"}
-            config |= {key: "zeros" for key in _FIRST_VALUES if config.get(key)}
-            config |= {"activation": "linear"} if linear else {}
-            copy = type(layer).from_config(config)
-            for each in all_layers(copy):  # what lies in a layer has a precision of its own
-                each.dtype_policy = keras.DTypePolicy("float32")
-        except (TypeError, ValueError, NotImplementedError) as error:
+            copy = layer_in(layer, "float32", **changes)
+        except ArgumentError as error:
             raise ArgumentError(
-                f"{self.name}: {layer.name} ({type(layer).__name__}) can't be copied with its "
-                "get_config, which is needed where a layer holds a ReLU or isn't in float32. "
-                f"Received: {error}."
+                f"{self.name}: a layer must be copied where it holds a ReLU or isn't in float32. "
+                f"{error}"
             ) from error
         specs = {id(tensor): keras.KerasTensor(tensor.shape, "float32") for tensor in call.inputs}
         call.repeat(copy, specs)  # which builds it
-        for old, new in zip(layer.weights, copy.weights, strict=True):
-            new.assign(keras.ops.cast(old, new.dtype))
+        assign(layer, copy)
         return copy
 
 
@@ -287,8 +282,6 @@ def flat_calls(model: keras.Model) -> list[Call]:
         return calls(flattened(model))
 
 
-# Copies need no first values of their own.
-_FIRST_VALUES = ("kernel_initializer", "depthwise_initializer", "pointwise_initializer")
 _TITLES = {"deconvnet": "deconvnet", "guided": "guided_backprop"}
 
 

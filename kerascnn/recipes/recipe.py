@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,9 @@ KEEP_LAST, KEEP_BEST = "last", "best"
 RARITY = {"balanced": 1.0, "rooted": 0.5}
 """What weighs classes by their rarity, and the power of it that is their weight."""
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
+AUTO = "auto"
+ASKED_PRECISIONS = (*PRECISIONS, AUTO)
+"""What a trained network can be asked for: "auto" is the quickest that is near enough."""
 # What is logged in each epoch and compared, and the sign with which less of it is better. An
 # accuracy is what an error leaves of 1.
 MEASURES: Mapping[str, tuple[str, int]] = {
@@ -127,6 +130,18 @@ def monitored(monitor: str | None) -> tuple[str, int]:
         f"monitor must be one of {', '.join(MEASURES)}, or say which way is better, as in "
         f"max:val_mean_iou or min:NAME. Received: {monitor!r}."
     )
+
+
+def check_precision(precision: str, known: Iterable[str] = PRECISIONS) -> None:
+    """Refuse what is no precision.
+
+    Raises:
+        ArgumentError: it says what is.
+    """
+    if precision not in known:
+        raise ArgumentError(
+            f"precision must be one of {', '.join(known)}. Received: {precision!r}."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from kerascnn.recipes import trusted
 from kerascnn.recipes.recipe import Protocol, Recipe
 from kerascnn.runs.choosing import Chosen
 from kerascnn.runs.config import RunConfig, plain
-from kerascnn.tasks.task import Task
+from kerascnn.tasks.task import LOSS, Task
 
 
 def evaluate(
@@ -56,6 +56,11 @@ def evaluate(
         "protocol": plain(options.get("protocol", Protocol())),
         **found,
     }
+
+
+def figures(task: Task, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what `evaluate` gives, the loss and the task's measures."""
+    return {name: found[name] for name in (LOSS, *(one.name for one in task.measures))}
 
 
 def _with_known_loss(config: RunConfig, say: Callable[[str], None]) -> Recipe:

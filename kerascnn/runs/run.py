@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from kerascnn import catalogue, tables
 from kerascnn.architecture import Architecture
 from kerascnn.errors import ArgumentError, KerascnnError, RunError
+from kerascnn.recipes.recipe import ASKED_PRECISIONS, check_precision
 from kerascnn.runs import epochs
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.models import load_model
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from kerascnn.data import Dataset
+    from kerascnn.network import Network
+    from kerascnn.precision import Chosen
     from kerascnn.recipes.recipe import Protocol
 
 
@@ -143,16 +146,30 @@ class Run:
         """
         return epochs.kept(self.path)
 
-    def model(self, epoch: int | None = None) -> keras.Model:
+    def model(
+        self,
+        epoch: int | None = None,
+        *,
+        precision: str | None = None,
+        echo: Callable[[str], None] | None = print,
+    ) -> keras.Model:
         """The trained model, or what it was after an epoch.
 
         Args:
             epoch: one of `kept_epochs`; None: the trained model.
+            precision: what it computes in, one of `kerascnn.PRECISIONS`, or "auto": bfloat16 where
+                that is quick on this machine, and near enough; see `kerascnn.with_precision`. None:
+                as it was trained.
+            echo: is called with what "auto" is, and where this machine has no instructions for the
+                precision; None: silent.
 
         Raises:
+            ArgumentError: there is no such precision.
             RunError: training has not come to its end, the epoch was not kept, or the file is
                 damaged, or takes other images or knows other classes than config.json says.
         """
+        if precision is not None:
+            check_precision(precision, ASKED_PRECISIONS)
         path = self.path / "model.keras" if epoch is None else self._kept(epoch)
         self.architecture()  # its module registers its layers
         model = load_model(path, self.path)
@@ -164,7 +181,26 @@ class Run:
             self.task.check_model(model, classes)
         except ArgumentError as error:
             raise RunError(f"{path} doesn't fit {self.path / 'config.json'}: {error}") from None
-        return model
+        if precision is None:
+            return model
+        return self._in_precision(model, precision, echo or (lambda line: None)).model
+
+    def _in_precision(
+        self, model: keras.Model, precision: str, say: Callable[[str], None]
+    ) -> Chosen:
+        """The run's model in another precision; what should be known of it is said."""
+        from kerascnn.precision import chosen
+
+        found = chosen(
+            model,
+            precision,
+            network=self.network(),
+            size=self.config.input_shape[:2],
+            comparison=self.task.comparison(model),
+        )
+        if found.why:
+            say(found.why)
+        return found
 
     @property
     def task(self) -> Task:
@@ -215,6 +251,20 @@ class Run:
         except KerascnnError as error:
             raise RunError(f"{self.path / 'config.json'}: {error}") from error
 
+    def network(self) -> Network | None:
+        """The network with the arguments that was trained; None: a keras.Model of the user's own.
+
+        Raises:
+            RunError: no installed package offers it.
+            ArgumentError: its architecture doesn't take what config.json says.
+        """
+        config, architecture = self.config, self.architecture()
+        if architecture is None or config.architecture is None:
+            return None
+        return architecture.network(
+            config.architecture.arguments, input_shape=config.input_shape, classes=config.classes
+        )
+
     def evaluate(
         self,
         data: str | Dataset | None = None,
@@ -225,6 +275,7 @@ class Run:
         protocol: Protocol | None = None,
         top: int | None = None,
         size: str | None = None,
+        precision: str | None = None,
     ) -> dict[str, Any]:
         """Loss, errors and each class's figures, every image counted once.
 
@@ -246,14 +297,19 @@ class Run:
                 where there are more classes.
             size: of networks that take any: "own", images as they are stored, or "trained" (the
                 default), as training has seen them.
+            precision: what the network computes in, see `model`. The answers are compared with
+                those in float32.
 
         Returns:
-            A dictionary that JSON can hold. The first two points are the same for all tasks; the
+            A dictionary that JSON can hold. The first three points are the same for all tasks; the
             others are a classifier's, in place of which other tasks have their own measures:
 
             - "data", "split", "images", "protocol": what was evaluated, and how;
             - "trained_on": how many of the images the run was trained on, as far as they have the
               same name and size, or the same pixels; None: the run is too old to know;
+            - with `precision`: "precision", what the network computed in; "in_float32", loss and
+              measures in float32; and "agreement", the share of images whose likeliest class is the
+              same in both, in [0, 1], or None where answers aren't classes;
             - "loss": the training's, averaged over the images; under a protocol of several views,
               cross-entropy;
             - "cross_entropy": without label smoothing, in nats;
@@ -269,25 +325,40 @@ class Run:
             DataError: the data can't be read, has no image of the split, or has images of classes
                 that the run doesn't know.
             RunError: training has not come to its end, or the model answers with no numbers.
-            ArgumentError: `top` is not below the number of classes, or the protocol doesn't fit.
+            ArgumentError: `top` is not below the number of classes, the protocol doesn't fit, or
+                there is no such precision.
         """
         from kerascnn.runs.choosing import choose
-        from kerascnn.runs.evaluation import evaluate
+        from kerascnn.runs.evaluation import evaluate, figures
 
         config, say = self.config, echo or (lambda line: None)
         asked = {"protocol": protocol, "top": top, "size": size}
         options = {name: value for name, value in asked.items() if value is not None}
         self.task.check_asked("evaluate", options, config.classes)
+        if precision is not None:
+            check_precision(precision, ASKED_PRECISIONS)
         chosen = choose(self.path, config, data, split, say, target=self.task.targets.kind)
-        return evaluate(
+        model = self.model()
+        evaluated = functools.partial(
+            evaluate,
             self.task,
-            self.model(),
-            config,
-            chosen,
+            config=config,
+            chosen=chosen,
             options=options,
             batch_size=batch_size or self.task.batch,
-            say=say,
         )
+        if precision is None:
+            return evaluated(model, say=say)
+        from kerascnn.precision import with_precision
+
+        found = self._in_precision(model, precision, say)
+        exact = with_precision(model, "float32", network=self.network())
+        return {
+            **evaluated(found.model, say=say),
+            "precision": found.precision,
+            "in_float32": figures(self.task, evaluated(exact, say=lambda line: None)),
+            "agreement": self.task.agreement(found.model, exact, config, chosen.images),
+        }
 
     def batches(
         self,
@@ -358,7 +429,14 @@ class Run:
             write_json(made.path / "metrics.json", {"derived_from": str(self.path), **metrics})
         return made
 
-    def predict(self, images: np.ndarray, *, batch_size: int | None = None) -> np.ndarray:
+    def predict(
+        self,
+        images: np.ndarray,
+        *,
+        batch_size: int | None = None,
+        precision: str | None = None,
+        echo: Callable[[str], None] | None = print,
+    ) -> np.ndarray:
         """What the network answers for images `[batch, height, width, channels]`.
 
         A classifier's answers are class probabilities, `[batch, classes]`; what others are, their
@@ -368,9 +446,11 @@ class Run:
             images: pixels in [0, 255] of the network's size and channels, or of the canvas that
                 training cut its crops from, whose middle is taken; preprocessing is done here.
             batch_size: images in one step; None: as many as the task likes.
+            precision, echo: see `model`. None, the default, is exact.
         """
+        model = self.model(precision=precision, echo=echo)
         batch_size = batch_size or self.task.batch
-        return self.task.predict(self.model(), self.config, images, batch_size=batch_size)
+        return self.task.predict(model, self.config, images, batch_size=batch_size)
 
 
 def figure(value: Any, measure: Measure | None = None) -> str:

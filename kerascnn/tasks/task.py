@@ -318,6 +318,21 @@ class Task:
         )
         return counted_over(objective, scores, sight, images, batch_size=batch_size)
 
+    def agreement(
+        self, model: keras.Model, other: keras.Model, sight: Sight, images: Split
+    ) -> float | None:
+        """The share of images for which two models give the same answer, in [0, 1].
+
+        Args:
+            model, other: as they are saved.
+            sight: how they see images.
+            images: each is seen once, its middle.
+
+        Returns:
+            None: answers aren't the same or not, as the boxes in an image aren't.
+        """
+        return None
+
     def show(self, found: Mapping[str, Any], sight: Sight) -> None:
         """Print what `kerascnn.Run.evaluate` returned."""
         parts = [f"{one.title} {one.written(found[one.name])}" for one in self.measures]

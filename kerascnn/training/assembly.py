@@ -19,6 +19,7 @@ from kerascnn.data.mixing import mixes
 from kerascnn.distribution import replicas, signals, strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.network import Network
+from kerascnn.precision import in_precision
 from kerascnn.recipes import book as recipe_book
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.directory import alive
@@ -39,7 +40,6 @@ from kerascnn.training.pace import Pace
 from kerascnn.training.settings import (
     Batching,
     batching,
-    in_precision,
     refuse_mixed_variables,
     use_jit,
 )

@@ -26,6 +26,7 @@ from kerascnn.distribution.workers import Workers
 from kerascnn.errors import StrategyError
 from kerascnn.network import Network
 from kerascnn.pictures import dress, figure_of
+from kerascnn.precision import in_precision
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.checkpoints import BEGINNING
 from kerascnn.runs.run import Run
@@ -33,7 +34,6 @@ from kerascnn.style import FAINT, INK, TRAIN, VALIDATION
 from kerascnn.training.assembly import Assembly, Parts
 from kerascnn.training.batches import training_batches
 from kerascnn.training.freezing import Freezing
-from kerascnn.training.settings import in_precision
 from kerascnn.training.trainer import assembled
 from kerascnn.typed import require
 from kerascnn.writing import write_figure

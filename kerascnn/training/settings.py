@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
@@ -11,8 +9,8 @@ import tensorflow as tf
 
 from kerascnn.distribution import strategies
 from kerascnn.distribution.workers import Workers
-from kerascnn.errors import ArgumentError, DataError, StrategyError
-from kerascnn.recipes.recipe import PRECISIONS, Recipe
+from kerascnn.errors import DataError, StrategyError
+from kerascnn.recipes.recipe import Recipe
 from kerascnn.training.sizing import EPOCH_UPDATES, SMALLEST_BATCH
 from kerascnn.words import counted
 
@@ -43,18 +41,6 @@ class Batching:
         """Such as "7 updates × 500 images"."""
         parts = f" in {self.accumulation} batches" if self.accumulation > 1 else ""
         return f"{self.updates} × {self.images} images{parts}"
-
-
-def check_precision(precision: str) -> None:
-    """Refuse what is no precision.
-
-    Raises:
-        ArgumentError: it says what is.
-    """
-    if precision not in PRECISIONS:
-        raise ArgumentError(
-            f"precision must be one of {', '.join(PRECISIONS)}. Received: {precision!r}."
-        )
 
 
 def refuse_jit(strategy: tf.distribute.Strategy, jit: bool | None) -> None:
@@ -137,16 +123,3 @@ def use_jit(wanted: bool | None, strategy: tf.distribute.Strategy) -> bool:
         gpu = bool(tf.config.list_physical_devices("GPU"))
         return gpu and not strategies.distributed(strategy)
     return wanted
-
-
-@contextlib.contextmanager
-def in_precision(name: str) -> Iterator[None]:
-    """Make Keras compute in this precision, and as before afterwards."""
-    before, floatx = keras.config.dtype_policy(), keras.config.floatx()
-    try:
-        keras.config.set_floatx("float64" if name == "float64" else "float32")
-        keras.config.set_dtype_policy(name)
-        yield
-    finally:
-        keras.config.set_floatx(floatx)
-        keras.config.set_dtype_policy(before)

@@ -24,7 +24,7 @@ from kerascnn.errors import ArgumentError, RunError
 from kerascnn.network import Network
 from kerascnn.recipes import book as recipe_book
 from kerascnn.recipes import trusted
-from kerascnn.recipes.recipe import MIXES, Recipe
+from kerascnn.recipes.recipe import MIXES, PRECISIONS, Recipe, check_precision
 from kerascnn.runs import epochs as kept
 from kerascnn.runs import sides
 from kerascnn.runs.config import (
@@ -47,9 +47,7 @@ from kerascnn.training.assembly import Assembly
 from kerascnn.training.callbacks import check as check_callbacks
 from kerascnn.training.keeping import require_monitored
 from kerascnn.training.settings import (
-    PRECISIONS,
     batching,
-    check_precision,
     refuse_jit,
 )
 from kerascnn.training.sizing import Free, sized
@@ -470,12 +468,7 @@ def _network_of(run: Run) -> Network | keras.Model:
     Raises:
         RunError, ArgumentError: it can't be built from what is installed, or is damaged.
     """
-    config, architecture = run.config, run.architecture()
-    if architecture is None or config.architecture is None:
-        return load_graph(run.path)
-    return architecture.network(
-        config.architecture.arguments, input_shape=config.input_shape, classes=config.classes
-    )
+    return run.network() or load_graph(run.path)
 
 
 def _require_same_settings(workers: Workers, config: RunConfig) -> None:

@@ -19,11 +19,13 @@ def run(*arguments):
 
 
 def test_inference_of_lenet_is_raced_against_the_matrix_product():
-    found = json.loads(
-        run("bench", "infer", "lenet5", "--rounds", "1", "--batch-size", "3", "--json")
-    )
-    (row,) = found["rows"]
+    asked = ("--rounds", "1", "--batch-size", "3", "--json")
+    both = ("--precision", "float32", "--precision", "mixed_bfloat16")
+    found = json.loads(run("bench", "infer", "lenet5", *asked, *both))
+    row, half = found["rows"]
+    assert (row["precision"], half["precision"]) == ("float32", "mixed_bfloat16")
     assert (row["network"], row["contestant"], row["ratio"]) == ("lenet5", "kerascnn", 1.0)
+    assert half["ratio"] == pytest.approx(row["images_per_second"] / half["images_per_second"])
     assert (found["batch_size"], found["rounds"]) == (3, 1)
     assert 0 < row["slowest"] <= row["images_per_second"] <= row["fastest"]
     assert 0 < row["share_of_peak"] < 1
@@ -37,7 +39,7 @@ def test_the_row_is_arithmetic(monkeypatch):
     macs = catalogue.get("lenet5").cost((40, 48, 1)).macs
 
     def race(contestants, *, rounds, warm_up):
-        assert [c.arguments["input_shape"] for c in contestants[1:]] == [(40, 48, 1)]
+        assert [c.arguments["input_shape"] for c in contestants[1:]] == [(40, 48, 1)] * 2
         peak = Measured("peak", 2 * SIDE**3 / 1e9, 1, 1, 1, 1)  # 1e9 operations a second
         ours = Measured("kerascnn", 0.5, 0.4, 0.8, 9.0, 2**20)
         theirs = Measured("other", 1.0, 1.0, 1.0, 9.0, 2**20)
@@ -52,7 +54,9 @@ def test_the_row_is_arithmetic(monkeypatch):
         against=(),
         passes=3,
         input_shape=(40, 48, 1),
+        precisions=("float32", "mixed_bfloat16"),
     )
+    assert (ours.precision, theirs.precision) == ("float32", "mixed_bfloat16")
     assert (ours.images_per_second, ours.slowest, ours.fastest) == (8, 5, 10)
     assert (ours.ratio, theirs.ratio) == (1, 2)
     assert ours.share_of_peak == pytest.approx(8 * 6 * macs / 1e9)
@@ -76,6 +80,8 @@ def test_wrong_names_are_refused_before_anything_is_measured():
         run("bench", "infer", "lenet5", "resnet51")
     with pytest.raises(ArgumentError, match="caffe"):
         run("bench", "infer", "lenet5", "--against", "caffe")
+    with pytest.raises(ArgumentError, match="Received: 'half'"):
+        run("bench", "train", "lenet5", "--precision", "half")
     with pytest.raises(ArgumentError, match="--input-shape must be HEIGHTxWIDTHxCHANNELS"):
         run("bench", "infer", "lenet5", "--input-shape", "32")
     with pytest.raises(InputSizeError, match="Smallest legal"):

@@ -87,6 +87,13 @@ def test_the_command_tells_what_run_evaluate_finds(striped_run, others, tmp_path
     assert Image.open(picture).size[0] > 200
 
 
+def test_a_precision_is_compared_with_float32_in_a_sentence(striped_run, others):
+    asked = ("--data", f"folder:{others}", "--precision", "mixed_bfloat16")
+    shown = call(striped_run.path, *asked).stdout
+    assert "mixed_bfloat16: Top-1 error 6.25% (6.25% in float32)" in shown
+    assert "is float32's for 100.00% of images" in shown
+
+
 def test_splits_and_top_k_can_be_asked_for(striped_run):
     sizes = striped_run.config.data.sizes
     told = json.loads(call(striped_run.path, "--split", "all", "--top", 2, "--json").stdout)

@@ -50,6 +50,40 @@ def table(path, rows, header="path,label"):
     return f"csv:{path}"
 
 
+def test_in_another_precision_the_answers_are_compared_with_float32s(striped_run, others):
+    source = f"folder:{others}"
+    exact, _ = evaluated(striped_run, source)
+    found, _ = evaluated(striped_run, source, precision="mixed_bfloat16")
+    assert found["precision"] == "mixed_bfloat16"
+    assert found["in_float32"] == {"loss": exact["loss"], "error": exact["error"]}
+    assert found["loss"] != exact["loss"], "it was computed otherwise"
+    assert found["agreement"] == 1.0
+    assert "agreement" not in exact
+    with pytest.raises(ArgumentError, match="Received: 'half'"):
+        striped_run.evaluate(source, precision="half")
+    with pytest.raises(ArgumentError, match="Received: 'half'"):
+        striped_run.model(precision="half")
+
+
+def test_agreement_counts_the_images_with_the_same_likeliest_class(striped_run, others):
+    """Against a network whose classes are turned round, as many agree as are its middle one."""
+    model, config = striped_run.model(), striped_run.config
+    turned = keras.Model(model.inputs, keras.ops.flip(model.outputs[0], axis=-1))
+    images = load(f"folder:{others}", input_shape=config.input_shape, echo=None)
+    split = images.all if hasattr(images, "all") else images.train
+    predicted = striped_run.predict(np.concatenate([x for x, _ in split.batches(64)])).argmax(-1)
+    same = striped_run.task.agreement(model, turned, config, split)
+    assert same == pytest.approx(float((predicted == 1).mean()))
+    assert 0 < same < 1
+
+
+def test_predictions_in_bfloat16_are_near(striped_run):
+    images = next(iter(load(striped_run.config.data.source, echo=None).train.batches(8)))[0]
+    exact = striped_run.predict(images)
+    near = striped_run.predict(images, precision="mixed_bfloat16", echo=None)
+    assert 0 < np.abs(near - exact).max() < 0.05
+
+
 def test_another_order_of_the_classes_changes_nothing(striped_run, others, tmp_path):
     """An archive's classes have the order that its maker gave them."""
     expected, _ = evaluated(striped_run, f"folder:{others}")

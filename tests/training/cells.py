@@ -17,13 +17,14 @@ from kerascnn.data import ArraySplit
 from kerascnn.distribution import replicas, strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import StrategyError
+from kerascnn.precision import in_precision
 from kerascnn.recipes.losses import make_loss
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.tasks.classification.counting import counted
 from kerascnn.training.engine import Engine, filled
 from kerascnn.training.freezing import all_but_last, frozen
 from kerascnn.training.optimizers import make_optimizer
-from kerascnn.training.settings import in_precision, refuse_jit, refuse_mixed_variables
+from kerascnn.training.settings import refuse_jit, refuse_mixed_variables
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, size=(67, 8, 8, 3), dtype="uint8")

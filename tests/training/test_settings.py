@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from kerascnn import catalogue
+from kerascnn.precision import in_precision
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.training import trainer
-from kerascnn.training.settings import in_precision
 
 # One for each way in which a head is made.
 HEADS = ("lenet5", "lenet5_1998", "nin_cifar10", "googlenet")

@@ -107,6 +107,19 @@ class Classification(Task):
             say=say,
         )
 
+    def agreement(
+        self, model: keras.Model, other: keras.Model, sight: Sight, images: Split
+    ) -> float | None:
+        """The share of images whose likeliest class is the same."""
+        from kerascnn.data import readable_errors
+        from kerascnn.tasks.forward import outputs, preparation
+
+        prepare, batch = preparation(sight), self.batch
+        with readable_errors(images):
+            ours, theirs = (outputs(one, images, prepare, batch) for one in (model, other))
+            same = sum(int((a.argmax(-1) == b.argmax(-1)).sum()) for a, b in zip(ours, theirs))
+        return same / images.size
+
     def show(self, found: Mapping[str, Any], sight: Sight) -> None:
         """Print the summary, the classes and the most frequent mistakes."""
         from kerascnn.tasks.classification import figures

@@ -8,7 +8,7 @@ from kerascnn_detection.task import DETECTION
 from kerascnn_detection.yolo import YOLOTiny
 
 from kerascnn.data import ABSENT
-from kerascnn.exporting import BOUND
+from kerascnn.likeness import BOUND
 
 COUNT = 120
 
