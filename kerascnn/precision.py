@@ -287,7 +287,7 @@ def chosen(
         model, network: see `with_precision`.
         precision: one of `kerascnn.recipes.recipe.ASKED_PRECISIONS`.
         size: `(height, width)` of the images that are tried, where the model takes any.
-        comparison: of outputs that aren't numbers of classes; see `kerascnn.Comparison`.
+        comparison: of outputs that aren't numbers of classes; see `kerascnn.tasks.Comparison`.
 
     Raises:
         ArgumentError: see `with_precision`.
