@@ -11,11 +11,13 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kerascnn.bench.rounds import ended
 from kerascnn.errors import ArgumentError, KerascnnError
 
 
@@ -50,9 +52,14 @@ def measure(
         contestants: names of `CONTESTANTS`.
     """
     results: dict[str, list[dict[str, float]]] = {who: [] for who in contestants}
-    for _ in range(rounds):
-        for who in contestants:
-            results[who].append(_in_process(who, name, batch_size, epochs))
+    task = {"name": name, "batch_size": batch_size, "epochs": epochs}
+    with tempfile.TemporaryDirectory(prefix="kerascnn-bench-") as folder:
+        arrays = f"{folder}/digits.npz"
+        _in_process("write", {"name": name, "arrays": arrays})
+        for _ in range(rounds):
+            for who in contestants:
+                given = {} if who == "kerascnn" else {"arrays": arrays}
+                results[who].append(_timed(who, {**task, **given}))
     return [_summary(who, rows) for who, rows in results.items()]
 
 
@@ -67,26 +74,33 @@ def _summary(who: str, rows: list[dict[str, float]]) -> Training:
     )
 
 
-def _in_process(who: str, name: str, batch_size: int, epochs: int) -> dict[str, float]:
-    task = json.dumps({"who": who, "name": name, "batch_size": batch_size, "epochs": epochs})
+def _timed(who: str, task: Mapping[str, Any]) -> dict[str, float]:
     started = time.time()
-    done = subprocess.run(
-        [sys.executable, "-m", "kerascnn.bench.digits", task],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    if done.returncode:
-        raise KerascnnError(f"The benchmark of {who} failed:\n{done.stderr[-2000:]}")
-    row = json.loads(done.stdout.splitlines()[-1])
-    marks = row["marks"]
-    images = row["images"]
+    row = _in_process(who, task)
+    marks, images = row["marks"], row["images"]
     later = marks[-1] - marks[1]
     return {
         "first_step": row["first_step"] - started,
         "images_per_second": images * (len(marks) - 2) / later,
         "with_first_epoch": images * (len(marks) - 1) / (marks[-1] - marks[0]),
     }
+
+
+def _in_process(who: str, task: Mapping[str, Any]) -> Any:
+    """What one of `WORK` returns in a fresh process.
+
+    Raises:
+        KerascnnError: it failed; with how, and the end of what it said.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "kerascnn.bench.digits", json.dumps({"who": who, **task})],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    if done.returncode:
+        raise KerascnnError(ended(f"The benchmark of {who}", done.returncode, done.stderr))
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _ours(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
@@ -114,7 +128,7 @@ def _ours(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
     return {"marks": watch.marks, "first_step": watch.first_step, "images": size}
 
 
-def _keras(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
+def _keras(name: str, batch_size: int, epochs: int, arrays: str) -> dict[str, Any]:
     """What a Keras user writes: compile, and fit on arrays with validation data."""
     from kerascnn import catalogue
     from kerascnn.recipes import trusted
@@ -122,7 +136,7 @@ def _keras(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
     from kerascnn.recipes.recipe import Recipe
 
     architecture = catalogue.get(name)
-    (images, labels), validation = _digits(architecture.card.input_shape)
+    images, labels, *validation = _read(arrays)
     model = architecture(classifier_activation=None)
     own = trusted.own(architecture.recipe or Recipe(), lambda _: None)
     recipe = Recipe(loss=own)
@@ -138,62 +152,76 @@ def _keras(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
         labels[:size],
         batch_size=batch_size,
         epochs=epochs,
-        validation_data=validation,
+        validation_data=tuple(validation),
         verbose=0,
         callbacks=[watch],
     )
     return {"marks": watch.marks, "first_step": watch.first_step, "images": size}
 
 
-def _pytorch(name: str, batch_size: int, epochs: int) -> dict[str, Any]:
-    """PyTorch's usual loop on LeNet-5, data already in tensors."""
+def _pytorch(name: str, batch_size: int, epochs: int, arrays: str) -> dict[str, Any]:
+    """PyTorch's usual loop on LeNet-5, data already in tensors, on the first GPU if there is one.
+
+    TensorFlow must stay out of this process: some builds of the two don't bear each other.
+    """
     import torch
     from torch import nn
 
     if name != "lenet5":
         raise ArgumentError(f"The PyTorch loop is written for lenet5. Received: {name!r}.")
-    (images, labels), (held_images, held_labels) = _digits((32, 32, 1))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    images, labels, held_images, held_labels = _read(arrays)
     model = nn.Sequential(
         *(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)),
         *(nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten()),
         *(nn.Linear(400, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 10)),
-    )
+    ).to(device)
     optimizer = torch.optim.Adam(model.parameters())
-    x, y = torch.from_numpy(images.transpose(0, 3, 1, 2)).contiguous(), torch.from_numpy(labels)
-    held = torch.from_numpy(held_images.transpose(0, 3, 1, 2)).contiguous()
+    x, held = (
+        torch.from_numpy(part.transpose(0, 3, 1, 2)).contiguous().to(device)
+        for part in (images, held_images)
+    )
+    y, held_y = (torch.from_numpy(part).long().to(device) for part in (labels, held_labels))
     size = len(x) // batch_size * batch_size
     marks, first_step = [time.time()], 0.0
     for _ in range(epochs):
         model.train()
-        order = torch.randperm(len(x))[:size]
+        order = torch.randperm(len(x))[:size].to(device)
         for part in order.split(batch_size):
             optimizer.zero_grad(set_to_none=True)
-            loss = nn.functional.cross_entropy(model(x[part]), y[part].long())
+            loss = nn.functional.cross_entropy(model(x[part]), y[part])
             loss.backward()
             optimizer.step()
             first_step = first_step or time.time()
         model.eval()
         with torch.no_grad():
-            (model(held).argmax(1) == torch.from_numpy(held_labels)).float().mean().item()
+            (model(held).argmax(1) == held_y).float().mean().item()
         marks.append(time.time())
     return {"marks": marks, "first_step": first_step, "images": size}
 
 
-def _digits(shape: tuple[int, int, int]) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Training and validation digits as arrays: float32 in [0, 1], and int32 labels."""
+def _write(name: str, arrays: str) -> None:
+    """Training and validation digits as a file of arrays: float32 in [0, 1], and int32 labels."""
     import numpy as np
 
+    from kerascnn import catalogue
     from kerascnn.data import load
 
+    shape = catalogue.get(name).card.input_shape
     dataset = load("mnist5k", input_shape=shape, echo=None)
-    training, validation = (
-        next(split.batches(split.size).as_numpy_iterator())
-        for split in (dataset.train, dataset.validation)
-    )
-    return (
-        (training[0].astype(np.float32) / 255, training[1]),
-        (validation[0].astype(np.float32) / 255, validation[1]),
-    )
+    parts = []
+    for split in (dataset.train, dataset.validation):
+        images, labels = next(split.batches(split.size).as_numpy_iterator())
+        parts += [images.astype(np.float32) / 255, labels]
+    np.savez(arrays, *parts)
+
+
+def _read(arrays: str) -> list[Any]:
+    """Images and labels for training, and for validation."""
+    import numpy as np
+
+    with np.load(arrays) as file:
+        return [file[name] for name in file.files]
 
 
 def _watch() -> Any:
@@ -220,8 +248,9 @@ def _watch() -> Any:
 
 
 CONTESTANTS = {"kerascnn": _ours, "keras fit": _keras, "pytorch": _pytorch}
+WORK = {**CONTESTANTS, "write": _write}
 
 if __name__ == "__main__":
     task = json.loads(sys.argv[1])
-    contestant = CONTESTANTS[task.pop("who")]
-    print(json.dumps(contestant(**task)))
+    work: Any = WORK[task.pop("who")]
+    print(json.dumps(work(**task)))

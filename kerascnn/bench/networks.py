@@ -118,7 +118,7 @@ def contestants(
         found.append(entry("keras.applications", "keras_applications", jit="auto"))
         found.append(entry("keras.applications, no XLA", "keras_applications", jit=False))
     for package in ("torchvision", "timm"):
-        if package in against and peer(package, name) and _installed("torch", package):
+        if package in against and peer(package, name) and installed("torch", package):
             for layout in ("contiguous_format", "channels_last"):
                 label = package if layout == "contiguous_format" else f"{package}, {layout}"
                 found.append(entry(label, "torch_model", package=package, layout=layout))
@@ -212,8 +212,8 @@ def torch_network(package: str, name: str) -> Any:
     return operator.attrgetter(path)(torchvision.models)(**arguments)
 
 
-def torch_autocast(precision: str) -> Any:
-    """torch's context for a precision on a CPU: none for float32.
+def torch_autocast(precision: str, device: str = "cpu") -> Any:
+    """torch's context for a precision on "cpu" or "cuda": none for float32.
 
     Raises:
         ArgumentError: autocast has no such type.
@@ -228,7 +228,7 @@ def torch_autocast(precision: str) -> Any:
             f"torch.autocast knows {', '.join(kinds)}; leave torchvision and timm out with "
             f"--against keras. Received: {precision}."
         )
-    return torch.autocast("cpu", kinds[precision])
+    return torch.autocast(device, kinds[precision])
 
 
 def torch_scores(outputs: Any) -> Any:
@@ -244,5 +244,6 @@ def torch_images(batch_size: int, input_shape: Sequence[int], layout: str) -> An
     return batch.contiguous(memory_format=getattr(torch, layout))
 
 
-def _installed(*packages: str) -> bool:
+def installed(*packages: str) -> bool:
+    """Whether all of them can be imported."""
     return all(importlib.util.find_spec(package) for package in packages)

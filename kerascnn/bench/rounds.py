@@ -11,19 +11,22 @@ import contextlib
 import importlib
 import json
 import os
+import re
 import resource
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kerascnn.errors import KerascnnError
 
+LAST_LINES = 12  # of what a failed process said
 Step = Callable[[], None]
 """One step of work; returns when its result is there."""
 
@@ -53,6 +56,7 @@ class Measured:
         fastest, slowest: seconds of a step.
         first_step: seconds from the start of the process to the end of its first step.
         peak_memory: most bytes of memory that the process ever held.
+        gpu_memory: most bytes of a GPU's memory that its tensors ever held; 0 without a GPU.
     """
 
     name: str
@@ -61,16 +65,33 @@ class Measured:
     slowest: float
     first_step: float
     peak_memory: int
+    gpu_memory: int = 0
 
 
-def race(contestants: Sequence[Contestant], *, rounds: int, warm_up: int = 1) -> list[Measured]:
+def race(
+    contestants: Sequence[Contestant],
+    *,
+    rounds: int,
+    warm_up: int = 1,
+    together: bool = False,
+    failed: Callable[[str], None] | None = None,
+) -> list[Measured]:
     """Let every contestant do `rounds` steps in turn, after `warm_up` rounds that don't count.
+
+    Args:
+        contestants: who.
+        rounds, warm_up: see above.
+        together: start all at once, which takes less time where there is a processor for each;
+            else each alone.
+        failed: is called with why a contestant can't start, and the others race without it. None:
+            all must start.
 
     Raises:
         KerascnnError: a contestant failed; with the end of what it said.
     """
     with contextlib.ExitStack() as stack:
-        racers = [stack.enter_context(_started(contestant)) for contestant in contestants]
+        starting = (stack.enter_context(_started(contestant)) for contestant in contestants)
+        racers = _ready(list(starting) if together else starting, failed)
         for _ in range(warm_up):
             for racer in racers:
                 racer.step()
@@ -86,21 +107,43 @@ def race(contestants: Sequence[Contestant], *, rounds: int, warm_up: int = 1) ->
                 slowest=max(times),
                 first_step=racer.first_step,
                 peak_memory=int(racer.ask("memory")),
+                gpu_memory=int(racer.ask("gpu memory")),
             )
             for racer, times in zip(racers, seconds)
         ]
 
 
+GREETINGS = re.compile(r"^[IWE]\d{4} |^\d{4}-\d\d-\d\d .*: [IWE] |^WARNING: All log messages ")
+"""How the lines begin that TensorFlow writes whatever happens."""
+
+
+def ended(what: str, code: int, said: str) -> str:
+    """How a process ended that should not have: by which signal or code, and its last lines.
+
+    Args:
+        what: it did.
+        code: of subprocess: negative after a signal.
+        said: all that it wrote to its standard error.
+    """
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    lines = [line for line in said.splitlines() if line.strip() and not GREETINGS.match(line)]
+    last = "\n".join(lines[-LAST_LINES:]) or "It said nothing."
+    return f"{what} {how}:\n{last}"
+
+
 class _Racer:
     """The other end of a contestant's process: one line asks, one line answers."""
+
+    first_step: float
 
     def __init__(self, contestant: Contestant, process: subprocess.Popen, errors: Any) -> None:
         self.contestant = contestant
         self._process = process
         self._errors = errors
-        began = time.perf_counter()
-        self._answer()
-        self.first_step = time.perf_counter() - began
+
+    def wait(self) -> None:
+        """For the end of its first step."""
+        self.first_step = self._answer()
 
     def step(self) -> float:
         """Seconds of one step, by the contestant's own clock."""
@@ -119,17 +162,30 @@ class _Racer:
         if not line:
             code = self._process.wait()
             self._errors.seek(0)
-            said = self._errors.read()[-2000:]
-            raise KerascnnError(
-                f"The benchmark of {self.contestant.name} ended with code {code}:\n{said}"
-            )
+            said = self._errors.read()
+            raise KerascnnError(ended(f"The benchmark of {self.contestant.name}", code, said))
         return float(line)
+
+
+def _ready(racers: Iterable[_Racer], failed: Callable[[str], None] | None) -> list[_Racer]:
+    """Those whose first step is done; see `race` for the others."""
+    ready = []
+    for racer in racers:
+        try:
+            racer.wait()
+        except KerascnnError as error:
+            if failed is None:
+                raise
+            failed(str(error))
+        else:
+            ready.append(racer)
+    return ready
 
 
 @contextlib.contextmanager
 def _started(contestant: Contestant) -> Iterator[_Racer]:
-    """A contestant's process, its first step done; it ends with the context."""
-    task = json.dumps([contestant.make, dict(contestant.arguments)])
+    """A contestant's process, which has begun; it ends with the context."""
+    task = json.dumps([contestant.make, dict(contestant.arguments), time.time()])
     with (
         tempfile.TemporaryFile("w+", errors="replace") as errors,
         subprocess.Popen(
@@ -151,18 +207,19 @@ def _serve(task: str) -> None:
     """A contestant's side: do the first step, then whatever a line asks for."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # libraries print; the answers must stay alone on their pipe
-    make, arguments = json.loads(task)
+    make, arguments, began = json.loads(task)
     module, _, function = make.partition(":")
     step: Step = getattr(importlib.import_module(module), function)(**arguments)
     step()
-    answers.write("0\n")
+    answers.write(f"{time.time() - began}\n")
+    told = {"memory": peak_memory, "gpu memory": gpu_memory}
     for line in sys.stdin:
-        if line.strip() == "memory":
-            answers.write(f"{peak_memory()}\n")
+        if tell := told.get(line.strip()):
+            answers.write(f"{tell()}\n")
             continue
-        began = time.perf_counter()
+        start = time.perf_counter()
         step()
-        answers.write(f"{time.perf_counter() - began}\n")
+        answers.write(f"{time.perf_counter() - start}\n")
 
 
 def peak_memory() -> int:
@@ -174,6 +231,16 @@ def peak_memory() -> int:
         return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def gpu_memory() -> int:
+    """The most memory of the first GPU, in bytes, that this process's tensors have held."""
+    torch, tf = sys.modules.get("torch"), sys.modules.get("tensorflow")
+    if torch and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
+    if tf and tf.config.list_logical_devices("GPU"):
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    return 0
 
 
 SIDE = 2048

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from kerascnn.bench.networks import (
     images,
@@ -14,38 +15,74 @@ from kerascnn.bench.networks import (
 )
 from kerascnn.bench.rounds import Step
 
+if TYPE_CHECKING:
+    from kerascnn.training.engine import Engine
+
 RATE, MOMENTUM = 0.001, 0.9
 
 
 def ours(name: str, batch_size: int, input_shape: Sequence[int], precision: str) -> Step:
     """A step of the loop behind `kerascnn train`."""
+    engine, batches = prepared(name, batch_size, input_shape, precision=precision)
+
+    def step() -> None:
+        engine.update(batches, 1)
+
+    return step
+
+
+def prepared(
+    name: str,
+    batch_size: int,
+    input_shape: Sequence[int],
+    *,
+    precision: str = "float32",
+    jit: bool = False,
+    strategy: str = "none",
+) -> tuple[Engine, Iterator[Any]]:
+    """The engine of a training, and one batch that never ends.
+
+    Args:
+        name: an architecture.
+        batch_size: images.
+        input_shape: `(height, width, channels)`.
+        precision: of `kerascnn.train`.
+        jit: compile the step with XLA.
+        strategy: of `kerascnn.train`.
+    """
     import keras
     import numpy as np
     import tensorflow as tf
 
     from kerascnn import catalogue
+    from kerascnn.distribution.strategies import resolve_strategy
+    from kerascnn.precision import in_precision
     from kerascnn.recipes.recipe import Recipe
     from kerascnn.tasks.task import find
     from kerascnn.training.engine import Engine
+    from kerascnn.training.optimizers import make_optimizer
 
-    keras.config.set_dtype_policy(precision)  # as the trainer does; the process ends with the race
     height, width, channels = input_shape
     network = catalogue.get(name).network(input_shape=(height, width, channels))
     task = find(network.task)
-    scores, from_logits = task.scores(network.model(classifier_activation=None))
-    optimizer: keras.optimizers.Optimizer = keras.optimizers.SGD(RATE, MOMENTUM)
-    if precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    optimizer.build(scores.trainable_variables)
+    place = resolve_strategy(strategy)
+    recipe = Recipe(
+        optimizer="sgd", schedule="constant", learning_rate=RATE, momentum=MOMENTUM, weight_decay=0
+    )
+    keras.utils.set_random_seed(0)
+    with in_precision(precision), place.scope():
+        scores, from_logits = task.scores(network.model(classifier_activation=None))
+        optimizer = make_optimizer(recipe, 1, scores, precision)
     assert network.classes is not None
     engine = Engine(
         scores,
         learner=task.training(scores),
-        strategy=tf.distribute.get_strategy(),
+        strategy=place,
         objective=task.objective(
-            Recipe(), scores=scores, classes=network.classes, from_logits=from_logits
+            recipe, scores=scores, classes=network.classes, from_logits=from_logits
         ),
         optimizer=optimizer,
+        jit=jit,
     )
     batch: tuple[np.ndarray, ...] = (
         images(batch_size, input_shape),
@@ -55,12 +92,7 @@ def ours(name: str, batch_size: int, input_shape: Sequence[int], precision: str)
     )
     if engine.draws:
         batch += (np.stack([np.array([0, 0, n], "int32") for n in range(batch_size)]),)
-    batches = iter(engine.distribute(tf.data.Dataset.from_tensors(batch).repeat()))
-
-    def step() -> None:
-        engine.update(batches, 1)
-
-    return step
+    return engine, iter(engine.distribute(tf.data.Dataset.from_tensors(batch).repeat()))
 
 
 def keras_applications(

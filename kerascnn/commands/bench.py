@@ -6,7 +6,9 @@ import dataclasses
 import importlib.util
 import json as json_
 import os
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from kerascnn.bench.networks import Row
 
 PEERS = ("keras", "torchvision", "timm")
+GPU_PEERS = ("keras", "torchvision")
+GPU_PARTS = ("checks", "reading", "races")
 
 
 class _WithPlugins(Group):
@@ -332,15 +336,69 @@ def record(
     )
 
 
+@bench.command()
+def gpu(
+    minutes: float = typer.Option(8, min=0.5, help="No race is begun that would end later."),
+    rounds: int = typer.Option(3, min=1, help="Times that each contestant's turn comes."),
+    against: list[str] = typer.Option(
+        [*GPU_PEERS], "--against", help="keras or torchvision; repeatable."
+    ),
+    parts: list[str] = typer.Option(
+        [*GPU_PARTS], "--part", help=f"{', '.join(GPU_PARTS)}; repeatable."
+    ),
+    save: Path | None = typer.Option(None, help="JSON file, written anew after each part."),
+    json: bool = _JSON,
+) -> None:
+    """Check a GPU's results, then time training, inference and reading on it."""
+    from kerascnn.bench import gpu as races
+    from kerascnn.bench.gpu_parts import card, part
+    from kerascnn.errors import KerascnnError
+
+    _require("--against", against, GPU_PEERS)
+    _require("--part", parts, GPU_PARTS)
+    ends = time.monotonic() + 60 * minutes
+    found: dict[str, Any] = {**card(), "rounds": rounds, "checks": [], "reading": [], "rows": []}
+
+    def add(key: str, rows: Sequence[Any]) -> None:
+        found[key] += rows
+        if save:
+            save.write_text(_json(**found))
+
+    if "checks" in parts:
+        _progress("comparing with the processor's results ...")
+        add("checks", part("checks") + part("resumed"))
+    if "reading" in parts:
+        _progress("training from JPEG files ...")
+        add("reading", part("reading"))
+    if "races" in parts:
+        left = ends - time.monotonic()
+        for rows in races.run(
+            races.PLAN, against=against, rounds=rounds, seconds=left, tell=_progress
+        ):
+            add("rows", rows)
+    if json:
+        typer.echo(_json(**found))
+    else:
+        _show_gpu(found)
+    if wrong := [one["what"] for one in found["checks"] if one["difference"] > one["allowed"]]:
+        raise KerascnnError(f"The GPU's results are not the processor's: {', '.join(wrong)}.")
+
+
 def _check(names: Sequence[str], against: Sequence[str] = ()) -> None:
     """Refuse a wrong name before anything is measured."""
-    from kerascnn.errors import ArgumentError
-
     for name in names:
         catalogue.get(name)
-    for peer in against:
-        if peer not in PEERS:
-            raise ArgumentError(f"--against must be one of {', '.join(PEERS)}. Received: {peer!r}.")
+    _require("--against", against, PEERS)
+
+
+def _require(option: str, values: Sequence[str], expected: Sequence[str]) -> None:
+    from kerascnn.errors import ArgumentError
+
+    for value in values:
+        if value not in expected:
+            raise ArgumentError(
+                f"{option} must be one of {', '.join(expected)}. Received: {value!r}."
+            )
 
 
 def _rows(results: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -350,9 +408,46 @@ def _rows(results: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 def _dump(rows: Sequence[Any], **conditions: Any) -> None:
     """One JSON object: the conditions, and a row for each contestant."""
+    typer.echo(_json(rows, **conditions))
+
+
+def _json(rows: Sequence[Any], **found: Any) -> str:
+    from kerascnn.bench import machine
+
     plain = [row if isinstance(row, Mapping) else dataclasses.asdict(row) for row in rows]
-    conditions |= {"processors": os.cpu_count()}
-    typer.echo(json_.dumps({**conditions, "rows": plain}, indent=2))
+    return json_.dumps({**machine.conditions(), **found, "rows": plain}, indent=2)
+
+
+def _show_gpu(found: Mapping[str, Any]) -> None:
+    """The tables of `bench gpu`."""
+    _table(
+        ("difference", "allowed"),
+        [
+            ("", check["what"], f"{check['difference']:.1e}", f"{check['allowed']:.0e}")
+            for check in found["checks"]
+        ],
+        f"{found['card']}: largest differences from the processor's results, without TF32.",
+    )
+    _table(
+        ("images/s", "min–max", "first step", "GPU memory"),
+        [
+            (
+                f"{row.work} {row.network}, batch {row.batch_size}, {row.precision}",
+                row.contestant,
+                f"{row.images_per_second:,.0f}",
+                f"{row.slowest:,.0f}–{row.fastest:,.0f}",
+                f"{row.first_step:.1f} s",
+                f"{row.gpu_memory / 2**20:,.0f} MiB",
+            )
+            for row in found["rows"]
+        ],
+        f"Medians of {found['rounds']} turns each; float32 with TF32, as all have it by default.",
+    )
+    for row in found["reading"]:
+        typer.echo(
+            f"ResNet-50 from JPEG files, {row['precision']}: {row['images_per_second']:,.0f} "
+            f"images/s, and {row['waiting']:.0%} of the time it waits for them."
+        )
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *notes: str) -> None:

@@ -198,6 +198,11 @@ class Assembly:
             self._say(line)
         if self.config.keep_epochs:
             self._say(self._keeper(parts).announcement())
+        if not parts.engine.clocked:
+            self._say(
+                "TensorFlow's determinism is on, which forbids reading the clock: how long updates "
+                "wait for their batches (input_wait) is logged as 0."
+            )
         if mixes(recipe.augmentation):
             self._say(
                 "Images are mixed: the training error counts each by the shares of its two labels."

@@ -45,6 +45,8 @@ class Engine:
 
     Attributes:
         averages: the averaged weights, in the order of `model.weights`; empty without `ema`.
+        clocked: whether the wait for batches is measured: TensorFlow's determinism
+            (`tf.config.experimental.enable_op_determinism`) forbids reading the clock.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Engine:
         self._slowed, self._slowness = list(slowed), slowness
         self._ema = ema
         self._replicas = strategy.num_replicas_in_sync
+        self.clocked = _has_clock()
         self._learning: list[keras.Variable] = list(model.trainable_variables)
         self._kept: dict[int, tf.Variable] = {}  # a variable's id → the sum of its gradients
         with strategy.scope():
@@ -232,14 +235,17 @@ class Engine:
 
     def _run(self, step: Callable[..., Any], batches: Any) -> Any:
         """The sum over replicas of what `step` returns for the next batch, and the wait for it."""
-        began = tf.timestamp()
+        began = self._now()
         with tf.control_dependencies([began]):
             batch = next(batches)
         with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
-            waited = tf.timestamp() - began
+            waited = self._now() - began
         results = self.strategy.run(step, args=batch)
         sums = self.strategy.reduce(tf.distribute.ReduceOp.SUM, results, axis=None)
         return tf.concat([sums, [waited]], axis=0)
+
+    def _now(self) -> Any:
+        return tf.timestamp() if self.clocked else tf.zeros([], tf.float64)
 
     def _follow(self) -> None:
         """Move the averages towards the weights.
@@ -415,6 +421,14 @@ def filled(batches: tf.data.Dataset, size: int) -> tf.data.Dataset:
         return whole(images), whole(targets), tf.range(size) < size - missing
 
     return batches.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _has_clock() -> bool:
+    try:
+        tf.timestamp()
+    except tf.errors.FailedPreconditionError:
+        return False
+    return True
 
 
 def _as_it_is(step: Callable[..., Any]) -> Callable[..., Any]:

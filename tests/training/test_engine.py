@@ -1,5 +1,8 @@
 """The engine gives the same weights on one device and on two, whatever Keras does by itself."""
 
+import subprocess
+import sys
+import textwrap
 import time
 from dataclasses import replace
 
@@ -280,3 +283,24 @@ def test_a_learner_of_three_inputs_sees_images_targets_and_draws(two_devices, ac
         assert totals.sums[0] == 64 * 1008 + sum(range(64))
         assert any((a != b).any() for a, b in zip(before, model.get_weights()))
         assert engine.evaluate(batches(engine, 17), 2).sums[0] == 0
+
+
+@pytest.mark.slow
+def test_trains_where_tensorflow_must_be_deterministic(tmp_path):
+    """Then no op may read the clock, which the wait for batches is measured with."""
+    code = """
+        import sys
+        import tensorflow as tf
+        import kerascnn
+        tf.config.experimental.enable_op_determinism()
+        run = kerascnn.train("lenet5", "mnist5k", epochs=1, run=sys.argv[1])
+        print(run.history[0]["input_wait"])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "forbids reading the clock" in " ".join(done.stdout.split())
+    assert done.stdout.splitlines()[-1] == "0.0"
