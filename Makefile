@@ -15,7 +15,7 @@ OLDEST_TESTS := test_architecture.py test_cli.py test_features.py test_keras_int
 	weights/test_trunks_and_heads.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-slow lint docs bench clean
+.PHONY: help demo test test-oldest test-slow lint docs bench figures clean
 
 $(READY): pyproject.toml $(wildcard tuning/pyproject.toml plugins/*/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -63,6 +63,9 @@ bench: $(READY)  ## speed against keras.applications; torchvision and timm where
 	$(BIN)/kerascnn bench data
 	$(BIN)/kerascnn bench import
 	$(BIN)/kerascnn bench record resnet20_cifar --set widths=8,16,32 --set stem_width=8 --epochs 8
+
+figures:  ## the tables of figures in READMEs, from the JSON files that bench wrote
+	$(PYTHON) tests/figures.py
 
 clean:  ## remove the environments and the reference
 	rm -rf $(VENV) $(OLDEST) build

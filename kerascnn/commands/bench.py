@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json as json_
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -415,7 +416,9 @@ def _json(rows: Sequence[Any], **found: Any) -> str:
     from kerascnn.bench import machine
 
     plain = [row if isinstance(row, Mapping) else dataclasses.asdict(row) for row in rows]
-    return json_.dumps({**machine.conditions(), **found, "rows": plain}, indent=2)
+    words = [word for word in sys.argv[1:] if word != "--json"]
+    command = {"command": " ".join(["kerascnn", *words])}
+    return json_.dumps({**command, **machine.conditions(), **found, "rows": plain}, indent=2)
 
 
 def _show_gpu(found: Mapping[str, Any]) -> None:

@@ -1,0 +1,37 @@
+"""Tables of figures say what the files beside them say."""
+
+import json
+
+import figures
+import pytest
+
+ROW = {"network": "vgg16", "precision": "float32"}
+
+
+def test_the_readme_has_what_the_files_have():
+    """After a new measurement: make figures."""
+    text = figures.README.read_text()
+    assert figures.rendered(text) == text
+
+
+def test_every_file_has_its_table():
+    shown = {place[1] for place in figures.PLACE.finditer(figures.README.read_text())}
+    assert shown == {path.stem for path in figures.FIGURES.glob("*.json")}
+
+
+@pytest.mark.parametrize("path", sorted(figures.FIGURES.glob("*.json")), ids=lambda path: path.stem)
+def test_a_table_names_command_machine_versions_and_day(path):
+    found = json.loads(path.read_text())
+    shown = figures.source(found)
+    assert shown.startswith("`kerascnn bench")
+    for text in (found["processor"], found["versions"]["keras"], found["date"]):
+        assert text in shown
+
+
+def test_the_fastest_of_a_family_counts_and_ratios_are_ours_to_it():
+    rows = [
+        {**ROW, "contestant": "kerascnn", "images_per_second": 9.0},
+        {**ROW, "contestant": "torchvision", "images_per_second": 4.0},
+        {**ROW, "contestant": "torchvision, channels_last", "images_per_second": 6.0},
+    ]
+    assert figures._race(rows)[-1] == "| `vgg16` | 9.0 | 6.0 (1.50) |"
