@@ -51,7 +51,7 @@ def prepare_directory(path: Path, overwrite: bool) -> None:
 
 
 LOCK = ".training"
-PARTS = ("checkpoints", "epochs", "explain", "tensorboard")  # directories that training writes to
+PARTS = ("checkpoints", "epochs", "explain", "train", "validation")  # what training writes to
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ metrics.json    final figures
 images.npy      which images were on which side: see kerascnn.runs.sides
 history.csv     one line for each epoch
 curves.png      the same as a picture
-tensorboard/    logs
+train/          TensorBoard's logs of the training images, and
+validation/     of the others; so called because it calls logs by their folders
 explain/        pictures of what the last layers have learned, if that was asked for
 checkpoints/    the last two epochs, or the place within one where it was ended, to resume from
 epochs/         models with the weights of the epochs that were to be kept

@@ -344,7 +344,7 @@ class Assembly:
         if self.config.log:
             found.append(Logs(self.config.log, self.run.path, self.config, self._say))
         if self.profile:
-            directory = self.run.path / "tensorboard"
+            directory = self.run.path / "train"  # where TensorBoard looks for it
             found.append(Profiler(directory, self.profile, plan.updates, self._say))
         return found
 
@@ -376,11 +376,12 @@ class Assembly:
             )
 
         return TensorBoardLogs(
-            directory=self.run.path / "tensorboard",
+            directory=self.run.path,
             inputs=prepare(images).numpy(),
             pictures=pictures,
             measures=self.task.measures,
-            name=self.run.path.as_posix(),
+            # Its own name first: the column shows no more of it.
+            name=f"{self.run.path.name} in {self.run.path.parent.as_posix()}",
             hparams=hparams_of(self.config),
             epochs=self.config.recipe.epochs,
             first_epoch=first_epoch,

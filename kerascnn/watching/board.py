@@ -22,11 +22,13 @@ from tensorboard.plugins.hparams import summary as hparams_summary
 
 from kerascnn import pictures
 from kerascnn.tasks.measure import HELD, TEST, Measure
+from kerascnn.watching.graph import layer_graph
 from kerascnn.watching.hparams import flat
 from kerascnn.watching.memory import peak_memory
 from kerascnn.watching.statistics import Probe, Statistics, spread_maps
 
 DRAWING = 1.0  # seconds that the first drawing takes, matplotlib's import included
+LOGS = ("train", "validation")  # folders, by which TensorBoard calls them
 MAPS = 3  # layers of which feature maps are drawn
 
 # What the dashboard of custom scalars shows: title → charts, each a title and a pattern of tags.
@@ -89,10 +91,14 @@ class TensorBoardLogs(keras.callbacks.Callback):
 
     `<directory>/train` and `<directory>/validation` get the scalars of the epoch's logs under the
     same tags, so that TensorBoard draws them in one chart; `train` also gets the graph, what
-    `Probe` measures, the first layer's filters and the feature maps of one image; `validation`
-    the samples, the images with the highest loss and the confusion matrix; `<directory>` itself
-    gets hyperparameters, final metrics and the layout of the dashboard that `kerascnn board`
-    opens.
+    `Probe` measures, the first layer's filters, the feature maps of one image and the layout of
+    the dashboard that `kerascnn board` opens; `validation` the samples, the images with the
+    highest loss, the confusion matrix, final metrics and hyperparameters. TensorBoard takes as a
+    run's metrics what is beside its hyperparameters, so they stand where the figures are that runs
+    are compared by, and not some hundred statistics of layers.
+
+    TensorBoard calls logs by their folders: in `runs/lenet5` they are `lenet5/train` and
+    `lenet5/validation`.
 
     Nothing is done in a training step but that weights are looked at before and after the first
     one of an epoch. Measuring and drawing each keep to half of `share`; where that is too little
@@ -103,7 +109,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
     written after the epoch from which it is resumed.
 
     Args:
-        directory: where to write.
+        directory: where to make the two.
         inputs: some validation images, preprocessed for the network, `[n, height, width,
             channels]`.
         pictures: from the model's first output for them to tags and figures of what the network
@@ -155,7 +161,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
         """Write the hyperparameters and the graph."""
         self._to_draw = Budget(self._share / 2, first=DRAWING)
         self._to_measure = Budget(self._share / 2, free=1)
-        for part in ("", "train", "validation"):
+        for part in LOGS:
             _start_session(self._directory / part, self._finished + 1)
             self._writers[part] = tf.summary.create_file_writer(str(self._directory / part))
         self._maps = spread_maps(self.model, MAPS)
@@ -165,12 +171,12 @@ class TensorBoardLogs(keras.callbacks.Callback):
         self._predict = tf.function(self._forward).get_concrete_function(
             tf.TensorSpec([None, *self._inputs.shape[1:]], self._inputs.dtype)
         )
-        with self._writers[""].as_default(step=self._finished):
+        with self._writers["validation"].as_default(step=self._finished):
             hparams_api.hparams(self._hparams, trial_id=self._name)
+        with self._writers["train"].as_default(step=self._finished):
             tf.summary.experimental.write_raw_pb(_layout(self._measures).SerializeToString())
-        if not self._finished:
-            with self._writers["train"].as_default(step=0):
-                tf.summary.graph(self._predict.graph)
+            if not self._finished:
+                tf.summary.graph(layer_graph(self.model, self._inputs.shape[1:]))
         self._flush()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -221,9 +227,9 @@ class TensorBoardLogs(keras.callbacks.Callback):
             self._draw()
         for name, value in (logs or {}).items():
             if name.startswith(TEST):
-                self._scalar("", name, value)
+                self._scalar("validation", name, value)
         ended = hparams_summary.session_end_pb(api_pb2.STATUS_SUCCESS)
-        with self._writers[""].as_default(step=self._finished):
+        with self._writers["validation"].as_default(step=self._finished):
             tf.summary.experimental.write_raw_pb(ended.SerializeToString())
         self.close()
 

@@ -1,7 +1,8 @@
-"""`kerascnn board` serves real logs, with loss, error and health on its first dashboard."""
+"""`kerascnn board` serves logs by their runs' names, with loss and error on top."""
 
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,56 +11,43 @@ import time
 import urllib.parse
 import urllib.request
 
-import keras
-import numpy as np
 import pytest
+import tensorflow as tf
 
-from kerascnn.commands.board import serve
+from kerascnn.commands.board import first_page, measures, serve
 from kerascnn.errors import ArgumentError, RunError
-from kerascnn.tasks.classification.task import CLASSIFICATION
-from kerascnn.watching.board import LAYOUT, TensorBoardLogs
-from kerascnn.watching.statistics import Probe
+
+PARTS = ("train", "validation")
+RUNS = [f"lenet5-{number}" for number in range(1, 6)]
+TAGS = ("activation_std/conv1", "error", "loss")  # TensorBoard's own order is the alphabet's
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Logs of one epoch."""
+    """What TensorBoard and the command read of five runs."""
     root = tmp_path_factory.mktemp("runs")
-    model = keras.Sequential(
-        [keras.Input([4, 4, 1]), keras.layers.Flatten(), keras.layers.ReLU(), keras.layers.Dense(2)]
-    )
-    logs = TensorBoardLogs(
-        directory=root / "run" / "tensorboard",
-        inputs=np.zeros([1, 4, 4, 1], "float32"),
-        measures=CLASSIFICATION.measures,
-        name="run",
-        hparams={},
-        epochs=1,
-        probe=Probe(
-            model,
-            inputs=np.ones([2, 4, 4, 1], "float32"),
-            targets=np.zeros(2, int),
-            loss=lambda labels, outputs: keras.ops.sum(outputs[0], axis=-1),
-        ),
-    )
-    logs.set_model(model)
-    logs.on_train_begin()
-    logs.on_epoch_begin(0)
-    logs.on_train_batch_begin(0)
-    logs.on_train_batch_end(0)
-    speed = {"learning_rate": 0.1, "images_per_second": 9.0, "seconds": 2.0, "input_wait": 0.1}
-    logs.on_epoch_end(0, {"loss": 1.5, "error": 0.25, "val_loss": 1.25, "val_error": 0.5} | speed)
-    logs.on_train_end({})
+    for name in RUNS:
+        for part in PARTS:
+            with tf.summary.create_file_writer(str(root / name / part)).as_default(step=1):
+                for tag in TAGS:
+                    tf.summary.scalar(tag, 0.5)
+        (root / name / "config.json").touch()
+        (root / name / "history.csv").write_text("epoch,loss,error,val_loss,val_error\n")
     return root
 
 
-def ask(address, path, **query):
-    url = f"{address}data/plugin/custom_scalars/{path}?{urllib.parse.urlencode(query)}"
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        return json.load(answer)
+def names_at(address):
+    """What TensorBoard calls the logs, once it has read them."""
+    deadline = time.monotonic() + 60
+    while True:
+        with urllib.request.urlopen(f"{address}data/runs", timeout=30) as answer:
+            if found := json.load(answer):
+                return found
+        assert time.monotonic() < deadline, "TensorBoard found no logs"
+        time.sleep(0.2)
 
 
-def test_the_command_serves_the_layout_and_every_chart_has_values(runs):
+def test_the_command_serves_each_run_by_its_name_until_it_is_interrupted(runs):
     command = "from kerascnn.cli import main; main()"
     words = ["board", str(runs), "--port", "0", "--json"]
     process = subprocess.Popen(
@@ -72,38 +60,81 @@ def test_the_command_serves_the_layout_and_every_chart_has_values(runs):
     try:
         printed = process.stdout.readline()
         process.stdout.close()
-        where = json.loads(printed)["address"]
-        address, dashboard = where.split("#")
+        address, _, page = json.loads(printed)["address"].partition("?")
         assert re.fullmatch(r"http://localhost:\d+/", address)
-        assert dashboard.startswith("custom_scalars")
-        deadline = time.monotonic() + 60
-        while not (layout := ask(address, "layout")):
-            assert time.monotonic() < deadline, "TensorBoard found no layout"
-            time.sleep(0.2)
-        charts = {
-            part["title"]: {c["title"]: c["multiline"]["tag"][0] for c in part["chart"]}
-            for part in layout["category"]
-        }
-        learning = charts["Learning"]
-        assert learning == LAYOUT["Learning"] | {"Top-1 error": "^error$"}
-        assert {**charts, "Learning": LAYOUT["Learning"]} == LAYOUT
-        assert list(charts) == ["Learning", "Health", "Layers", "Speed"]
-        run = "run/tensorboard"
-        for tag in (tag for part in charts.values() for tag in part.values()):
-            found = ask(address, "scalars", run=f"{run}/train", tag=tag)
-            tags = list(found["tag_to_events"])
-            if tag.endswith("$"):
-                assert tags == [tag.strip("^$")]
-            else:  # of each layer, or device
-                assert tags
-                assert all(name.startswith(tag.strip("^")) for name in tags)
-        found = ask(address, "scalars", run=f"{run}/validation", tag="^loss$")["tag_to_events"]
-        assert [value for _, _, value in found["loss"]] == [1.25]
+        assert page.endswith("#timeseries")
+        assert names_at(address) == [f"{run}/{part}" for run in RUNS for part in PARTS]
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     finally:
         process.kill()
         process.wait()
+
+
+def test_logs_of_a_single_run_have_its_name_too(runs):
+    address, _, _ = serve(runs / RUNS[0], port=0).partition("?")
+    assert names_at(address) == [f"{RUNS[0]}/{part}" for part in PARTS]
+
+
+def test_a_name_that_tensorboard_would_take_apart_is_left_to_its_folders(runs, tmp_path):
+    copy = shutil.copytree(runs / RUNS[0], tmp_path / "a,b")
+    address, _, _ = serve(copy, port=0).partition("?")
+    assert names_at(address) == list(PARTS)
+
+
+def asked(page):
+    """What an address asks of TensorBoard."""
+    query, _, dashboard = page.removeprefix("?").partition("#")
+    assert dashboard == "timeseries"
+    return dict(urllib.parse.parse_qsl(query))
+
+
+def test_the_first_measures_are_on_top():
+    found = asked(first_page(["loss", "error", "a", "b", "c"], entries=2))
+    assert [pin["tag"] for pin in json.loads(found["pinnedCards"])] == ["loss", "error", "a", "b"]
+    assert found["smoothing"] == "0"
+
+
+def test_each_log_has_a_colour_of_its_own_or_each_run_where_there_are_too_many():
+    assert "runColorGroup" not in asked(first_page([], entries=6))
+    pattern = asked(first_page([], entries=10))["runColorGroup"].removeprefix("regex:")
+    groups = {re.search(pattern, f"{run}/{part}")[1] for run in RUNS for part in PARTS}
+    assert groups == set(RUNS)
+
+
+def test_what_is_on_top_is_what_the_runs_have_measured(tmp_path):
+    assert measures(tmp_path) == ["loss", "error"], "nothing yet"
+    for name, header in {
+        "a": "epoch,loss,val_loss,val_mean_iou",
+        "b": "epoch,loss,val_loss,val_ap",
+        "damaged": "epoch,epoch,val_x",
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "history.csv").write_text(header + "\n")
+    assert measures(tmp_path) == ["loss", "mean_iou", "ap"]
+
+
+@pytest.mark.slow
+def test_the_page_opens_on_loss_and_error_in_five_colours(runs, browser):
+    page = browser.new_page(viewport={"width": 1500, "height": 1000})
+    address = serve(runs, port=0)
+    names_at(address.partition("?")[0])
+    page.goto(address)
+    cards = page.locator("metrics-pinned-view card-view")
+    cards.nth(1).wait_for(timeout=60_000)
+    assert [cards.nth(place).inner_text().split()[0] for place in (0, 1)] == ["loss", "error"]
+    rows = page.locator("runs-data-table tb-data-table-content-row")
+    rows.nth(9).wait_for(timeout=60_000)
+    colours = {}
+    for row in rows.all():
+        run = row.inner_text().split()[0].partition("/")[0]
+        swatch = row.locator("button.run-color-swatch, .run-color-swatch")
+        colours.setdefault(run, set()).add(
+            swatch.evaluate("it => getComputedStyle(it).backgroundColor")
+        )
+    assert list(colours) == RUNS
+    assert all(len(found) == 1 for found in colours.values()), "a run's logs have one colour"
+    assert len(set.union(*colours.values())) == len(RUNS)
 
 
 def test_no_directory_and_no_logs(tmp_path):

@@ -204,7 +204,7 @@ def test_the_lock_of_a_run_is_not_followed_out_of_it(copy, tmp_path):
     call("runs", copy.parent)  # does not wait for its writer
 
 
-@pytest.mark.parametrize("name", ["checkpoints", "tensorboard"])
+@pytest.mark.parametrize("name", ["checkpoints", "train", "validation"])
 def test_directories_of_a_run_are_not_followed_out_of_it(copy, tmp_path, name):
     (tmp_path / "elsewhere").mkdir()
     os.rename(copy / name, tmp_path / "old")

@@ -33,7 +33,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def scalars(run):
     """Tag → {step: value}, of the training."""
-    events = EventAccumulator(str(run.path / "tensorboard" / "train"), {"tensors": 0}).Reload()
+    events = EventAccumulator(str(run.path / "train"), {"tensors": 0}).Reload()
     return {
         tag: {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)}
         for tag in events.Tags()["tensors"]

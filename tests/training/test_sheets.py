@@ -81,7 +81,7 @@ def test_a_run_has_a_sheet_of_each_of_its_last_layers(drawn):
 
 def test_tensorboard_shows_the_sheets_beside_the_filters(drawn):
     run, _ = drawn
-    found = images_of(run.path / "tensorboard" / "train")
+    found = images_of(run.path / "train")
     assert {"filters", "explain/C1", "explain/C2"} <= found.keys()
     for name in ("C1", "C2"):
         step, size, png = found[f"explain/{name}"]

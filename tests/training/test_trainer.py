@@ -77,7 +77,7 @@ def test_the_run_directory_holds_what_it_promises(finished):
     run, _ = finished
     for name in ("config.json", "model.keras", "metrics.json", "history.csv", "curves.png"):
         assert (run.path / name).stat().st_size > 0, name
-    assert any((run.path / "tensorboard").rglob("events.*"))
+    assert all(any((run.path / part).glob("events.*")) for part in ("train", "validation"))
     checkpoints = sorted(p.name for p in (run.path / "checkpoints").iterdir())
     assert checkpoints == ["epoch-00002.npz", "epoch-00003.npz"]
     assert [row["epoch"] for row in run.history] == [1, 2, 3]

@@ -23,7 +23,7 @@ from kerascnn.applications.lenet import LeNet5
 from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.tasks.classification.task import CLASSIFICATION
 from kerascnn.tasks.task import Seen
-from kerascnn.watching.board import Budget, TensorBoardLogs
+from kerascnn.watching.board import LOGS, Budget, TensorBoardLogs
 from kerascnn.watching.hparams import flat
 from kerascnn.watching.statistics import Probe
 
@@ -276,20 +276,23 @@ def test_pictures(board, run, tag):
 @BOTH
 def test_graph(board, run):
     assert board.json("graphs/info")[f"{run}/train"]["run_graph"]
-    graph = board.bytes("graphs/graph", run=f"{run}/train").decode()
-    assert "Conv2D" in graph
-    for layer in LeNet5(activation="relu").layers[1:]:
-        assert f"/{layer.name}" in graph
+    text = board.bytes("graphs/graph", run=f"{run}/train").decode()
+    nodes = set(re.findall(r"node \{\s+name: \"(.+)\"", text))
+    assert nodes >= {"input", "conv1", "conv1/conv1_relu", "pool1", "fc1/fc1_relu", "logits"}
+    assert len(nodes) == len(LeNet5(activation="relu").layers), "each layer, and nothing else"
 
 
 @BOTH
 def test_hparams(board, runs, run):
-    names = board.json("hparams/experiment", {"experimentName": ""})["hparamInfos"]
-    assert {"recipe.optimizer", "recipe.learning_rate", "widths"} <= {n["name"] for n in names}
+    experiment = board.json("hparams/experiment", {"experimentName": ""})
+    names = {found["name"] for found in experiment["hparamInfos"]}
+    assert {"recipe.optimizer", "recipe.learning_rate", "widths"} <= names
+    compared = {found["name"]["tag"] for found in experiment["metricInfos"]}
+    assert compared == {"loss", "accuracy", "test_error"}, "of the layers there is nothing"
     request = {
         "experimentName": "",
         "allowedStatuses": ["STATUS_SUCCESS"],
-        "colParams": [{"metric": {"group": "validation", "tag": "accuracy"}}],
+        "colParams": [{"metric": {"group": "", "tag": "accuracy"}}],
         "startIndex": 0,
         "sliceSize": 10,
     }
@@ -298,9 +301,8 @@ def test_hparams(board, runs, run):
     assert group["name"] == run
     assert group["hparams"]["widths"] == "(6, 16)"
     assert group["hparams"]["recipe.learning_rate"] == Recipe().learning_rate
-    metrics = {(m["name"]["group"], m["name"]["tag"]): m["value"] for m in group["metricValues"]}
-    last = runs[1][run]["val_accuracy"][-1]
-    assert metrics["validation", "accuracy"] == pytest.approx(last)
+    metrics = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
+    assert metrics["accuracy"] == pytest.approx(runs[1][run]["val_accuracy"][-1])
 
 
 def test_resumed_run_shows_each_epoch_once(board, runs):
@@ -314,8 +316,32 @@ def test_resumed_run_shows_each_epoch_once(board, runs):
 
 
 def test_final_metrics_are_those_of_the_test_images(board):
-    assert board.json("scalars/tags")["final"].keys() == {"test_error"}
-    assert board.scalars("final", "test_error") == {1: 0.25}
+    assert board.json("scalars/tags")["final/validation"].keys() == {"test_error"}
+    assert board.scalars("final/validation", "test_error") == {1: 0.25}
+
+
+def test_a_run_is_its_training_and_its_validation_images_and_nothing_else(board):
+    with urllib.request.urlopen(f"{board.address}data/runs", timeout=30) as answer:
+        found = json.load(answer)
+    names = ("final", "mirrored", "plain", "resumed")
+    assert sorted(found) == [f"{name}/{part}" for name in names for part in LOGS]
+
+
+def test_every_chart_of_the_layout_has_values(board):
+    charts = {
+        part["title"]: {chart["title"]: chart["multiline"]["tag"] for chart in part["chart"]}
+        for part in board.json("custom_scalars/layout")["category"]
+    }
+    assert list(charts) == ["Learning", "Health", "Layers", "Speed"]
+    assert charts["Learning"]["Top-1 error"] == ["^error$"]
+    for title, patterns in charts.items():
+        for name, (pattern,) in patterns.items():
+            if name == "Top-1 error" or name == "Share of time waiting for input":
+                continue  # Keras's fit has no such figure
+            found = board.json("custom_scalars/scalars", run="plain/train", tag=pattern)
+            tags = list(found["tag_to_events"])
+            assert tags, f"{title}: {name}"
+            assert all(re.search(pattern, tag) for tag in tags)
 
 
 def test_logits_are_shown_as_probabilities(monkeypatch):

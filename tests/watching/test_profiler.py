@@ -72,7 +72,7 @@ def test_a_training_leaves_a_trace_for_tensorboard(tmp_path):
         callbacks=[calls],
         console=Console(file=shown),
     )
-    assert f"trace is in {run.path}/tensorboard/plugins/profile" in shown.getvalue()
-    (trace,) = (run.path / "tensorboard" / "plugins" / "profile").glob("*/*.xplane.pb")
+    assert f"trace is in {run.path}/train/plugins/profile" in shown.getvalue()
+    (trace,) = (run.path / "train" / "plugins" / "profile").glob("*/*.xplane.pb")
     assert b"Conv2D" in trace.read_bytes(), "the trace has the operations of a step"
     assert {3, 7} <= set(calls.ends)
