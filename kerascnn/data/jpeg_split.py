@@ -108,12 +108,13 @@ class JpegSplit(EncodedSplit):
             count = tf.math.count_nonzero(index != FILLING)
             return complete(images[:count], index[:count], epochs[0])
 
-        data = data.map(elements).prefetch(2).unbatch()
-        data = data.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        plain = tf.autograph.experimental.do_not_convert
+        data = data.map(plain(elements)).prefetch(2).unbatch()
+        data = data.map(plain(read), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         data = data.batch(batch_size, drop_remainder=True)
         # Labels are at hand; what has to be read is read for several batches at a time.
         at_once = tf.data.AUTOTUNE if self.targets.moves else None
-        return data.map(finish, num_parallel_calls=at_once)
+        return data.map(plain(finish), num_parallel_calls=at_once)
 
     def elements(self, index: Any, epoch: Any, batch_size: int, crops: Crops | None) -> Element:
         """A batch of elements, filled up so that no batch spans two epochs.

@@ -251,7 +251,8 @@ class Split:
             targets = tf.ensure_shape(targets, [*shape, *element])
             return (images, targets, index, epochs) if with_index else (images, targets)
 
-        data = tf.data.Dataset.range(first_epoch, last).flat_map(steps_of)
+        plain = tf.autograph.experimental.do_not_convert
+        data = tf.data.Dataset.range(first_epoch, last).flat_map(plain(steps_of))
         data = self._read_all(data, part_size, crops, complete)
         endless = epochs is None and steps
         left = max(0, steps * max(0, last - first_epoch) - first_step)
@@ -301,7 +302,11 @@ class Split:
                 images = crops.cut(images, index, tf.fill(tf.shape(index), epoch))
             return complete(images, index, epoch)
 
-        return data.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return data.map(
+            tf.autograph.experimental.do_not_convert(read),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
 
     def _fetch(self) -> Callable[[Any], Any]:
         """A TensorFlow function from positions, int64 `[batch]`, to their images."""

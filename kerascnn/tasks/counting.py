@@ -35,7 +35,7 @@ def counted_over(
     prepare, follow = preparation(sight), middle_of_targets(type(images.targets), sight)
     batches = images.batches(batch_size)
 
-    @tf.function(input_signature=batches.element_spec)
+    @tf.function(input_signature=batches.element_spec, autograph=False)
     def step(pixels, targets):  # type: ignore[no-untyped-def]
         targets = follow(pixels, targets)
         found = scores(prepare(pixels), training=False)

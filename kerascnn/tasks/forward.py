@@ -79,7 +79,7 @@ def forward(
         return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 
     if spec is not None:
-        first = tf.function(first, input_signature=[spec])
+        first = tf.function(first, input_signature=[spec], autograph=False)
     return lambda images: first(images).numpy()
 
 

@@ -20,6 +20,7 @@ from kerascnn.training.engine import filled
 from kerascnn.training.settings import Batching
 
 
+@tf.autograph.experimental.do_not_convert
 def training_batches(
     split: Split,
     config: RunConfig,
@@ -85,6 +86,7 @@ def evaluation_batch(training_batch: int) -> int:
     return 2 * training_batch
 
 
+@tf.autograph.experimental.do_not_convert
 def evaluation_batches(
     split: Split, sight: Sight, *, training_batch: int, workers: Workers
 ) -> tuple[tf.data.Dataset, int]:

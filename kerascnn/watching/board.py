@@ -168,7 +168,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
         self._network = keras.Model(
             self.model.inputs[0], [self.model.outputs[0], *self._maps.values()]
         )
-        self._predict = tf.function(self._forward).get_concrete_function(
+        self._predict = tf.function(self._forward, autograph=False).get_concrete_function(
             tf.TensorSpec([None, *self._inputs.shape[1:]], self._inputs.dtype)
         )
         with self._writers["validation"].as_default(step=self._finished):

@@ -159,7 +159,7 @@ def probabilities(
     # One graph for any number of images, of any size where the network slides.
     shape = (None, *((None, None) if dense else size), split.image_shape[2])
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8)])
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8)], autograph=False)
     def shown_once(images: Any) -> Any:
         scores = main(prepare(images), training=False)
         if dense:
