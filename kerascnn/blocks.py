@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     import keras
     from keras import layers
 
-    from kerascnn import keras_internals
+    from kerascnn import initializers, keras_internals
     from kerascnn import layers as ours
 else:  # sketches do without, and importing Keras takes seconds
     keras, layers = Later("keras"), Later("keras.layers")
     keras_internals, ours = Later("kerascnn.keras_internals"), Later("kerascnn.layers")
+    initializers = Later("kerascnn.initializers")
 
 
 @contextlib.contextmanager
@@ -103,10 +104,15 @@ def conv(
         dilation_rate=dilation,
         groups=groups,
         use_bias=use_bias,
-        kernel_initializer=initializer,
+        kernel_initializer=_made(initializer),
         dtype=dtype,
         name=name,
     )(x)
+
+
+def _made(initializer: Any) -> Any:
+    """Ours in place of the initializer's name, where there is one of ours."""
+    return initializers.HeNormal() if initializer == "he_normal" else initializer
 
 
 @singledispatch
@@ -133,7 +139,7 @@ def conv_each(
         padding="same",
         **FORMAT,
         activation=kind,
-        kernel_initializer=initializer,
+        kernel_initializer=_made(initializer),
         dtype=dtype,
         name=name,
     )
@@ -171,7 +177,7 @@ def conv_transpose(
         padding,
         **FORMAT,
         use_bias=use_bias,
-        kernel_initializer=initializer,
+        kernel_initializer=_made(initializer),
         dtype=dtype,
         name=name,
     )(x)
@@ -304,7 +310,7 @@ def logits(
     x: Any, classes: int, *, name: str = "logits", initializer: Any = "glorot_uniform"
 ) -> Any:
     """The classifier's dense layer, in float32 under any mixed precision."""
-    kind = {"kernel_initializer": initializer, "dtype": head_dtype()}
+    kind = {"kernel_initializer": _made(initializer), "dtype": head_dtype()}
     return layers.Dense(classes, **kind, name=name)(x)
 
 

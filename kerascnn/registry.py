@@ -57,28 +57,25 @@ class Entry:
         return f"{self.provider} {self.version}".strip()
 
 
-def _points(group: str) -> list[metadata.EntryPoint]:
-    """The entry points of a group, of every distribution whose metadata can be read."""
-    return [point for points in _readable() for point in points if point.group == group]
-
-
 @functools.cache
-def _readable() -> tuple[tuple[metadata.EntryPoint, ...], ...]:
-    """Entry points by distribution. One that can't be read is named in a warning, and passed over.
+def _readable() -> tuple[tuple[str, str, tuple[metadata.EntryPoint, ...]], ...]:
+    """Name, version and entry points of each distribution that has some.
+
+    One that can't be read is named in a warning, and passed over.
 
     Of two distributions with one name the first on `sys.path` counts, as for importing.
     """
-    found: dict[str, tuple[metadata.EntryPoint, ...]] = {}
+    found: dict[str, tuple[str, str, tuple[metadata.EntryPoint, ...]]] = {}
     for distribution in metadata.distributions():
         place = getattr(distribution, "_path", "a place that is not known")
         try:
             points = [p for p in distribution.entry_points if p.group.startswith(f"{OURS}.")]
             if not points:
                 continue  # its name and version are in another file, which takes a while to read
-            name, _ = distribution.name, distribution.version
+            name, version = distribution.name, distribution.version  # parsed anew each time
             if not isinstance(name, str):
                 raise ValueError("its metadata has no name")
-            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), tuple(points))
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), (name, version, tuple(points)))
         except Exception as error:  # whatever the files hold that say what is installed
             if _matters(place):
                 warnings.warn(
@@ -101,10 +98,10 @@ def _matters(place: Any) -> bool:
 def _installed(group: str) -> dict[str, tuple[Entry, ...]]:
     """All entries of a group, by name; more than one entry under a name is a conflict."""
     found: dict[str, list[Entry]] = defaultdict(list)
-    for point in _points(group):
-        dist = point.dist
-        provider, version = (dist.name, dist.version) if dist else ("unknown distribution", "")
-        found[point.name].append(Entry(point.name, point.value, provider, version, point))
+    for provider, version, points in _readable():
+        for point in points:
+            if point.group == group:
+                found[point.name].append(Entry(point.name, point.value, provider, version, point))
     return {
         name: tuple(sorted(claims, key=lambda entry: entry.origin))
         for name, claims in found.items()

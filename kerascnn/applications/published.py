@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from kerascnn.applications.common import result
 from kerascnn.card import NumberedNames, Preprocessing, Result, Source, TorchNames
 from kerascnn.errors import ArgumentError
@@ -104,6 +102,8 @@ def preprocess_for(preprocessing: Preprocessing) -> Callable[..., Any]:
         Raises:
             ArgumentError: another data format.
         """
+        import numpy as np
+
         from kerascnn.preprocessing import preprocess
 
         if data_format not in (None, "channels_last"):

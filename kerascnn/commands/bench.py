@@ -242,22 +242,32 @@ def build(names: list[str] = _names(), rounds: int = _ROUNDS, json: bool = _JSON
 
 @bench.command("import")
 def import_(
-    names: list[str] = _names(required=False), rounds: int = _ROUNDS, json: bool = _JSON
+    names: list[str] = _names(required=False),
+    commands: bool = typer.Option(
+        False, "--commands", help="All commands, too; some need LeNet-5, which is trained first."
+    ),
+    rounds: int = _ROUNDS,
+    json: bool = _JSON,
 ) -> None:
-    """Time fresh processes: importing, listing, and describing the networks named."""
+    """Time fresh processes: imports, and commands until their first output."""
     from kerascnn.bench import imports
 
     names = names or ["resnet50"]
     _check(names)
     load = os.getloadavg()[0]
-    found = imports.measure(names, rounds=rounds)
+    found = imports.measure(names, rounds=rounds, commands=commands)
     if json:
         _dump([dataclasses.asdict(m) for m in found], rounds=rounds, load=load)
         return
     _table(
         ("seconds", "min–max"),
-        [("", m.name, f"{m.seconds:.2f}", f"{m.fastest:.2f}–{m.slowest:.2f}") for m in found],
-        f"Medians of {rounds} processes each, from start to exit.",
+        [
+            ("", m.name, f"{m.seconds:.2f}", f"{m.fastest:.2f}–{m.slowest:.2f}")
+            for m in found
+            if not m.failure
+        ],
+        f"Medians of {rounds} processes each, from start to the first output, or the end.",
+        *(f"{m.name} is left out. {m.failure}" for m in found if m.failure),
         *_caution(load),
     )
 
