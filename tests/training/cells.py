@@ -14,12 +14,13 @@ from keras import layers
 
 from kerascnn import blocks
 from kerascnn.data import ArraySplit
+from kerascnn.data.mixing import mixed, mixes
 from kerascnn.distribution import replicas, strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.errors import StrategyError
 from kerascnn.precision import in_precision
 from kerascnn.recipes.losses import make_loss
-from kerascnn.recipes.recipe import Recipe
+from kerascnn.recipes.recipe import Augmentation, Recipe
 from kerascnn.tasks.classification.counting import counted
 from kerascnn.training.engine import Engine, filled
 from kerascnn.training.freezing import all_but_last, frozen
@@ -31,6 +32,7 @@ IMAGES = RNG.integers(0, 256, size=(67, 8, 8, 3), dtype="uint8")
 LABELS = RNG.integers(0, 5, size=67).astype("int32")
 SPLIT = ArraySplit(IMAGES, LABELS)
 RECIPE = Recipe(optimizer="sgd", learning_rate=0.05, schedule="constant", weight_decay=0.01)
+MIXING = Augmentation(mixup=0.4, cutmix=1.0)
 
 EXACT = {
     "plain": RECIPE,
@@ -38,7 +40,18 @@ EXACT = {
     "accumulation": replace(RECIPE, accumulation=2),
     "ema": replace(RECIPE, ema=0.9),
     "freeze": replace(RECIPE, freeze_epochs=1),
-    "all together": replace(RECIPE, clip_norm=0.05, accumulation=2, ema=0.9, freeze_epochs=1),
+    "mixing": replace(RECIPE, augmentation=MIXING),
+    "trunk rate": replace(RECIPE, trunk_rate=0.1),
+    "all together": replace(
+        RECIPE,
+        clip_norm=0.05,
+        accumulation=2,
+        ema=0.9,
+        freeze_epochs=1,
+        trunk_rate=0.5,
+        label_smoothing=0.1,
+        augmentation=MIXING,
+    ),
 }
 EVALUATED = ("plain", "ema")
 HALF = ("mixed_bfloat16", "mixed_float16")
@@ -70,6 +83,8 @@ def engine_for(strategy, recipe, precision="float64"):
         optimizer=optimizer,
         clip_norm=recipe.clip_norm,
         accumulation=recipe.accumulation,
+        slowed=[v for layer in all_but_last(model) for v in layer.trainable_variables],
+        slowness=recipe.trunk_rate,
         ema=recipe.ema,
     )
 
@@ -88,9 +103,14 @@ def batches(engine, recipe, poison=None):
         drop_remainder=True,
         share=(workers.index, workers.count),
         multiple=recipe.accumulation,
+        with_index=True,
     )
 
-    def ready(images, labels):
+    def ready(images, labels, index, epoch):
+        if mixes(recipe.augmentation):
+            images = tf.cast(images, "float32")
+            changes = recipe.augmentation
+            images, labels = mixed(images, labels, index, epoch, seed=0, augmentation=changes)
         values, labels = scaled(images, labels)
         if poison is not None and workers.index == workers.count - 1:
             bad = tf.fill([1, 8, 8, 3], tf.constant(poison, values.dtype))

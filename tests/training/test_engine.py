@@ -180,6 +180,18 @@ def test_slowed_variables_learn_at_a_part_of_the_rate(float64, rule):
         np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=0, atol=1e-12)
 
 
+def test_a_step_compiled_with_xla_slows_variables_and_shares_labels_as_another(float64):
+    labels = np.stack([LABELS, np.roll(LABELS, 1), RNG.random(67)], 1).astype("float32")
+    mixed = tf.data.Dataset.from_tensor_slices((IMAGES, labels)).repeat().batch(16)
+    weights = []
+    for jit in (False, True):
+        engine = slowed_engine(tf.distribute.get_strategy(), "momentum", jit=jit)
+        engine.update(iter(engine.distribute(mixed)), 5)
+        weights.append(engine.model.get_weights())
+    for one, two in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-8)
+
+
 def test_variables_are_slowed_alike_on_two_replicas(float64, two_devices):
     engines = [slowed_engine(s, "adamw") for s in (tf.distribute.get_strategy(), two_devices)]
     for engine in engines:
