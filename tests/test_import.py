@@ -77,19 +77,27 @@ def test_what_cards_and_sketches_know_is_told_without_keras(code, tmp_path):
         ("kerascnn info lenet5_", "lenet5_1998"),
         ("kerascnn train lenet5 --data digit", "digit_scenes"),
         ("kerascnn train --resume runs/l", "runs/lenet5-mnist5k"),
+        ("kerascnn train --continue runs/l", "runs/lenet5-mnist5k"),
+        ("kerascnn train --epochs 3 --from l", "lenet5-pets"),
         ("kerascnn predict runs/l", "runs/lenet5-mnist5k"),
         ("kerascnn evaluate runs/x --protocol goog", "googlenet"),
         ("kerascnn recipes dense", "densenet_cifar"),
         ("kerascnn train lenet5 --log ml", "mlflow"),
+        ("kerascnn tune re", "report"),
+        ("kerascnn tune lenet5_", "lenet5_1998"),
+        ("kerascnn tune lenet5 --data digit", "digit_scenes"),
+        ("kerascnn tune search lenet5 --data digit", "digit_scenes"),
+        ("kerascnn tune report stu", "studies/lenet5-widths"),
     ],
 )
 def test_shell_completion_is_light_and_knows_commands_and_names(
     typed, offered, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    run = tmp_path / "runs" / "lenet5-mnist5k"
-    run.mkdir(parents=True)
-    (run / "config.json").write_text("{}")
+    for path in ("runs/lenet5-mnist5k/config.json", "lenet5-pets/config.json",
+                 "studies/lenet5-widths/study.json"):  # fmt: skip
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text("{}")
     words = {"_KERASCNN_COMPLETE": "complete_bash", "COMP_WORDS": typed}
     ended = fresh(MAIN.format(words=[]), COMP_CWORD=str(len(typed.split()) - 1), **words)
     assert offered in ended.stdout.split()

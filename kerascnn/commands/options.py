@@ -63,17 +63,27 @@ def complete_logger(incomplete: str) -> list[str]:
 
 
 def complete_run(incomplete: str) -> list[str]:
-    """Run directories: those in runs/, and those where the typed path leads.
+    """The same for run directories."""
+    return complete_directory(incomplete, home=RUNS, marker="config.json")
+
+
+def complete_directory(incomplete: str, *, home: str, marker: str) -> list[str]:
+    """Directories of a kind: those in its usual place, and those where the typed path leads.
 
     Other folders on the way end with a separator, so that their content comes next.
+
+    Args:
+        incomplete: what was typed.
+        home: the usual place.
+        marker: a file that each of them has.
     """
     typed = Path(incomplete)
     folder = typed if incomplete.endswith(os.sep) or not incomplete else typed.parent
     found = set()
-    for place in {Path(RUNS), folder}:
+    for place in {Path(home), folder}:
         with contextlib.suppress(OSError):  # no such folder, or a closed one
             found |= {path for path in place.iterdir() if path.is_dir()}
-    shown = [f"{path}" if (path / "config.json").is_file() else f"{path}{os.sep}" for path in found]
+    shown = [f"{path}" if (path / marker).is_file() else f"{path}{os.sep}" for path in found]
     hidden = typed.name.startswith(".") or folder.name.startswith(".")
     return sorted(
         name

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -235,20 +235,20 @@ def _tested(assembly: Assembly, *, steps: int, lowest: float, highest: float) ->
     with in_precision(config.precision):
         parts = assembly.build()
         with readable_errors(assembly.dataset.train):
-            losses = list(_losses(assembly, parts, steps))
-    rates = tuple(lowest * factor**number for number in range(len(losses)))
+            found = list(_losses(assembly, parts, steps))
+    rates = tuple(lowest * factor**number for number in range(len(found)))
     return RateRange(
         rates=rates,
-        losses=tuple(losses),
-        smoothed=smoothed(losses),
-        diverged=len(losses) < steps,
+        losses=tuple(loss for loss, _ in found),
+        smoothed=tuple(mean for _, mean in found),
+        diverged=len(found) < steps,
         batch_size=parts.batching.images,
         used=own.learning_rate,
     )
 
 
-def _losses(assembly: Assembly, parts: Parts, steps: int) -> Iterator[float]:
-    """The loss of each step, until it breaks out."""
+def _losses(assembly: Assembly, parts: Parts, steps: int) -> Iterator[tuple[float, float]]:
+    """The loss of each step and the smoothed one, until it breaks out."""
     engine, config = parts.engine, assembly.config
     data = training_batches(
         assembly.dataset.train,
@@ -258,28 +258,34 @@ def _losses(assembly: Assembly, parts: Parts, steps: int) -> Iterator[float]:
         Workers(engine.strategy),
         draws=engine.draws,
     )
-    batches, seen = iter(engine.distribute(data)), []
+    batches, smooth = iter(engine.distribute(data)), Smoothing()
     with Freezing(engine, config.recipe).during(0):
         for _ in range(steps):
             totals = engine.update(batches, 1)
             if totals.bad_step >= 0 or not math.isfinite(totals.mean_loss):
                 return
-            seen.append(totals.mean_loss)
-            if broke_out(seen):
+            mean = smooth.add(totals.mean_loss)
+            if smooth.broke_out:
                 return
-            yield seen[-1]
+            yield totals.mean_loss, mean
 
 
-def smoothed(losses: Sequence[float]) -> tuple[float, ...]:
-    """The mean of each loss and those before it, whose weight falls by a tenth for each step."""
-    found, mean = [], 0.0
-    for number, loss in enumerate(losses, 1):
-        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
-        found.append(mean / (1 - SMOOTHING**number))
-    return tuple(found)
+class Smoothing:
+    """The mean of a loss and those before it, whose weight falls by a tenth for each step."""
 
+    def __init__(self) -> None:
+        self._first: float | None = None
+        self._sum = self._weight = self._mean = 0.0
 
-def broke_out(losses: Sequence[float]) -> bool:
-    """Whether the last smoothed loss is far above the first."""
-    found = smoothed(losses)
-    return found[-1] > DIVERGED * abs(found[0])
+    def add(self, loss: float) -> float:
+        """The mean with one more loss."""
+        self._sum = SMOOTHING * self._sum + loss
+        self._weight = SMOOTHING * self._weight + 1
+        self._mean = self._sum / self._weight
+        self._first = self._mean if self._first is None else self._first
+        return self._mean
+
+    @property
+    def broke_out(self) -> bool:
+        """Whether the mean is far above the first."""
+        return self._first is not None and self._mean > DIVERGED * abs(self._first)

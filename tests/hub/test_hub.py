@@ -86,6 +86,19 @@ def test_nothing_of_this_machine_is_uploaded(pushed, hub, photos):
     assert str(photos.parent).encode() not in b"".join(told.values())
 
 
+def test_nothing_of_this_machine_is_told_of_the_run_before(hub, striped_run, tmp_path):
+    path = shutil.copytree(striped_run.path, tmp_path / "later")
+    config = json.loads((path / "config.json").read_text())
+    config["predecessor"] = {"run": "/home/ann/runs/first", "data": "folder:/home/ann/pets?n=3",
+                             "epochs": 2}  # fmt: skip
+    (path / "config.json").write_text(json.dumps(config))
+    kerascnn.push(kerascnn.Run.open(path), "ann/later")
+    told = files(hub, "ann/later")
+    found = json.loads(told["config.json"])["predecessor"]
+    assert found == {"run": "first", "data": "folder:pets", "epochs": 2}
+    assert b"/home/ann" not in b"".join(told.values())
+
+
 def test_the_card_is_read_by_the_hub(pushed, hub, striped_run):
     card = ModelCard(files(hub)["README.md"].decode())
     assert card.data.license == "apache-2.0"

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import kerascnn
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, RunError
+from kerascnn.recipes.papers import FINETUNE
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.runs.config import StartedFrom
 from kerascnn.runs.run import Run
@@ -131,6 +132,15 @@ def test_other_classes_get_a_new_classifier_and_keep_the_rest(
             for one, two in zip(layer.get_weights(), new.get_layer(layer.name).get_weights()):
                 np.testing.assert_array_equal(one, two, err_msg=layer.name)
     assert new.get_layer("logits").kernel.shape[-1] == 2
+
+
+def test_without_a_recipe_it_is_fine_tuned(striped_run, other_photos, tmp_path):
+    path = tmp_path / "run"
+    call("train", "--from", striped_run.path, "--data", f"folder:{other_photos}", "--epochs", "1",
+         "--run", path)  # fmt: skip
+    recipe = Run.open(path).config.recipe
+    assert recipe.name == "finetune"
+    assert recipe.freeze_epochs == FINETUNE.freeze_epochs > 0
 
 
 @pytest.mark.slow

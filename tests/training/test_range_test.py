@@ -13,7 +13,7 @@ import kerascnn
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, StrategyError
 from kerascnn.recipes.recipe import Augmentation, Recipe
-from kerascnn.training.range_test import RateRange, broke_out, smoothed
+from kerascnn.training.range_test import RateRange, Smoothing
 
 QUIET = Console(quiet=True)
 RECIPE = Recipe(
@@ -92,10 +92,13 @@ def test_where_nothing_is_learned_nothing_is_suggested():
 
 
 def test_the_smoothed_loss_is_a_mean_without_a_bias_to_zero():
-    assert smoothed([2.0, 2.0, 2.0]) == pytest.approx((2, 2, 2))
-    assert smoothed([1.0, 2.0])[1] == pytest.approx((0.9 * 1 + 2) / 1.9)
-    assert not broke_out([1.0, 1.5, 2.0])
-    assert broke_out([1.0, 30.0])
+    same = Smoothing()
+    assert [same.add(2.0) for _ in range(3)] == pytest.approx([2, 2, 2])
+    rising = Smoothing()
+    assert [rising.add(loss) for loss in (1.0, 2.0)] == pytest.approx([1, (0.9 * 1 + 2) / 1.9])
+    assert not rising.broke_out
+    rising.add(30.0)
+    assert rising.broke_out
 
 
 @pytest.mark.parametrize("options", [{"steps": 5}, {"lowest": 0}, {"lowest": 2, "highest": 1}])

@@ -10,7 +10,12 @@ from typing import Any, NoReturn
 
 import typer
 
-from kerascnn.commands import Group
+from kerascnn.commands import (
+    Group,
+    complete_architecture,
+    complete_directory,
+    complete_source,
+)
 from kerascnn.errors import ArgumentError, KerascnnError
 from kerascnn_tuning.objectives import COSTS, MAIN
 from kerascnn_tuning.options import given, said
@@ -24,6 +29,16 @@ class _SearchByDefault(Group):
         if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
             args = ["search", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The commands, and what `search` takes in their place."""
+        (name,) = (one for one in self.commands["search"].params if one.name == "name")
+        return [*super().shell_complete(ctx, incomplete), *name.shell_complete(ctx, incomplete)]
+
+
+def complete_study(incomplete: str) -> list[str]:
+    """For `typer.Argument(autocompletion=...)`: study directories."""
+    return complete_directory(incomplete, home="studies", marker="study.json")
 
 
 app = typer.Typer(
@@ -56,10 +71,16 @@ FINALS = "Finals"
 @app.command()
 def search(
     context: typer.Context,
-    name: str | None = typer.Argument(None, help="An architecture; see `kerascnn list`."),
-    data: str = typer.Option("mnist5k", help="As for `kerascnn train`."),
+    name: str | None = typer.Argument(
+        None, help="An architecture; see `kerascnn list`.", autocompletion=complete_architecture
+    ),
+    data: str = typer.Option(
+        "mnist5k", help="As for `kerascnn train`.", autocompletion=complete_source
+    ),
     study: Path | None = typer.Option(None, help="A study file (TOML) instead of NAME."),
-    resume: Path | None = typer.Option(None, help="Go on with this study directory."),
+    resume: Path | None = typer.Option(
+        None, help="Go on with this study directory.", autocompletion=complete_study
+    ),
     dir_: Path | None = typer.Option(
         None, "--dir", help="The study directory; default: studies/NAME-DATA-TIME."
     ),
@@ -212,7 +233,7 @@ def search(
 
 @app.command()
 def report(
-    study: Path = typer.Argument(help="A study directory."),
+    study: Path = typer.Argument(help="A study directory.", autocompletion=complete_study),
     optuna: Path | None = typer.Option(
         None, help="Also write the trials into this SQLite file for optuna-dashboard."
     ),
@@ -238,7 +259,9 @@ def report(
 
 @app.command()
 def finals(
-    study: Path = typer.Argument(help="A study directory with completed trials."),
+    study: Path = typer.Argument(
+        help="A study directory with completed trials.", autocompletion=complete_study
+    ),
     finalists: int = typer.Option(3, min=1, help="How many of the best trials."),
     seeds: int = typer.Option(3, min=1, help="Runs of each; from seeds that no trial had."),
     epochs: int | None = typer.Option(None, min=1, help="Of each run; default: the study's."),
