@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from kerascnn.cost import Cost as Cost
     from kerascnn.distribution.names import check_strategy as check_strategy
     from kerascnn.distribution.strategies import resolve_strategy as resolve_strategy
-    from kerascnn.drawing import draw as draw
-    from kerascnn.drawing import draw_field as draw_field
+    from kerascnn.drawing.networks import draw as draw
+    from kerascnn.drawing.networks import draw_field as draw_field
     from kerascnn.features import any_size as any_size
     from kerascnn.features import convolutionalize as convolutionalize
     from kerascnn.features import endpoints as endpoints
@@ -113,8 +113,8 @@ _PUBLIC = {
     "endpoints": "kerascnn.features",
     "feature_extractor": "kerascnn.features",
     "convolutionalize": "kerascnn.features",
-    "draw": "kerascnn.drawing",
-    "draw_field": "kerascnn.drawing",
+    "draw": "kerascnn.drawing.networks",
+    "draw_field": "kerascnn.drawing.networks",
     "create": "kerascnn.catalogue",
     "get": "kerascnn.catalogue",
     "list_architectures": "kerascnn.catalogue",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import inspect
+import io
 import operator
 import os
 import re
@@ -98,13 +99,16 @@ class Network:
         object.__setattr__(self, "classes", classes)
 
     def _repr_html_(self) -> str:
-        """Its size and arguments as notebooks show them; `kerascnn.draw` draws it."""
+        """Its size and arguments as notebooks show them, and a drawing if its input has a size."""
         shape = "×".join("any" if side is None else str(side) for side in self.input_shape)
         facts = {"task": self.task, "input": shape}
         facts["classes"] = "none" if self.classes is None else f"{self.classes:,}"
+        drawing = ""
         if None not in self.input_shape:
-            cost = self.cost()
-            facts |= {"parameters": f"{cost.params:,}", "multiply-adds": f"{cost.macs:,}"}
+            measured = self.profile()
+            facts["parameters"] = f"{measured.params:,}"
+            facts["multiply-adds"] = f"{measured.macs:,}"
+            drawing = tables.picture(_page(measured), f"a drawing of {self.name}")
         arguments = [
             (name, value, "yes" if name in self.given else "")
             for name, value in self.arguments.items()
@@ -113,6 +117,7 @@ class Network:
             f"<b>{html.escape(self.name)}</b>"
             + tables.html(("", ""), list(facts.items()))
             + tables.html(("argument", "value", "given"), arguments)
+            + drawing
         )
 
     def with_given(self, arguments: Mapping[str, Any]) -> Network:
@@ -427,6 +432,16 @@ class Network:
         with without_values():
             layers = [layer.name for layer in leaf_layers(bare.model()) if layer.weights]
         return Part(name=self.name, layers=frozenset(layers), renamed=renamed)
+
+
+def _page(measured: Profile) -> bytes:
+    """The drawing of a network, as PNG."""
+    from kerascnn.drawing.outline import outline
+    from kerascnn.drawing.page import page
+
+    content = io.BytesIO()
+    page(outline(measured)).savefig(content, format="png")
+    return content.getvalue()
 
 
 def shape_of(tensor: Any, shape: Any, owner: str) -> Any:

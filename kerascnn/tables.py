@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html as html_
 import io
 import os
@@ -106,3 +107,15 @@ def html(
 
     head = f"<thead>{row('th', header)}</thead>" if any(header) else ""
     return f"<table>{head}<tbody>{''.join(row('td', cells) for cells in rows)}</tbody></table>"
+
+
+def picture(content: bytes, about: str) -> str:
+    """A PNG for notebooks, beside tables.
+
+    Args:
+        content: of the file.
+        about: what is in it, for those who can't see it.
+    """
+    data = base64.b64encode(content).decode()
+    look = f'alt="{html_.escape(about)}" style="max-width:100%"'
+    return f'<img {look} src="data:image/png;base64,{data}">'

@@ -1,10 +1,14 @@
 """A network has what was asked for, checked; the doors of an architecture are ways to one."""
 
+import base64
+import io
+import re
 from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import kerascnn
 from kerascnn.errors import ArgumentError, InputSizeError, WeightsError
@@ -84,12 +88,16 @@ def _number(name):
     return int(name.rpartition("_")[2]) if "_" in name else 0
 
 
-def test_a_notebook_shows_its_size_and_its_arguments():
+def test_a_notebook_shows_its_size_its_arguments_and_a_drawing():
     network = LENET.network({"widths": (3, 5)}, classes=7)
     shown = network._repr_html_()
     assert f"{network.cost().params:,}" in shown
     assert "(3, 5)" in shown
     assert "7" in shown
+    data = re.search(r'src="data:image/png;base64,(.+?)"', shown)[1]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as drawing:
+        assert len(drawing.getcolors(2**20)) > 20, "the picture is empty"
     open_ = LENET.network(include_top=False)._repr_html_()
+    assert "<img" not in open_
     assert "any×any×1" in open_
     assert "none" in open_

@@ -85,7 +85,7 @@ def _chosen(
 
 
 def _network(chosen: Network | keras.Model) -> tuple[Figure, dict[str, Any]]:
-    from kerascnn.drawing import profile_of
+    from kerascnn.drawing.networks import profile_of
     from kerascnn.drawing.outline import outline
     from kerascnn.drawing.page import page
 
@@ -115,8 +115,8 @@ def _network(chosen: Network | keras.Model) -> tuple[Figure, dict[str, Any]]:
 def _field(
     chosen: Network | keras.Model, names: list[str], photo: Path | None
 ) -> tuple[Figure, dict[str, Any]]:
-    from kerascnn.drawing import model_of
     from kerascnn.drawing.fields import field_page, fields
+    from kerascnn.drawing.networks import model_of
 
     model = model_of(chosen)
     found, (height, width, _) = fields(model, names)

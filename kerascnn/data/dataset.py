@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 from collections.abc import Mapping
@@ -75,9 +74,7 @@ class Dataset:
             return title + tables.html(("", ""), facts)
         content = io.BytesIO()
         self._some_images().savefig(content, format="png", facecolor=PAPER)
-        data = base64.b64encode(content.getvalue()).decode()
-        look = 'alt="some images" style="max-width:100%"'
-        picture = f'<img {look} src="data:image/png;base64,{data}">'
+        picture = tables.picture(content.getvalue(), "some images")
         return title + tables.html(("", ""), facts) + picture
 
     def _some_images(self) -> Figure:

@@ -115,7 +115,7 @@ def _curves(run: Run) -> list[Part]:
 
 
 def _network(model: keras.Model) -> list[Part]:
-    from kerascnn.drawing import draw
+    from kerascnn.drawing.networks import draw
     from kerascnn.profiles import TITLES
     from kerascnn.profiling import profile
 

@@ -16,7 +16,6 @@ epochs/         models with the weights of the epochs that were to be kept
 
 from __future__ import annotations
 
-import base64
 import functools
 import html
 import os
@@ -83,8 +82,7 @@ class Run:
         path = self.path / "curves.png"
         if not path.is_file() or path.stat().st_size > LARGEST_PICTURE:
             return ""
-        picture = base64.b64encode(path.read_bytes()).decode()
-        return f'<img alt="curves" style="max-width:100%" src="data:image/png;base64,{picture}">'
+        return tables.picture(path.read_bytes(), "curves")
 
     @classmethod
     def open(cls, path: str | Path) -> Run:

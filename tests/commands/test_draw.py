@@ -80,7 +80,7 @@ def test_a_run_is_drawn_as_it_was_trained(home, striped_run):
 )
 def test_what_is_wrong_is_said_before_anything_is_built(home, monkeypatch, arguments, message):
     (home / "folder.png").mkdir()
-    monkeypatch.setattr("kerascnn.drawing.model_of", lambda _: pytest.fail("it was built"))
+    monkeypatch.setattr("kerascnn.drawing.networks.model_of", lambda _: pytest.fail("it was built"))
     with pytest.raises(ArgumentError, match=message):
         run("lenet5", *arguments)
     assert [path.name for path in home.iterdir()] == ["folder.png"]

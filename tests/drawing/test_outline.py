@@ -8,7 +8,7 @@ from keras import layers
 
 import kerascnn
 from kerascnn import profile
-from kerascnn.drawing import model_of
+from kerascnn.drawing.networks import model_of
 from kerascnn.drawing.outline import MOST_STAGES, outline
 
 

@@ -11,7 +11,6 @@ best/            the run directory of the best trial
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import html
 import json
@@ -85,9 +84,7 @@ class Study:
         path = self.path / "pareto.png"
         if not path.is_file() or path.stat().st_size > LARGEST_PICTURE:
             return ""
-        data = base64.b64encode(path.read_bytes()).decode()
-        look = 'alt="Pareto front" style="max-width:100%"'
-        return f'<img {look} src="data:image/png;base64,{data}">'
+        return tables.picture(path.read_bytes(), "Pareto front")
 
     @classmethod
     def open(cls, path: str | Path) -> Study:
