@@ -97,6 +97,7 @@ def contestants(
     against: Sequence[str],
     input_shape: Shape,
     precision: str = "float32",
+    memory_efficient: bool = False,
 ) -> list[Contestant]:
     """Ours, and every installed peer that has the network, in all its ways of doing the work.
 
@@ -107,6 +108,8 @@ def contestants(
         against: the peers that are wanted, of "keras", "torchvision" and "timm".
         input_shape: `(height, width, channels)`.
         precision: of all of them; torch's is that of `torch.autocast`.
+        memory_efficient: also ours and torchvision's when they compute a DenseNet's concatenations
+            twice.
     """
 
     def entry(label: str, function: str, **arguments: Any) -> Contestant:
@@ -122,6 +125,11 @@ def contestants(
             for layout in ("contiguous_format", "channels_last"):
                 label = package if layout == "contiguous_format" else f"{package}, {layout}"
                 found.append(entry(label, "torch_model", package=package, layout=layout))
+                if memory_efficient:
+                    ways = {"package": package, "layout": layout, "memory_efficient": True}
+                    found.append(entry(f"{label}, memory-efficient", "torch_model", **ways))
+    if memory_efficient:
+        found.append(entry("kerascnn, memory-efficient", "ours", memory_efficient=True))
     return found
 
 
@@ -135,11 +143,12 @@ def measure(
     passes: int,
     input_shape: Shape | None = None,
     precisions: Sequence[str] = ("float32",),
+    memory_efficient: bool = False,
 ) -> list[Row]:
     """Race ours against the peers on one network.
 
     Args:
-        module, name, batch_size, against: see `contestants`.
+        module, name, batch_size, against, memory_efficient: see `contestants`.
         rounds: steps of each contestant.
         passes: how often a step does the network's multiply-adds: 1, and 3 with both gradients.
         input_shape: `(height, width, channels)`; None: the network's own.
@@ -156,7 +165,9 @@ def measure(
     racers = [
         (precision, contestant)
         for precision in precisions
-        for contestant in contestants(module, name, batch_size, against, shape, precision)
+        for contestant in contestants(
+            module, name, batch_size, against, shape, precision, memory_efficient
+        )
     ]
     peak, *found = race([PEAK, *(one for _, one in racers)], rounds=rounds, warm_up=1)
     at_peak = operations / matmul_flops(peak)
@@ -191,7 +202,7 @@ def images(batch_size: int, input_shape: Sequence[int]) -> Any:
     return np.random.default_rng(0).random((batch_size, *input_shape), "float32")
 
 
-def torch_network(package: str, name: str) -> Any:
+def torch_network(package: str, name: str, **options: Any) -> Any:
     """An untrained network of torchvision's or timm's, without auxiliary heads.
 
     torchvision's own first weights for GoogLeNet take half a minute to draw; torch's take none.
@@ -200,7 +211,7 @@ def torch_network(package: str, name: str) -> Any:
     if package == "timm":
         import timm
 
-        return timm.create_model(peer("timm", name))
+        return timm.create_model(peer("timm", name), **options)
     import torchvision
 
     path = peer("torchvision", name) or name
@@ -209,7 +220,7 @@ def torch_network(package: str, name: str) -> Any:
         arguments = {"aux_logits": False, "init_weights": False}
     if path.startswith(("segmentation.", "detection.")):
         arguments = {"weights": None, "weights_backbone": None}
-    return operator.attrgetter(path)(torchvision.models)(**arguments)
+    return operator.attrgetter(path)(torchvision.models)(**arguments, **options)
 
 
 def torch_autocast(precision: str, device: str = "cpu") -> Any:

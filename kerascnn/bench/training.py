@@ -21,9 +21,17 @@ if TYPE_CHECKING:
 RATE, MOMENTUM = 0.001, 0.9
 
 
-def ours(name: str, batch_size: int, input_shape: Sequence[int], precision: str) -> Step:
+def ours(
+    name: str,
+    batch_size: int,
+    input_shape: Sequence[int],
+    precision: str,
+    memory_efficient: bool = False,
+) -> Step:
     """A step of the loop behind `kerascnn train`."""
-    engine, batches = prepared(name, batch_size, input_shape, precision=precision)
+    engine, batches = prepared(
+        name, batch_size, input_shape, precision=precision, memory_efficient=memory_efficient
+    )
 
     def step() -> None:
         engine.update(batches, 1)
@@ -38,6 +46,7 @@ def prepared(
     *,
     precision: str = "float32",
     jit: bool = False,
+    memory_efficient: bool = False,
     strategy: str = "none",
 ) -> tuple[Engine, Iterator[Any]]:
     """The engine of a training, and one batch that never ends.
@@ -48,7 +57,7 @@ def prepared(
         input_shape: `(height, width, channels)`.
         precision: of `kerascnn.train`.
         jit: compile the step with XLA.
-        strategy: of `kerascnn.train`.
+        memory_efficient, strategy: of `kerascnn.train`.
     """
     import keras
     import numpy as np
@@ -61,6 +70,7 @@ def prepared(
     from kerascnn.tasks.task import find
     from kerascnn.training.engine import Engine
     from kerascnn.training.optimizers import make_optimizer
+    from kerascnn.training.recomputing import recomputed
 
     height, width, channels = input_shape
     network = catalogue.get(name).network(input_shape=(height, width, channels))
@@ -73,10 +83,11 @@ def prepared(
     with in_precision(precision), place.scope():
         scores, from_logits = task.scores(network.model(classifier_activation=None))
         optimizer = make_optimizer(recipe, 1, scores, precision)
+    learner = task.training(scores)
     assert network.classes is not None
     engine = Engine(
         scores,
-        learner=task.training(scores),
+        learner=recomputed(learner) if memory_efficient else learner,
         strategy=place,
         objective=task.objective(
             recipe, scores=scores, classes=network.classes, from_logits=from_logits
@@ -122,11 +133,13 @@ def torch_model(
     precision: str,
     package: str,
     layout: str,
+    memory_efficient: bool = False,
 ) -> Step:
     """The usual step."""
     import torch
 
-    model = torch_network(package, name).train().to(memory_format=getattr(torch, layout))
+    options = {"memory_efficient": True} if memory_efficient else {}
+    model = torch_network(package, name, **options).train().to(memory_format=getattr(torch, layout))
     optimizer = torch.optim.SGD(model.parameters(), RATE, MOMENTUM)
     batch = torch_images(batch_size, input_shape, layout)
 

@@ -97,11 +97,24 @@ def train_steps(
     against: list[str] = _AGAINST,
     precision: list[str] = _PRECISION,
     input_shape: str | None = _SHAPE,
+    memory_efficient: bool = typer.Option(
+        False, "--memory-efficient", help="Of a DenseNet also with its concatenations not kept."
+    ),
     json: bool = _JSON,
 ) -> None:
     """Time training steps against keras.applications, torchvision and timm."""
-    module = "kerascnn.bench.training"
-    _networks(module, names, batch_size, rounds, against, precision, 3, input_shape, json)
+    _networks(
+        "kerascnn.bench.training",
+        names,
+        batch_size,
+        rounds,
+        against,
+        precision,
+        3,
+        input_shape,
+        json,
+        memory_efficient,
+    )
 
 
 def _networks(
@@ -114,6 +127,7 @@ def _networks(
     passes: int,
     input_shape: str | None,
     json: bool,
+    memory_efficient: bool = False,
 ) -> None:
     from kerascnn.bench import networks
     from kerascnn.recipes.recipe import check_precision
@@ -135,6 +149,7 @@ def _networks(
             passes=passes,
             input_shape=shape,
             precisions=precisions,
+            memory_efficient=memory_efficient,
         )
     if json:
         _dump(rows, batch_size=batch_size, rounds=rounds, load=load)

@@ -136,7 +136,8 @@ class RunConfig:
         chosen: what of the recipe followed from the images, and why, in sentences.
         weights: trained ones to start from; None: the recipe's or the architecture's first ones.
         predecessor: the run that has them, if it goes on from one.
-        strategy, precision, jit, seed, keep_epochs, explain, log: see `kerascnn.train`.
+        strategy, precision, jit, memory_efficient, seed, keep_epochs, explain, log: see
+            `kerascnn.train`.
         versions, git, command, created: where the run comes from.
 
     Raises:
@@ -159,6 +160,7 @@ class RunConfig:
     strategy: str
     precision: str
     jit: bool | None = None
+    memory_efficient: bool = False
     seed: int
     keep_epochs: tuple[int, ...] = ()
     explain: bool = False

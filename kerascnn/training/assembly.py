@@ -37,6 +37,7 @@ from kerascnn.training.keeper import Keeper
 from kerascnn.training.loop import Loop
 from kerascnn.training.optimizers import make_optimizer
 from kerascnn.training.pace import Pace
+from kerascnn.training.recomputing import recomputed
 from kerascnn.training.settings import (
     Batching,
     batching,
@@ -152,7 +153,7 @@ class Assembly:
         )
         engine = Engine(
             scores,
-            learner=self.task.training(scores),
+            learner=self._learner(scores),
             strategy=strategy,
             objective=objective,
             optimizer=optimizer,
@@ -176,6 +177,11 @@ class Assembly:
     def task(self) -> Task:
         """What is trained for."""
         return self.run.task
+
+    def _learner(self, scores: keras.Model) -> keras.Model:
+        """What an update runs."""
+        learner = self.task.training(scores)
+        return recomputed(learner) if self.config.memory_efficient else learner
 
     def _model(self, strategy: tf.distribute.Strategy) -> keras.Model:
         if isinstance(self.network, keras.Model):

@@ -144,6 +144,7 @@ def find_rate(
     strategy: str | None = None,
     precision: str | None = None,
     jit: bool | None = None,
+    memory_efficient: bool = False,
     seed: int | None = None,
     skip_corrupt: bool = False,
     steps: int = STEPS,
@@ -161,7 +162,7 @@ def find_rate(
     Args:
         network, data, continue_, from_, arguments, input_shape, recipe, batch_size, weights: see
             `kerascnn.train`.
-        strategy, precision, jit, seed, skip_corrupt, console: see there, too.
+        strategy, precision, jit, memory_efficient, seed, skip_corrupt, console: see there, too.
         steps: updates, from 10 to 10,000.
         lowest, highest: the rates of the first and the last step.
         save: where the picture goes: a .png, .svg or .pdf; None: nowhere.
@@ -190,6 +191,7 @@ def find_rate(
         strategy=strategy,
         precision=precision,
         jit=jit,
+        memory_efficient=memory_efficient,
         seed=seed,
         run=None,
         overwrite=False,

@@ -17,19 +17,19 @@ def names(name, against=("keras", "torchvision", "timm")):
 
 
 def test_peers_are_those_installed_that_have_the_network(monkeypatch):
-    monkeypatch.setattr(networks, "_installed", lambda *packages: True)
+    monkeypatch.setattr(networks, "installed", lambda *packages: True)
     every = ["kerascnn", "keras.applications", "keras.applications, no XLA"]
     torch = ["torchvision", "torchvision, channels_last", "timm", "timm, channels_last"]
     assert names("resnet50") == every + torch
     assert names("resnet50", ("torchvision",)) == ["kerascnn", *torch[:2]]
     assert names("alexnet_owt") == ["kerascnn", *torch[:2]]
     assert names("alexnet") == ["kerascnn"]  # torchvision's alexnet is another network
-    monkeypatch.setattr(networks, "_installed", lambda *packages: "timm" not in packages)
+    monkeypatch.setattr(networks, "installed", lambda *packages: "timm" not in packages)
     assert names("resnet18") == ["kerascnn", *torch[:2]]
 
 
 def test_a_network_of_anyones_names_its_peers_on_its_card(monkeypatch):
-    monkeypatch.setattr(networks, "_installed", lambda *packages: True)
+    monkeypatch.setattr(networks, "installed", lambda *packages: True)
     lenet = kerascnn.get("lenet5")
     card = replace(lenet.card, peers={"torchvision": "segmentation.someones"})
     someones = kerascnn.register(lenet.variant("someones", card=card))
