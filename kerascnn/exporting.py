@@ -15,11 +15,12 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerascnn import likeness
+from kerascnn import likeness, quantizing
 from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError, ExportError
 from kerascnn.likeness import NotCompared, before_softmax, bound, compared, listed
@@ -55,6 +56,12 @@ COMPUTES: Mapping[str, tuple[str, ...]] = {
 16 bits. Weights are the same whatever a network computes in."""
 
 
+QUANTIZED = ("onnx", "litert")
+"""The formats that can be in int8."""
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class Exported:
     """What `export` has written.
@@ -63,7 +70,7 @@ class Exported:
         path: the file, or a SavedModel's directory.
         difference: see `difference`; None: the file wasn't compared.
         why_not: why it wasn't.
-        precision: what the file computes in; "" of weights.
+        precision: what the file computes in, also "int8"; "" of weights.
         kept: for "keras", the layers that Keras has no words for, as "name (what it needs)"; the
             file loads only where the packages are installed that they are from.
     """
@@ -83,6 +90,7 @@ def export(
     preprocessing: Preprocessing | None = None,
     size: tuple[int, int] | None = None,
     comparison: Comparison | None = None,
+    calibration: np.ndarray | None = None,
 ) -> Exported:
     """Write a model for inference, and compare the file with it.
 
@@ -100,9 +108,13 @@ def export(
         size: `(height, width)` of the images on which file and model are compared, where the model
             takes any.
         comparison: how, of the model's outputs; None: number by number.
+        calibration: images as the file will be given them, `[n, height, width, channels]`: it is
+            written in int8, for `QUANTIZED` formats, and compared on these. See
+            `kerascnn.quantizing`.
 
     Raises:
-        ArgumentError: there is no such format, or preprocessing is asked for weights.
+        ArgumentError: there is no such format, preprocessing is asked for weights, or int8 for what
+            can't be in it.
         ExportError: the path exists, a package is missing, there is no space, or the file gives
             other outputs than the model; then it isn't kept.
     """
@@ -116,7 +128,8 @@ def export(
         path = path.with_name(path.name + suffix)
     if path.exists():
         raise ExportError(f"{path} exists already. Remove it or choose another path.")
-    if format in SERVED and precision_of(model) in set(PRECISIONS) - set(COMPUTES[format]):
+    able = COMPUTES[format] if calibration is None else ("float32",)
+    if format in SERVED and precision_of(model) in set(PRECISIONS) - set(able):
         model = with_precision(model, "float32")
     if preprocessing is not None:
         model = with_preprocessing(model, preprocessing)
@@ -130,16 +143,50 @@ def export(
         written, kept = in_stock_layers(model)
     if format == "litert" and comparison:
         written = _of_one_image(model)
+    if calibration is not None:
+        check_quantized(format)
+        _require_scores(comparison)
     path.parent.mkdir(parents=True, exist_ok=True)
     _require_space(path.parent, written)
     # Beside the target, so that the last step is a rename and never leaves half a file.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         unfinished = Path(folder) / f"model{suffix}"
-        _WRITERS[format](written, unfinished)
-        gap, why_not = _verified(model, unfinished, format, size, comparison)
+        if calibration is None:
+            _WRITERS[format](written, unfinished)
+        else:
+            _QUANTIZERS[format](written, unfinished, calibration)
+        gap, why_not = _verified(model, unfinished, format, size, comparison, calibration)
         os.replace(unfinished, path)
     precision = precision_of(model) if COMPUTES[format] else ""
+    if calibration is not None:
+        precision = quantizing.INT8
     return Exported(path, gap, why_not, precision, kept)
+
+
+def check_quantized(format: str) -> None:
+    """Refuse int8 for a format that has none.
+
+    Raises:
+        ArgumentError: says which have.
+    """
+    if format not in QUANTIZED:
+        raise ArgumentError(
+            f"int8 is for {' and '.join(QUANTIZED)} files; OpenVINO runs the first ones, too. "
+            f"Received: format {format}."
+        )
+
+
+def _require_scores(comparison: Comparison | None) -> None:
+    """Refuse int8 for answers with places.
+
+    Raises:
+        ArgumentError: says what it is for.
+    """
+    if comparison:
+        raise ArgumentError(
+            "int8 is for networks that answer with scores of classes. Received: one that answers "
+            f"with {comparison.what}, for whose places 8 bits are too coarse."
+        )
 
 
 def check_precision(format: str, precision: str) -> None:
@@ -207,18 +254,27 @@ def _verified(
     format: str,
     size: tuple[int, int] | None,
     comparison: Comparison | None,
+    calibration: np.ndarray | None,
 ) -> tuple[float | None, str]:
     try:
-        gap = difference(model, path, format, size=size, comparison=comparison)
+        gap = difference(
+            model, path, format, size=size, comparison=comparison, images=_some(calibration)
+        )
     except NotCompared as reason:
         return None, str(reason)
-    if gap > (limit := bound(model)):
+    limit = bound(model) if calibration is None else quantizing.BOUND
+    if gap > limit:
         raise ExportError(
             f"The file that was written as {format} gives other outputs than {model.name}: they "
             f"differ by {gap:.1e} of the range of its {compared(comparison)}, and {limit:.0e} is "
             "what rounding explains. It was not kept."
         )
     return gap, ""
+
+
+def _some(images: np.ndarray | None) -> np.ndarray | None:
+    """Few images from all over."""
+    return images if images is None else images[:: -(-len(images) // 32)]
 
 
 def with_preprocessing(model: keras.Model, preprocessing: Preprocessing) -> keras.Model:
@@ -271,13 +327,14 @@ def difference(
     seed: int = 0,
     size: tuple[int, int] | None = None,
     comparison: Comparison | None = None,
+    images: np.ndarray | None = None,
 ) -> float:
     """The largest difference of the file's logits from the model's, relative to their range.
 
     Args:
         model: what was exported.
         path, format: the file, and what it is.
-        seed, size: see `kerascnn.likeness.difference`.
+        seed, size, images: see `kerascnn.likeness.difference`.
         comparison: see `export`; in place of logits it is what that says.
 
     Raises:
@@ -290,7 +347,9 @@ def difference(
         except ImportError:
             raise NotCompared("its runtime isn't installed") from None
 
-    return likeness.difference(model, answer, seed=seed, size=size, comparison=comparison)
+    return likeness.difference(
+        model, answer, seed=seed, size=size, comparison=comparison, images=images
+    )
 
 
 def _write_savedmodel(model: Any, path: Path) -> None:
@@ -333,9 +392,9 @@ def _write_onnx(model: Any, path: Path) -> None:
         model.export(str(path), format="onnx", input_signature=signature, verbose=False)
 
 
-def _write_litert(model: Any, path: Path) -> None:
+def _write_litert(model: Any, path: Path, options: Mapping[str, Any] = NO_OPTIONS) -> None:
     try:
-        model.export(str(path), format="litert", verbose=False)
+        model.export(str(path), format="litert", verbose=False, **options)
     except Exception as error:
         if type(error).__name__ != "ConverterError":  # TensorFlow exports its class nowhere
             raise
@@ -366,6 +425,21 @@ _WRITERS: Mapping[str, Callable[[Any, Path], None]] = {
     "litert": _write_litert,
     "keras": _write_keras,
     "weights": _write_weights,
+}
+
+
+def _quantize_onnx(model: Any, path: Path, images: np.ndarray) -> None:
+    _write_onnx(model, path)
+    quantizing.write_onnx(path, images)
+
+
+def _quantize_litert(model: Any, path: Path, images: np.ndarray) -> None:
+    _write_litert(model, path, quantizing.litert_options(images))
+
+
+_QUANTIZERS: Mapping[str, Callable[[Any, Path, np.ndarray], None]] = {
+    "onnx": _quantize_onnx,
+    "litert": _quantize_litert,
 }
 
 
@@ -403,7 +477,8 @@ def _run_onnx(model: Any, path: Path, images: np.ndarray) -> _Run:
 def _run_litert(model: Any, path: Path, images: np.ndarray) -> _Run:
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(path))
+    content, are_scores = _litert_scores(path.read_bytes())
+    interpreter = Interpreter(model_content=content)
     (given,) = interpreter.get_input_details()
     at_once = len(images) if given["shape_signature"][0] < 0 else 1
     interpreter.resize_tensor_input(given["index"], (at_once, *images.shape[1:]))
@@ -415,8 +490,43 @@ def _run_litert(model: Any, path: Path, images: np.ndarray) -> _Run:
     for part in np.split(images, len(images) // at_once):
         interpreter.set_tensor(given["index"], part)
         interpreter.invoke()
-        found.append([interpreter.get_tensor(x["index"]) for x in interpreter.get_output_details()])
-    return [np.concatenate(outputs) for outputs in zip(*found)], False
+        found.append([_litert_value(interpreter, x) for x in interpreter.get_output_details()])
+    return [np.concatenate(outputs) for outputs in zip(*found)], are_scores
+
+
+def _litert_scores(content: bytes) -> tuple[bytes, bool]:
+    """A LiteRT file that gives what each softmax at its end is of, and whether all ends are one."""
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    found = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    graph = found.subgraphs[0]
+    makers = {int(place): one for one in graph.operators for place in one.outputs}
+    kinds = schema.BuiltinOperator
+
+    def maker(place: int, kind: int) -> Any:
+        one = makers.get(int(place))
+        if one is None:
+            return None
+        code = found.operatorCodes[one.opcodeIndex]
+        return one if max(code.builtinCode, code.deprecatedBuiltinCode) == kind else None
+
+    ends = []
+    for place in graph.outputs:
+        if rounded := maker(place, kinds.DEQUANTIZE):
+            place = rounded.inputs[0]
+        if (softmax := maker(place, kinds.SOFTMAX)) is None:
+            return content, False
+        ends.append(softmax.inputs[0])
+    graph.outputs = np.array(ends, "int32")
+    found.signatureDefs = []  # which name the outputs that were
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(found)), True
+
+
+def _litert_value(interpreter: Any, output: Mapping[str, Any]) -> np.ndarray:
+    """An output in float32, whose whole numbers are steps of a scale from a zero point."""
+    value, (scale, zero) = interpreter.get_tensor(output["index"]), output["quantization"]
+    return value if value.dtype.kind == "f" else ((value.astype("float32") - zero) * scale)
 
 
 def _run_keras(model: Any, path: Path, images: np.ndarray) -> _Run:

@@ -40,6 +40,7 @@ def difference(
     seed: int = 0,
     size: tuple[int, int] | None = None,
     comparison: Comparison | None = None,
+    images: np.ndarray | None = None,
 ) -> float:
     """The largest difference of the other form's logits from the model's, relative to their range.
 
@@ -49,14 +50,17 @@ def difference(
         seed: of the images that both are given.
         size: theirs, where the model takes any.
         comparison: how, of the model's outputs; None: number by number.
+        images: that both are given; None: those of `telling_images`.
 
     Raises:
         NotCompared: neither says anything of the images.
     """
-    images = telling_images(model, seed, size, comparison)
+    if images is None:
+        images = telling_images(model, seed, size, comparison)
     theirs, are_scores = answer(images)
     if comparison:
-        ours = listed(model(images, training=False))
+        form = before_softmax(model)[0] if are_scores else model
+        ours = listed(form(images, training=False))
         if not comparison.said(ours).any():
             raise NotCompared(
                 f"the model gives no {comparison.what} for all images that were tried"

@@ -12,7 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import kerascnn
-from kerascnn import exporting, likeness
+from kerascnn import exporting, likeness, quantizing
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, ExportError
 from kerascnn.tasks import Comparison
@@ -335,3 +335,104 @@ def test_command_on_a_run(tmp_path):
     np.testing.assert_allclose(exported(pixels), run.predict(pixels), atol=1e-5)
     refused = CliRunner().invoke(app, [*command, "--classes", "5"])
     assert "whose model is complete" in str(refused.exception)
+
+
+def digits(model, count=64):
+    """Images with the mean and the spread that a network is used to."""
+    return np.random.default_rng(0).normal(size=(count, *model.input_shape[1:])).astype("float32")
+
+
+@pytest.mark.parametrize("format", exporting.QUANTIZED)
+def test_int8_is_small_and_near(format, tmp_path):
+    need(format)
+    model = kerascnn.create("lenet5", activation="relu")
+    whole = exporting.export(model, tmp_path / "float32", format)
+    small = exporting.export(model, tmp_path / "int8", format, calibration=digits(model))
+    assert (whole.precision, small.precision) == ("float32", "int8")
+    assert 1e-4 < small.difference < quantizing.BOUND, "it was rounded, and rounded well"
+    assert small.path.stat().st_size < 0.5 * whole.path.stat().st_size
+
+
+@pytest.mark.parametrize("format", exporting.QUANTIZED)
+def test_an_int8_file_of_other_weights_is_refused(format, tmp_path, monkeypatch):
+    """By its logits: a softmax in 8 bits would hide it."""
+    need(format)
+    model, write = colour(scale=2.0), exporting._QUANTIZERS[format]
+    other = changed(model, "swapped channels")
+    monkeypatch.setitem(
+        exporting._QUANTIZERS, format, lambda _, path, images: write(other, path, images)
+    )
+    with pytest.raises(ExportError, match="other outputs than lenet5"):
+        exporting.export(model, tmp_path / "file", format, calibration=digits(model))
+    assert not list(tmp_path.iterdir())
+
+
+def test_litert_files_are_compared_by_logits_also_where_their_softmax_is_0_or_1(tmp_path):
+    need("litert")
+    model = colour(scale=12.0)
+    path = exporting.export(model, tmp_path / "file", "litert").path
+    images = digits(model, 4) * 100
+    assert np.asarray(model(images)).max() == 1.0
+    (theirs,), are_scores = exporting._run_litert(model, path, images)
+    assert are_scores
+    scores, _ = kerascnn.tasks.find("classification").scores(model)
+    np.testing.assert_allclose(theirs, scores(images), rtol=1e-4, atol=1e-3)
+
+
+def test_batch_normalization_is_folded_into_the_convolutions_of_an_onnx_file(tmp_path):
+    need("onnx")
+    import onnx
+
+    model = kerascnn.create("resnet20_cifar", depths=(1, 1, 1), widths=(4, 4, 4), stem_width=4)
+    assert any("BatchNormalization" in type(layer).__name__ for layer in model.layers)
+    path = exporting.export(model, tmp_path / "file", "onnx").path
+    kinds = [node.op_type for node in onnx.load(str(path)).graph.node]
+    assert "BatchNormalization" not in kinds
+    assert "Mul" not in kinds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--format", "onnx", "--quantize", "int4"), "must be int8"),
+        (("--format", "keras", "--quantize", "int8"), "for onnx and litert"),
+        (("--format", "onnx", "--quantize", "int8"), "on images like those"),
+        (("--format", "onnx", "--data", "mnist5k"), "is for --quantize"),
+        (
+            ("--format", "onnx", "--quantize", "int8", "--precision", "mixed_float16"),
+            "not in both",
+        ),
+    ],
+)
+def test_what_int8_needs_is_said(arguments, said, tmp_path):
+    output = str(tmp_path / "x")
+    result = CliRunner().invoke(app, ["export", "lenet5", *arguments, "--output", output])
+    assert isinstance(result.exception, ArgumentError)
+    assert said in str(result.exception)
+
+
+def test_boxes_are_not_written_in_int8(lenet, tmp_path):
+    with pytest.raises(ArgumentError, match="answers with boxes"):
+        exporting.export(
+            lenet, tmp_path / "a", "onnx", comparison=comparing(0.0), calibration=digits(lenet)
+        )
+
+
+def test_ranges_are_found_on_images_from_all_over_the_data(striped_run, tmp_path):
+    """Sorted by class, the first ones would be of one class."""
+    need("onnx")
+    images = quantizing.of_run(striped_run, None, print)
+    (every, _), *_ = striped_run.batches("train", batch_size=1000, echo=None)
+    assert images.shape == every.shape
+    np.testing.assert_allclose(images, every)
+    few = quantizing.calibration_images(
+        kerascnn.data.load("mnist5k", echo=None).train, lambda images: images, 50
+    )
+    assert few.shape == (50, 28, 28, 1)
+    output = str(tmp_path / "small")
+    asked = ("--format", "onnx", "--quantize", "int8", "--output", output, "--json")
+    result = CliRunner().invoke(app, ["export", str(striped_run.path), *asked])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["precision"] == "int8"
+    assert found["difference"] < quantizing.BOUND

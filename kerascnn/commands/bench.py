@@ -10,13 +10,21 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from kerascnn import catalogue, registry
 from kerascnn.commands.groups import Group, load_command
-from kerascnn.commands.options import complete_architecture, parse_shape
+from kerascnn.commands.options import (
+    complete_architecture,
+    complete_source,
+    complete_subject,
+    parse_shape,
+    run_directory,
+)
+from kerascnn.words import counted
 
 if TYPE_CHECKING:
     from kerascnn.bench.networks import Row
@@ -75,17 +83,109 @@ _JSON = typer.Option(False, "--json", help="Machine-readable output.")
 
 @bench.command()
 def infer(
-    names: list[str] = _names(),
+    names: list[str] = typer.Argument(
+        help="Architectures, such as resnet50; with --runtime also run directories.",
+        autocompletion=complete_subject,
+    ),
     batch_size: int = typer.Option(16, min=1),
     rounds: int = _ROUNDS,
     against: list[str] = _AGAINST,
     precision: list[str] = _PRECISION,
+    runtime: list[str] = typer.Option(
+        [],
+        "--runtime",
+        help="onnx, litert or openvino, repeatable: instead of peers, files that are exported for "
+        "these, and of a run its error in each.",
+    ),
+    quantize: str | None = typer.Option(None, help="With --runtime: int8, besides float32."),
+    data: str | None = typer.Option(
+        None,
+        help="With --quantize: where images are from on which ranges are found. Default: those "
+        "that a run was trained on, and noise for a name.",
+        autocompletion=complete_source,
+    ),
     input_shape: str | None = _SHAPE,
     json: bool = _JSON,
 ) -> None:
-    """Time inference against keras.applications, torchvision and timm."""
+    """Time inference against keras.applications, torchvision and timm, or in other runtimes."""
+    if runtime:
+        _runtimes(names, runtime, precision, quantize, data, batch_size, rounds, input_shape, json)
+        return
+    _refuse_without_runtime({"--quantize": quantize, "--data": data})
     _networks(
         "kerascnn.bench.infer", names, batch_size, rounds, against, precision, 1, input_shape, json
+    )
+
+
+def _refuse_without_runtime(options: Mapping[str, str | None]) -> None:
+    from kerascnn.errors import ArgumentError
+
+    for name, value in options.items():
+        if value is not None:
+            raise ArgumentError(f"{name} is for files: say where they run with --runtime.")
+
+
+def _runtimes(
+    subjects: Sequence[str],
+    runtimes: Sequence[str],
+    precisions: Sequence[str],
+    quantize: str | None,
+    data: str | None,
+    batch_size: int,
+    rounds: int,
+    input_shape: str | None,
+    json: bool,
+) -> None:
+    from kerascnn.bench import runtimes as measured
+    from kerascnn.errors import ArgumentError
+    from kerascnn.recipes.recipe import check_precision
+    from kerascnn.runs.run import Run
+
+    for runtime in runtimes:
+        measured.check_runtime(runtime)
+    for precision in precisions:
+        check_precision(precision)
+    if quantize not in (None, measured.INT8):
+        raise ArgumentError(f"--quantize must be {measured.INT8}. Received: {quantize!r}.")
+    found = {one: run_directory(one) for one in subjects}
+    _check([name for name, path in found.items() if path is None])
+    shape, load = parse_shape(input_shape), os.getloadavg()[0]
+    rows: list[measured.Served] = []
+    for name, path in found.items():
+        _progress(f"{name} ...")
+        rows += measured.measure(
+            Run.open(path) if path else name,
+            runtimes=runtimes,
+            precisions=precisions,
+            quantize=quantize is not None,
+            data=data,
+            batch_size=batch_size,
+            rounds=rounds,
+            input_shape=shape,
+        )
+    if json:
+        _dump(rows, batch_size=batch_size, rounds=rounds, load=load)
+        return
+    _table(
+        ("images/s", "ratio", "error", "agrees", "file", "first step", "memory"),
+        [
+            (
+                row.network,
+                row.contestant,
+                f"{row.images_per_second:,.0f}",
+                f"{row.ratio:.2f}",
+                "–" if row.error is None else f"{row.error:.2%}",
+                "–" if row.agreement is None else f"{row.agreement:.2%}",
+                f"{row.size / 2**20:,.1f} MiB",
+                f"{row.first_step:.1f} s",
+                f"{row.peak_memory / 2**20:,.0f} MiB",
+            )
+            for row in rows
+        ],
+        f"Medians of {rounds} turns each, batch {batch_size}. ratio: its speed to kerascnn's own "
+        "in float32. error, agrees: of the run's test images, the share of wrong answers, and of "
+        "those that kerascnn gives in float32, too.",
+        *_caution(load),
     )
 
 
@@ -220,6 +320,66 @@ def digits(
         ],
         f"Medians of {rounds} processes each, batch {batch_size}, {epochs} epochs. ratio: kerascnn "
         "to this; ratio*: with the first epoch.",
+        *_caution(load),
+    )
+
+
+@bench.command()
+def precision(
+    names: list[str] = _names(),
+    precision: str = typer.Option("mixed_bfloat16", help="What is compared with float32."),
+    set_: list[str] = typer.Option(
+        [], "--set", help="An argument of the architecture, such as widths=12,32. Repeatable."
+    ),
+    input_shape: str = typer.Option("32x32x1", help="HEIGHTxWIDTHxCHANNELS."),
+    epochs: int | None = typer.Option(None, min=2, help="Of each training; default: the recipe's."),
+    rounds: int = typer.Option(3, min=1, help="Trainings in each, with other seeds."),
+    json: bool = _JSON,
+) -> None:
+    """Train on the digits and answer in half precision: speed, errors, agreement with float32."""
+    from kerascnn.bench import precisions
+    from kerascnn.commands.options import parse_network
+    from kerascnn.recipes.recipe import check_precision
+
+    _check(names)
+    check_precision(precision)
+    shape = parse_shape(input_shape) or (32, 32, 1)
+    arguments = {name: parse_network(name, set_).given for name in names}
+    load = os.getloadavg()[0]
+    results = {}
+    for name in names:
+        _progress(f"{name} ...")
+        results[name] = precisions.measure(
+            name,
+            precision=precision,
+            arguments=arguments[name],
+            input_shape=shape,
+            epochs=epochs,
+            rounds=rounds,
+        )
+    if json:
+        _dump(_rows(results), input_shape=shape, epochs=epochs, rounds=rounds, load=load, set=set_)
+        return
+    _table(
+        ("training", "ratio", "error", "inference", "ratio*", "error*", "agrees"),
+        [
+            (
+                name,
+                m.name,
+                f"{m.training:,.0f}",
+                f"{m.training / found[0].training:.2f}",
+                f"{mean(m.trained_error):.2%}",
+                f"{m.inference:,.0f}",
+                f"{m.inference / found[0].inference:.2f}",
+                f"{mean(m.used_error):.2%}",
+                f"{mean(m.agreement):.2%}",
+            )
+            for name, found in results.items()
+            for m in found
+        ],
+        "Images/s, and top-1 errors of 1,000 test digits. training, error: of "
+        f"{counted(rounds, 'training', 'trainings')} in this precision. inference, error*, agrees: "
+        "of what was trained in float32, used in this one. Ratios: its speed to float32's.",
         *_caution(load),
     )
 

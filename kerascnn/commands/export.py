@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from kerascnn.commands.options import complete_precision, complete_subject
+from kerascnn.commands.options import complete_precision, complete_source, complete_subject
 
 
 def export(
@@ -33,6 +33,16 @@ def export(
         "format can.",
         autocompletion=complete_precision,
     ),
+    quantize: str | None = typer.Option(
+        None,
+        help="int8: whole numbers of 8 bits, several times as quick, for onnx and litert. Their "
+        "ranges are found on images of --data.",
+    ),
+    data: str | None = typer.Option(
+        None,
+        help="For --quantize: where images are from. Default: those that a run was trained on.",
+        autocompletion=complete_source,
+    ),
     weights: str | None = typer.Option(None, help="For a name: 'imagenet' or a weight file."),
     input_shape: str | None = typer.Option(None, help="For a name: such as 64x64x3."),
     classes: int | None = typer.Option(None, help="For a name: number of classes."),
@@ -40,7 +50,7 @@ def export(
     json: bool = typer.Option(False, "--json", help="Machine-readable output."),
 ) -> None:
     """Export a model, and compare the file's outputs with the model's in the real runtime."""
-    from kerascnn import exporting, likeness, tasks
+    from kerascnn import exporting, likeness, quantizing, tasks
     from kerascnn.commands.options import parse_network, refuse_for_run, run_directory
     from kerascnn.errors import ArgumentError
     from kerascnn.precision import FAST, precision_of
@@ -54,10 +64,12 @@ def export(
         raise ArgumentError(
             f"--format must be one of {', '.join(exporting.SUFFIXES)}. Received: {format!r}."
         )
+    _check_quantize(quantize, data, format, precision)
     if precision is not None:
         exporting.check_precision(format, precision)
         if precision == AUTO and FAST not in exporting.COMPUTES[format]:
             precision = "float32"
+    calibration = None
     if path := run_directory(model):
         from kerascnn.runs.run import Run
 
@@ -73,7 +85,14 @@ def export(
         run = Run.open(path)
         network = run.model(precision=precision, echo=note)
         preprocessing, task = run.config.preprocessing, run.task
+        if quantize:
+            calibration = quantizing.of_run(run, data, note, pixels=pixels)
     else:
+        if quantize and data is None:
+            raise ArgumentError(
+                "--quantize finds ranges on images like those that the network is for: say where "
+                "they are, such as --data folder:PHOTOS."
+            )
         chosen = parse_network(model, set_, input_shape=input_shape, classes=classes)
         source = chosen.require(weights) if weights else None
         preprocessing = (source or chosen).preprocessing
@@ -89,6 +108,8 @@ def export(
             network = found.model
             if found.why:
                 note(found.why)
+        if data is not None:
+            calibration = quantizing.of_source(data, chosen, preprocessing, pixels=pixels)
     size = network.inputs[0].shape[1:3]
     if raw and format not in exporting.SERVED:
         raise ArgumentError(
@@ -105,6 +126,7 @@ def export(
         preprocessing=preprocessing if pixels else None,
         size=size,
         comparison=comparison,
+        calibration=calibration,
     )
     if json:
         result = {
@@ -141,3 +163,28 @@ def export(
             highlight=False,
             markup=False,
         )
+
+
+def _check_quantize(
+    quantize: str | None, data: str | None, format: str, precision: str | None
+) -> None:
+    """Refuse what doesn't go with --quantize, or without.
+
+    Raises:
+        ArgumentError: names it.
+    """
+    from kerascnn import exporting, quantizing
+    from kerascnn.errors import ArgumentError
+
+    if quantize is None:
+        if data is not None:
+            raise ArgumentError("--data is for --quantize: without it no image is needed.")
+        return
+    if quantize != quantizing.INT8:
+        raise ArgumentError(f"--quantize must be {quantizing.INT8}. Received: {quantize!r}.")
+    if precision is not None:
+        raise ArgumentError(
+            f"A file computes in {quantize} or in a --precision, not in both. "
+            f"Received: --quantize {quantize} --precision {precision}."
+        )
+    exporting.check_quantized(format)
