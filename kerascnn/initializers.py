@@ -7,13 +7,14 @@ they depend on the seed alone, and several threads draw at once.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
 import numpy as np
+
+from kerascnn import processors
 
 PART = 2**17  # values that one generator draws
 CHUNK = 2**15  # of them at a time, so that they stay in the processor's cache
@@ -71,7 +72,7 @@ def truncated_normal(shape: Sequence[int], deviation: float, seed: int) -> np.nd
         for one in work:
             _draw(*one)
     else:
-        with ThreadPoolExecutor(min(len(parts), os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(len(parts), processors.available())) as pool:
             list(pool.map(lambda one: _draw(*one), work))
     return values.reshape(shape)
 

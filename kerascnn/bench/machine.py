@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import os
 import platform
 from pathlib import Path
 from typing import Any
+
+from kerascnn import processors
 
 PACKAGES = (
     *("kerascnn", "tensorflow", "keras", "keras-tuner", "numpy"),
@@ -20,7 +21,7 @@ def conditions() -> dict[str, Any]:
     return {
         "date": datetime.date.today().isoformat(),
         "processor": processor(),
-        "processors": os.cpu_count(),
+        "processors": processors.available(),
         "python": platform.python_version(),
         "versions": _versions(),
     }

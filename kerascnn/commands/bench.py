@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kerascnn import catalogue, registry
+from kerascnn import catalogue, processors, registry
 from kerascnn.commands.groups import Group, load_command
 from kerascnn.commands.options import (
     complete_architecture,
@@ -671,6 +671,6 @@ def _caution(load: float) -> list[str]:
     if load < 0.5:
         return []
     return [
-        f"The machine was busy (load average {load:.1f} on {os.cpu_count()} processors before the "
+        f"The machine was busy (load average {load:.1f} on {processors.available()} processors before the "
         "start): trust the ratios more than the speeds, and neither much."
     ]

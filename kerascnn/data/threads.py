@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import atexit
 import functools
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
+
+from kerascnn import processors
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,8 +29,8 @@ _running, _last = 0, 0.0
 
 @functools.cache
 def threads() -> ThreadPoolExecutor:
-    """The threads that read images, one for each core; made at the first use."""
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kerascnn-images")
+    """The threads that read images, one for each processor; made at the first use."""
+    return ThreadPoolExecutor(processors.available(), thread_name_prefix="kerascnn-images")
 
 
 def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
