@@ -28,7 +28,7 @@ def test_no_part_repeats_another_and_other_seeds_give_others():
 
 @pytest.mark.parametrize("processors", [1, 2, 64])
 def test_the_number_of_threads_changes_nothing(processors, monkeypatch):
-    monkeypatch.setattr(initializers.os, "cpu_count", lambda: processors)
+    monkeypatch.setattr(initializers.processors, "available", lambda: processors)
     np.testing.assert_array_equal(truncated_normal((2 * PART + 5,), 1.0, seed=3), DRAWN)
 
 

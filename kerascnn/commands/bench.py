@@ -671,6 +671,6 @@ def _caution(load: float) -> list[str]:
     if load < 0.5:
         return []
     return [
-        f"The machine was busy (load average {load:.1f} on {processors.available()} processors before the "
-        "start): trust the ratios more than the speeds, and neither much."
+        f"The machine was busy (load average {load:.1f} on {processors.available()} processors "
+        "before the start): trust the ratios more than the speeds, and neither much."
     ]
