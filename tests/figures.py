@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 BENCH = Path(__file__).parent.parent / "kerascnn/bench"
@@ -30,6 +31,11 @@ def number(key: str, form: str, unit: float = 1) -> Callable[[Row], str]:
 def spread(form: str) -> Callable[[Row], str]:
     """The slowest and the fastest turn of a row."""
     return lambda row: f"{row['slowest']:{form}}–{row['fastest']:{form}}"
+
+
+def with_ratio(key: str) -> Callable[[Row], str]:
+    """A speed, and in brackets its ratio."""
+    return lambda row: f"{row[key]:,.0f} ({row[f'{key}_ratio']:.2f})"
 
 
 SPEEDS: Columns = {
@@ -69,6 +75,23 @@ COLUMNS: Mapping[str, Columns] = {
         "images/s": number("images_per_second", ",.0f"),
         "min–max": spread(",.0f"),
         "first pass, s": number("first_step", ".1f"),
+    },
+    "precision": {
+        "": lambda row: f"`{row['network']}`, {row['name']}",
+        "training, images/s": with_ratio("training"),
+        "error": lambda row: f"{mean(row['trained_error']):.2%}",
+        "inference, images/s": with_ratio("inference"),
+        "error*": lambda row: f"{mean(row['used_error']):.2%}",
+        "agrees": lambda row: f"{mean(row['agreement']):.2%}",
+    },
+    "runtimes": {
+        "": lambda row: f"`{row['network']}`, {row['contestant']}",
+        "images/s": number("images_per_second", ",.0f"),
+        "min–max": spread(",.0f"),
+        "ratio": number("ratio", ".2f"),
+        "error": number("error", ".2%"),
+        "agrees": number("agreement", ".2%"),
+        "file, KiB": number("size", ",.0f", 2**10),
     },
 }
 RACES = ("infer", "train")

@@ -30,8 +30,10 @@ class Precision:
         name: the precision.
         training: images per second of all epochs but the first.
         slowest, fastest: of these.
+        training_ratio: to float32's.
         trained_error: share of test images that are wrong, of each network trained in it.
         inference: images per second of the networks trained in float32, used in it.
+        inference_ratio: to float32's.
         used_error: share of test images that these get wrong, of each.
         agreement: share of test images whose likeliest class is float32's, of each.
     """
@@ -40,8 +42,10 @@ class Precision:
     training: float
     slowest: float
     fastest: float
+    training_ratio: float
     trained_error: tuple[float, ...]
     inference: float
+    inference_ratio: float
     used_error: tuple[float, ...]
     agreement: tuple[float, ...]
 
@@ -73,23 +77,27 @@ def measure(
         for trained_in, rows in found.items():
             rows.append(_in_process({**task, "precision": trained_in, "seed": seed}))
     used = [row["used"] for row in found[FLOAT32]]
-    return [_summary(one, rows, [each[one] for each in used]) for one, rows in found.items()]
+    trained_at = {one: [x for row in rows for x in row["speeds"]] for one, rows in found.items()}
+    used_at = {one: [each[one]["speed"] for each in used] for one in found}
+    return [
+        Precision(
+            name=one,
+            training=statistics.median(trained_at[one]),
+            slowest=min(trained_at[one]),
+            fastest=max(trained_at[one]),
+            training_ratio=_ratio(trained_at[one], trained_at[FLOAT32]),
+            trained_error=tuple(row["error"] for row in rows),
+            inference=statistics.median(used_at[one]),
+            inference_ratio=_ratio(used_at[one], used_at[FLOAT32]),
+            used_error=tuple(each[one]["error"] for each in used),
+            agreement=tuple(each[one]["agreement"] for each in used),
+        )
+        for one, rows in found.items()
+    ]
 
 
-def _summary(
-    name: str, rows: Sequence[Mapping[str, Any]], used: Sequence[Mapping[str, float]]
-) -> Precision:
-    speeds = [speed for row in rows for speed in row["speeds"]]
-    return Precision(
-        name=name,
-        training=statistics.median(speeds),
-        slowest=min(speeds),
-        fastest=max(speeds),
-        trained_error=tuple(row["error"] for row in rows),
-        inference=statistics.median(one["speed"] for one in used),
-        used_error=tuple(one["error"] for one in used),
-        agreement=tuple(one["agreement"] for one in used),
-    )
+def _ratio(speeds: Sequence[float], others: Sequence[float]) -> float:
+    return statistics.median(speeds) / statistics.median(others)
 
 
 def _in_process(task: Mapping[str, Any]) -> dict[str, Any]:

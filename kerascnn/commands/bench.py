@@ -367,10 +367,10 @@ def precision(
                 name,
                 m.name,
                 f"{m.training:,.0f}",
-                f"{m.training / found[0].training:.2f}",
+                f"{m.training_ratio:.2f}",
                 f"{mean(m.trained_error):.2%}",
                 f"{m.inference:,.0f}",
-                f"{m.inference / found[0].inference:.2f}",
+                f"{m.inference_ratio:.2f}",
                 f"{mean(m.used_error):.2%}",
                 f"{mean(m.agreement):.2%}",
             )

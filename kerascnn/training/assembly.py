@@ -19,7 +19,7 @@ from kerascnn.data.mixing import mixes
 from kerascnn.distribution import replicas, signals, strategies
 from kerascnn.distribution.workers import Workers
 from kerascnn.network import Network
-from kerascnn.precision import in_precision
+from kerascnn.precision import in_precision, lacking
 from kerascnn.recipes import book as recipe_book
 from kerascnn.runs.config import RunConfig
 from kerascnn.runs.directory import alive
@@ -193,6 +193,8 @@ class Assembly:
         recipe, plan = self.config.recipe, parts.batching
         for note in plan.notes:
             self._say(note)
+        if why := lacking(self.config.precision):
+            self._say(why)
         self._say(
             f"{self.config.name}, {trainable(parts.model):,} parameters: "
             f"{counted(recipe.epochs, 'epoch', 'epochs')} of {plan.description}, "

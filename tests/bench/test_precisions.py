@@ -31,6 +31,7 @@ def test_medians_and_errors_of_several_trainings(monkeypatch):
     assert asked == in_turn
     assert (exact.training, exact.slowest, half.fastest) == (20.0, 10.0, 90.0)
     assert (exact.trained_error, half.trained_error) == ((0.1, 0.1), (0.3, 0.3))
+    assert (exact.training_ratio, half.inference_ratio) == (1.0, 1.5)
     assert (half.inference, half.used_error, half.agreement) == (150.0, (0.2, 0.2), (0.9, 0.9))
 
 

@@ -76,6 +76,16 @@ def test_csv_and_json_lines_have_what_run_predict_says(striped_run, files, tmp_p
         np.testing.assert_allclose(found, likely, rtol=1e-5)
 
 
+def test_predictions_in_another_precision_are_near_and_a_wrong_one_is_refused(striped_run, files):
+    exact = json.loads(call(striped_run.path, files, "--json").stdout)
+    asked = call(striped_run.path, files, "--json", "--precision", "mixed_bfloat16")
+    for one, near in zip(exact, json.loads(asked.stdout), strict=True):
+        likely, found = (each["classes"][0]["probability"] for each in (one, near))
+        assert abs(likely - found) < 0.05
+    assert exact != json.loads(asked.stdout)
+    assert "Received: 'half'" in str(call(striped_run.path, files, "--precision", "half").exception)
+
+
 def test_a_bad_file_is_named_and_the_others_are_done(striped_run, photos, tmp_path):
     bad = tmp_path / "bad:cat:.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\nnothing")

@@ -1,10 +1,13 @@
 """A precision is that of every layer, the classifier included."""
 
+import io
+
 import keras
 import numpy as np
 import pytest
+from rich.console import Console
 
-from kerascnn import catalogue
+from kerascnn import catalogue, precision
 from kerascnn.precision import in_precision
 from kerascnn.recipes.recipe import Recipe
 from kerascnn.training import trainer
@@ -43,3 +46,22 @@ def test_a_float64_training_is_saved_and_evaluated_as_such(tmp_path):
     sums = run.predict(images).sum(-1, dtype="float64")
     np.testing.assert_allclose(sums, 1, atol=1e-14)
     assert run.evaluate(echo=None)["error"] == pytest.approx(run.metrics["test_error"], abs=1e-9)
+
+
+def test_training_says_that_the_processor_has_no_instructions_for_a_precision(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "cpuinfo").write_text("flags: fpu avx2\n")
+    monkeypatch.setattr(precision, "_PROCESSORS", tmp_path / "cpuinfo")
+    said = io.StringIO()
+    trainer.train(
+        "lenet5",
+        "mnist5k",
+        arguments={"widths": (2, 4), "hidden": (16,)},
+        recipe=Recipe(batch_size=500, epochs=1),
+        precision="mixed_bfloat16",
+        run=tmp_path / "run",
+        record=False,
+        console=Console(file=said, width=500),
+    )
+    assert "This processor has no instructions for bfloat16" in said.getvalue()
