@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from kerascnn.errors import RunError
+from kerascnn.training.state import State
 from kerascnn.training.trainer import resume
 
 
@@ -83,15 +84,14 @@ def open_run(copy):
 
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(open_run, kind, monkeypatch):
-    from kerascnn.training import loop
-
     class StopError(Exception):
         pass
 
-    def stop(*_):
+    def stop(state, restore=State.restore):
+        restore(state)
         raise StopError
 
-    monkeypatch.setattr(loop.Loop, "run", stop)
+    monkeypatch.setattr(State, "restore", stop)
     newest = open_run / "checkpoints" / "epoch-00002.npz"
     DAMAGE[kind](newest)
     console = Console(file=io.StringIO(), width=300)

@@ -12,7 +12,7 @@ from kerascnn.runs.run import Run
 CELL = """
 import kerascnn
 run = kerascnn.train(
-    "lenet5", "mnist5k", arguments={{"widths": (2, 4), "hidden": (8,)}}, batch_size=125,
+    "lenet5", "mnist5k", arguments={{"widths": (2, 4), "hidden": (8,)}}, batch_size=500,
     epochs=30, run={path!r}, record=False,
 )
 """
