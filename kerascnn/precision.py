@@ -37,6 +37,9 @@ from kerascnn.tasks.comparison import Comparison
 FAST = "mixed_bfloat16"
 """What `auto` takes where it is quick and near enough."""
 
+BOUND = 1e-2
+"""The largest `difference` that is near enough for `auto`; of our networks it is 1e-3 to 5e-3."""
+
 # What Linux calls instructions that multiply in this type, on any processor.
 _INSTRUCTIONS: Mapping[str, tuple[str, ...]] = {
     "mixed_bfloat16": ("avx512_bf16", "amx_bf16", "bf16"),
@@ -280,7 +283,7 @@ def chosen(
     """A trained network in the precision that was asked for.
 
     `auto` is bfloat16 where the machine has instructions for it and the logits differ from those in
-    float32 by no more than `kerascnn.likeness.HALF_BOUND` of their range, on the images that tell
+    float32 by no more than `BOUND` of their range, on the images that tell
     an exported file from a wrong one; else float32.
 
     Args:
@@ -301,15 +304,15 @@ def chosen(
     if why := lacking(FAST):
         return Chosen(exact, "float32", f"auto: float32. {why}")
     quick = with_precision(model, FAST, network=network)
-    what, bound = likeness.compared(comparison), likeness.HALF_BOUND
+    what = likeness.compared(comparison)
     try:
         gap = difference(exact, quick, size=size, comparison=comparison)
     except likeness.NotCompared as reason:
         return Chosen(exact, "float32", f"auto: float32, as {FAST} can't be compared: {reason}.")
     said = f"its {what} differ from those in float32 by {gap:.1e} of their range"
-    if gap > bound:
-        return Chosen(exact, "float32", f"auto: float32, not {FAST}: {said}; at most {bound:.0e}.")
-    return Chosen(quick, FAST, f"auto: {FAST}; {said}; at most {bound:.0e}.")
+    if gap > BOUND:
+        return Chosen(exact, "float32", f"auto: float32, not {FAST}: {said}; at most {BOUND:.0e}.")
+    return Chosen(quick, FAST, f"auto: {FAST}; {said}, of at most {BOUND:.0e}.")
 
 
 def difference(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kerascnn
-from kerascnn import catalogue, likeness, precision
+from kerascnn import catalogue, precision
 from kerascnn.errors import ArgumentError
 from kerascnn.keras_internals import all_layers, leaf_layers, without_values
 
@@ -166,7 +166,7 @@ def test_auto_is_bfloat16_where_it_is_quick_and_within_the_bound(tmp_path, monke
     assert found.precision == HALF
     assert policies(found.model)["conv1"] == HALF
     assert "differ from those in float32 by" in found.why
-    monkeypatch.setattr(likeness, "HALF_BOUND", 1e-7)
+    monkeypatch.setattr(precision, "BOUND", 1e-7)
     found = precision.chosen(model, "auto")
     assert (found.precision, found.model) == ("float32", model)
     assert "not mixed_bfloat16" in found.why

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ PACKAGES: Mapping[str, str] = {
     "openvino": "openvino",
 }
 FLOAT32, INT8 = "float32", "int8"
+CLASSIFICATION = "classification"
 REPEATS = 5  # batches in a turn, as one of a small network is done before a clock can tell
 
 Answer = Callable[[Any], Any]
@@ -107,6 +108,7 @@ def measure(
         input_shape: `(height, width, channels)` of a name's; None: the network's own.
 
     Raises:
+        ArgumentError: it isn't a classifier.
         ExportError: a package is missing, or a file answers otherwise than the network.
         DataError: there are no such images.
     """
@@ -114,6 +116,12 @@ def measure(
     from kerascnn.bench.networks import images as noise
     from kerascnn.catalogue import get
 
+    task = get(subject).task if isinstance(subject, str) else subject.config.task
+    if task != CLASSIFICATION:
+        raise ArgumentError(
+            f"--runtime compares classifiers, by their likeliest class. Received: {subject}, which "
+            f"is for {task}."
+        )
     if isinstance(subject, str):
         network = get(subject).network(input_shape=input_shape)
         model, name = network.model(), subject
@@ -133,7 +141,7 @@ def measure(
             return rows
         judged = _judged(subject, files)
     return [
-        Served(**{**vars(row), "error": error, "agreement": agreement})
+        replace(row, error=error, agreement=agreement)
         for row, (error, agreement) in zip(rows, judged)
     ]
 

@@ -58,6 +58,12 @@ def test_the_command_races_them(striped_run):
     assert small["agreement"] == 1.0
 
 
+def test_networks_of_other_tasks_are_refused_by_name():
+    pytest.importorskip("kerascnn_segmentation")
+    ended = CliRunner().invoke(app, ["bench", "infer", "unet", "--runtime", "onnx"])
+    assert "unet, which is for segmentation" in str(ended.exception)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
