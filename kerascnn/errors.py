@@ -92,6 +92,10 @@ class WeightsError(KerascnnError, ValueError):
     """Weights can't be found, verified or matched with the model."""
 
 
+class OutOfMemoryError(KerascnnError, MemoryError):
+    """The device has too little memory for what is computed at a time."""
+
+
 class ExportError(KerascnnError, RuntimeError):
     """A model can't be written for another runtime, for example because a package is missing."""
 

@@ -21,7 +21,7 @@ from kerascnn.data.labels import Labels, targets_of
 from kerascnn.data.names import Names, digests
 from kerascnn.data.targets import Targets, many
 from kerascnn.data.threads import awaited, in_parallel
-from kerascnn.errors import ArgumentError, DataError
+from kerascnn.errors import ArgumentError, DataError, OutOfMemoryError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -429,17 +429,30 @@ def _numbered(count: int) -> Names:
     return Names.of(str(position).encode() for position in range(count))
 
 
+# In TensorFlow's messages: the node of a graph, and the long way to a device.
+_PLACES = re.compile(r"\{\{[^}]*\}+\s*|/job:\S*/(?=device:)")
+
+
 @contextlib.contextmanager
 def readable_errors(*splits: Split) -> Iterator[None]:
-    """Turn an error from deep inside the pipeline of one of these into the message behind it.
+    """Turn an error from deep inside TensorFlow at work on these into the message behind it.
 
     Raises:
         DataError: an image can't be read; the message names its file.
+        OutOfMemoryError: the device has too little memory.
     """
     import tensorflow as tf
 
     try:
         yield
+    except tf.errors.ResourceExhaustedError as error:
+        what = _PLACES.sub("", error.message or "").partition("\n")[0][:200]
+        raise OutOfMemoryError(
+            f"There is too little memory: {what}. Fewer images at a time need less "
+            "(--batch-size). In training, --accumulation 2 keeps the size of an update, "
+            "--precision mixed_bfloat16 halves the maps, and a DenseNet needs half with "
+            "--memory-efficient."
+        ) from None
     except tf.errors.OpError as error:
         for split in splits:
             if message := split.explain(error):
