@@ -25,6 +25,7 @@ from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError, ExportError
 from kerascnn.likeness import NotCompared, before_softmax, bound, compared, listed
 from kerascnn.precision import precision_of, with_precision
+from kerascnn.quiet import captured_stderr
 from kerascnn.recipes import recipe
 from kerascnn.recipes.recipe import PRECISIONS
 from kerascnn.tasks.comparison import Comparison
@@ -434,7 +435,8 @@ def _quantize_onnx(model: Any, path: Path, images: np.ndarray) -> None:
 
 
 def _quantize_litert(model: Any, path: Path, images: np.ndarray) -> None:
-    _write_litert(model, path, quantizing.litert_options(images))
+    with captured_stderr():  # the converter's notes to its programmers
+        _write_litert(model, path, quantizing.litert_options(images))
 
 
 _QUANTIZERS: Mapping[str, Callable[[Any, Path, np.ndarray], None]] = {
