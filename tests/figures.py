@@ -17,7 +17,10 @@ from typing import Any
 BENCH = Path(__file__).parent.parent / "kerascnn/bench"
 README, FIGURES = BENCH / "README.md", BENCH / "figures"
 PLACE = re.compile(r"(?<=<!-- figures: )([\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
-SHOWN_VERSIONS = ("tensorflow", "keras", "torch", "torchvision", "onnxruntime", "ai-edge-litert")
+SHOWN_VERSIONS = (
+    *("tensorflow", "keras", "torch", "torchvision"),
+    *("onnxruntime", "ai-edge-litert", "openvino"),
+)
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, Callable[[Row], str]]
