@@ -41,6 +41,11 @@ def with_ratio(key: str) -> Callable[[Row], str]:
     return lambda row: f"{row[key]:,.0f} ({row[f'{key}_ratio']:.2f})"
 
 
+def exponent(found: float | None) -> str:
+    """Nothing where there is none."""
+    return "" if found is None else f"{found:.2f}"
+
+
 SPEEDS: Columns = {
     "": lambda row: row["contestant"],
     "images/s": number("images_per_second", ",.0f"),
@@ -72,6 +77,13 @@ COLUMNS: Mapping[str, Columns] = {
         "": lambda row: row["name"],
         "s": number("seconds", ".2f"),
         "min–max": lambda row: f"{row['fastest']:.2f}–{row['slowest']:.2f}",
+    },
+    "growth": {
+        "": lambda row: row["what"],
+        "sizes": lambda row: ", ".join(f"{size:,}" for size in row["sizes"]),
+        "s of processor time": lambda row: ", ".join(f"{one:.2g}" for one in row["seconds"]),
+        "exponent": lambda row: exponent(row["exponent"]),
+        "of memory": lambda row: exponent(row["memory_exponent"]),
     },
     "data": {
         "": lambda row: row["name"],

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -432,7 +433,7 @@ def import_(
     load = os.getloadavg()[0]
     found = imports.measure(names, rounds=rounds, commands=commands)
     if json:
-        _dump([dataclasses.asdict(m) for m in found], rounds=rounds, load=load)
+        _dump([m for m in found if not m.failure], rounds=rounds, load=load)
         return
     _table(
         ("seconds", "min–max"),
@@ -568,6 +569,52 @@ def gpu(
         _show_gpu(found)
     if wrong := [one["what"] for one in found["checks"] if one["difference"] > one["allowed"]]:
         raise KerascnnError(f"The GPU's results are not the processor's: {', '.join(wrong)}.")
+
+
+@bench.command()
+def growth(
+    kind: str = typer.Argument(
+        help="What grows: depth, the layers of a network; files, of a folder."
+    ),
+    sizes: str | None = typer.Option(
+        None, help="Such as 20,56,110; default: 20 to 1202 layers, 10,000 to a million files."
+    ),
+    json: bool = _JSON,
+) -> None:
+    """Measure how time and memory grow with the depth of a network, or with a folder's files."""
+    from kerascnn.bench import growth as measured
+    from kerascnn.commands.options import parse_numbers
+    from kerascnn.errors import ArgumentError
+
+    if kind not in measured.KINDS:
+        raise ArgumentError(f"It must be {' or '.join(measured.KINDS)}. Received: {kind!r}.")
+    chosen = measured.KINDS[kind][1]
+    if sizes is not None:
+        chosen = parse_numbers("--sizes", sizes, "two or more rising numbers, such as 20,56,110")
+        if len(chosen) < 2 or chosen[0] < 8 or any(a >= b for a, b in pairwise(chosen)):
+            raise ArgumentError(
+                f"--sizes must be two or more rising numbers from 8 up. Received: {sizes!r}."
+            )
+    load = os.getloadavg()[0]
+    found = measured.measure(kind, chosen)
+    if json:
+        _dump(found, load=load)
+        return
+    _table(
+        (*(f"{size:,}" for size in chosen), "exponent", "of memory"),
+        [
+            (
+                "",
+                m.what,
+                *(f"{seconds:.2f} s" for seconds in m.seconds),
+                *("" if e is None else f"{e:.2f}" for e in (m.exponent, m.memory_exponent)),
+            )
+            for m in found
+        ],
+        "Seconds of processor time. Exponent: 1 is linear in the size; less, where something is "
+        "the same at any size.",
+        *_caution(load),
+    )
 
 
 def _check(names: Sequence[str], against: Sequence[str] = ()) -> None:

@@ -22,7 +22,7 @@ import typer
 
 from kerascnn.errors import ArgumentError, KerascnnError
 
-PARTS = ("waste", "time", "workers", "growth")
+PARTS = ("waste", "time", "workers", "growth", "bookkeeping")
 WARM = 10  # trials after which TensorFlow has loaded what it needs
 WASTE: dict[str, Any] = {"architecture": "lenet5", "max_params": "100k", "max_trials": 50}
 # Eight networks of LeNet-5's kind, trained without augmentation, as the peer has none.
@@ -41,6 +41,7 @@ SHARED: dict[str, Any] = {
     "max_trials": 8,
     "epochs": 8,
 }
+KEPT, KEPT_BY = (10, 100, 1000), ("random", "bayesian")
 GROWTH: dict[str, Any] = {
     "architecture": "lenet5",
     "only": ["learning_rate"],
@@ -80,6 +81,7 @@ def tune(
         "time": lambda: times(rounds),
         "workers": lambda: workers(rounds),
         "growth": lambda: growth(trials),
+        "bookkeeping": bookkeeping,
     }
     figures = [row for name in PARTS if name in (part or PARTS) for row in measures[name]()]
     if json:
@@ -184,6 +186,29 @@ def growth(trials: int) -> list[Line]:
             f"{sizes[stock]:.1f} MB (stock KerasTuner)",
         ),
     ]
+
+
+def bookkeeping() -> list[Line]:
+    """What a search takes for each trial besides training it: more, the more trials it has?"""
+    lines = []
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        few_digits(root / "few.npz")
+        for tuner in KEPT_BY:
+            each = []
+            for trials in KEPT:
+                found = _ask(
+                    "kept",
+                    plan={**WASTE, "tuner": tuner, "max_trials": trials},
+                    directory=str(root / f"{tuner}{trials}"),
+                    data=f"npz:{root / 'few.npz'}",
+                )
+                each.append(f"{found['milliseconds']:.0f} ms")
+            counts = ", ".join(f"{trials:,}" for trials in KEPT)
+            lines.append(
+                Line(f"{tuner}: besides training, each of {counts} trials", ", ".join(each), "")
+            )
+    return lines
 
 
 def _start(module: str, *arguments: object) -> subprocess.Popen[str]:

@@ -23,12 +23,14 @@ from kerascnn import Recipe
 from kerascnn.console import Console
 from kerascnn.data import Dataset, load
 from kerascnn.errors import KerascnnError
+from kerascnn_tuning.display import Display
 from kerascnn_tuning.internals import TrialStatus
 from kerascnn_tuning.oracles.making import make_oracle
 from kerascnn_tuning.plan import Plan
 from kerascnn_tuning.problem import Problem
-from kerascnn_tuning.searching import search
+from kerascnn_tuning.searching import Keeper, search
 from kerascnn_tuning.space import register
+from kerascnn_tuning.study.study import Study
 from kerascnn_tuning.working import work
 
 OBJECTIVE = "val_accuracy"
@@ -97,6 +99,33 @@ def wasted_by_ours(plan: dict[str, Any], directory: str) -> dict[str, Any]:
     work(oracle, built, worker="bench")
     statuses = [trial.status for trial in oracle.trials.values()]
     return {"trials": len(statuses), "wasted": sum(s != TrialStatus.COMPLETED for s in statuses)}
+
+
+def kept(plan: dict[str, Any], directory: str, data: str) -> dict[str, Any]:
+    """Milliseconds of processor time for a trial of a search that trains nothing.
+
+    That is proposing it, keeping its result, and the leaderboard after it.
+    """
+    made = Plan.from_dict(plan, owner="bench")
+    dataset = load(data, input_shape=(32, 32, 1), echo=None)
+    study = Study.begin(made, directory, dataset)
+
+    def reckoned(trial_id: str, values: dict[str, Any]) -> dict[str, float]:
+        cost = study.problem.network(study.problem.configuration(values).arguments).cost()
+        error = abs(np.log(cost.params / 30_000)) % 1
+        return {made.objectives[0]: float(error), "params": cost.params}
+
+    with Display(study.problem, Console(quiet=True)) as display:
+        oracle = make_oracle(study.problem, study.path / "oracle", Keeper(study, display))
+        began = time.process_time()
+        work(oracle, reckoned, worker="bench")
+    statuses = [trial.status for trial in oracle.trials.values()]
+    seconds = time.process_time() - began
+    return {
+        "trials": len(statuses),
+        "failed": sum(status != TrialStatus.COMPLETED for status in statuses),
+        "milliseconds": 1000 * seconds / len(statuses),
+    }
 
 
 def timed_stock(plan: dict[str, Any], directory: str) -> dict[str, Any]:

@@ -47,3 +47,13 @@ def test_memory_and_disk_are_read_from_outside(tmp_path):
     (tmp_path / "trial_0" / "trial.json").write_text('{"status": "COMPLETED"}' + " " * 999_977)
     assert bench.size(tmp_path) == 1.0
     assert bench.ended(tmp_path) == 1
+
+
+def test_a_search_without_training_is_a_search(tmp_path):
+    bench.few_digits(tmp_path / "few.npz")
+    plan = {**bench.WASTE, "max_trials": 3}
+    data = f"npz:{tmp_path / 'few.npz'}"
+    found = bench_processes.kept(plan, str(tmp_path / "study"), data)
+    assert (found["trials"], found["failed"]) == (3, 0)
+    assert found["milliseconds"] > 0
+    assert (tmp_path / "study/leaderboard.csv").read_text().count("COMPLETED") == 3

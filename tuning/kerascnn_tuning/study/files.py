@@ -20,7 +20,8 @@ PRUNED_FILE = "pruned.json"
 
 def trial_files(directory: Path) -> list[Path]:
     """The files of an oracle's trials, in the order in which they began."""
-    return sorted(directory.glob("trial_*/trial.json"), key=lambda p: (len(p.parent.name), p))
+    found = {file.parent.name: file for file in directory.glob("trial_*/trial.json")}
+    return [found[name] for name in sorted(found, key=lambda name: (len(name), name))]
 
 
 @contextlib.contextmanager

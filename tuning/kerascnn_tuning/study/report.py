@@ -35,7 +35,8 @@ def write_leaderboard(study: Study) -> None:
 
     With repeats, metrics are means, and `NAME_spread` the standard deviations.
     """
-    best = study.leaderboard
+    trials = study.trials
+    best = study.ranked(trials)
     known = {row.id for row in best}
     metrics = sorted({name for row in best for name in row.metrics})
     spread = sorted({name for row in best for name in row.spread})
@@ -44,7 +45,7 @@ def write_leaderboard(study: Study) -> None:
     writer = csv.writer(buffer, lineterminator="\n")
     spreads = [f"{name}_spread" for name in spread]
     writer.writerow(["rank", "trial", "status", "epochs", *metrics, *spreads, *searched, "reason"])
-    for rank, row in enumerate([*best, *(r for r in study.trials if r.id not in known)], start=1):
+    for rank, row in enumerate([*best, *(r for r in trials if r.id not in known)], start=1):
         writer.writerow(
             [
                 rank if row.completed else "",

@@ -16,7 +16,7 @@ import html
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
@@ -232,10 +232,19 @@ class Study:
         """Trials that have ended, which never change: a search reads them after each trial."""
         return {}
 
+    @cached_property
+    def _beaten(self) -> set[str]:
+        """Trials whose models have been removed: who is beaten stays so."""
+        return set()
+
     @property
     def leaderboard(self) -> list[Row]:
         """Completed trials by the first objective, the best first; then by the others."""
-        done = [row for row in self.trials if row.completed]
+        return self.ranked(self.trials)
+
+    def ranked(self, trials: Sequence[Row]) -> list[Row]:
+        """Those of the trials that are completed, as the leaderboard has them."""
+        done = [row for row in trials if row.completed]
         return sorted(done, key=lambda row: self.problem.worth(row.metrics))
 
     @property
@@ -279,12 +288,13 @@ class Study:
 
     def discard_models(self) -> None:
         """Remove the models of trials that are neither among the best nor on the Pareto front."""
-        rows = self.leaderboard
+        trials = self.trials
+        rows = self.ranked(trials)
         kept = {row.id for row in [*rows[: self.plan.keep], *self.front(rows, self.axes)]}
-        for row in self.trials:
-            model = row.path / "model.keras"
-            if row.ended and row.id not in kept and model.is_file():
-                model.unlink()
+        for row in trials:
+            if row.ended and row.id not in kept and row.id not in self._beaten:
+                (row.path / "model.keras").unlink(missing_ok=True)
+                self._beaten.add(row.id)
 
     def copy_best(self) -> None:
         """Make `best/` the run directory of the best trial."""
