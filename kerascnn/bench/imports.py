@@ -38,13 +38,14 @@ COMMANDS = (
     "launch --workers 2 train {small} --data mnist5k --epochs 1 --run {folder}/both --overwrite",
     *("evaluate {run}", "predict {run} {photo}", "explain {run} {photo} --save {folder}/why.png"),
     *("info {run}", "report {run} --save {folder}/report.html"),
-    "export {run} --format keras --output {folder}/model.keras",
+    "export {run} --format keras --output {folder}/model{turn}.keras",
     *("app {run} --port 0", "board {folder} --port 0", "check {small} --quick"),
     "suggest --data mnist5k",
 )
 """All commands of ours, as they are typed; {small} is LeNet-5, {run} one of it."""
 
 SMALL = "lenet5"
+TURN = "{turn}"  # the number of a turn, for what a command doesn't write over
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,17 @@ def measure(names: Sequence[str], *, rounds: int, commands: bool = False) -> lis
                 work[f"kerascnn {typed.format(name=name)}"] = _words(typed.format(name=name))
         if commands:
             places = stack.enter_context(_prepared(names[0]))
-            shown = {**places, "run": "RUN", "folder": "FOLDER", "photo": "PHOTO"}
+            shown = {**places, "run": "RUN", "folder": "FOLDER", "photo": "PHOTO", "turn": ""}
             for typed in COMMANDS:
                 work[f"kerascnn {typed.format_map(shown)}"] = _words(typed.format_map(places))
         seconds: dict[str, list[float]] = {key: [] for key in work}
         failed: dict[str, str] = {}
-        for _ in range(rounds):
+        for turn in range(rounds):
             for key, words in work.items():
                 if key in failed:
                     continue
                 try:
-                    seconds[key].append(_run(words))
+                    seconds[key].append(_run([w.replace(TURN, f"{turn}") for w in words]))
                 except KerascnnError as error:
                     if key in IMPORTS:
                         raise
@@ -124,7 +125,14 @@ def _prepared(name: str) -> Iterator[dict[str, str]]:
             raise KerascnnError(f"Training {SMALL} failed:\n{done.stderr[-2000:]}")
         write_photographs(Path(folder), 1)
         (photo,) = Path(folder).glob("even/*.jpg")
-        yield {"name": name, "small": SMALL, "run": run, "folder": folder, "photo": str(photo)}
+        yield {
+            "name": name,
+            "small": SMALL,
+            "run": run,
+            "folder": folder,
+            "photo": str(photo),
+            "turn": TURN,
+        }
 
 
 def _run(words: Sequence[str]) -> float:
