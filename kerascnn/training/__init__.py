@@ -1,11 +1,12 @@
 """The story of a training, from top to bottom: who calls whom.
 
-trainer       `train` makes a `Network` of what the user gives (`subject.checked`), refuses what
+trainer       `train` has `preparing.assembled` make an `Assembly` of what it is asked for, and sets
+              it going. `resume` makes one of a run's config; `repeat` calls `train` with that.
+preparing     `assembled` makes a `Network` of what the user gives (`subject.checked`), refuses what
               can't work (`settings`, `starting`, `callbacks.check`, `keeping.require_monitored`),
-              loads the data, fits batch and epochs to it (`sizing`), writes down all of it as a
-              `RunConfig`, and hands it to an `Assembly`. `resume` takes the config from a run;
-              `repeat` calls `train` with it. A finished run that a training goes on from is an
-              `earlier.Earlier`.
+              loads the data, fits batch and epochs to it (`sizing`), and writes down all of it as a
+              `RunConfig`. A finished run that a training goes on from is an `earlier.Earlier`;
+              where it happens, a `place.Place`.
 assembly      `Assembly.carry_out` builds the model under the strategy, has `starting.start` put its
               first weights in place (`initialization`: as papers state them), makes optimizer,
               the task's `Objective` and the engine, then the run directory. It has `State.restore`

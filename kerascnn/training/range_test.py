@@ -34,7 +34,7 @@ from kerascnn.style import FAINT, INK, TRAIN, VALIDATION
 from kerascnn.training.assembly import Assembly, Parts
 from kerascnn.training.batches import training_batches
 from kerascnn.training.freezing import Freezing
-from kerascnn.training.trainer import assembled
+from kerascnn.training.preparing import Asked, assembled
 from kerascnn.typed import require
 from kerascnn.writing import write_figure
 
@@ -175,34 +175,25 @@ def find_rate(
     legal = 0 < lowest < highest < math.inf
     require(legal, "lowest and highest", "two rising rates above 0", (lowest, highest))
     assembly, _ = assembled(
-        network,
-        data,
-        continue_=continue_,
-        from_=from_,
-        arguments=arguments,
-        input_shape=input_shape,
-        recipe=recipe,
-        epochs=None,
-        batch_size=batch_size,
-        learning_rate=None,
-        keep=None,
-        patience=None,
-        weights=weights,
-        strategy=strategy,
-        precision=precision,
-        jit=jit,
-        memory_efficient=memory_efficient,
-        seed=seed,
-        run=None,
-        overwrite=False,
-        skip_corrupt=skip_corrupt,
-        record=False,
-        profile=None,
-        keep_epochs=(),
-        explain=False,
-        log=(),
-        callbacks=(),
-        console=console,
+        Asked(
+            network=network,
+            data=data,
+            continue_=continue_,
+            from_=from_,
+            arguments=arguments,
+            input_shape=input_shape,
+            recipe=recipe,
+            batch_size=batch_size,
+            weights=weights,
+            strategy=strategy,
+            precision=precision,
+            jit=jit,
+            memory_efficient=memory_efficient,
+            seed=seed,
+            skip_corrupt=skip_corrupt,
+            record=False,
+            console=console,
+        )
     )
     if assembly.config.strategy == "multiworker":
         raise StrategyError("A range test is of one machine. Received: strategy multiworker.")
