@@ -60,8 +60,14 @@ COLUMNS: Mapping[str, Columns] = {
         "allowed": number("allowed", ".0e"),
     },
     "gpu_races": SPEEDS,
+    "memory": {
+        "": lambda row: row["contestant"],
+        "largest memory, MiB": number("peak_memory", ",.0f", 2**20),
+        "images/s": number("images_per_second", ".1f"),
+        "min–max": spread(".1f"),
+    },
     "digits": {
-        "": lambda row: row["name"],
+        "": lambda row: f"`{row['network']}`, {row['name']}",
         "images/s": number("images_per_second", ",.0f"),
         "min–max": lambda row: f"{row['spread'][0]:,.0f}–{row['spread'][1]:,.0f}",
         "with the first epoch": number("with_first_epoch", ",.0f"),
