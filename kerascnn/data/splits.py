@@ -450,7 +450,7 @@ def readable_errors(*splits: Split) -> Iterator[None]:
         raise OutOfMemoryError(
             f"There is too little memory: {what}. Fewer images at a time need less "
             "(--batch-size). In training, --accumulation 2 keeps the size of an update, "
-            "--precision mixed_bfloat16 halves the maps, and a DenseNet needs half with "
+            "--precision mixed_bfloat16 halves the maps, and a DenseNet needs less with "
             "--memory-efficient."
         ) from None
     except tf.errors.OpError as error:

@@ -2,8 +2,8 @@
 
 In training, a DenseNet keeps for its gradients each concatenation of a block and what normalization
 and activation make of it. The maps grow with the layer's number, so together they grow with the
-square of the depth. Computed once more when the gradient needs them, they cost about a sixth more
-time, and memory that grows with the depth (Pleiss et al., Memory-Efficient Implementation of
+square of the depth. Computed once more when the gradient needs them, they cost a seventh more time,
+and memory that grows with the depth (Pleiss et al., Memory-Efficient Implementation of
 DenseNets, 2017).
 """
 

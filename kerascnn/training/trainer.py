@@ -96,7 +96,7 @@ def train(
         precision: "float32", "mixed_bfloat16", "mixed_float16" or "float64".
         jit: compile the step with XLA; default: on a single GPU only, as it is slower on CPUs.
         memory_efficient: compute the concatenations of a DenseNet's blocks twice in training
-            instead of keeping them: about half the memory, for about a tenth more time.
+            instead of keeping them: two fifths less memory, for a seventh more time.
         seed: of the weights, the order of the data, dropout and augmentation.
         run: the run directory; default: `runs/NAME-DATA-TIME`.
         overwrite: whether an earlier run in that directory may be deleted.
