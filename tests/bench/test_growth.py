@@ -3,7 +3,7 @@
 import pytest
 
 from kerascnn.bench import growth
-from kerascnn.commands import bench
+from kerascnn.commands import bench_costs
 from kerascnn.errors import ArgumentError
 
 
@@ -35,4 +35,4 @@ def test_what_has_no_memory_or_fails_says_so(tmp_path):
 @pytest.mark.parametrize(("kind", "sizes"), [("width", None), ("depth", "20"), ("files", "9,8")])
 def test_what_cannot_grow_is_refused(kind, sizes):
     with pytest.raises(ArgumentError):
-        bench.growth(kind, sizes=sizes, json=False)
+        bench_costs.growth(kind, sizes=sizes, json=False)
