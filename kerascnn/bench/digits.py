@@ -7,9 +7,7 @@ from what the other has warmed up and both see the same noise of the machine.
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kerascnn.bench.rounds import ended
-from kerascnn.errors import ArgumentError, KerascnnError
+from kerascnn.bench.processes import answer
+from kerascnn.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -87,20 +85,9 @@ def _timed(who: str, task: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _in_process(who: str, task: Mapping[str, Any]) -> Any:
-    """What one of `WORK` returns in a fresh process.
-
-    Raises:
-        KerascnnError: it failed; with how, and the end of what it said.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "kerascnn.bench.digits", json.dumps({"who": who, **task})],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    if done.returncode:
-        raise KerascnnError(ended(f"The benchmark of {who}", done.returncode, done.stderr))
-    return json.loads(done.stdout.splitlines()[-1])
+    """What one of `WORK` returns in a fresh process."""
+    words = json.dumps({"who": who, **task})
+    return answer("kerascnn.bench.digits", words, what=f"The benchmark of {who}")
 
 
 def _ours(name: str, batch_size: int, epochs: int) -> dict[str, Any]:

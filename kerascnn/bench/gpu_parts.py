@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +17,7 @@ from typing import Any
 
 from kerascnn.bench.data import write_photographs
 from kerascnn.bench.networks import images
-from kerascnn.bench.rounds import ended
+from kerascnn.bench.processes import answer
 from kerascnn.bench.training import prepared
 from kerascnn.errors import KerascnnError
 from kerascnn.recipes.recipe import Augmentation, Recipe
@@ -38,15 +36,8 @@ def part(name: str) -> list[dict[str, Any]]:
     Raises:
         KerascnnError: the process failed; with the end of what it said.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "kerascnn.bench.gpu_parts", name],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    if done.returncode:
-        raise KerascnnError(ended(f"The part {name}", done.returncode, done.stderr))
-    return json.loads(done.stdout.splitlines()[-1])
+    share = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    return answer("kerascnn.bench.gpu_parts", name, what=f"The part {name}", environment=share)
 
 
 def card() -> dict[str, Any]:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerascnn.errors import KerascnnError
+from kerascnn.bench.processes import answer
 
 DEPTHS = (20, 56, 110, 302, 1202)
 """Layers of CIFAR's ResNets: three stages of blocks of two convolutions, and two more layers."""
@@ -85,15 +83,13 @@ def slope(sizes: Sequence[float], values: Sequence[float]) -> float | None:
 
 def _elsewhere(kind: str, size: int) -> list[tuple[str, float, int]]:
     with tempfile.TemporaryDirectory(prefix="kerascnn-bench-") as folder:
-        done = subprocess.run(
-            [sys.executable, "-m", __name__, kind, str(size), folder],
-            capture_output=True,
-            text=True,
-            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "KERASCNN_CACHE": f"{folder}/cache"},
+        found = answer(
+            "kerascnn.bench.growth",
+            *(kind, str(size), folder),
+            what=f"{kind} of {size:,}",
+            environment={"KERASCNN_CACHE": f"{folder}/cache"},
         )
-    if done.returncode:
-        raise KerascnnError(f"{kind} of {size:,} failed:\n{done.stderr[-2000:]}")
-    return [(what, seconds, memory) for what, seconds, memory in json.loads(done.stdout)]
+    return [(what, seconds, memory) for what, seconds, memory in found]
 
 
 def _of_depth(size: int, folder: Path) -> Iterator[Part]:

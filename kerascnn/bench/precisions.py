@@ -7,9 +7,7 @@ was trained in float32 is then used in both, one batch after the other in one pr
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kerascnn.errors import KerascnnError
+from kerascnn.bench.processes import answer
 
 FLOAT32 = "float32"
 
@@ -75,7 +73,9 @@ def measure(
     task |= {"input_shape": list(input_shape), "other": precision}
     for seed in range(rounds):
         for trained_in, rows in found.items():
-            rows.append(_in_process({**task, "precision": trained_in, "seed": seed}))
+            words = json.dumps({**task, "precision": trained_in, "seed": seed})
+            what = f"The training of {name} in {trained_in}"
+            rows.append(answer("kerascnn.bench.precisions", words, what=what))
     used = [row["used"] for row in found[FLOAT32]]
     trained_at = {one: [x for row in rows for x in row["speeds"]] for one, rows in found.items()}
     used_at = {one: [each[one]["speed"] for each in used] for one in found}
@@ -98,19 +98,6 @@ def measure(
 
 def _ratio(speeds: Sequence[float], others: Sequence[float]) -> float:
     return statistics.median(speeds) / statistics.median(others)
-
-
-def _in_process(task: Mapping[str, Any]) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "kerascnn.bench.precisions", json.dumps(task)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    if done.returncode:
-        said = done.stderr[-2000:]
-        raise KerascnnError(f"The training in {task['precision']} failed:\n{said}")
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _trained(

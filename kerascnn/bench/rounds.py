@@ -11,9 +11,7 @@ import contextlib
 import importlib
 import json
 import os
-import re
 import resource
-import signal
 import statistics
 import subprocess
 import sys
@@ -24,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kerascnn.bench.processes import QUIET, ended
 from kerascnn.errors import KerascnnError
 
-LAST_LINES = 12  # of what a failed process said
 Step = Callable[[], None]
 """One step of work; returns when its result is there."""
 
@@ -113,24 +111,6 @@ def race(
         ]
 
 
-GREETINGS = re.compile(r"^[IWE]\d{4} |^\d{4}-\d\d-\d\d .*: [IWE] |^WARNING: All log messages ")
-"""How the lines begin that TensorFlow writes whatever happens."""
-
-
-def ended(what: str, code: int, said: str) -> str:
-    """How a process ended that should not have: by which signal or code, and its last lines.
-
-    Args:
-        what: it did.
-        code: of subprocess: negative after a signal.
-        said: all that it wrote to its standard error.
-    """
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-    lines = [line for line in said.splitlines() if line.strip() and not GREETINGS.match(line)]
-    last = "\n".join(lines[-LAST_LINES:]) or "It said nothing."
-    return f"{what} {how}:\n{last}"
-
-
 class _Racer:
     """The other end of a contestant's process: one line asks, one line answers."""
 
@@ -194,7 +174,7 @@ def _started(contestant: Contestant) -> Iterator[_Racer]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
+            env={**QUIET, **os.environ},
         ) as process,
     ):
         try:

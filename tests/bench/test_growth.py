@@ -4,7 +4,7 @@ import pytest
 
 from kerascnn.bench import growth
 from kerascnn.commands import bench_costs
-from kerascnn.errors import ArgumentError
+from kerascnn.errors import ArgumentError, KerascnnError
 
 
 @pytest.mark.parametrize("exponent", [0, 0.5, 1, 2])
@@ -28,7 +28,7 @@ def test_every_part_is_done_and_counted(kind, size, tmp_path):
 
 
 def test_what_has_no_memory_or_fails_says_so(tmp_path):
-    with pytest.raises(growth.KerascnnError, match=r"depth of 3 failed:\n[\s\S]*depths"):
+    with pytest.raises(KerascnnError, match=r"depth of 3 ended with code 1:\n[\s\S]*depths"):
         growth.measure("depth", (3, 9))
 
 

@@ -1,5 +1,7 @@
 """What half precision gains and costs is summed up rightly, and comes of real trainings."""
 
+import json
+
 import pytest
 
 from kerascnn.bench import precisions
@@ -8,7 +10,8 @@ from kerascnn.bench import precisions
 def test_medians_and_errors_of_several_trainings(monkeypatch):
     asked = []
 
-    def trained(task):
+    def trained(module, words, *, what):
+        task = json.loads(words)
         asked.append((task["precision"], task["seed"]))
         quick = task["precision"] != "float32"
         used = {
@@ -18,7 +21,7 @@ def test_medians_and_errors_of_several_trainings(monkeypatch):
         row = {"error": 0.3 if quick else 0.1, "speeds": [10.0, 20.0, 90.0 if quick else 30.0]}
         return row if quick else {**row, "used": used}
 
-    monkeypatch.setattr(precisions, "_in_process", trained)
+    monkeypatch.setattr(precisions, "answer", trained)
     exact, half = precisions.measure(
         "lenet5",
         precision="mixed_bfloat16",
