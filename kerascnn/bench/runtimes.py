@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kerascnn import processors
 from kerascnn.bench.rounds import Contestant, Measured, Step, race
 from kerascnn.errors import ArgumentError
 
@@ -255,11 +256,9 @@ def _onnx(path: str, precision: str) -> Answer:
 
 
 def _litert(path: str, precision: str) -> Answer:
-    import os
-
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(path, num_threads=os.cpu_count())
+    interpreter = Interpreter(path, num_threads=processors.available())
     place = interpreter.get_input_details()[0]["index"]
 
     def answer(images: Any) -> Any:
