@@ -66,7 +66,7 @@ def test_a_broken_recipe_warns_and_the_others_are_listed(monkeypatch):
     installed = registry._installed
     monkeypatch.setattr(
         registry,
-        "installed",
+        "_installed",
         lambda group: installed(group) | ({"bad": (entry,)} if group == registry.RECIPES else {}),
     )
     result = CliRunner().invoke(app, ["recipes"], env={"COLUMNS": "120"})

@@ -127,24 +127,22 @@ def test_names_are_found_without_keras():
 
 
 def test_another_packages_recipe_is_found_like_ours(monkeypatch):
-    point = metadata.EntryPoint("theirs", f"{__name__}:THEIRS", registry.RECIPES)
-    broken = metadata.EntryPoint("wrong", f"{__name__}:NOT_A_RECIPE", registry.RECIPES)
-    stock = registry._points
+    def entry(name, value):
+        point = metadata.EntryPoint(name, f"{__name__}:{value}", registry.RECIPES)
+        return (registry.Entry(name, point.value, "theirs", "1", point),)
 
-    def points(group):
-        return [*stock(group), *([point, broken] if group == registry.RECIPES else [])]
-
-    monkeypatch.setattr(registry, "_points", points)
+    offered = {"theirs": entry("theirs", "THEIRS"), "wrong": entry("wrong", "NOT_A_RECIPE")}
+    stock = registry._installed
+    monkeypatch.setattr(
+        registry,
+        "_installed",
+        lambda group: stock(group) | (offered if group == registry.RECIPES else {}),
+    )
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
-    registry.refresh()
-    try:
-        assert recipe_book.get("theirs") == THEIRS
-        assert "theirs" in recipe_book.names()
-        with pytest.raises(BrokenPluginError, match=r"'wrong'.* must be a kerascnn Recipe"):
-            recipe_book.get("wrong")
-    finally:
-        monkeypatch.undo()
-        registry.refresh()
+    assert recipe_book.get("theirs") == THEIRS
+    assert "theirs" in recipe_book.names()
+    with pytest.raises(BrokenPluginError, match=r"'wrong'.* must be a kerascnn Recipe"):
+        recipe_book.get("wrong")
 
 
 THEIRS = Recipe(epochs=3)
