@@ -66,7 +66,7 @@ def learn(outlines):
     from kerascnn import Augmentation, Recipe
 
     recipe = Recipe(
-        epochs=8,
+        epochs=16,  # from any seed it has learned them by then
         batch_size=4,
         learning_rate=0.01,
         optimizer="adam",
