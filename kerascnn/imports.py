@@ -60,8 +60,9 @@ def around_import(module: str, around: Around) -> None:
 
 
 class _Finder:
-    """Finds one module once, as Python does, and wraps its execution.
+    """Finds one module as Python does, and wraps its execution; it waits until that has ended well.
 
+    Others may look whether the module is there, as TensorFlow does with Keras, and not import it.
     It does without `importlib.abc`, which would take as long to import as all of kerascnn.
     """
 
@@ -74,9 +75,17 @@ class _Finder:
         if name != self.module:
             return None
         sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            sys.meta_path.insert(0, self)
         if spec is not None and spec.loader is not None:
             loader: Any = spec.loader
             execute = loader.exec_module
-            loader.exec_module = lambda module: self.around(lambda: execute(module))
+            loader.exec_module = lambda module: self._execute(lambda: execute(module))
         return spec
+
+    def _execute(self, execute: Callable[[], None]) -> None:
+        self.around(execute)
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)

@@ -1,5 +1,6 @@
 """Imports wait for what they wait for, and happen once."""
 
+import importlib.util
 import sys
 
 import pytest
@@ -45,3 +46,31 @@ def test_code_around_an_import_runs_once_however_often_it_is_asked_for(module):
     finders = len(sys.meta_path)
     around_import(module, around)  # too late
     assert len(sys.meta_path) == finders
+
+
+def test_who_only_looks_for_the_module_takes_nothing_away(module):
+    """As TensorFlow looks for Keras."""
+    calls = []
+
+    def around(execute):
+        calls.append("before")
+        execute()
+
+    around_import(module, around)
+    assert importlib.util.find_spec(module) is not None
+    assert calls == []
+    __import__(module)
+    assert calls == ["before"]
+
+
+def test_an_import_that_was_refused_is_refused_again(module):
+    def around(execute):
+        raise RuntimeError("not here")
+
+    around_import(module, around)
+    try:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="not here"):
+                __import__(module)
+    finally:
+        sys.meta_path[:] = [one for one in sys.meta_path if getattr(one, "around", 0) is not around]

@@ -115,7 +115,7 @@ def test_every_family_trains_by_fit_on_jax():
     subprocess.run([sys.executable, "-c", FIT_ON_JAX, *small_networks()], env=env, check=True)
 
 
-@pytest.mark.parametrize("command", ["train lenet5", "tune lenet5", "info lenet5"])
+@pytest.mark.parametrize("command", ["train lenet5", "tune lenet5", "ablate lenet5"])
 @pytest.mark.parametrize("where", ["KERAS_BACKEND", "keras.json"])
 def test_commands_refuse_other_backends_in_one_line(command, where, tmp_path):
     path = tmp_path / "keras.json"
