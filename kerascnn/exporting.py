@@ -23,6 +23,7 @@ import numpy as np
 from kerascnn import likeness, quantizing
 from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError, ExportError
+from kerascnn.graphs import single
 from kerascnn.likeness import NotCompared, before_softmax, bound, compared, listed
 from kerascnn.precision import precision_of, with_precision
 from kerascnn.quiet import captured_stderr
@@ -300,7 +301,7 @@ def with_preprocessing(model: keras.Model, preprocessing: Preprocessing) -> kera
         if isinstance(copy, keras.layers.Layer):
             copy.set_weights(original.get_weights())
     outputs = [tensors[id(output)] for output in graph.outputs]
-    return keras.Model(pixels, outputs if len(outputs) > 1 else outputs[0], name=model.name)
+    return keras.Model(pixels, single(outputs), name=model.name)
 
 
 def _of_one_image(model: keras.Model) -> keras.Model:
@@ -317,7 +318,7 @@ def _of_one_image(model: keras.Model) -> keras.Model:
         if call.inputs:
             tensors |= zip(map(id, call.outputs), call.repeat(call.operation, tensors))
     outputs = [tensors[id(output)] for output in graph.outputs]
-    return keras.Model(image, outputs if len(outputs) > 1 else outputs[0], name=model.name)
+    return keras.Model(image, single(outputs), name=model.name)
 
 
 def difference(

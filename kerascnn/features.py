@@ -18,6 +18,7 @@ import keras
 from keras import layers, ops
 
 from kerascnn.errors import ArgumentError
+from kerascnn.graphs import single
 from kerascnn.keras_internals import Call, calls, functional, is_model, leaf_layers
 from kerascnn.profiles import LayerProfile, bottlenecks
 from kerascnn.profiling import profile
@@ -209,7 +210,7 @@ def feature_extractor(model: keras.Model, names: str | Sequence[str]) -> keras.M
         return tensors[layer]
 
     outputs = tensor(names) if isinstance(names, str) else [tensor(name) for name in names]
-    return keras.Model(_single(graph.inputs), outputs, name=f"{model.name}_features")
+    return keras.Model(single(graph.inputs), outputs, name=f"{model.name}_features")
 
 
 def _outputs_by_name(graph: Any) -> dict[str, Any]:
@@ -273,7 +274,7 @@ def flattened(model: keras.Model) -> keras.Model:
     for _ in _taken_apart(graph, known, ""):
         pass
     outputs = [known.get(id(tensor), tensor) for tensor in graph.outputs]
-    return keras.Model(_single(graph.inputs), _single(outputs), name=model.name)
+    return keras.Model(single(graph.inputs), single(outputs), name=model.name)
 
 
 def convolutionalize(model: keras.Model) -> keras.Model:
@@ -327,7 +328,7 @@ def convolutionalize(model: keras.Model) -> keras.Model:
             for old, new in zip(call.operation.weights, copy.weights):
                 new.assign(ops.reshape(old, new.shape))  # flattening is row by row, as kernels are
     outputs = [tensors[id(tensor)] for tensor in graph.outputs]
-    return keras.Model(_single(inputs), _single(outputs), name=model.name)
+    return keras.Model(single(inputs), single(outputs), name=model.name)
 
 
 def any_size(model: keras.Model) -> keras.Model:
@@ -355,7 +356,7 @@ def any_size(model: keras.Model) -> keras.Model:
             raise _needs_sizes(model, call.operation, "It makes channels of them.")
         tensors |= {id(old): new for old, new in zip(call.outputs, outputs)}
     outputs = [tensors[id(tensor)] for tensor in graph.outputs]
-    return keras.Model(_single(inputs), _single(outputs), name=model.name)
+    return keras.Model(single(inputs), single(outputs), name=model.name)
 
 
 def _needs_sizes(model: Any, layer: Any, why: str) -> ArgumentError:
@@ -363,10 +364,6 @@ def _needs_sizes(model: Any, layer: Any, why: str) -> ArgumentError:
         f"{model.name} takes no inputs of any size: {layer.name} ({type(layer).__name__}) needs to "
         f"know how large its maps are. {why}"
     )
-
-
-def _single(tensors: list[Any]) -> Any:
-    return tensors[0] if len(tensors) == 1 else tensors
 
 
 _GLOBAL_POOLING = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)

@@ -38,3 +38,8 @@ def calls_to(
         seen |= {id(output) for output in given}
         order.append(call)
     return order
+
+
+def single(tensors: list[Any]) -> Any:
+    """One tensor by itself, several as a list: as `keras.Model` takes its inputs and outputs."""
+    return tensors[0] if len(tensors) == 1 else tensors

@@ -16,6 +16,7 @@ import keras
 from kerascnn import keras_internals
 from kerascnn.blocks import head_dtype
 from kerascnn.errors import ArgumentError
+from kerascnn.graphs import single
 from kerascnn.layers import ScoreActivation, has_room
 
 SOFTMAX = ("softmax", "softmax_v2")
@@ -78,7 +79,7 @@ def scores_of(model: keras.Model) -> tuple[keras.Model, bool]:
     scores = [logits for _, logits in ends if logits is not None]
     are_logits = len(scores) == len(ends)
     outputs = scores if are_logits else graph.outputs
-    return keras.Model(_single(graph.inputs), outputs, name=model.name), are_logits
+    return keras.Model(single(graph.inputs), outputs, name=model.name), are_logits
 
 
 def _ends(graph: keras.Model) -> list[tuple[str, Any]]:
@@ -115,13 +116,9 @@ def _ends_of_inner(call: keras_internals.Call) -> list[tuple[str, Any]]:
     if all(kind != "softmax" for kind, _ in ends):
         return [(kind, output) for (kind, _), output in zip(ends, call.outputs)]
     logits = [old if new is None else new for (_, new), old in zip(ends, inner.outputs)]
-    scores = keras.Model(_single(inner.inputs), _single(logits), name=inner.name)
+    scores = keras.Model(single(inner.inputs), single(logits), name=inner.name)
     repeated = call.repeat(scores, _known(call))
     return [(k, None if found is None else new) for (k, found), new in zip(ends, repeated)]
-
-
-def _single(tensors: list[Any]) -> Any:
-    return tensors[0] if len(tensors) == 1 else tensors
 
 
 def _known(call: keras_internals.Call) -> dict[int, Any]:

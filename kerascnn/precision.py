@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from kerascnn import likeness
 from kerascnn.errors import ArgumentError
+from kerascnn.graphs import single
 from kerascnn.keras_internals import (
     all_layers,
     allow_deep_graphs,
@@ -208,7 +209,7 @@ class _Copy:
             if new and isinstance(copy, keras.Layer) and not is_model(copy):
                 assign(original, copy)
         outputs = [tensors[id(one)] for one in graph.outputs]
-        return keras.Model(_single(inputs), _single(outputs), name=model.name)
+        return keras.Model(single(inputs), single(outputs), name=model.name)
 
     def _copy(self, original: Any) -> Any:
         if id(original) not in self._made:
@@ -220,10 +221,6 @@ class _Copy:
                 made = original  # an operation has no weights, and computes in its inputs' type
             self._made[id(original)] = made
         return self._made[id(original)]
-
-
-def _single(tensors: list[Any]) -> Any:
-    return tensors[0] if len(tensors) == 1 else tensors
 
 
 def layer_in(layer: keras.Layer, policy: str, **changes: Any) -> keras.Layer:

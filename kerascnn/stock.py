@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from kerascnn import layers
+from kerascnn.graphs import single
 from kerascnn.keras_internals import Call, allow_deep_graphs, calls, functional, is_model, maker
 from kerascnn.saving import custom_names
 
@@ -62,7 +63,7 @@ def in_stock_layers(model: keras.Model) -> tuple[keras.Model, tuple[str, ...]]:
             copy.set_weights(original.get_weights())
     outputs = [tensors[id(output)] for output in graph.outputs]
     allow_deep_graphs()
-    stock = keras.Model(_single(inputs), _single(outputs), name=model.name)
+    stock = keras.Model(single(inputs), single(outputs), name=model.name)
     return stock, _foreign(stock)
 
 
@@ -70,10 +71,6 @@ def _require_words(call: Call, tensors: Mapping[int, Any], outputs: list[Any]) -
     """Raise where an operation can't be written to a file, as `ops.clip` to a tensor can't."""
     read = [tensors[id(tensor)] for tensor in call.inputs]
     keras.Model(read, list(outputs)).get_config()
-
-
-def _single(tensors: list[Any]) -> Any:
-    return tensors[0] if len(tensors) == 1 else tensors
 
 
 def _counterpart(operation: Any) -> Any:

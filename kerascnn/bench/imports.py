@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kerascnn.bench.processes import ended
 from kerascnn.errors import KerascnnError
 
 IMPORTS: Mapping[str, Sequence[str]] = {
@@ -122,7 +123,7 @@ def _prepared(name: str) -> Iterator[dict[str, str]]:
             [*train, "--epochs", "1", "--run", run], capture_output=True, text=True
         )
         if done.returncode:
-            raise KerascnnError(f"Training {SMALL} failed:\n{done.stderr[-2000:]}")
+            raise KerascnnError(ended(f"Training {SMALL}", done.returncode, done.stderr))
         write_photographs(Path(folder), 1)
         (photo,) = Path(folder).glob("even/*.jpg")
         yield {

@@ -19,6 +19,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from kerascnn.errors import ArgumentError
+from kerascnn.graphs import single
 from kerascnn.keras_internals import Call, calls
 
 # What may stand between a concatenation and its convolution: the same each time it is computed.
@@ -67,12 +68,7 @@ def recomputed(model: keras.Model) -> keras.Model:
                     known[id(tensor)] = layers.Concatenate()(parts[id(tensor)])
             made = call.repeat(call.operation, known)
             known |= {id(tensor): new for tensor, new in zip(call.outputs, made, strict=True)}
-    return keras.Model(_alone(model.inputs), _alone([known[id(t)] for t in model.outputs]))
-
-
-def _alone(tensors: list[Any]) -> Any:
-    """One tensor by itself, as Keras expects it of a model that has one."""
-    return tensors if len(tensors) > 1 else tensors[0]
+    return keras.Model(single(model.inputs), single([known[id(t)] for t in model.outputs]))
 
 
 def _dense(found: Sequence[Call]) -> set[int]:
