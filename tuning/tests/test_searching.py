@@ -66,6 +66,23 @@ def test_a_full_disk_ends_the_search_with_its_name(tmp_path, data, monkeypatch):
     assert [row.status for row in rows] == ["FAILED"] * 2
 
 
+def test_trials_that_have_no_place_end_the_search_as_other_failures_do(tmp_path, data, monkeypatch):
+    """A file where the trials' directories should be: also what looks after them must not fail."""
+    trials = tmp_path / "s" / "trials"
+
+    def without_a_place(*args, **options):
+        if trials.is_dir():
+            shutil.rmtree(trials)
+        trials.touch()
+        raise NotADirectoryError(20, "Not a directory", str(options["run"]))
+
+    monkeypatch.setattr(kerascnn, "train", without_a_place, raising=False)
+    plan = Plan(**{**SETTINGS, "failure_limit": 2, "max_trials": 9, "retries": 0})
+    with pytest.raises(SearchError, match="2 trials in a row failed"):
+        search(plan, directory=tmp_path / "s", dataset=data, console=QUIET)
+    assert [row.status for row in Study.open(tmp_path / "s").trials] == ["FAILED"] * 2
+
+
 def test_an_objective_without_its_data_is_an_error_before_the_first_trial(tmp_path, data):
     none = replace(data, validation=data.validation.take(np.arange(0)))
     with pytest.raises(ArgumentError, match="val_error needs validation images"):

@@ -293,7 +293,9 @@ class Study:
         kept = {row.id for row in [*rows[: self.plan.keep], *self.front(rows, self.axes)]}
         for row in trials:
             if row.ended and row.id not in kept and row.id not in self._beaten:
-                (row.path / "model.keras").unlink(missing_ok=True)
+                model = row.path / "model.keras"
+                if model.is_file():  # a failed trial may not even have its directory
+                    model.unlink()
                 self._beaten.add(row.id)
 
     def copy_best(self) -> None:
