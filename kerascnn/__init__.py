@@ -14,6 +14,7 @@ from kerascnn.saving import serve_keras
 if TYPE_CHECKING:
     # `as` exports a name to type checkers that are strict about it.
     from kerascnn import applications as applications
+    from kerascnn import bench as bench
     from kerascnn import blocks as blocks
     from kerascnn import cache as cache
     from kerascnn import checks as checks
@@ -140,9 +141,9 @@ _PUBLIC = {
 _MODULES = (
     *("applications", "blocks", "checks", "data", "explain", "preprocessing", "sklearn"),
     *("tasks", "weights"),
-    # What other packages' commands and caches are written with.
-    *("cache", "commands", "console", "errors", "files", "imports", "overlays", "pictures"),
-    *("reports", "style", "tables", "words", "writing"),
+    # What other packages' commands, benchmarks and caches are written with.
+    *("bench", "cache", "commands", "console", "errors", "files", "imports", "overlays"),
+    *("pictures", "reports", "style", "tables", "words", "writing"),
 )
 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]

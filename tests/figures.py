@@ -1,4 +1,4 @@
-"""`make figures`: writes the tables of kerascnn/bench/README.md from the JSON files beside it.
+"""`make figures`: writes the tables of READMEs from the JSON files in kerascnn/bench/figures.
 
 A table stands between `<!-- figures: NAME -->` and `<!-- end -->`, and is made of NAME.json, which
 is what a benchmark wrote with --json. What NAME has before its first hyphen says which columns it
@@ -14,8 +14,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-BENCH = Path(__file__).parent.parent / "kerascnn/bench"
-README, FIGURES = BENCH / "README.md", BENCH / "figures"
+ROOT = Path(__file__).parent.parent
+FIGURES = ROOT / "kerascnn/bench/figures"
+READMES = (ROOT / "kerascnn/bench/README.md", ROOT / "tuning/README.md")
 PLACE = re.compile(r"(?<=<!-- figures: )([\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 SHOWN_VERSIONS = (
     *("tensorflow", "keras", "torch", "torchvision"),
@@ -90,6 +91,17 @@ COLUMNS: Mapping[str, Columns] = {
         "s of processor time": lambda row: ", ".join(f"{one:.2g}" for one in row["seconds"]),
         "exponent": lambda row: exponent(row["exponent"]),
         "of memory": lambda row: exponent(row["memory_exponent"]),
+    },
+    "record": {
+        "": lambda row: f"`{row['network']}`, {row['name']}",
+        "s": number("seconds", ".1f"),
+        "min–max": lambda row: f"{row['fastest']:.1f}–{row['slowest']:.1f}",
+    },
+    "tune": {
+        "": lambda row: row["what"],
+        "kerascnn tune": lambda row: row["ours"],
+        "compared with": lambda row: row["other"],
+        "ratio": lambda row: "" if row["ratio"] is None else f"{row['ratio']:.2f}",
     },
     "data": {
         "": lambda row: row["name"],
@@ -183,4 +195,5 @@ def rendered(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(rendered(README.read_text()))
+    for readme in READMES:
+        readme.write_text(rendered(readme.read_text()))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import importlib.metadata
+import json
 import platform
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,19 @@ PACKAGES = (
     *("kerascnn", "tensorflow", "keras", "keras-tuner", "numpy"),
     *("torch", "torchvision", "timm", "onnxruntime", "ai-edge-litert", "openvino"),
 )
+
+
+def as_json(rows: Sequence[Any], **found: Any) -> str:
+    """What a command with --json prints: itself, where and with what it ran, and its rows.
+
+    Args:
+        rows: one for each contestant: mappings, or instances of dataclasses.
+        found: what else is to be said, as plain values.
+    """
+    plain = [row if isinstance(row, Mapping) else dataclasses.asdict(row) for row in rows]
+    words = [word for word in sys.argv[1:] if word != "--json"]
+    command = {"command": " ".join(["kerascnn", *words])}
+    return json.dumps({**command, **conditions(), **found, "rows": plain}, indent=2)
 
 
 def conditions() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from kerascnn.commands.bench_parts import JSON, as_json, progress, require, table
+from kerascnn.commands.bench_parts import JSON, progress, require, table
 
 GPU_PEERS = ("keras", "torchvision")
 GPU_PARTS = ("checks", "reading", "races")
@@ -28,6 +28,7 @@ def gpu(
     json: bool = JSON,
 ) -> None:
     """Check a GPU's results, then time training, inference and reading on it."""
+    from kerascnn.bench import as_json
     from kerascnn.bench import gpu as races
     from kerascnn.bench.gpu_parts import card, part
     from kerascnn.errors import KerascnnError

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json as json_
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,17 +65,9 @@ def rows_of(results: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 def dump(rows: Sequence[Any], **conditions: Any) -> None:
     """One JSON object: the conditions, and a row for each contestant."""
+    from kerascnn.bench import as_json
+
     typer.echo(as_json(rows, **conditions))
-
-
-def as_json(rows: Sequence[Any], **found: Any) -> str:
-    """The command, where and with what it ran, and a row for each contestant."""
-    from kerascnn.bench import machine
-
-    plain = [row if isinstance(row, Mapping) else dataclasses.asdict(row) for row in rows]
-    words = [word for word in sys.argv[1:] if word != "--json"]
-    command = {"command": " ".join(["kerascnn", *words])}
-    return json_.dumps({**command, **machine.conditions(), **found, "rows": plain}, indent=2)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *notes: str) -> None:

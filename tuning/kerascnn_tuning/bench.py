@@ -20,6 +20,7 @@ from typing import Any
 
 import typer
 
+from kerascnn.bench import answer, as_json, ended
 from kerascnn.errors import ArgumentError, KerascnnError
 
 PARTS = ("waste", "time", "workers", "growth", "bookkeeping")
@@ -83,9 +84,10 @@ def tune(
         "growth": lambda: growth(trials),
         "bookkeeping": bookkeeping,
     }
+    load = os.getloadavg()[0]
     figures = [row for name in PARTS if name in (part or PARTS) for row in measures[name]()]
     if json:
-        typer.echo(json_.dumps([vars(figure) for figure in figures], indent=2))
+        typer.echo(as_json(figures, rounds=rounds, load=load))
         return
     from rich.table import Table
 
@@ -223,11 +225,10 @@ def _start(module: str, *arguments: object) -> subprocess.Popen[str]:
 
 def _ask(function: str, **arguments: Any) -> dict[str, Any]:
     task = json_.dumps({"function": function, **arguments})
-    process = _start("kerascnn_tuning.bench_processes", task)
-    output, _ = process.communicate()
-    if process.returncode:
-        raise KerascnnError(f"The benchmark {function} failed:\n{output[-2000:]}")
-    return json_.loads(output.splitlines()[-1])
+    found: dict[str, Any] = answer(
+        "kerascnn_tuning.bench_processes", task, what=f"The benchmark {function}"
+    )
+    return found
 
 
 def _local(directory: Path, count: int) -> float:
@@ -242,14 +243,14 @@ def _local(directory: Path, count: int) -> float:
         now = time.monotonic()
         if not begun and any(study.glob("oracle/trial_*/trial.json")):
             begun = now
-        if begun and ended(study) == SHARED["max_trials"]:
+        if begun and completed(study) == SHARED["max_trials"]:
             process.communicate()
             return now - begun
     output = process.communicate()[0]
-    raise KerascnnError(f"The search with {count} workers failed:\n{output[-2000:]}")
+    raise KerascnnError(ended(f"The search with {count} workers", process.returncode, output))
 
 
-def ended(study: Path) -> int:
+def completed(study: Path) -> int:
     """Completed trials, of ours or of stock KerasTuner."""
     files = study.glob("**/trial_*/trial.json")
     return sum('"COMPLETED"' in file.read_text(encoding="utf-8") for file in files)
@@ -266,9 +267,9 @@ def _watch(watched: dict[Path, subprocess.Popen[str]]) -> dict[Path, float]:
             if process.poll() is not None:
                 if process.returncode:
                     output = process.communicate()[0]
-                    raise KerascnnError(f"The search failed:\n{output[-2000:]}")
+                    raise KerascnnError(ended("The search", process.returncode, output))
                 running.pop(place)
-            elif place in warm or ended(place) >= WARM:
+            elif place in warm or completed(place) >= WARM:
                 now = resident(process.pid)
                 warm.setdefault(place, now)
                 most[place] = max(now, most.get(place, 0.0))

@@ -46,7 +46,7 @@ def test_memory_and_disk_are_read_from_outside(tmp_path):
     (tmp_path / "trial_0").mkdir()
     (tmp_path / "trial_0" / "trial.json").write_text('{"status": "COMPLETED"}' + " " * 999_977)
     assert bench.size(tmp_path) == 1.0
-    assert bench.ended(tmp_path) == 1
+    assert bench.completed(tmp_path) == 1
 
 
 def test_a_search_without_training_is_a_search(tmp_path):
