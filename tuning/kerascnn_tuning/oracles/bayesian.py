@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from kerascnn_tuning.internals import GaussianProcess, Trial, TrialStatus
 from kerascnn_tuning.oracles.guarded import Guarded
@@ -34,11 +35,12 @@ class BayesianOracle(Guarded, GaussianProcess):
         if len(finished) < self._initial_points():
             return self._random_trial()
         rng = np.random.default_rng([self.seed, len(self.trials)])
-        with warnings.catch_warnings():
+        # Threads for matrices this small wait for each other for longer than they work.
+        with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a length scale at its bound, with few trials
             best = self._fit(finished)
-        vectors = self._candidates(best, rng)
-        mean, deviation = self.gpr.predict(vectors, return_std=True)
+            vectors = self._candidates(best, rng)
+            mean, deviation = self.gpr.predict(vectors, return_std=True)
         for index in np.argsort(mean - self.beta * deviation, kind="stable")[:PATIENCE]:
             values = self.point(vectors[index])
             if self.is_duplicate(values):
