@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kerascnn import overlays as overlays
     from kerascnn import pictures as pictures
     from kerascnn import preprocessing as preprocessing
+    from kerascnn import processors as processors
     from kerascnn import reports as reports
     from kerascnn import sklearn as sklearn
     from kerascnn import style as style
@@ -141,9 +142,9 @@ _PUBLIC = {
 _MODULES = (
     *("applications", "blocks", "checks", "data", "explain", "preprocessing", "sklearn"),
     *("tasks", "weights"),
-    # What other packages' commands, benchmarks and caches are written with.
+    # What other packages' commands, benchmarks and readers are written with.
     *("bench", "cache", "commands", "console", "errors", "files", "imports", "overlays"),
-    *("pictures", "reports", "style", "tables", "words", "writing"),
+    *("pictures", "processors", "reports", "style", "tables", "words", "writing"),
 )
 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]

@@ -36,7 +36,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerascnn import Param, Range, blocks, cache
+from kerascnn import Param, Range, blocks, cache, processors
 from kerascnn.data import ABSENT
 from kerascnn.errors import ArgumentError
 from kerascnn.files import open_regular
@@ -280,7 +280,7 @@ class SelectiveSearch(keras.layers.Layer):
 
     def _rows(self, images: np.ndarray) -> np.ndarray:
         """`call` in NumPy."""
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(processors.available()) as threads:
             found = threads.map(lambda image: windows(_pixels(image), self.search), images)
             return rows_of(list(found), self.search.most)
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerascnn import processors
 from kerascnn.data import (
     SPLIT_WORDS,
     SPLITS,
@@ -292,7 +293,7 @@ def _found_classes(root: str, parts: Mapping[str, Pairs], options: Options) -> C
     if total > MANY:
         options.echo(f"Looking at {total:,} masks for their classes …")
     seen = np.zeros(256, bool)
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(processors.available()) as threads:
         for pairs in parts.values():
             reader = _Reader(root, pairs, None, options)
 

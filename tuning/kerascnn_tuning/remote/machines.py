@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from kerascnn import resolve_strategy
+from kerascnn import processors, resolve_strategy
 from kerascnn.console import Console, sayer
 from kerascnn.errors import KerascnnError
 from kerascnn_tuning import warm_start
@@ -166,7 +166,7 @@ def run_local(
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
     )
 
-    share = max(1, (os.cpu_count() or 1) // workers)
+    share = max(1, processors.available() // workers)
 
     def start(index: int) -> subprocess.Popen[bytes]:
         command = [*tune, "worker", "--chief", address, *shared, "--id", f"local-{index}"]
