@@ -24,4 +24,4 @@ def test_a_process_that_is_kept_to_one_processor_has_one():
 
 
 def test_there_is_at_least_one():
-    assert 1 <= processors.available() <= (os.cpu_count() or 1)
+    assert 1 <= processors.available() <= (os.cpu_count() or 1)  # noqa: TID251

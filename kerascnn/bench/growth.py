@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kerascnn.bench.processes import answer
 
@@ -93,14 +94,21 @@ def _elsewhere(kind: str, size: int) -> list[tuple[str, float, int]]:
 
 
 def _of_depth(size: int, folder: Path) -> Iterator[Part]:
-    """A network of so many layers: counted, built, written and read."""
+    """A network of so many layers: counted, built, written and read, in training too."""
     import kerascnn
     from kerascnn import catalogue
+    from kerascnn.runs import checkpoints
+    from kerascnn.runs.position import Position
 
     blocks = (size - 2) // 6
     network = catalogue.get("resnet20_cifar").network({"depths": (blocks,) * 3})
     path = folder / f"{size}.keras"
-    made = []
+    made: list[Any] = []
+
+    def variables() -> dict[str, Any]:
+        optimizer = kerascnn.make_optimizer(kerascnn.Recipe(), 1, made[0], "float32")
+        return checkpoints.variables_of(made[0], optimizer, [])
+
     yield "cost", network.cost
     yield "profile", network.profile
     yield "create", lambda: made.append(network.model())
@@ -109,10 +117,13 @@ def _of_depth(size: int, folder: Path) -> Iterator[Part]:
     yield "save", lambda: made[0].save(path)
     yield "load", lambda: kerascnn.load_model(path)
     yield "load weights", lambda: kerascnn.weights.load(made[0], path)
+    kept = variables()
+    yield "checkpoint", lambda: checkpoints.save(folder, Position(1), kept)
+    yield "restore", lambda: checkpoints.restore(folder, kept)
 
 
 def _of_files(size: int, folder: Path) -> Iterator[Part]:
-    """A folder of so many images: found, found again, and its first batch."""
+    """A folder of so many images: found, found again, and first batches."""
     from kerascnn import data
 
     photos = folder / f"photos{size}"
@@ -122,12 +133,13 @@ def _of_files(size: int, folder: Path) -> Iterator[Part]:
     def load() -> None:
         made.append(data.load(f"folder:{photos}", input_shape=(8, 8, 3), echo=None))
 
-    def batch() -> None:
-        next(iter(made[-1].train.batches(64, seed=0)))
+    def batch(first: int = 0) -> None:
+        next(iter(made[-1].train.batches(64, seed=0, first_step=first)))
 
     yield "load", load
     yield "load again", load
     yield "first batch", batch
+    yield "first batch of an epoch's rest", lambda: batch(made[-1].train.size // 128)
 
 
 def _write_images(folder: Path, count: int) -> None:
