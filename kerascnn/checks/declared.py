@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kerascnn.architecture import Architecture
 from kerascnn.checks.case import CLASSES, Case, finite_logits, legal_side, same
 from kerascnn.checks.suite import DEEP, SkipCheck, check, quick_up_to
-from kerascnn.errors import ArgumentError
+from kerascnn.errors import ArgumentError, InputSizeError
 
 if TYPE_CHECKING:
     import keras
@@ -170,7 +170,9 @@ def _counted(case: Case, point: Mapping[str, Any]) -> int | None:
     """A side at which this point of the space can be built; None if a rule forbids the point."""
     try:
         network = case.architecture.network(point, classes=CLASSES)
-        side = legal_side(network, max(case.side, network.smallest_input()))
+        try:
+            return legal_side(network, case.side)
+        except InputSizeError:  # to look for the smallest is many times the work
+            return legal_side(network, network.smallest_input())
     except ArgumentError:  # by a rule, or because no input is large enough
         return None
-    return side
