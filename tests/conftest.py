@@ -1,5 +1,6 @@
 """Settings for all tests: two logical CPU devices stand in for two GPUs."""
 
+import gc
 import os
 import shutil
 
@@ -29,6 +30,11 @@ def pytest_runtest_protocol(item):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(LEAN), prepend=os.pathsep)
         return (yield)
+
+
+def pytest_collection_finish():
+    """What is there before the first test stays: the search for garbage need not look at it."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
