@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -92,37 +93,54 @@ def plugins(tmp_path_factory):
     return target
 
 
-@pytest.fixture
-def python(plugins, tmp_path):
+class Runner:
     """Runs a fresh Python that sees the plugins; `.imports()` says which modules were imported."""
 
-    class Runner:
-        log = tmp_path / "imports.log"
-        cache = tmp_path / "cache"
+    def __init__(self, plugins, folder):
+        self.plugins, self.log, self.cache = plugins, folder / "imports.log", folder / "cache"
 
-        def __call__(self, *arguments, check=True, **environment):
-            env = {
-                **os.environ,
-                "PYTHONPATH": str(plugins),
-                "KERASCNN_CACHE": str(self.cache),
-                "IMPORT_LOG": str(self.log),
-                "COLUMNS": "200",
-                **environment,
-            }
-            command = [sys.executable, *arguments]
-            return subprocess.run(command, env=env, capture_output=True, text=True, check=check)
+    def __call__(self, *arguments, check=True, **environment):
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(self.plugins),
+            "KERASCNN_CACHE": str(self.cache),
+            "IMPORT_LOG": str(self.log),
+            "COLUMNS": "200",
+            **environment,
+        }
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=check)
 
-        def list(self, *arguments, **environment):
-            return self("-m", "kerascnn", "list", *arguments, **environment)
+    def list(self, *arguments, **environment):
+        return self("-m", "kerascnn", "list", *arguments, **environment)
 
-        def get(self, name):
-            code = f"import kerascnn; print(kerascnn.get({name!r}).name)"
-            return self("-c", code, check=False)
+    def get(self, name):
+        code = f"import kerascnn; print(kerascnn.get({name!r}).name)"
+        return self("-c", code, check=False)
 
-        def imports(self):
-            return self.log.read_text().split() if self.log.exists() else []
+    def imports(self):
+        return self.log.read_text().split() if self.log.exists() else []
 
-    return Runner()
+
+@pytest.fixture
+def python(plugins, tmp_path):
+    """A Runner that has asked no plugin yet."""
+    return Runner(plugins, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def asked(plugins, tmp_path_factory):
+    """What is remembered of the plugins when all have been imported once."""
+    runner = Runner(plugins, tmp_path_factory.mktemp("asked"))
+    runner.list()
+    return runner.cache
+
+
+@pytest.fixture
+def remembering(python, asked):
+    """A Runner that remembers."""
+    shutil.copytree(asked, python.cache)
+    return python
 
 
 def status(listing):
@@ -142,20 +160,20 @@ def test_list_shows_the_state_of_every_plugin(python):
     assert found["twin_net", "throwaway-twin-b"] == "conflict"
 
 
-def test_list_shows_what_each_network_is_for(python):
-    rows = json.loads(python.list("--json").stdout)
+def test_list_shows_what_each_network_is_for(remembering):
+    rows = json.loads(remembering.list("--json").stdout)
     tasks = {row["name"]: row["task"] for row in rows}
     assert tasks["lenet5"] == tasks["good_net"] == tasks["twin_net"] == "classification"
     assert tasks["counting_net"] == "counting"
     assert tasks["broken_net"] == "", "nobody knows"
 
-    listing = python.list("--task", "counting")
+    listing = remembering.list("--task", "counting")
     assert [line.split()[:2] for line in listing.stdout.splitlines()] == [
         ["name", "task"],
         ["counting_net", "counting"],
     ]
     assert "throwaway-broken 2.1" in listing.stderr, "what is missed may be one of the broken"
-    wrong = python.list("--task", "countin", check=False)
+    wrong = remembering.list("--task", "countin", check=False)
     assert wrong.returncode != 0
     assert "There is no task 'countin'. Did you mean counting" in wrong.stderr
 
@@ -165,8 +183,8 @@ def test_the_task_of_each_of_our_own_is_the_one_that_list_shows_without_importin
     assert {kerascnn.get(name).task for name in ours} == {kerascnn.Architecture.task}
 
 
-def test_list_warns_naming_distribution_version_and_cause(python):
-    warnings = python.list().stderr
+def test_list_warns_naming_distribution_version_and_cause(remembering):
+    warnings = remembering.list().stderr
     assert "throwaway-broken 2.1" in warnings
     assert "No module named 'a_module_that_is_missing'" in warnings
     assert "throwaway-crash 0.3" in warnings
@@ -204,20 +222,18 @@ def test_the_verdicts_are_remembered_until_something_changes(python, plugins):
         pytest.param('{"installed": 1}', marks=pytest.mark.slow),
     ],
 )
-def test_a_damaged_cache_is_asked_for_anew(python, content):
-    python.list()
-    (file,) = python.cache.iterdir()
+def test_a_damaged_cache_is_asked_for_anew(remembering, content):
+    (file,) = remembering.cache.iterdir()
     file.write_text(content)
-    assert status(python.list("--json"))["broken_net", "throwaway-broken"] == "broken"
+    assert status(remembering.list("--json"))["broken_net", "throwaway-broken"] == "broken"
 
 
-def test_verdicts_of_another_form_are_asked_for_anew(python):
-    python.list()
-    (file,) = python.cache.iterdir()
+def test_verdicts_of_another_form_are_asked_for_anew(remembering):
+    (file,) = remembering.cache.iterdir()
     saved = json.loads(file.read_text())
     saved["verdicts"] = dict.fromkeys(saved["verdicts"], "")  # as before there were tasks
     file.write_text(json.dumps(saved))
-    assert status(python.list("--json"))["broken_net", "throwaway-broken"] == "broken"
+    assert status(remembering.list("--json"))["broken_net", "throwaway-broken"] == "broken"
 
 
 def test_an_unwritable_cache_does_no_harm(python, tmp_path):
