@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 POINTS = b"""[kerascnn.commands]
 leaver = leaver_of_a_test:command
 [kerascnn.recipes]
@@ -13,6 +11,7 @@ leaving = leaver_of_a_test:RECIPE
 [kerascnn.architectures]
 leaving_net = leaver_of_a_test:NET
 """
+METADATA = b"Name: leaver\nVersion: 1.0\n"
 
 
 def call(place, *words):
@@ -23,8 +22,8 @@ def call(place, *words):
     )
 
 
-def install(place, *, points=POINTS, metadata=b"Name: leaver\nVersion: 1.0\n"):
-    info = place / "leaver-1.0.dist-info"
+def install(place, name="leaver", *, points=POINTS, metadata=METADATA):
+    info = place / f"{name}-1.0.dist-info"
     info.mkdir(parents=True)
     if metadata is not None:
         (info / "METADATA").write_bytes(metadata)
@@ -51,22 +50,21 @@ def test_a_plugin_that_exits_at_import_is_reported_and_the_rest_works(tmp_path):
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("points", "metadata"),
-    [
-        (POINTS, None),
-        (POINTS, b"\xff\xfe\x00broken"),
-        (POINTS, b""),
-        (b"[kerascnn.commands\nleaver = \xff\n", b"Name: leaver\nVersion: 1.0\n"),
-        (b"kerascnn no section", b"Name: leaver\nVersion: 1.0\n"),
-    ],
-    ids=["no metadata", "metadata of bytes", "empty metadata", "points of bytes", "no points"],
-)
-def test_a_distribution_whose_metadata_is_damaged_hides_no_other(tmp_path, points, metadata):
-    install(tmp_path, points=points, metadata=metadata)
+DAMAGED = {
+    "without": (POINTS, None),
+    "of_bytes": (POINTS, b"\xff\xfe\x00broken"),
+    "empty": (POINTS, b""),
+    "points_of_bytes": (b"[kerascnn.commands\nleaver = \xff\n", METADATA),
+}
+
+
+def test_distributions_whose_metadata_are_damaged_hide_no_other(tmp_path):
+    for name, (points, metadata) in DAMAGED.items():
+        install(tmp_path, name, points=points, metadata=metadata)
+    install(tmp_path, "no_section", points=b"kerascnn no section")
     done = call(tmp_path, "list")
     assert done.returncode == 0, done.stderr
     assert "lenet5" in done.stdout
     assert "Traceback" not in done.stderr
-    if "no section" not in points.decode(errors="replace"):
-        assert "leaver-1.0.dist-info can't be read" in done.stderr.replace("\n", "")
+    for name in DAMAGED:
+        assert f"{name}-1.0.dist-info can't be read" in done.stderr.replace("\n", "")
