@@ -15,6 +15,7 @@ import kerascnn
 from kerascnn import exporting, likeness, quantizing
 from kerascnn.cli import app
 from kerascnn.errors import ArgumentError, ExportError
+from kerascnn.exporting import runners, writers
 from kerascnn.tasks import Comparison
 
 RUNTIMES = {"onnx": ("tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
@@ -124,14 +125,14 @@ def test_a_file_with_other_weights_shows(kind, tmp_path):
 @pytest.mark.parametrize("format", exporting.SUFFIXES)
 def test_a_wrong_file_is_refused_and_not_kept(format, tmp_path, monkeypatch):
     need(format)
-    model, write = colour(), exporting._WRITERS[format]
+    model, write = colour(), writers.WRITERS[format]
     for change in ("off by 1%", "swapped channels"):
         wrong = changed(model, change)
 
         def write_wrong(_, path, wrong=wrong):
             write(wrong, path)
 
-        monkeypatch.setitem(exporting._WRITERS, format, write_wrong)
+        monkeypatch.setitem(writers.WRITERS, format, write_wrong)
         with pytest.raises(ExportError, match=r"other outputs than lenet5.*It was not kept"):
             exporting.export(model, tmp_path / "file", format)
     assert not list(tmp_path.iterdir())
@@ -141,10 +142,10 @@ def test_a_file_without_its_preprocessing_is_refused(tmp_path, monkeypatch):
     model = colour()
     for format in ("savedmodel", "keras"):
 
-        def write_pixels(_, path, write=exporting._WRITERS[format]):
+        def write_pixels(_, path, write=writers.WRITERS[format]):
             write(model, path)
 
-        monkeypatch.setitem(exporting._WRITERS, format, write_pixels)
+        monkeypatch.setitem(writers.WRITERS, format, write_pixels)
         for name in ("vgg16", "lenet5", "resnet18"):
             known = kerascnn.get(name).card.preprocessing
             with pytest.raises(ExportError, match="other outputs"):
@@ -357,10 +358,10 @@ def test_int8_is_small_and_near(format, tmp_path):
 def test_an_int8_file_of_other_weights_is_refused(format, tmp_path, monkeypatch):
     """By its logits: a softmax in 8 bits would hide it."""
     need(format)
-    model, write = colour(scale=2.0), exporting._QUANTIZERS[format]
+    model, write = colour(scale=2.0), writers.QUANTIZERS[format]
     other = changed(model, "swapped channels")
     monkeypatch.setitem(
-        exporting._QUANTIZERS, format, lambda _, path, images: write(other, path, images)
+        writers.QUANTIZERS, format, lambda _, path, images: write(other, path, images)
     )
     with pytest.raises(ExportError, match="other outputs than lenet5"):
         exporting.export(model, tmp_path / "file", format, calibration=digits(model))
@@ -373,7 +374,7 @@ def test_litert_files_are_compared_by_logits_also_where_their_softmax_is_0_or_1(
     path = exporting.export(model, tmp_path / "file", "litert").path
     images = digits(model, 4) * 100
     assert np.asarray(model(images)).max() == 1.0
-    (theirs,), are_scores = exporting._run_litert(model, path, images)
+    (theirs,), are_scores = runners.RUNNERS["litert"](model, path, images)
     assert are_scores
     scores, _ = kerascnn.tasks.find("classification").scores(model)
     np.testing.assert_allclose(theirs, scores(images), rtol=1e-4, atol=1e-3)

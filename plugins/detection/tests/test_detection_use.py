@@ -76,9 +76,9 @@ def test_a_file_finds_the_same_boxes_and_one_of_other_weights_is_refused(run, mo
         call("export", run.path, "--format", "savedmodel", "--output", path, "--json")
     )
     assert found["difference"] < 1e-4
-    from kerascnn import exporting
+    from kerascnn.exporting import writers
 
-    whole = exporting._WRITERS["savedmodel"]
+    whole = writers.WRITERS["savedmodel"]
 
     def other(model, place):
         layer = model.get_layer("cells")
@@ -87,6 +87,6 @@ def test_a_file_finds_the_same_boxes_and_one_of_other_weights_is_refused(run, mo
         whole(model, place)
         layer.set_weights(weights)
 
-    monkeypatch.setitem(exporting._WRITERS, "savedmodel", other)
+    monkeypatch.setitem(writers.WRITERS, "savedmodel", other)
     with pytest.raises(ExportError, match="of the range of its boxes"):
         call("export", run.path, "--format", "savedmodel", "--output", run.home / "other")

@@ -15,13 +15,14 @@ def test_a_file_takes_sizes_that_the_pooling_cannot_halve(format, tmp_path):
     from kerascnn_segmentation.task import SEGMENTATION
 
     from kerascnn import exporting
+    from kerascnn.exporting import runners
 
     model = kerascnn.create("unet_same", input_shape=(32, 32, 3), classes=5, **SMALL)
     served = SEGMENTATION.served(model)
     written = exporting.export(served, tmp_path / "file", format, size=(32, 32))
     assert written.difference < 1e-4
     images = np.random.default_rng(0).uniform(0, 1, (2, 45, 38, 3)).astype("float32")
-    (theirs,), _ = exporting._RUNNERS[format](served, written.path, images)
+    (theirs,), _ = runners.RUNNERS[format](served, written.path, images)
     answers = np.asarray(any_size(model)(images, training=False))
     assert theirs.shape == (2, 45, 38, 5)
     scores = np.log(answers) if not np.allclose(theirs.sum(-1), 1, atol=1e-3) else answers
