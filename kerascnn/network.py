@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from kerascnn.features import Endpoint
     from kerascnn.profiles import Profile
     from kerascnn.recipes.recipe import Recipe
-    from kerascnn.weights.loading import Part, Report
+    from kerascnn.weights.fitting import Part
+    from kerascnn.weights.report import Report
 
 _POOLING = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}
 
@@ -426,7 +427,7 @@ class Network:
     def _part(self, renamed: Mapping[str, str]) -> Part:
         """What it is of a model that is built upon it, where these further layers are, too."""
         from kerascnn.keras_internals import leaf_layers, without_values
-        from kerascnn.weights.loading import Part
+        from kerascnn.weights.fitting import Part
 
         bare = replace(self, classes=None, input_shape=(None, None, self.input_shape[2]))
         with without_values():

@@ -10,6 +10,7 @@ What `weights="imagenet"` can fetch stands in each family's file: `kerascnn.get(
 from __future__ import annotations
 
 from kerascnn.weights.imagenet import decode_predictions
-from kerascnn.weights.loading import Report, load
+from kerascnn.weights.loading import load
+from kerascnn.weights.report import Report
 
 __all__ = ["Report", "decode_predictions", "load"]

@@ -17,8 +17,10 @@ import numpy as np
 from kerascnn.card import Source
 from kerascnn.errors import WeightsError
 from kerascnn.weights import download
-from kerascnn.weights.loading import Part, Report, load
+from kerascnn.weights.fitting import Part
+from kerascnn.weights.loading import load
 from kerascnn.weights.readers import EPSILON, open_checkpoint, require_known
+from kerascnn.weights.report import Report
 from kerascnn.weights.rules import convert
 from kerascnn.weights.sources import data_of
 from kerascnn.words import did_you_mean

@@ -1,0 +1,56 @@
+"""What became of each array that was loaded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `load` did. All names are `layer/variable` of the model, but for `unused`.
+
+    Attributes:
+        origin: the file or mapping.
+        loaded: taken over as they were.
+        adapted: changed to fit, and how.
+        initial: left at their initial values: the classifier for another number of classes.
+        unused: what the source has for layers of the head that the model doesn't have.
+        notes: anything else that a user should know.
+        ignored: what else a training script has put beside the weights.
+    """
+
+    origin: str
+    loaded: tuple[str, ...]
+    adapted: Mapping[str, str]
+    initial: tuple[str, ...]
+    unused: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.loaded) + len(self.adapted)} arrays loaded from {self.origin}."]
+        ways: dict[str, list[str]] = {}
+        for name, how in self.adapted.items():
+            ways.setdefault(how, []).append(name)
+        lines += [f"Adapted: {some(names)}: {how}." for how, names in ways.items()]
+        if self.initial:
+            lines.append(f"Left at their initial values: {some(self.initial)}.")
+        if self.unused:
+            lines.append(f"Not needed by this model: {some(self.unused)}.")
+        if self.ignored:
+            lines.append(f"Ignored in the file: {some(self.ignored, 8)}.")
+        return "\n".join([*lines, *self.notes])
+
+    def tell(self) -> None:
+        """Print to stderr, if there is more to say than that everything was loaded as it was."""
+        if self.adapted or self.initial or self.notes or self.ignored:
+            print(self, file=sys.stderr)
+
+
+def some(names: Iterable[str], most: int = 4) -> str:
+    """The first of the names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
