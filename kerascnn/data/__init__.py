@@ -17,7 +17,8 @@ The way of an image, module by module:
   labelled with follows its `motion`; `mixing` makes one image, and its labels, of two.
 
 Photos that are nobody's examples are found by `files` and read by `reading`; `checking` reads all
-of a source once, and says what is wrong in it; `copying` makes folders of one, split or smaller.
+of a source once, and says what is wrong in it; `copying` makes folders of one, split or smaller,
+which `copies` writes whole or not at all.
 
 Importing this package loads neither Keras nor TensorFlow: names are resolved when first used.
 """
@@ -31,7 +32,8 @@ from kerascnn.imports import lazy
 if TYPE_CHECKING:
     from kerascnn.data.boxes import Boxes
     from kerascnn.data.checking import check
-    from kerascnn.data.copying import Copied, write_resized, write_split
+    from kerascnn.data.copies import Copied
+    from kerascnn.data.copying import write_resized, write_split
     from kerascnn.data.dataset import Dataset
     from kerascnn.data.encoded import contents
     from kerascnn.data.examples import Arrays, Contents, DataSource, Encoded, Files, Options
@@ -82,7 +84,7 @@ _PUBLIC = {
     "scan": "index",
     "read_mask": "mask_files",
     "check": "checking",
-    "Copied": "copying",
+    "Copied": "copies",
     "write_split": "copying",
     "write_resized": "copying",
 }

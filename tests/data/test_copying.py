@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import kerascnn.data
 from kerascnn.cli import app
-from kerascnn.data import copying, write_resized, write_split
+from kerascnn.data import copies, write_resized, write_split
 from kerascnn.data.examples import Options
 from kerascnn.data.loading import read_source
 from kerascnn.errors import ArgumentError, DataError
@@ -84,7 +84,7 @@ def test_the_same_again_does_nothing_and_anything_else_is_refused(source, tmp_pa
     picture(source / "dog" / "more.png", (8, 8), 50)
     with pytest.raises(DataError, match="the images of the source are others"):
         write_split(f"folder:{source}", new)
-    (new / copying.FILE).unlink()
+    (new / copies.FILE).unlink()
     with pytest.raises(DataError, match="not made by kerascnn"):
         write_split(f"folder:{source}", new)
 
@@ -152,7 +152,7 @@ def test_resized_copies_keep_aspect_orientation_and_place(tmp_path):
     found = write_resized(f"folder:{root}", 20, tmp_path / "new", quality=80)
     sizes = {}
     for name in files(tmp_path / "new"):
-        if name != copying.FILE:
+        if name != copies.FILE:
             with Image.open(tmp_path / "new" / name) as image:
                 assert image.getexif().get(274, 1) == 1 or "small" in name
                 sizes[name] = (image.height, image.width), image.format
@@ -216,7 +216,7 @@ def test_damaged_images_stop_or_are_left_out_and_listed(source, tmp_path):
         write_resized(f"folder:{source}", 4, tmp_path / "new")
     assert not (tmp_path / "new").exists()
     found = write_resized(f"folder:{source}", 4, tmp_path / "new", skip_corrupt=True)
-    left = json.loads((tmp_path / "new" / copying.FILE).read_text())["left_out"]
+    left = json.loads((tmp_path / "new" / copies.FILE).read_text())["left_out"]
     assert any("3.png" in line for line in left)
     assert found.images == {"train": 34}
     assert "left out" in " ".join(found.notes)
