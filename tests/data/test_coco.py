@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kerascnn import data
-from kerascnn.data import coco
+from kerascnn.data import coco_file
 from kerascnn.errors import DataError
 
 load = functools.partial(data.load, echo=None, split="all", input_shape=(24, 32, 3))
@@ -90,9 +90,9 @@ class TestMasks:
     def test_objects_without_an_end_are_refused(self, home, monkeypatch):
         """Ten thousand objects as large as a large image would take hours."""
         found = load(f"coco:{home}", target="mask").test.targets
-        monkeypatch.setattr(coco, "MOST_PAINTED", 104)  # of b.png: 10×10 and 2×2
+        monkeypatch.setattr(coco_file, "MOST_PAINTED", 104)  # of b.png: 10×10 and 2×2
         assert found.stored(0).any()
-        monkeypatch.setattr(coco, "MOST_PAINTED", 103)
+        monkeypatch.setattr(coco_file, "MOST_PAINTED", 103)
         with pytest.raises(DataError, match=r"b\.png: its objects, .* more than 103 pixels"):
             found.stored(0)
 
@@ -181,7 +181,7 @@ class TestAllThatIsWrong:
         assert len(found.left_out) == 2
 
     def test_a_file_of_wrong_annotations_alone_is_refused(self, home, monkeypatch):
-        monkeypatch.setattr(coco, "MOST_WRONG", 2)
+        monkeypatch.setattr(coco_file, "MOST_WRONG", 2)
         write(home, changed("annotations", to=[7, 8, 9]))
         with pytest.raises(
             DataError, match=r"more than 2 annotations are wrong, such as: the annot"
@@ -253,7 +253,7 @@ class TestFolders:
 
     def test_a_file_that_is_too_large_is_refused_unread(self, home):
         with open(home / "annotations.json", "r+b") as file:
-            file.truncate(coco.LARGEST + 1)  # a sparse file: it takes no room
+            file.truncate(coco_file.LARGEST + 1)  # a sparse file: it takes no room
         with pytest.raises(DataError, match="4,294,967,297 bytes, more than the 4,294,967,296"):
             load(f"coco:{home}", target="boxes")
 
