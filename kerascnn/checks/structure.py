@@ -13,12 +13,12 @@ from kerascnn.checks.case import (
     legal_side,
     same,
 )
-from kerascnn.checks.suite import VERY_DEEP, SkipCheck, check, quick_up_to
+from kerascnn.checks.suite import DEEP, VERY_DEEP, SkipCheck, check, quick_up_to
 from kerascnn.network import Network
 
 
 @check
-@quick_up_to(VERY_DEEP)
+@quick_up_to(DEEP)
 def check_channels(case: Case) -> None:
     """Any number of channels: 1 and 4 give the same features as the native number."""
     for channels in (1, 4):
@@ -28,7 +28,7 @@ def check_channels(case: Case) -> None:
 
 
 @check
-@quick_up_to(VERY_DEEP)
+@quick_up_to(DEEP)
 def check_odd_sizes(case: Case) -> None:
     """Odd and oblong inputs, 123×123 too, run, and give the size that `cost` reckons with."""
     trunk = before_pooling(case.headless(1, "avg"))

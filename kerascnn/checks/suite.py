@@ -16,7 +16,7 @@ from kerascnn.checks.case import Case
 from kerascnn.errors import ArgumentError
 
 # Beyond these numbers of layers `quick` leaves out what is slow: XLA, files, other precisions, two
-# replicas; then everything that runs the network.
+# replicas, other sizes and channels; then everything that runs the network.
 DEEP, VERY_DEEP = 100, 700
 # Beyond this number (ResNets of 1,001 and 1,202 layers have 3,000 and more in Keras) the former are
 # left out unless `full` asks for them: XLA alone compiles for the better part of an hour.
