@@ -18,10 +18,13 @@ ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "kerascnn/bench/figures"
 READMES = (ROOT / "kerascnn/bench/README.md", ROOT / "tuning/README.md")
 PLACE = re.compile(r"(?<=<!-- figures: )([\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
-SHOWN_VERSIONS = (
-    *("tensorflow", "keras", "torch", "torchvision"),
-    *("onnxruntime", "ai-edge-litert", "openvino"),
-)
+TORCH = ("torch", "torchvision")
+PEERS: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(("infer", "train", "memory", "digits", "gpu_races"), TORCH),
+    "runtimes": ("onnxruntime", "ai-edge-litert", "openvino"),
+    "tune": ("keras-tuner",),
+}
+"""Packages beside Keras and TensorFlow whose versions a kind of figures depends on."""
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, Callable[[Row], str]]
@@ -135,17 +138,18 @@ def table(name: str, found: Mapping[str, Any]) -> str:
     """A figure's table and where it comes from, in Markdown."""
     kind = name.partition("-")[0]
     lines = _race(found["rows"]) if kind in RACES else _plain(COLUMNS[kind], found["rows"])
-    return "\n".join(["", *lines, "", source(found), ""])
+    return "\n".join(["", *lines, "", source(kind, found), ""])
 
 
-def source(found: Mapping[str, Any]) -> str:
+def source(kind: str, found: Mapping[str, Any]) -> str:
     """The command, the machine, versions and the day."""
     versions = found["versions"]
+    shown = ("tensorflow", "keras", *PEERS.get(kind, ()))
     parts = [
         f"`{found['command']}`",
         *([found["card"]] if "card" in found else []),
         f"{found['processor']}, {found['processors']} processors",
-        *(f"{name} {versions[name]}" for name in SHOWN_VERSIONS if name in versions),
+        *(f"{name} {versions[name]}" for name in shown if name in versions),
         found["date"],
     ]
     return f"{'; '.join(parts)}."

@@ -27,7 +27,7 @@ def test_every_file_has_its_table():
 @pytest.mark.parametrize("path", sorted(figures.FIGURES.glob("*.json")), ids=lambda path: path.stem)
 def test_a_table_names_command_machine_versions_and_day(path):
     found = json.loads(path.read_text())
-    shown = figures.source(found)
+    shown = figures.source(path.stem, found)
     assert shown.startswith("`kerascnn bench")
     for text in (found["processor"], found["versions"]["keras"], found["date"]):
         assert text in shown
