@@ -44,7 +44,7 @@ class Part:
     renamed: Mapping[str, str]
 
 
-class Plan:
+class Fitting:
     """What goes where; built step by step, each step noting what it changed.
 
     Args:

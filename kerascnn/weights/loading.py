@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerascnn.errors import ArgumentError, WeightsError
-from kerascnn.weights.fitting import Part, Plan
+from kerascnn.weights.fitting import Fitting, Part
 from kerascnn.weights.readers import Checkpoint, open_checkpoint
 from kerascnn.weights.report import Report, some
 from kerascnn.weights.rules import KERAS_EPSILON, Canonical, convert, pattern
@@ -118,8 +118,8 @@ def assign(
     Raises:
         WeightsError: they don't fit; the message lists names and shapes.
     """
-    plan = Plan(model, canonical, origin, inputs, part, left_out)
-    for name, array in plan.tensors.items():
-        variable = plan.variables[name]
+    fitting = Fitting(model, canonical, origin, inputs, part, left_out)
+    for name, array in fitting.tensors.items():
+        variable = fitting.variables[name]
         variable.assign(np.asarray(array).astype(np.dtype(variable.dtype)))
-    return plan.report()
+    return fitting.report()
