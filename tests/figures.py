@@ -95,11 +95,6 @@ COLUMNS: Mapping[str, Columns] = {
         "exponent": lambda row: exponent(row["exponent"]),
         "of memory": lambda row: exponent(row["memory_exponent"]),
     },
-    "record": {
-        "": lambda row: f"`{row['network']}`, {row['name']}",
-        "s": number("seconds", ".1f"),
-        "min–max": lambda row: f"{row['fastest']:.1f}–{row['slowest']:.1f}",
-    },
     "tune": {
         "": lambda row: row["what"],
         "kerascnn tune": lambda row: row["ours"],

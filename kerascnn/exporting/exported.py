@@ -17,7 +17,7 @@ from kerascnn.card import Preprocessing
 from kerascnn.errors import ArgumentError, ExportError
 from kerascnn.exporting.formats import COMPUTES, SERVED, SUFFIXES, check_quantized
 from kerascnn.exporting.inputs import of_one_image, with_preprocessing
-from kerascnn.exporting.runners import RUNNERS, Answer
+from kerascnn.exporting.runners import RUNNERS, Outputs
 from kerascnn.exporting.writers import QUANTIZERS, WRITERS
 from kerascnn.likeness import NotCompared, bound, compared
 from kerascnn.precision import precision_of, with_precision
@@ -230,7 +230,7 @@ def difference(
         NotCompared: they can't be compared; it says why.
     """
 
-    def answer(images: np.ndarray) -> Answer:
+    def answer(images: np.ndarray) -> Outputs:
         try:
             return RUNNERS[format](model, path, images)
         except ImportError:

@@ -12,17 +12,17 @@ from kerascnn.exporting.writers import no_operation, require_no_calls
 from kerascnn.likeness import before_softmax, listed
 
 # What a file gives, and whether that is what comes before the softmax.
-Answer = tuple[list[np.ndarray], bool]
+Outputs = tuple[list[np.ndarray], bool]
 
 
-def _run_savedmodel(model: Any, path: Path, images: np.ndarray) -> Answer:
+def _run_savedmodel(model: Any, path: Path, images: np.ndarray) -> Outputs:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))  # keep it: its functions don't own its variables
     return [x.numpy() for x in tf.nest.flatten(loaded.serve(images))], False
 
 
-def _run_onnx(model: Any, path: Path, images: np.ndarray) -> Answer:
+def _run_onnx(model: Any, path: Path, images: np.ndarray) -> Outputs:
     import onnx
     import onnxruntime
 
@@ -42,7 +42,7 @@ def _run_onnx(model: Any, path: Path, images: np.ndarray) -> Answer:
     return session.run(wanted, {session.get_inputs()[0].name: images}), whole
 
 
-def _run_litert(model: Any, path: Path, images: np.ndarray) -> Answer:
+def _run_litert(model: Any, path: Path, images: np.ndarray) -> Outputs:
     from ai_edge_litert.interpreter import Interpreter
 
     content, are_scores = _litert_scores(path.read_bytes())
@@ -97,14 +97,14 @@ def _litert_value(interpreter: Any, output: Mapping[str, Any]) -> np.ndarray:
     return value if value.dtype.kind == "f" else ((value.astype("float32") - zero) * scale)
 
 
-def _run_keras(model: Any, path: Path, images: np.ndarray) -> Answer:
+def _run_keras(model: Any, path: Path, images: np.ndarray) -> Outputs:
     import keras
 
     scores, softmaxes = before_softmax(keras.models.load_model(path, compile=False))
     return listed(scores(images, training=False)), any(softmaxes)
 
 
-def _run_weights(model: Any, path: Path, images: np.ndarray) -> Answer:
+def _run_weights(model: Any, path: Path, images: np.ndarray) -> Outputs:
     import keras
 
     copy = keras.models.clone_model(model)
@@ -113,7 +113,7 @@ def _run_weights(model: Any, path: Path, images: np.ndarray) -> Answer:
     return listed(scores(images, training=False)), any(softmaxes)
 
 
-RUNNERS: Mapping[str, Callable[[Any, Path, np.ndarray], Answer]] = {
+RUNNERS: Mapping[str, Callable[[Any, Path, np.ndarray], Outputs]] = {
     "savedmodel": _run_savedmodel,
     "onnx": _run_onnx,
     "litert": _run_litert,
