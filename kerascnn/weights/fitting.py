@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from kerascnn.errors import WeightsError
-from kerascnn.weights.report import Report, some
+from kerascnn.weights.report import SHOWN, Report
 from kerascnn.weights.rules import Arrays, Canonical
+from kerascnn.words import listed
 
 _SCORES = r"(?:up)?score(?:_\w+|\d*)"
 """Layers that score maps, as FCN's: a network of the same kind may have fewer or more of them."""
@@ -367,7 +368,7 @@ class Fitting:
     def _check_numbers(self) -> None:
         """Refuse values with which a network answers nothing."""
         if wrong := [name for name, array in self.tensors.items() if not _possible(name, array)]:
-            where = some(map(self._their, wrong))
+            where = listed(map(self._their, wrong), SHOWN)
             raise WeightsError(
                 f"{self.origin} holds values that are no finite numbers, or negative variances, in "
                 f"{where}; nothing was loaded. The file is damaged, or the training that made it "

@@ -11,8 +11,9 @@ import numpy as np
 from kerascnn.errors import ArgumentError, WeightsError
 from kerascnn.weights.fitting import Fitting, Part
 from kerascnn.weights.readers import Checkpoint, open_checkpoint
-from kerascnn.weights.report import Report, some
+from kerascnn.weights.report import SHOWN, Report
 from kerascnn.weights.rules import KERAS_EPSILON, Canonical, convert, pattern
+from kerascnn.words import listed
 
 LIBRARIES = ("kerascnn", "torchvision", "timm", "keras_applications")
 
@@ -85,7 +86,7 @@ def _check_layout(checkpoint: Checkpoint, source: str | None) -> None:
         raise WeightsError(
             f"{checkpoint.origin}: source={source!r} expects names such as "
             f"{'layer1.0.conv1.weight' if layout == 'torch' else 'conv2_block1_1_conv/kernel'}. "
-            f"Received: {some(checkpoint.tensors)}."
+            f"Received: {listed(checkpoint.tensors, SHOWN)}."
         )
 
 

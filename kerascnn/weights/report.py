@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from kerascnn.words import listed
+
+SHOWN = 4  # names of arrays in a sentence
 
 
 @dataclass(frozen=True)
@@ -34,23 +38,16 @@ class Report:
         ways: dict[str, list[str]] = {}
         for name, how in self.adapted.items():
             ways.setdefault(how, []).append(name)
-        lines += [f"Adapted: {some(names)}: {how}." for how, names in ways.items()]
+        lines += [f"Adapted: {listed(names, SHOWN)}: {how}." for how, names in ways.items()]
         if self.initial:
-            lines.append(f"Left at their initial values: {some(self.initial)}.")
+            lines.append(f"Left at their initial values: {listed(self.initial, SHOWN)}.")
         if self.unused:
-            lines.append(f"Not needed by this model: {some(self.unused)}.")
+            lines.append(f"Not needed by this model: {listed(self.unused, SHOWN)}.")
         if self.ignored:
-            lines.append(f"Ignored in the file: {some(self.ignored, 8)}.")
+            lines.append(f"Ignored in the file: {listed(self.ignored, 8)}.")
         return "\n".join([*lines, *self.notes])
 
     def tell(self) -> None:
         """Print to stderr, if there is more to say than that everything was loaded as it was."""
         if self.adapted or self.initial or self.notes or self.ignored:
             print(self, file=sys.stderr)
-
-
-def some(names: Iterable[str], most: int = 4) -> str:
-    """The first of the names, and how many more there are."""
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
