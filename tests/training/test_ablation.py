@@ -192,10 +192,11 @@ def test_a_killed_ablation_goes_on(tmp_path):
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         second = tmp_path / "it" / "without-label_smoothing-0" / "history.csv"
-        for _ in range(600):
-            if second.is_file() or process.poll() is not None:
-                break
-            time.sleep(0.2)
+        deadline = time.monotonic() + 240
+        while not second.is_file():
+            assert process.poll() is None, "it was to be killed in its second run"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     first = tmp_path / "it" / "with-all-0" / "metrics.json"
     before = first.stat().st_mtime_ns

@@ -230,11 +230,13 @@ def test_the_wait_for_input_is_that_of_the_dataset():
 
     def batches(function):
         found = tf.data.Dataset.range(100).map(
-            lambda number: tf.numpy_function(function, [number], (tf.float32, tf.int32)),
-            num_parallel_calls=1,
+            lambda number: tf.numpy_function(function, [number], (tf.float32, tf.int32))
         )
         shaped = found.map(lambda x, y: (tf.ensure_shape(x, [4, 3]), tf.ensure_shape(y, [4])))
-        return iter(shaped)
+        serial = tf.data.Options()  # else tf.data works ahead, and less than the sleep is waited
+        serial.experimental_optimization.map_parallelization = False
+        serial.experimental_optimization.inject_prefetch = False
+        return iter(shaped.with_options(serial))
 
     inputs = keras.Input((3,))
     model = keras.Model(inputs, keras.layers.Dense(2)(inputs))

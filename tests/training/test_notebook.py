@@ -20,15 +20,15 @@ run = kerascnn.train(
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
-    """Of the cell, and how often any output was changed."""
+    """Of the cell, in the end; and all that any of them has said before."""
     path = str(tmp_path_factory.mktemp("runs") / "run")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL.format(path=path))])
     changes = []
 
     class Client(NotebookClient):
         def process_message(self, message, cell, cell_index):
-            if message["msg_type"] == "update_display_data":
-                changes.append(message["content"]["data"]["text/plain"])
+            if message["msg_type"] in ("display_data", "update_display_data"):
+                changes.append(message["content"]["data"].get("text/plain", ""))
             return super().process_message(message, cell, cell_index)
 
     Client(notebook, kernel_name="python3", timeout=300).execute()
@@ -45,7 +45,8 @@ def test_all_epochs_are_in_one_output_that_is_written_anew(outputs):
     assert lines[0] == "... 5 epochs before"
     assert [line.split()[1] for line in lines[1:]] == [f"{n}/30" for n in range(6, 31)]
     assert "━" not in text, "the bar is gone at the end"
-    assert any("━" in change and "left" in change for change in changes)
+    # After the first call of updates; in a fast epoch there may be no other drawing of a bar.
+    assert any(change.startswith("epoch  1/30 ━") for change in changes)
     assert len(found) < 8, "messages beside it are few"
     assert "<pre" in epochs[0].data["text/html"]
 

@@ -174,3 +174,36 @@ def test_training_thread_never_reads_a_value():
         time.sleep(0.01)
     assert threading.main_thread() not in read
     progress.close()
+
+
+def test_a_notebooks_bar_is_drawn_a_few_times_in_a_second_with_the_time_left(monkeypatch):
+    """Two epochs of 10 steps of 0.1 s: at once, and then not before 0.25 s have passed."""
+    now, drawn = 100.0, []
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    for name in ("display", "update_display"):
+        monkeypatch.setattr(
+            f"IPython.display.{name}", lambda content, **_: drawn.append(content["text/plain"])
+        )
+    notebook = Console(force_jupyter=True)
+    progress = Progress(2, 10, 50, notebook, measure=ERROR)
+    for epoch in range(2):
+        progress.on_epoch_begin(epoch)
+        for step in range(10):
+            now += 0.1
+            progress.on_train_batch_end(step, {"loss": 0.25, "error": 0.125})
+        progress.on_epoch_end(epoch, {"loss": 0.5})
+    progress.close()
+    bars = [text.splitlines()[-2] for text in drawn if text.count("\n") and "━" in text]
+    assert [(bar[:10], bar.count("━"), bar[51:]) for bar in bars] == [
+        ("epoch 1/2 ", 4, ""),  # the rate is known from the second call on
+        ("epoch 1/2 ", 16, "0:00:02 left"),
+        ("epoch 1/2 ", 28, "0:00:01 left"),
+        ("epoch 1/2 ", 40, "0:00:01 left"),
+        ("epoch 2/2 ", 12, "0:00:01 left"),
+        ("epoch 2/2 ", 24, "0:00:00 left"),
+        ("epoch 2/2 ", 36, "0:00:00 left"),
+    ]
+    assert [line[:23] for line in drawn[-1].splitlines()] == [
+        "epoch 1/2  loss 0.5000 ",
+        "epoch 2/2  loss 0.5000 ",
+    ]

@@ -158,13 +158,13 @@ def test_a_chief_that_nobody_calls_gives_up_with_a_reason(serve):
 
 
 def test_heartbeats_keep_a_long_trial(serve, call):
-    chief, thread, oracle, _ = serve(plan={"max_trials": 1}, stale_seconds=0.6)
+    chief, thread, oracle, _ = serve(plan={"max_trials": 1}, stale_seconds=1.5)
 
     def slow(trial_id, values):
-        time.sleep(2.0)
+        time.sleep(3.5)
         return quick(trial_id, values)
 
-    client = call(chief, stale_seconds=0.6)
+    client = call(chief, stale_seconds=1.5)
     work(client, slow, worker="w", alive=client.alive)
     thread.join(10)
     assert oracle.get_state()["lost"] == {}
@@ -270,11 +270,11 @@ def test_a_worker_that_cannot_start_ends_its_chief_with_the_reason(serve, call, 
 
 
 def test_one_worker_that_cannot_start_does_not_end_a_search_of_others(serve, call, monkeypatch):
-    monkeypatch.setattr(chief_, "GRACE_SECONDS", 0.5)
-    chief, thread, oracle, found = serve(plan={"max_trials": 3})
+    monkeypatch.setattr(chief_, "GRACE_SECONDS", 1.5)
+    chief, thread, oracle, found = serve(plan={"max_trials": 2})
 
     def slow(trial_id, values):
-        time.sleep(0.7)
+        time.sleep(1.7)
         return quick(trial_id, values)
 
     bad = call(chief, "bad")
@@ -283,7 +283,7 @@ def test_one_worker_that_cannot_start_does_not_end_a_search_of_others(serve, cal
     assert work(call(chief, "good"), slow, worker="good")
     thread.join(10)
     assert found == [None]
-    assert len(oracle.end_order) == 3
+    assert len(oracle.end_order) == 2
 
 
 def test_a_worker_with_other_data_is_refused_before_its_first_trial(
