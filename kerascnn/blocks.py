@@ -21,6 +21,7 @@ from kerascnn.windows import (
     extent,
     require_dilation,
     require_transposed,
+    sampled_first,
     sides,
 )
 
@@ -83,10 +84,15 @@ def conv(
     With `dilation` the kernel reads every `dilation`-th pixel; "same" keeps the map's size then,
     too.
 
+    A strided 1×1 kernel over few channels follows a layer `NAME_sample` that picks its pixels: see
+    `windows.sampled_first`.
+
     Raises:
         ArgumentError: it has strides and a dilation.
     """
     require_dilation(name, strides, dilation)
+    if sampled_first(kernel, strides, x.shape[-1]):
+        x, strides = max_pool(x, 1, strides=strides, name=f"{name}_sample"), 1
     span = extent(kernel, dilation)
     top, bottom, left, right = sides(padding, span)
     mode = "valid"

@@ -29,6 +29,7 @@ from kerascnn.windows import (
     require_dilation,
     require_transposed,
     same_padding,
+    sampled_first,
     sides,
 )
 
@@ -354,6 +355,8 @@ def _(
     dtype: str | None = None,
 ) -> Sketch:
     require_dilation(name, strides, dilation)
+    if sampled_first(kernel, strides, x.shape[-1]):
+        x, strides = blocks.max_pool(x, 1, strides=strides, name=f"{name}_sample"), 1
     span = extent(kernel, dilation)
     height, width = x.windows(name, span, strides, padding)
     _, *sides_, channels = x.shape

@@ -74,3 +74,16 @@ def require_dilation(name: str, strides: int, dilation: int) -> None:
             f"{name}: a convolution has strides or a dilation, not both. "
             f"Received: strides={strides}, dilation={dilation}."
         )
+
+
+_LANES = 16  # channels that oneDNN's kernels work on at a time
+
+
+def sampled_first(kernel: int, strides: int, channels: int | None) -> bool:
+    """Whether a layer picks the pixels of a strided 1×1 convolution, which then has no strides.
+
+    Below 16 channels TensorFlow's gradient of its weights (oneDNN's, on CPUs with AVX-512) writes
+    outside its memory for certain batches and maps, of one image of 16×16, too: the process ends,
+    or goes on with other numbers.
+    """
+    return kernel == 1 and strides > 1 and channels is not None and channels < _LANES

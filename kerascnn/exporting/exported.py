@@ -213,7 +213,6 @@ def difference(
     path: Path,
     format: str,
     *,
-    seed: int = 0,
     size: tuple[int, int] | None = None,
     comparison: Comparison | None = None,
     images: np.ndarray | None = None,
@@ -223,7 +222,7 @@ def difference(
     Args:
         model: what was exported.
         path, format: the file, and what it is.
-        seed, size, images: see `kerascnn.likeness.difference`.
+        size, images: see `kerascnn.likeness.difference`.
         comparison: see `export`; in place of logits it is what that says.
 
     Raises:
@@ -236,6 +235,4 @@ def difference(
         except ImportError:
             raise NotCompared("its runtime isn't installed") from None
 
-    return likeness.difference(
-        model, answer, seed=seed, size=size, comparison=comparison, images=images
-    )
+    return likeness.difference(model, answer, size=size, comparison=comparison, images=images)

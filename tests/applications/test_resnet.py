@@ -1,5 +1,6 @@
 """ResNet beyond its layer list, which tests/test_exactness.py compares with the paper's."""
 
+import os
 import random
 import subprocess
 import sys
@@ -257,3 +258,37 @@ def test_the_file_of_a_very_deep_network_is_read_by_a_new_process(tmp_path):
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert ended.stdout.split()[-1:] == [str(len(model.layers))], ended.stderr
+
+
+NARROW = """
+import sys
+import keras
+import numpy as np
+from kerascnn.applications.resnet import ResNet18, ResNet50
+
+narrow = {"stem_width": 8, "stem_kernel": 3, "stem_stride": 1, "stem_pool": "none"}
+keras.mixed_precision.set_dtype_policy(sys.argv[1])
+for network, arguments in (
+    (ResNet18, {"depths": (1, 1, 1, 1), "widths": (4, 8, 12, 16)}),
+    (ResNet50, {"depths": (1, 1, 1, 1), "widths": (3, 6, 9, 12), "bottleneck_ratio": 1}),
+):
+    model = network(input_shape=(32, 32, 3), classes=2, **arguments, **narrow)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    for batch in (1, 3, 33):
+        images = np.zeros((batch, 32, 32, 3), "float32")
+        model.fit(images, np.zeros(batch, int), batch_size=batch, epochs=5, verbose=0)
+print("trained")
+"""
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_narrow_networks_train_with_batches_of_any_size(precision):
+    """Below 16 maps TensorFlow writes outside its memory; malloc looks for that."""
+    done = subprocess.run(
+        [sys.executable, "-c", NARROW, precision],
+        env={**os.environ, "MALLOC_CHECK_": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "trained\n"), done.stderr[-2000:]
