@@ -91,7 +91,7 @@ def conv(
         ArgumentError: it has strides and a dilation.
     """
     require_dilation(name, strides, dilation)
-    if sampled_first(kernel, strides, x.shape[-1]):
+    if sampled_first(kernel, strides, x.shape[-1] // groups):
         x, strides = max_pool(x, 1, strides=strides, name=f"{name}_sample"), 1
     span = extent(kernel, dilation)
     top, bottom, left, right = sides(padding, span)

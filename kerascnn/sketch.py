@@ -355,7 +355,7 @@ def _(
     dtype: str | None = None,
 ) -> Sketch:
     require_dilation(name, strides, dilation)
-    if sampled_first(kernel, strides, x.shape[-1]):
+    if sampled_first(kernel, strides, x.shape[-1] // groups):
         x, strides = blocks.max_pool(x, 1, strides=strides, name=f"{name}_sample"), 1
     span = extent(kernel, dilation)
     height, width = x.windows(name, span, strides, padding)

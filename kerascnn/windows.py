@@ -79,11 +79,15 @@ def require_dilation(name: str, strides: int, dilation: int) -> None:
 _LANES = 16  # channels that oneDNN's kernels work on at a time
 
 
-def sampled_first(kernel: int, strides: int, channels: int | None) -> bool:
+def sampled_first(kernel: int, strides: int, channels: int) -> bool:
     """Whether a layer picks the pixels of a strided 1×1 convolution, which then has no strides.
 
     Below 16 channels TensorFlow's gradient of its weights (oneDNN's, on CPUs with AVX-512) writes
     outside its memory for certain batches and maps, of one image of 16×16, too: the process ends,
     or goes on with other numbers.
+
+    Args:
+        kernel, strides: of the convolution.
+        channels: that one of its kernels reads: those of a group, where there are some.
     """
-    return kernel == 1 and strides > 1 and channels is not None and channels < _LANES
+    return kernel == 1 and strides > 1 and channels < _LANES

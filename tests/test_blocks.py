@@ -181,17 +181,24 @@ def test_what_is_behind_a_layer_moves_to_another_map_and_costs_what_its_sketch_s
 
 
 @pytest.mark.parametrize("size", [(8, 6), (7, 5)])
-@pytest.mark.parametrize(("channels", "layers"), [(15, ["it_sample", "it"]), (16, ["it"])])
-def test_a_strided_convolution_of_single_pixels_reads_every_second_one(channels, layers, size):
+@pytest.mark.parametrize(
+    ("channels", "groups", "layers"),
+    [(15, 1, ["it_sample", "it"]), (16, 1, ["it"]), (30, 2, ["it_sample", "it"])],
+)
+def test_a_strided_convolution_of_single_pixels_reads_every_second_one(
+    channels, groups, layers, size
+):
     def build(x):
-        return blocks.conv(x, 5, 1, strides=2, name="it")
+        return blocks.conv(x, 6, 1, strides=2, groups=groups, name="it")
 
     inputs = keras.Input((*size, channels))
     model = keras.Model(inputs, build(inputs))
     assert [layer.name for layer in model.layers[1:]] == layers
     images = np.random.default_rng(0).normal(size=(2, *size, channels)).astype("float32")
     kernel, bias = model.get_weights()
-    expected = images[:, ::2, ::2] @ kernel[0, 0] + bias
+    parts = np.split(images[:, ::2, ::2], groups, axis=-1)
+    kernels = np.split(kernel[0, 0], groups, axis=-1)
+    expected = np.concatenate([x @ k for x, k in zip(parts, kernels)], axis=-1) + bias
     np.testing.assert_allclose(model(images), expected, rtol=1e-4, atol=1e-5)
 
     ledger = Ledger()
