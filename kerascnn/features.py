@@ -158,8 +158,10 @@ def _endpoint(layer: LayerProfile) -> Endpoint:
 
 
 def _halves(model: Any, layer: LayerProfile) -> bool:
-    """Whether it is a pooling layer with a stride."""
+    """Whether it is a pooling layer with a stride, and doesn't just pick a convolution's pixels."""
     if layer.kind == "Input" or not layer.strides or max(layer.strides) < 2:
+        return False
+    if layer.kernel and max(layer.kernel) == 1:
         return False
     *places, name = layer.name.partition("#")[0].split("/")
     for place in places:

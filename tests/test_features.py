@@ -58,6 +58,15 @@ def test_an_endpoint_is_no_tensor_that_a_shortcut_goes_around():
     assert {name: end.layer for name, end in found.items()} == {"C1": "stem", "C2": "add"}
 
 
+def test_a_layer_that_picks_the_pixels_of_a_convolution_is_no_endpoint():
+    """`NAME_sample`, before strided 1×1 convolutions of few maps."""
+    with without_values():
+        wide = kerascnn.create("resnet18", stem_width=16)
+        narrow = kerascnn.create("resnet18", stem_width=8, stem_kernel=1)
+    assert "conv1_conv_sample" in {layer.name for layer in narrow.layers}
+    assert kerascnn.endpoints(narrow).keys() == kerascnn.endpoints(wide).keys()
+
+
 def test_a_layer_that_reads_nothing_but_the_images_size_is_no_way_around_a_map():
     """It says so by `maps_read`, as those of detectors do, which make boxes of a map."""
     x = inputs = keras.Input((32, 32, 4))

@@ -29,6 +29,23 @@ def _normalizes(row: LayerProfile) -> bool:
     return row.kind.endswith("Normalization")
 
 
+def _samples(row: LayerProfile, behind: LayerProfile | None) -> bool:
+    """Whether a call does no more than to pick the pixels of the 1×1 convolution behind it."""
+    return (
+        row.macs == 0
+        and max(row.kernel, default=0) == 1
+        and max(row.strides) > 1
+        and behind is not None
+        and bool(behind.macs)
+        and max(behind.kernel, default=0) == 1
+    )
+
+
+def _of_the_next(row: LayerProfile, behind: LayerProfile) -> bool:
+    """Whether a call that only changes where values are is of the layer behind it."""
+    return row.kind.startswith("ZeroPadding") or _samples(row, behind)
+
+
 @dataclass(frozen=True)
 class Branch:
     """What leads to an output beside the main one.
@@ -138,7 +155,10 @@ class Reader:
         """
         if not rows:
             return []
-        kinds = [kind_of(row) for row in rows]
+        kinds = [
+            None if _samples(row, behind) else kind_of(row)
+            for row, behind in zip(rows, [*rows[1:], None])
+        ]
         first = next((i for i, kind in enumerate(kinds) if kind), None)
         if first is None:
             return [self.unit("other", rows[-1], rows)]
@@ -152,9 +172,9 @@ class Reader:
                 end = len(rows)
             elif ahead:
                 end = place + 1
-            else:  # zeros around a map are those of the layer behind them
+            else:
                 end = heavy[number + 1]
-                while end > place + 1 and rows[end - 1].kind.startswith("ZeroPadding"):
+                while end > place + 1 and _of_the_next(*rows[end - 1 : end + 1]):
                     end -= 1
             kind = kinds[place]
             assert kind
@@ -168,6 +188,8 @@ class Reader:
         before, behind = self.words(rows[:place]), self.words(rows[place:])
         if kind_of(main) and main.activation:
             behind = (main.activation, *behind)
+        if place and _samples(rows[place - 1], main):
+            main = replace(main, strides=rows[place - 1].strides)
         return Unit(kind, main, tuple(rows), before, behind)
 
     def words(self, rows: Iterable[LayerProfile]) -> tuple[str, ...]:

@@ -64,6 +64,24 @@ def test_resnet_is_four_stages_of_residual_blocks():
     assert identity.lanes == ((0, 1, 2), ())
 
 
+def test_a_narrow_resnet_is_drawn_as_a_wide_one():
+    """A layer picks the pixels of its strided 1×1 convolutions: no unit, and their stride."""
+
+    def designs(**arguments):
+        return [
+            [(unit.design, unit.main.strides) for unit in design.block.units]
+            for design in read("resnet50", **arguments).designs
+        ]
+
+    narrow = {"widths": (1, 2, 3, 4), "stem_width": 2}
+    names = {row.name for row in kerascnn.get("resnet50").network(narrow).profile().layers}
+    assert "conv3_block1_1_conv_sample" in names
+    assert designs(**narrow) == designs()
+    assert [(stage.name, stage.window, stage.shortcut) for stage in read("resnet50").stages] == [
+        (stage.name, stage.window, stage.shortcut) for stage in read("resnet50", **narrow).stages
+    ]
+
+
 def test_pre_activation_stands_before_the_convolution():
     found = read("resnet50v2")
     identity = next(one.block for one in found.designs if () in one.block.lanes)
