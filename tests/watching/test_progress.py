@@ -2,8 +2,10 @@
 
 import io
 import re
+import sys
 import threading
 import time
+import types
 
 import keras
 import numpy as np
@@ -180,10 +182,9 @@ def test_a_notebooks_bar_is_drawn_a_few_times_in_a_second_with_the_time_left(mon
     """Two epochs of 10 steps of 0.1 s: at once, and then not before 0.25 s have passed."""
     now, drawn = 100.0, []
     monkeypatch.setattr(time, "perf_counter", lambda: now)
-    for name in ("display", "update_display"):
-        monkeypatch.setattr(
-            f"IPython.display.{name}", lambda content, **_: drawn.append(content["text/plain"])
-        )
+    shown = types.ModuleType("IPython.display")
+    shown.display = shown.update_display = lambda content, **_: drawn.append(content["text/plain"])
+    monkeypatch.setitem(sys.modules, "IPython.display", shown)
     notebook = Console(force_jupyter=True)
     progress = Progress(2, 10, 50, notebook, measure=ERROR)
     for epoch in range(2):
